@@ -100,6 +100,8 @@ def test_nothing_is_lost(kind, tmp_path):
     faults = importlib.import_module("texts" if kind == "texts" else "kills")
     seed, tries = int(np.random.default_rng().integers(1000)), int(os.environ.get("TRIES", "1"))
     kept = ground.template(tmp_path / "kept")
-    rows = [*getattr(faults, kind)(kept, tmp_path / "work" / "a project", tries, seed)]
-    print(*rows, sep="\n")
+    rows = []
+    for row in getattr(faults, kind)(kept, tmp_path / "work" / "a project", tries, seed):
+        print(row, flush=True)
+        rows.append(row)
     assert rows and not [row for row in rows if row.failed], f"seed {seed}"

@@ -1,7 +1,8 @@
 """Hostile texts, by every way that a text gets into the book; the pages are opened in Chromium.
 
 A text that is refused on its way in is survived; what gets in is built into a book, and no page of
-it may run anything: each payload marks the page that runs it.
+it may run anything: each payload marks the page that runs it. All that get in by one way are then
+printed together as a PDF, which may hold neither a script nor a link to one.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import ground
+import pikepdf
 from conftest import settle
 from kills import Row
 from playwright.sync_api import Page, sync_playwright
 
-MARK = "document.documentElement.dataset.ran=1"
+from companion.publish.pdf import print_page
+
+RAN = "window.ran"
+MARK = f"{RAN}=1"
 IMAGE = f"<img src=x onerror={MARK}>"
 PAYLOADS = {
     "a script": f"<script>{MARK}</script>",
@@ -36,6 +41,7 @@ PAYLOADS = {
     "hexadecimal entities": IMAGE.replace("<", "&#x3C;").replace(">", "&#x3e;"),
     "double entities": IMAGE.replace("<", "&amp;lt;").replace(">", "&amp;gt;"),
 }
+LONGEST_NAME = 180  # bytes; a slash becomes three, and an ending follows
 ADD = (*ground.COMPANION, "add", "other")
 MEASUREMENT = "data/measurements/outlier_features/mine-web--one-*.json"
 
@@ -80,7 +86,7 @@ def _as_file(place: str, original: str, *line: str) -> Callable[[Path, str], str
     return put
 
 
-WAYS = {
+WAYS: dict[str, Callable[[Path, str], str | None]] = {
     "a family's title": _in_family("title"),
     "a family's description": _in_family("backbone"),
     "a model's pretraining": _in_family("pretraining"),
@@ -112,8 +118,10 @@ def texts(kept: Path, project: Path, tries: int, seed: int) -> Iterator[Row]:
         path = shutil.which(os.environ.get("CHROMIUM", "chromium"))
         chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         window = chromium.new_page()
+        window.set_content(PAYLOADS["a script"])
+        assert window.evaluate(RAN), "a payload that runs is not noticed"
         for way, put in WAYS.items():
-            failed, let_in = [], 0
+            failed, let_in = [], []
             for payload, text in PAYLOADS.items():
                 ground.fresh(measured, project)
                 refusal = put(project, text)
@@ -124,9 +132,45 @@ def texts(kept: Path, project: Path, tries: int, seed: int) -> Iterator[Row]:
                 if code and not _named(said):
                     failed.append(f"{payload}: the build failed: {said[-300:]}")
                 elif not code:
-                    let_in += 1
+                    let_in.append(text)
                     failed += [f"{payload}: ran on {page}" for page in ran(project, window)]
-            yield Row("texts", f"{way} ({let_in} let in)", len(PAYLOADS), failed)
+            for some in _together(let_in):
+                ground.fresh(measured, project)
+                failed += printed(project, put, some, window)
+            yield Row("texts", f"{way} ({len(let_in)} let in)", len(PAYLOADS), failed)
+
+
+def _together(texts: Sequence[str]) -> Iterator[str]:
+    """The texts in as few pieces as fit into the name of a file."""
+    some = ""
+    for text in texts:
+        if some and len(f"{some} {text}".encode()) > LONGEST_NAME:
+            yield some
+            some = ""
+        some = f"{some} {text}".strip(" ")
+    if some:
+        yield some
+
+
+def printed(
+    project: Path, put: Callable[[Path, str], str | None], text: str, window: Page
+) -> list[str]:
+    """What is wrong with the book's single page, and with the PDF that is printed from it."""
+    refusal = put(project, text)
+    code, said = ground.run(project, [*ground.COMMANDS["build"], "--builder", "singlehtml"])
+    if refusal or code:
+        return [f"the page to print was not built: {(refusal or said)[-300:]}"]
+    page = project / "book/_build/singlehtml/index.html"
+    window.goto(page.as_uri(), wait_until="load")
+    settle(window)
+    wrong = ["the page to print"] * bool(window.evaluate(RAN))
+    with pikepdf.open(print_page(page, project / "book.pdf")) as pdf:
+        for thing in pdf.objects:
+            if isinstance(thing, pikepdf.Dictionary) and (
+                "/JS" in thing or str(thing.get("/URI", "")).lower().startswith("javascript")
+            ):
+                wrong.append(f"the PDF: {thing}")
+    return [f"ran in {place}" for place in wrong]
 
 
 def _named(said: str) -> bool:
@@ -141,6 +185,6 @@ def ran(project: Path, window: Page) -> list[str]:
         if "_static" not in path.parts:
             window.goto(path.as_uri(), wait_until="load")
             settle(window)
-            if window.evaluate("document.documentElement.dataset.ran"):
+            if window.evaluate(RAN):
                 found.append(path.relative_to(book).as_posix())
     return found
