@@ -91,9 +91,8 @@ def save_shards(images: ImageList, folder: Path, per_shard: int = 20) -> Path:
 
 
 def save_parquet(
-    images: ImageList, folder: Path, split: str = "validation", *,
-    names: Sequence[str] = (), files: int = 2,
-) -> Path:  # fmt: skip
+    images: ImageList, folder: Path, split: str = "validation", names: Sequence[str] = (), files=2
+) -> Path:
     """Write a list of files as the Hugging Face hub keeps such sets, below ``data/``.
 
     ``names`` are the classes that labels count through, for the metadata (the list's own).

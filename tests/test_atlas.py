@@ -1,9 +1,9 @@
 """Every published model: what it was trained on, which rows are set aside, and what comes out."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import statsmodels.api as sm
+from conftest import cases
 from scipy.stats import linregress, rankdata, spearmanr
 
 from analysis.metrics.indicators import partial_rank_correlation
@@ -15,9 +15,10 @@ from analysis.metrics.robustness import (
     matched_excess,
 )
 from companion.measurements import accuracies, atlas
-from companion.measurements.accuracies import FIVE_SHIFTS, FOUR_SHIFTS, AccuracyError
-from companion.measurements.effective_robustness import view
-from companion.publish import robustness, sketches
+from companion.measurements.accuracies import FIVE_SHIFTS, FOUR_SHIFTS
+from companion.publish import robustness
+
+CASES = cases("atlas")
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +29,8 @@ def clip(table):
 
 def test_rows_are_set_aside_by_three_rules(table):
     found = atlas.set_aside(table).set_index(["model", "weights"])["reason"]
-    rules = {
-        ("RN50", "cc12m"): "Evaluated with GELU",
-        ("ViT-B-32", "openai"): "The same accuracies on every data set as ViT-B-32-quickgelu",
-        ("ViT-B-32", "datacomp_s_s13m_b4k"): "as ViT-B-32 commonpool_s_image_s13m_b4k, so",
-        ("ViT-L-14", "laion400m_e31"): "Epoch 31 of a training run",
-        ("model_5", ""): "as model_4, so",
-    }
-    for name, reason in rules.items():
-        assert reason in found[name], name
+    for model, weights, reason in CASES["set_aside"]:
+        assert reason in found[model, weights], model
     assert len(found) == 15  # 6 defects, 5 twins, 4 epochs
     assert ("ViT-B-32-quickgelu", "openai") not in found and ("model_4", "") not in found
 
@@ -45,34 +39,12 @@ def test_every_model_was_trained_on_something(table):
     """By name alone; these are known from elsewhere."""
     found = atlas.models(table, FOUR_SHIFTS).set_index(["source", "model", "weights"])
     assert (found["data"] != "").all() and (found["group"] != "").all()
-    known = {
-        ("open_clip", "ViT-B-16", "datacomp_xl_s13b_b90k"): ("DataComp-1B", "DataComp"),
-        ("open_clip", "ViT-L-14", "commonpool_xl_clip_s13b_b90k"): (
-            "CommonPool extra large",
-            "DataComp",
-        ),
-        ("open_clip", "coca_ViT-L-14", "mscoco_finetuned_laion2b_s13b_b90k"): (
-            "LAION-2B",
-            "LAION-2B and 5B",
-        ),
-        ("timm", "vit_base_patch32_clip_224", "openai_ft_in1k"): ("OpenAI WIT-400M", "OpenAI"),
-        ("timm", "resnet50", "fb_swsl_ig1b_ft_in1k"): ("Instagram", "tagged web images"),
-        ("timm", "resnet50", "tv2_in1k"): ("ImageNet-1k", "ImageNet-1k"),
-        ("imagenet_testbed", "dpn98", ""): ("ImageNet-1k", "ImageNet-1k"),
-    }
-    for name, pair in known.items():
-        assert tuple(found.sort_index().loc[[name], ["data", "group"]].iloc[0]) == pair, name
+    found = found.sort_index()
+    for *name, data, group in CASES["trained_on"]:
+        assert found.loc[[tuple(name)], ["data", "group"]].iloc[0].tolist() == [data, group], name
     supervised = found[found["level"] == "supervised"]
     taught = supervised[supervised["group"] != "ImageNet-1k"]
     assert set(taught.index.get_level_values("model")) <= {"hrnet_w18_ssld", "hrnet_w48_ssld"}
-
-
-def test_a_model_of_unknown_data_is_an_error(tmp_path, table):
-    path = tmp_path / "pretraining.csv"
-    path.write_text("source,model,weights,data,group\ntimm,*,*,ImageNet-1k,ImageNet-1k\n")
-    models = accuracies.wide(table, "matched_frequency")
-    with pytest.raises(AccuracyError, match=r"does not say what open_clip's .* was trained on"):
-        atlas.with_pretraining(models[models["source"] == "open_clip"], path)
 
 
 # What comes out, beside numbers that other code had found before this was written.
@@ -148,13 +120,3 @@ def test_accuracies_are_drawn_on_axes_on_which_equal_logits_are_equal_steps(clip
     curve = axes.get_lines()[-1].get_xydata() / 100
     np.testing.assert_allclose(curve[:, 1], line.predict(curve[:, 0]))
     assert [text.get_text() for text in axes.texts] == ["ViT-L/14"]
-
-
-def test_an_arrow_is_as_long_as_effective_robustness(clip):
-    model = clip.set_index(["model", "weights"]).loc[("ViT-L-14", "openai")]
-    er = effective_robustness(model["shifted"], model["imagenet"])
-    model = pd.Series({**model, "level": "zero_shot", "er": float(er)})
-    drawing = sketches.arrow(view("five"), model, "ViT-L/14")
-    low, high = drawing.data["mean top-1 of five shifts (%)"]
-    assert high - low == pytest.approx(100 * model["er"]) == pytest.approx(36.7, abs=0.05)
-    assert "+36.7 points" in [text.get_text() for text in drawing.figure.axes[0].texts]

@@ -230,19 +230,6 @@ def test_scores_that_are_no_numbers_are_refused(value, kind):
         average_precision(scores, ones(4))
 
 
-@pytest.mark.parametrize(
-    ("features", "width", "message"),
-    [
-        (FOUR, 2, "3 components but the head reads 2"),
-        (0 * FOUR, 3, "row 0.*is zero"),
-        (FOUR * np.nan, 3, "row 0.*NaN"),
-    ],
-)
-def test_features_that_cannot_be_projected_are_refused(features, width, message):
-    with pytest.raises(ValueError, match=message):
-        project(features, np.eye(width), normalise=True)
-
-
 # Memory, and where compiled code is kept
 
 

@@ -4,8 +4,6 @@ import importlib.util
 import json
 import re
 import shutil
-import sys
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -15,12 +13,12 @@ from conftest import (
     OF_A_BOOK,
     ROOT,
     build_book,
+    cases,
     companion,
     make_project,
     run_in,
     sphinx_build,
 )
-from test_engine import HEADER
 from test_exercises import CHAPTERS
 
 from companion.claims.counterparts import load_counterparts
@@ -30,6 +28,8 @@ from companion.claims.rules import judge_all
 from companion.publish import style
 from companion.publish.svg import THEME, inline_svg
 from companion.runs.grid import NEEDED
+
+TEXTS = cases("projects")
 
 
 def page(folder, name):
@@ -97,22 +97,8 @@ def test_no_entity_becomes_an_element(tmp_path, open_page):
         assert page.title() != "ran"
 
 
-#: Sphinx's settings: where there is a file "stop" a build ends when its pages are written.
-STOPPABLE = """
-import os, sys
-sys.path.insert(0, {extensions!r})
-extensions = ["companion_offline"]
-def stop(app, *_):
-    if os.path.exists(os.path.join(app.srcdir, "stop")):
-        os._exit(9)
-    return []
-def setup(app):
-    app.connect("html-collect-pages", stop)
-"""
-
-
 def test_a_build_that_was_killed_leaves_no_search_index_of_old_words(tmp_path):
-    settings = STOPPABLE.format(extensions=EXTENSIONS)
+    settings = TEXTS["stoppable"].format(extensions=EXTENSIONS)
     (tmp_path / "conf.py").write_text(settings, encoding="utf-8")
     statuses = []
     for text, stop in (("Aardvarks", False), ("Bumblebees", True), ("", False)):
@@ -160,9 +146,8 @@ FAMILIES = ["rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14", "pocket_cnn", "
 def test_the_menu_has_families_and_below_each_its_runs_with_their_evidence(clone):
     menu = page(clone, "index").split('aria-label="Main"')[1].split("</nav>")[0]
     captions = re.findall(r'class="caption-text">([^<]+)', menu)
-    assert captions == [
-        "The paper", "Course", "Beyond the paper", "Reference", "For those who build it",
-    ]  # fmt: skip
+    parts = "The paper, Course, Beyond the paper, Reference, For those who build it"
+    assert ", ".join(captions) == parts
     assert re.findall(r'href="runs/family/(\w+)\.html"', menu) == FAMILIES
     own = menu.split("runs/family/rn101.html")[1].split("runs/family/")[0]
     assert 'href="runs/outlier_features/rn101.html">Outlier features · recorded<' in own
@@ -189,42 +174,12 @@ def test_a_chapter_shows_a_figure_within_400_words(clone):
         assert len(words.split()) <= 400, name
 
 
-#: Page → what its text says: values that public evidence is known to give, and where it ends.
-SAYS = {
-    "measuring_robustness": [
-        "+6.2 points (RN50, YFCC-15M)", "+36.7 points (ViT-L/14, OpenAI WIT-400M)",
-        "slope 0.756, intercept −1.492, r 0.995",
-    ],
-    "outlier_features": [
-        "87.2", "77.0", "2.94", "3.00", "coordinate 442", "7 of the 16", "Not measured yet",
-        "evidence: recorded", "evidence: published",
-    ],
-    "privileged_directions": ["162", "Not measured yet", "evidence: recorded"],
-    "pruning": ["55.2", "55.6", "55.0", "47.8", "Not measured yet", "evidence: recorded"],
-    "concepts": [
-        "507", "94", "between 88 % (RN101) and 98 % (ViT-B/32)", "81 to 94 %",
-        "not a measurement of this book",
-    ],
-    "appendix/claims": ["16 of 16 models", "own numbers (%)"],
-    "runs/not_measured": ["companion extract rn50 --data broden"],
-}  # fmt: skip
-#: The same where PyTorch is installed, and the pocket lab is measured while the book is built.
-SAYS_LIVE = {
-    "runs/outlier_features/pocket_cnn": ["99.6", "2.76"],  # the random control
-    "concepts": ["random directions", "evidence: live"],
-    "indicators": ["pocket models, ", "are demonstrably robust"],
-    "privileged_directions": ["live"],
-    "pruning": ["live"],
-    **{f"runs/{name}/pocket_cnn": ["evidence: live"] for name in ("pruning", "outlier_features")},
-}
-
-
 def test_the_pages_say_what_was_measured(clone):
     live = all(map(importlib.util.find_spec, NEEDED))
-    texts = [*SAYS.items(), *(SAYS_LIVE.items() if live else ())]
-    missing = [(name, said) for name, every in texts for said in every
-               if said not in text_of(clone, name)]  # fmt: skip
-    assert not missing
+    says = cases("pages")
+    for name, texts in [*says["recorded"].items(), *(says["live"].items() if live else ())]:
+        shown = text_of(clone, name)
+        assert [text for text in texts if text not in shown] == [], name
     assert ("evidence: live" in text_of(clone, "concepts")) == live
     ledger = page(clone, "appendix/claims")
     outcomes = [one.outcome for one in judge_all(gather(), load_claims()).values()]
@@ -301,75 +256,10 @@ def test_no_link_leads_nowhere(clone):
             assert parts.scheme or (target.is_file() and found), (path.name, link)
 
 
-def test_readme_has_the_figure_of_the_chapter(clone):
-    kept = (ROOT / "book/_static/seven_encoders.svg").read_text(encoding="utf-8")
-    numbers, *_ = re.findall("<title>(.*?)</title>", kept)
-    assert f'aria-label="{numbers}"' in page(clone, "outlier_features")
-
-
-def test_a_second_execution_gives_the_same_bytes(clone, tmp_path):
-    again = tmp_path / "again.ipynb"
-    companion(clone, "run", "effective_robustness", "vit_b_32", "--output", str(again))
-    first = clone / "book/runs/effective_robustness/vit_b_32.ipynb"
-    assert again.read_bytes() == first.read_bytes()
-
-
 # A small book: what changes on its pages, and what stops it
 
-SHOWN = HEADER.format(
-    scope="family", reads="data/shown.csv]\n#     evidence: [data/shown.csv", title="Numbers",
-    parameters='family: str = "rn50"',
-    code="""import pandas as pd
-
-from analysis.families.registry import load_family
-from companion.publish.page import Page
-
-known = pd.read_csv("data/shown.csv")
-own = known[known["model"].isin([model.name for model in load_family(family).models])]
-Page("shown", "published").table("numbers", own, family=load_family(family).title)""",
-)  # fmt: skip
-TOLD = HEADER.format(
-    scope="edition", reads="data/claim.txt, families/*.yaml", title="All",
-    parameters='edition: str = "paper"',
-    code="""from pathlib import Path
-
-import pandas as pd
-
-from analysis.families.registry import load_families
-from companion.publish.page import Page
-
-page = Page("told", "")
-titles = [family.title for family in load_families().values()]
-page.texts(claim=Path("data/claim.txt").read_text())
-page.table("models", pd.DataFrame({"backbone": titles}))""",
-).replace("scope: edition", "scope: edition\n#     readers: true")  # fmt: skip
-PAGES = {
-    "index": "# Home\n", "guide/contribute": "# To contribute\n",
-    "guide/your_checkpoint": "# A checkpoint\n", "guide/train": "# Training\n",
-    "appendix/models": "# Models\n",
-    "chapter": "# A chapter\n" + "".join(
-        f"\n```{{result}} {name}\n```\n"
-        for name in ("told/paper#claim", "told/paper#models", "shown/rn101#numbers")
-    ),
-}  # fmt: skip
-TOC = """format: jb-book
-root: index
-parts:
-- numbered: 1
-  chapters:
-  - file: chapter
-    sections:
-    - glob: runs/family/*
-    - glob: runs/shown/*
-  - file: guide/contribute
-  - file: guide/your_checkpoint
-  - file: guide/train
-- numbered: 1
-  style: alphaupper
-  chapters:
-  - file: appendix/models
-  - file: runs/not_measured
-"""
+SHOWN, TOLD = TEXTS["shown"], TEXTS["told"]
+PAGES = ("index", "guide/contribute", "guide/your_checkpoint", "guide/train", "appendix/models")
 
 
 @pytest.fixture(scope="module")
@@ -379,14 +269,9 @@ def kept(tmp_path_factory):
         tmp_path_factory.mktemp("small") / "a book",
         families=dict.fromkeys(("rn50", "rn101", "vit_b_32")),
         notebooks={"shown": SHOWN, "told": TOLD},
-        files={f"book/{name}.md": text for name, text in PAGES.items()} | {
-            "book/captions/shown.yaml": 'numbers: {caption: "Numbers of {family}."}',
-            "book/captions/told.yaml": "models, of-models: {caption: The families.}",
-            "book/_toc.yml": TOC, "data/claim.txt": "An old claim.",
-            "data/shown.csv": "model,number\nrn50-openai,1\nvit_b_32-openai,2\n",
-        },
+        files={f"book/{name}.md": "# A page\n" for name in PAGES} | TEXTS["files"],
         data=OF_A_BOOK,
-    )  # fmt: skip
+    )
     built = build_book(folder)
     assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-3000:]
     return folder
@@ -465,19 +350,13 @@ def test_a_reference_to_a_result_that_is_not_there_stops_the_book(small):
 
 def test_a_broken_measurement_stops_no_book(small):
     """Its run lacks what needs it and what follows from that; pages say so, and numbers stay."""
-    source = TOLD.replace("readers: true", "readers: true\n#     measurements: [pruning]").replace(
-        "titles = [", "from companion.measurements.records import FOLDER\n\n"
-        "found = next((FOLDER / 'pruning').glob('*.json')).read_text().index('}')\ntitles = [",
-    ) + """
-page.texts(after=f"It ends at {found}.")
-page.table(f"of-{'models'}", pd.DataFrame({"end": [found]}))
-"""  # fmt: skip
     path = small / "data/measurements/pruning/rn50-openai--<i>.json"
     path.parent.mkdir(parents=True)
     path.write_text("{", encoding="utf-8")
-    (small / "notebooks/told.py").write_text(source, encoding="utf-8")
-    toc = TOC.replace("runs/shown/*", "runs/shown/*\n    - file: runs/told/paper")
-    (small / "book/_toc.yml").write_text(toc, encoding="utf-8")
+    (small / "notebooks/told.py").write_text(TEXTS["told_with_measurements"], encoding="utf-8")
+    toc = small / "book/_toc.yml"
+    with_told = toc.read_text("utf-8").replace("shown/*", "shown/*\n    - file: runs/told/paper")
+    toc.write_text(with_told, encoding="utf-8")
     with (small / "book/chapter.md").open("a", encoding="utf-8") as file:
         file.write(
             "\nThat is {result}`told/paper#after` See {numref}`told-paper-of-models`."
@@ -521,28 +400,6 @@ def test_inline_svgs_are_named_themed_and_keep_their_ids_apart():
     assert name != "m1"
     assert f'href="#{name}"' in shown and f"url(#{name})" in shown
     assert set(THEME) == {style.INK, style.MUTED, style.GRID, style.PAPER}
-
-
-def test_runs_carry_neither_paths_nor_times(clone):
-    for path in (clone / "book" / "runs").rglob("*.ipynb"):
-        text = path.read_text(encoding="utf-8")
-        for trace in (
-            str(clone),
-            sys.prefix,
-            str(Path.home()) + "/",
-            "start_time",
-            '"papermill": {',
-        ):
-            assert trace not in text, (path.name, trace)
-
-
-def test_the_source_behind_a_result_is_on_the_page(clone):
-    text = page(clone, "robustness_atlas")
-    assert text.count('href="results/atlas_') > 4 and ".html#L" in text
-    code = (clone / "book/_build/html/results/measuring_robustness.html").read_text("utf-8")
-    assert 'id="L12"' in code and "style" in code
-    notebook = json.loads((clone / "book/runs/measuring_robustness/paper.ipynb").read_text("utf-8"))
-    assert notebook["metadata"]["companion"]["subject"] == "paper"
 
 
 def test_no_page_of_a_run_has_words_for_another_edition_or_an_empty_section(clone):

@@ -11,6 +11,7 @@ import open_clip
 import pandas as pd
 import pytest
 import torch
+from conftest import cases
 from PIL import Image
 from tiny import recipe
 
@@ -24,16 +25,8 @@ from training.recipes import TrainingError, TrainOptions
 CLIP = "pocket-cnn-web-large"
 
 
-ENTRIES = [
-    {"filename": "n01440764_1.JPEG", "wnid": "n01440764", "title": 'A  "fish"\there',
-     "description": "caught\nby me", "tags": ["lake", "süd"]},
-    {"filename": "n01440764_2.JPEG", "wnid": "n01440764", "title": "", "description": "",
-     "tags": []},
-    {"filename": "n01443537_7.JPEG", "wnid": "n01443537", "title": "NA", "description": "",
-     "tags": []},
-    {"filename": "n01443537_8.JPEG", "wnid": "n01443537", "title": "gold", "description": "2 < 3",
-     "tags": []},
-]  # fmt: skip
+CASES = cases("captions")
+ENTRIES = CASES["entries"]
 PARTS = ("title", "description", "tags")
 
 
@@ -156,18 +149,9 @@ def test_open_clips_trainer_understands_the_command(tmp_path):
 def test_open_clips_trainer_takes_the_table_and_the_command(train_set):
     """Three epochs of a small CLIP in one process: several of this trainer need GPUs."""
     pytest.importorskip("webdataset", reason="open_clip's trainer needs the extra `train`")
-    config = {
-        "model_cfg": {
-            "embed_dim": 16,
-            "vision_cfg": {"layers": [1, 1, 1, 1], "width": 8, "head_width": 32, "image_size": 32},
-            "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2,
-                         "layers": 1},
-        },
-        "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3},
-    }  # fmt: skip
     place = train_set / "architecture"
     place.mkdir()
-    (place / "open_clip_config.json").write_text(json.dumps(config))
+    (place / "open_clip_config.json").write_text(json.dumps(CASES["clip"]))
     found = captions.read(captions_file(train_set), ("title",), accept_counts=True)
     (images,) = find.find("imagenet-train", accept_counts=True)
     table = train_set / "captions.tsv"
@@ -179,5 +163,5 @@ def test_open_clips_trainer_takes_the_table_and_the_command(train_set):
     done = subprocess.run(line, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     last = train_set / "open_clip" / "checkpoints" / "epoch_3.pt"
-    clip = open_clip.CLIP(**config["model_cfg"])
+    clip = open_clip.CLIP(**CASES["clip"]["model_cfg"])
     clip.load_state_dict(read_weights(last)[0])

@@ -8,7 +8,7 @@ import miniatures
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import CLASSES, image_list, pictures, save_folder
+from tiny import image_list, pictures, save_folder
 
 from analysis.common import ROOT
 from analysis.images import find, imagelist, packed, sets
@@ -41,15 +41,6 @@ def test_names_tell_folders_of_the_same_name_apart(tmp_path):
     assert (set(flat.labels.tolist()), flat.classes, flat.prompts) == ({-1}, (), None)
     every = imagelist.unlabelled(tmp_path)
     assert len(every) == 15 and every.keys[0] == "a/Val set/blue/002.png"
-
-
-def test_what_is_expected_is_checked(tmp_path):
-    listed = imagelist.folder(save_folder(tmp_path))
-    assert listed.expect(sorted(CLASSES)) is listed
-    with pytest.raises(DatasetError, match=r"2 classes .*not in both: red"):
-        listed.expect(("blue", "green"))
-    with pytest.raises(DatasetError, match="in their order"):
-        listed.expect(("blue", "red", "green"))
 
 
 def test_wrong_folders(tmp_path):
@@ -146,19 +137,6 @@ def test_the_pocket_lists():
     ]
     with pytest.raises(DatasetError, match=r"unknown style 'notto': .*did you mean 'noto'"):
         find.pocket("notto")
-
-
-@pytest.mark.parametrize(
-    ("name", "title"),
-    [
-        ("imagenet-r", "ImageNet-R"),
-        ("pocket-fluent_flat-test", "fluent flat emoji, test"),
-        ("coco_500_images", "500 COCO images"),
-        ("my_folder-1f3a", "my folder-1f3a"),
-    ],
-)
-def test_titles_of_data_sets(name, title):
-    assert sets.title(name) == title
 
 
 def test_the_table_says_what_accuracies_are_of():

@@ -9,6 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from conftest import cases
 from PIL import Image
 
 from analysis.common import ROOT
@@ -18,7 +19,6 @@ from analysis.images.emoji import (
     CAPTIONS,
     CLASSES,
     IMAGENET,
-    SHIFTS,
     STYLES,
     SUBGROUPS,
     TABLE,
@@ -63,20 +63,6 @@ def one_per_concept(emoji):
 # --- What is there --------------------------------------------------------------------------------
 
 
-def test_images_and_table_have_the_promised_form(emoji):
-    assert emoji.images.shape == (len(emoji), 64, 64, 3)
-    assert emoji.images.dtype == np.uint8
-    assert not emoji.images.flags.writeable
-    assert list(emoji.table.columns) == [
-        *("concept", "name", "tags", "group", "subgroup", "cluster"),
-        *("style", "split", "class_index"),
-    ]
-    assert not emoji.table.duplicated(["concept", "style"]).any()
-    assert set(emoji.table["style"]) == set(STYLES)
-    assert set(emoji.table["split"]) == {"train", "test"}
-    assert (emoji.table["name"] != "").all() and (emoji.table["tags"] != "").mean() > 0.95
-
-
 def test_file_is_small_and_holds_no_more_than_it_should(emoji):
     assert ARCHIVE.stat().st_size < 10e6
     with zipfile.ZipFile(ARCHIVE) as archive:
@@ -105,26 +91,6 @@ def test_known_drawings_are_where_the_table_says(emoji):
     assert (inks[emoji.table["class_index"] >= 0] > 0.005).all()
 
 
-def test_roles_of_the_styles():
-    unseen = {style for style, role in STYLES.items() if role == "unseen"}
-    assert STYLES[IMAGENET] == "imagenet" and len(SHIFTS) == 5 and len(unseen) >= 3
-    assert set(WEB_SMALL) < set(WEB_LARGE)
-    for styles in CAPTIONS.values():
-        assert IMAGENET in styles and not set(styles) & unseen
-    seen = {style for style, role in STYLES.items() if role == "seen"}
-    assert seen and seen <= set(WEB_SMALL)
-    assert set(STYLES) == set(WEB_LARGE) | unseen
-
-
-def test_select(emoji):
-    part = emoji.select("noto", "test")
-    assert set(part.table["style"]) == {"noto"} and set(part.table["split"]) == {"test"}
-    assert len(part.images) == len(part.table)
-    row = part.table.iloc[7]
-    where = (emoji.table["style"] == "noto") & (emoji.table["concept"] == row["concept"])
-    np.testing.assert_array_equal(part.images[7], emoji.images[where.to_numpy()][0])
-
-
 def test_without_the_shipped_data_a_sentence_says_where_it_is(tmp_path):
     with pytest.raises(DatasetError, match="does not exist: the emoji come with the rep"):
         load(tmp_path / "none.zip")
@@ -139,18 +105,7 @@ def test_split_divides_no_concept_and_no_cluster(emoji):
     assert (emoji.table.groupby("concept")["cluster"].nunique() == 1).all()
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        ["keycap: 1", "keycap: 9", "keycap: 10"],
-        ["green book", "blue book", "orange book"],
-        ["cat", "black cat"],
-        ["woman dancing", "man dancing"],
-        ["red heart", "light blue heart", "white heart"],
-        ["neutral face", "slightly smiling face"],  # by their images
-        ["person", "person: curly hair"],
-    ],
-)
+@pytest.mark.parametrize("names", cases("emoji")["alike"])
 def test_look_alikes_share_a_cluster(emoji, names):
     table = one_per_concept(emoji).set_index("name")
     assert table.loc[names, "cluster"].nunique() == 1

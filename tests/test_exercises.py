@@ -5,18 +5,16 @@ import re
 import zipfile
 from fractions import Fraction
 from functools import cache
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from companion_teach import shown
-from conftest import ROOT, sphinx_build
-from scipy import sparse
+from conftest import ROOT, cases, sphinx_build
 from sphinx.errors import ConfigError
 
-from analysis.metrics import average_precision, basis, directions, outliers, pruning, robustness
+from analysis.metrics import basis, directions, outliers, pruning
 from companion.publish import course
 from companion.publish.check import ANSWERS, ExerciseError, check
 from training import recipes
@@ -25,6 +23,7 @@ spec = importlib.util.spec_from_file_location("make_teach", ROOT / "data/teach/m
 make = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make)
 
+CASES = cases("exercises")
 TOC = yaml.safe_load((ROOT / "book/_toc.yml").read_text(encoding="utf-8"))
 #: The chapters but for the discussion, and the pocket lab's; and what else sets tasks.
 LISTED = [one["file"] for part in TOC["parts"][:3] for one in part["chapters"] if "file" in one]
@@ -33,13 +32,13 @@ CHAPTERS += ["guide/pocket_lab"]
 PAGES = [*CHAPTERS, "guide/probe", "guide/train"]
 #: The order in which a chapter tells; some leave a part out, and beyond the paper it says nothing.
 TEMPLATE = (
-    "The question", "The picture", "The definition", "What the paper says", "What we found",
-    "In the pocket lab", "What to watch out for", "Exercises",
-)  # fmt: skip
+    *("The question", "The picture", "The definition", "What the paper says", "What we found"),
+    *("In the pocket lab", "What to watch out for", "Exercises"),
+)
 #: Found by formula or by hand.
 FOUND = {
     label: [float(Fraction(str(value))) for value in values]
-    for label, values in yaml.safe_load((ROOT / "tests/cases/answers.yaml").read_text()).items()
+    for label, values in cases("answers").items()
 }
 
 
@@ -66,15 +65,11 @@ def text_frame(texts, h):
     return own.directions[:24], basis.energy_by_text_variance(h, own).energy[:24].sum()
 
 
-#: What the book's metrics give on what a solution has drawn (its names once it has run).
+#: Where no formula gives it: the book's metrics on what a solution has drawn, by its names.
 BY_THE_METRICS = {
-    "robustness-2": lambda n: robustness.PAPER_BASELINE.predict([0.6, 0.9]),
-    "outlier-2": lambda n: kappa(n["h"]),
     "outlier-4": lambda n: [kappa(np.maximum(n["h"] - cut, 0)) for cut in (0, 1)],
     "outlier-5": lambda n: [outliers.persistence(h).fraction
         for h in (n["h"] + 10 * n["seventh"], np.maximum(n["h"], 0))],
-    "outlier-6": lambda n: kappa((n["h"] + 10 * n["seventh"]) @ n["turn"]),
-    "frame-2": lambda n: basis.mean_share(n["h"]),
     "frame-4": lambda n: [kappa(basis.eigenframe(n["turned"])), kappa(basis.less_mean(n["h"]))],
     "frame-5": lambda n: [kappa(n["both"]), basis.mean_share(n["both"])],
     "frame-6": lambda n: [kappa(n["h"]),
@@ -87,18 +82,7 @@ BY_THE_METRICS = {
     "directions-4": lambda n: ratio(n["h"] + n["common"], n["W"] - n["W"].mean(0)),
     "pruning-3": lambda n: points_lost(n["models"], "importance", [7, 8]),
     "pruning-4": lambda n: [47.5, points_lost(n["models"], "singular_value", [8])[0]],
-    "concepts-4": lambda n: [by_chance(k) for k in (2, 5, 10)],
 }  # fmt: skip
-
-
-def by_chance(n):
-    """Of six orders of two and two, counted with the book's own metric; more take long."""
-    if n > 2:
-        return ANSWERS["concepts-4"]["answer"][(2, 5, 10).index(n)]
-    orders = np.array([np.isin(range(4), places) for places in combinations(range(4), 2)])
-    scores = -np.arange(4.0)[:, None]
-    found = average_precision.average_precision(scores, sparse.csr_array(orders.T))
-    return np.mean(found >= average_precision.THRESHOLD)
 
 
 @cache
@@ -166,10 +150,8 @@ def told(page):
 
 
 def test_the_answer_key_has_points_for_every_exercise_and_they_add_up():
-    key = re.findall(
-        r"\{admonition\} Answer key: .*? · (\d+) points\n:class: dropdown instructor\n(.*?)^:::$",
-        told("guide/teach"), re.M | re.S,
-    )  # fmt: skip
+    box = r"\{admonition\} Answer key: .*? · (\d+) points\n:class: dropdown instructor\n(.*?)^:::$"
+    key = re.findall(box, told("guide/teach"), re.M | re.S)
     labels = []
     for total, rows in key:
         found = re.findall(r"^\| \{ref\}`(\S+) <\1>` \| (\d) \| (.*) \|$", rows, re.M)
@@ -200,9 +182,8 @@ def test_a_chapter_opens_with_goals_and_the_time_that_its_exercises_take(page):
 def test_a_chapter_tells_in_the_same_order(page):
     text = told(page)
     parts = [part for part in re.findall(r"^## (.+)$", text, re.M) if part in TEMPLATE]
-    assert parts == sorted(parts, key=TEMPLATE.index) and {parts[0], parts[-1]} == {
-        "The question", "Exercises"
-    }  # fmt: skip
+    assert parts == sorted(parts, key=TEMPLATE.index)
+    assert (parts[0], parts[-1]) == ("The question", "Exercises")
     cards = text.find("```{result} claims/paper")
     assert cards < 0 or cards > text.index("## What we found")
 
@@ -212,8 +193,8 @@ def test_emoji_as_class_folders_and_a_recipe_can_be_trained_on(tmp_path, monkeyp
     (tmp_path / "data").symlink_to(ROOT / "data")
     make.run(exercises("guide/train")[4].program, {})
     assert recipes.load("emoji.yaml").settings.epochs == 6
-    trained, others = ({path.name for path in tmp_path.glob(f"emoji/{style}/*")}
-        for style in ("noto", "fluent_flat"))  # fmt: skip
+    styles = ("noto", "fluent_flat")
+    trained, others = ({path.name for path in tmp_path.glob(f"emoji/{s}/*")} for s in styles)
     assert others <= trained and len(trained) == 34
     assert len([*tmp_path.glob("emoji/fluent_flat/*/*.png")]) == 363
 
@@ -232,39 +213,13 @@ def test_the_call_that_a_page_shows_can_be_made(page):
     check(label, *map(float, values.split(",")))
 
 
-@pytest.mark.parametrize(
-    ("label", "values", "message"),
-    [
-        ("outlier-9", (1.0,), "'outlier-9' has no answer to check. Did you mean 'outlier-"),
-        ("outlier-3", (1.0,), "outlier-3: expected 2 value(s), got 1."),
-        ("outlier-3", ("x", 1), "outlier-3: give numbers, not ('x', 1)."),
-        ("exam-2", (510,), "exam-2 is part of the exam"),
-    ],
-)
+@pytest.mark.parametrize(("label", "values", "message"), CASES["refused"])
 def test_wrong_questions_are_refused(label, values, message):
     with pytest.raises(ExerciseError, match=re.escape(message)):
         check(label, *values)
 
 
-@pytest.mark.parametrize(
-    ("label", "values", "named"),
-    [
-        ("outlier-2", (0,), "value 1: not yet. Did you subtract 3?"),
-        ("outlier-2", (3.1,), "value 1: not yet. Standardise each vector"),
-        ("outlier-3", (23.75, 35), "value 1: not yet. Standardise each vector first"),
-        ("robustness-2", (23.5, 54.5), "value 2: not yet. This is 100 times the answer"),
-        ("robustness-2", (-1.18, 0.545), "value 1: not yet. This is a logit."),
-        ("robustness-4", (0.367,), "value 1: not yet. This is a hundredth of the answer"),
-        ("pruning-3", (4.2, 0.1), "value 2: not yet."),
-        ("pruning-5", (0, 1), "value 2: not yet."),
-        ("pruning-5", (0, 13), "value 2: not yet."),
-        (
-            "atlas-3",
-            (1 / 6, 13 / 18),
-            "atlas-3: not yet. The values are right, but in another order.",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("label", "values", "named"), CASES["typical"])
 def test_a_typical_error_is_named(label, values, named, capsys):
     assert not check(label, *values)
     assert named in capsys.readouterr().out
@@ -279,33 +234,10 @@ def test_what_the_solution_of_lab_1_says_of_styles():
     assert (hardest, easiest, by_style.shape[1]) == ("fluent_high_contrast", "fluent_flat", 5)
 
 
-def test_numbers_on_pages_are_short():
-    assert shown("outlier-3", 1) == "35" and shown("concepts-5", 0) == "0.74"
-    assert shown("train-2", 0) == "25,020"
-
-
-PAGE = """# Title
-
-:::{admonition} Exercise
-A task.
-:::
-
-:::{admonition} Solution
-:class: dropdown solution
-It is {answer}`outlier-3 2`, not {answer}`outlier-3 3`.
-:::
-
-:::{admonition} Answer
-:class: dropdown instructor
-Forty-two.
-:::
-"""
-
-
 def built_for(whom, folder, monkeypatch, slides):
     """What the folder then holds as pages, and Sphinx's warnings."""
     monkeypatch.setenv("COMPANION_FOR", whom)
-    pages = {"index": PAGE, "guide/slides/one": f"# T\n\n```{{result}} {slides}\n```\n"}
+    pages = {"index": CASES["page"], "guide/slides/one": f"# T\n\n```{{result}} {slides}\n```\n"}
     return sphinx_build(folder, pages, "companion_teach", exclude_patterns=["guide"])[1]
 
 

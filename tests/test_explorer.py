@@ -50,10 +50,8 @@ def test_the_numbers_are_the_packages(table, data):
         assert data[name][row] == round(1e6 * published[name])
     assert data["group"]["names"][data["group"]["of"][row]] == "OpenAI"
     measured = records.read_all("outlier_features", "vit_b_16")
-    known = {
-        m.data.title: m.value("kurtosis_mean")
-        for m in measured if "openai" in m.model and "captions" not in m.data.name
-    }  # fmt: skip
+    own = [m for m in measured if "openai" in m.model and "captions" not in m.data.name]
+    known = {m.data.title: m.value("kurtosis_mean") for m in own}
     kurtosis = data["kurtosis"][str(place["ViT-B-16", "openai"])]
     assert {k["data"]: k["value"] for k in kurtosis} == known and known["500 COCO images"] > 80
 
@@ -63,12 +61,11 @@ def test_the_chapters_links_choose_what_the_explorer_knows(data):
     raw = "".join(re.findall(r"^```\{raw\} html$(.*?)^```$", text, re.M | re.S))  # else it is text
     links = re.findall(r'href="guide/explore\.html#([^"]+)"', raw)
     assert len(links) == 3
-    known = {
-        "view": {*data["views"]}, "pool": {*data["pools"]}, "least": {"0", "50", "60", "70"},
-        "levels": {level["name"] for level in data["levels"]}, "find": {"datacomp"},
-        "pins": {f"{data['source']['names'][s]}/{m}/{w}/{z or ''}" for s, m, w, z in zip(
-            data["source"]["of"], data["model"], data["weights"], data["size"], strict=True)},
-    }  # fmt: skip
+    columns = (data["source"]["of"], data["model"], data["weights"], data["size"])
+    names, rows = data["source"]["names"], zip(*columns, strict=True)
+    known = {"view": {*data["views"]}, "pool": {*data["pools"]}, "least": {"0", "50", "60", "70"}}
+    known |= {"levels": {level["name"] for level in data["levels"]}, "find": {"datacomp"}}
+    known["pins"] = {f"{names[s]}/{m}/{w}/{z or ''}" for s, m, w, z in rows}
     for link in links:
         for key, values in parse_qs(html.unescape(link)).items():
             assert {*values[0].split(",")} <= known[key], link
@@ -134,8 +131,8 @@ def test_the_page_computes_what_the_package_computes(explorer_at, table, data, h
     assert len(rows) == len(known) > 10
     first = rows[0]
     if line is None:
-        (kept,) = [o for o in data["lines"] if (o["view"], o["pool"], o["v2"])
-                   == (first["view"], first["line"], first["v2_of_line"])]  # fmt: skip
+        lines = {(o["view"], o["pool"], o["v2"]): o for o in data["lines"]}
+        kept = lines[first["view"], first["line"], first["v2_of_line"]]
         line = Baseline(kept["slope"], kept["intercept"], kept["r"])
     er = np.sort(effective_robustness(known["shifted"], known["imagenet"], line))
     assert np.sort([float(row["er"]) for row in rows]) == pytest.approx(er, abs=2e-6)
@@ -158,8 +155,8 @@ def test_marks_are_found_by_mouse_and_by_keyboard_and_pinned(explorer_at):
     page.keyboard.press("Enter")
     compared = page.locator(".compared table")
     assert compared.locator("thead th").count() == 2
-    cells = {row.locator("th").inner_text(): row.locator("td").all_inner_texts()
-             for row in compared.locator("tbody tr").all()}  # fmt: skip
+    rows = compared.locator("tbody tr").all()
+    cells = {r.locator("th").inner_text(): r.locator("td").all_inner_texts() for r in rows}
     assert cells["ER, mean of five shifts"] == ["+36.7", "+38.4"]
     assert cells["κ"] == ["not measured"] * 2
     assert cells["to measure κ"][0] == (

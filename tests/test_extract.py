@@ -4,7 +4,6 @@ import signal
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from analysis.families import registry
 from analysis.families.registry import Family
 from analysis.features import decode, encoders, plan, store
 from analysis.features import extract as extraction
-from analysis.features.extract import device_for, extract
+from analysis.features.extract import extract
 from analysis.features.plan import ExtractionError, Settings
 from analysis.features.store import StoreError
 from analysis.images import imagelist
@@ -103,10 +102,8 @@ def test_the_sidecar_tells_where_features_come_from(tmp_path, checkpoints):
     extract([VIT], images, QUICK, folder=tmp_path)
     sidecar = features(tmp_path, VIT).sidecar
     assert sidecar["model"]["weights_sha256"] == sha256_of(checkpoints / "tiny-vit.safetensors")
-    assert sidecar["data"] == {
-        "name": "noise", "manifest": images.manifest, "images": 50,
-        "classes": list(images.classes), "left_out": {},
-    }  # fmt: skip
+    about = {"name": "noise", "manifest": images.manifest, "images": 50}
+    assert sidecar["data"] == about | {"classes": list(images.classes), "left_out": {}}
     assert (sidecar["N"], sidecar["d"], sidecar["dtype"]) == (50, WIDTH, "float32")
     assert (sidecar["precision"], sidecar["device"]) == ("fp32", "cpu")
     assert str(tmp_path) not in json.dumps(sidecar)
@@ -217,17 +214,6 @@ def spoil(folder):
     for name in SPOILT:
         (folder / name).write_bytes((folder / name).read_bytes()[:300])
     return imagelist.folder(folder, name="spoilt")
-
-
-def test_damaged_images_stop_the_extraction_with_their_names(tmp_path):
-    images = spoil(tmp_path / "pictures")
-    one_shard = replace(QUICK, shard_size=100)
-    for onerror in (None, lambda *_: None):  # they are no fault of a model's
-        with pytest.raises(
-            ExtractionError, match=r"5 .*blue/002\.jpg \(Trunc.*red/003\.jpg.*--lea"
-        ):
-            extract([VIT], images, one_shard, folder=tmp_path, onerror=onerror)
-    assert not store.features_path("vit", "spoilt", tmp_path).exists()
 
 
 def test_damaged_images_can_be_left_out(tmp_path):
@@ -343,8 +329,11 @@ def test_models_that_fail_are_left_out_and_the_others_decode_once(
     }
     decoded, failed = [], {}
     watch_decoding(monkeypatch, decoded.append)
-    extract([VIT, *wrong.values(), CNN], image_list(), QUICK, folder=tmp_path,
-            onerror=lambda one, error: failed.setdefault(one.name, str(error)))  # fmt: skip
+
+    def note(one, error):
+        failed[one.name] = str(error)
+
+    extract([VIT, *wrong.values(), CNN], image_list(), QUICK, folder=tmp_path, onerror=note)
     assert sorted(decoded) == list(range(50))
     for reason, one in wrong.items():
         assert reason in failed.pop(one.name)
@@ -354,31 +343,10 @@ def test_models_that_fail_are_left_out_and_the_others_decode_once(
     assert not failed and features(tmp_path, VIT).features.std() > 0
 
 
-def test_a_model_is_loaded_once_for_all_lists_of_images(tmp_path, monkeypatch):
-    lists, load = (
-        [image_list(10), replace(image_list(20), name="more")],
-        mock.Mock(wraps=extraction.load),
-    )
-    alone = [
-        p for listed in lists for p in extract([VIT], listed, QUICK, folder=tmp_path / "alone")
-    ]
-    monkeypatch.setattr(extraction, "load", load)
-    together = extract([VIT], lists, QUICK, folder=tmp_path / "together")
-    assert load.call_count == 1
-    assert [path.read_bytes() for path in together] == [path.read_bytes() for path in alone]
-
-
-def test_settings_that_make_no_sense(tmp_path):
-    with pytest.raises(ExtractionError, match="no device 'cpu:7'"):
-        device_for("cpu:7")
-    with pytest.raises(ExtractionError, match=r"no device 'tpu' on this machine; there is: .*cpu"):
-        extract([VIT], image_list(), replace(QUICK, device="tpu"), folder=tmp_path)
-
-
 def test_the_command(own_store, tmp_path, monkeypatch, capsys):
-    family = Family(name="tiny", title="Tiny", edition="reader", order=1, backbone="Small.",
-                    models=(VIT, CNN, model("gone", library=None, architecture=None, weights=None))
-                    )  # fmt: skip
+    gone = model("gone", library=None, architecture=None, weights=None)
+    about = {"title": "Tiny", "edition": "reader", "order": 1, "backbone": "Small."}
+    family = Family(name="tiny", models=(VIT, CNN, gone), **about)
     monkeypatch.setattr(registry, "load_family", lambda name: family)
     pictures = tmp_path / "pictures"
     spoil(pictures)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import contrast
+from conftest import cases, contrast
 
 from analysis.families.registry import LEVELS
 from analysis.metrics.robustness import Baseline
@@ -13,123 +13,78 @@ from companion.measurements.records import FOLDER, read
 from companion.publish import diagrams, figures, pictures, plots, style
 from companion.publish.svg import plain
 
-REGIONS = dict(
-    zip(
-        ("zero_shot_only", "zero_shot_finetuned", "zero_shot_supervised", "all", "finetuned_only",
-         "finetuned_supervised", "supervised_only"),
-        (10, 4, 0, 30, 2, 1, 5), strict=True,
-    )
-)  # fmt: skip
+CASES = cases("drawings")
+REGIONS = {
+    **{"zero_shot_only": 10, "zero_shot_finetuned": 4, "zero_shot_supervised": 0, "all": 30},
+    **{"finetuned_only": 2, "finetuned_supervised": 1, "supervised_only": 5},
+}
 
 
 IMAGES, DIRECTIONS, CONTROL = (
-    read(FOLDER / experiment / f"vit_b_16-{name}--coco_500_images.json")
-    for experiment, name in (
-        ("outlier_features", "openai"), ("privileged_directions", "openai"),
-        ("privileged_directions", "random"),
+    read(FOLDER / f"{name}--coco_500_images.json")
+    for name in (
+        "outlier_features/vit_b_16-openai",
+        "privileged_directions/vit_b_16-openai",
+        "privileged_directions/vit_b_16-random",
     )
-)  # fmt: skip
+)
 
 
 LINE = Baseline(1.0, 0.0, 1.0)
 POOL = pd.DataFrame({"imagenet": [0.2, 0.5, 0.8], "shifted": [0.2, 0.5, 0.8]})
-CURVE = figures.steps("accuracy (%)", "importance", np.linspace(0.1, 0.6, 10), np.zeros(10),
-                      np.ones(10))  # fmt: skip
+CURVE = figures.steps(
+    "accuracy (%)", "importance", np.linspace(0.1, 0.6, 10), np.zeros(10), np.ones(10)
+).assign(extrapolated=lambda curve: curve["directions kept"] < 2)
 ENDS = ((0.1, 0.9), (0.1, 0.9))
 FRAME = pd.DataFrame(
-    {"panel": ["κ", "κ", "ER"], "of": ["CLIP", "ResNet", "CLIP"], "x": [1.0, 2, 3],
-     "level": ["zero_shot", "supervised", "zero_shot"],
-     "value": [90.0, 3, 12], "low": [80.0, 2, 11], "high": [99.0, 4, 13],
-     "other": [3.0, 3, 5], "note": ["442", "none", ""]}
-)  # fmt: skip
+    [
+        ["κ", "CLIP", 1.0, "zero_shot", 90.0, 80.0, 99.0, 3.0, "442"],
+        ["κ", "ResNet", 2, "supervised", 3, 2, 4, 3, "none"],
+        ["ER", "CLIP", 3, "zero_shot", 12, 11, 13, 5, ""],
+    ],
+    columns=["panel", "of", "x", "level", "value", "low", "high", "other", "note"],
+)
+LOOKS, SERIES = FRAME.assign(look=["filled", "bar", "hollow"]), FRAME.assign(series="all")
 CELLS = pd.DataFrame(
-    {"of": ["a", "b", "c"], "level": ["zero_shot", "zero_shot", "supervised"],
-     "series": "s", "language": ["yes", "yes", "no"], "robust": ["yes", "yes", "no"]}
-)  # fmt: skip
-#: Each drawing with the same data, what its alternative text must say, and the first rows of
-#: its data as a file.
+    [["a", "zero_shot", "yes"], ["b", "zero_shot", "yes"], ["c", "supervised", "no"]],
+    columns=["of", "level", "language"],
+).assign(series="s", robust=["yes", "yes", "no"])
+#: Each drawing, again with the same data.
 DRAWN = {
-    "kurtosis": (
-        lambda: figures.kurtosis({"CLIP": IMAGES}), "CLIP: 0.00 at 16.7, 50.0 at 85.6, 100 at 182",
-        "of,level,activation kurtosis κ,share with less (%)\nCLIP,zero_shot,16.72,0\n",
+    "kurtosis": lambda: figures.kurtosis({"CLIP": IMAGES}),
+    "profiles": lambda: figures.profiles({"CLIP": IMAGES}, 6),
+    "heat maps": lambda: figures.heat_maps({"CLIP": IMAGES}),
+    "importance": lambda: figures.importance({"CLIP": DIRECTIONS, "random": CONTROL}, 10),
+    "pruning": lambda: figures.pruning({"CLIP": CURVE}),
+    "cone": lambda: figures.clouds(
+        {
+            "images": ("zero_shot", np.array([[0.2, 0.1], [0.4, -0.3]])),
+            "texts": ("captions", np.ones((2, 2))),
+        },
+        ("v1", "v2"),
+        "gap",
     ),
-    "profiles": (
-        lambda: figures.profiles({"CLIP": IMAGES}, 6), "CLIP: coordinate 442 at 24.1, the second",
-        "of,level,coordinate,times the mean\nCLIP,zero_shot,0,1.133\n",
+    "turned": lambda: figures.clouds(
+        {"κ = 3": ("zero_shot", np.array([[0.2, 0.1], [0.4, 0.3]]))}, ("x", "y"), apart=True
     ),
-    "heat maps": (
-        lambda: figures.heat_maps({"CLIP": IMAGES}), "CLIP: coordinate 442 from 10.7 to 16.6",
-        "of,image,z,coordinate\nCLIP,0,13.13,442\n",
-    ),
-    "importance": (
-        lambda: figures.importance({"CLIP": DIRECTIONS, "random": CONTROL}, 10),
-        "CLIP, head as it is: 162 at 1.00, 24.6 at 2.00",
-        'panel,of,"direction, by importance","importance, times the mean"\n'
-        "CLIP,head as it is,1,161.8\n",
-    ),
-    "pruning": (
-        lambda: figures.pruning({"CLIP": CURVE.assign(extrapolated=CURVE["directions kept"] < 2)}),
-        "CLIP, least important first: 15.6 at 80.0, 60.0 at 0.00",
-        "panel,quantity,of,directions kept,value,low,high\n"
-        "CLIP,accuracy (%),least important first,1,10,0,100\n",
-    ),
-    "cone": (
-        lambda: figures.clouds({"images": ("zero_shot", np.array([[0.2, 0.1], [0.4, -0.3]])),
-                              "texts": ("captions", np.ones((2, 2)))}, ("v1", "v2"), "gap"),
-        "images: 2, mean at 0.30, −0.10; texts: 2, mean at 1.00, 1.00.",
-        "v1,v2,series,level,look\n0.2,0.1,images,zero_shot,small\n",
-    ),
-    "turned": (
-        lambda: figures.clouds({"κ = 3": ("zero_shot", np.array([[0.2, 0.1], [0.4, 0.3]]))},
-                               ("x", "y"), apart=True),
-        "κ = 3: 2, mean at 0.30, 0.20.", "x,y,panel,level,look\n",
-    ),
-    "strips": (
-        lambda: figures.strips(np.arange(1.0, 5), {"half": (2, 0.5)}),
-        "half: 2 of 4 strips in colour, accuracy 50.0 %.",
-        "of,direction,importance,kept\nhalf,1,4,True\n",
-    ),
-    "lines": (
-        lambda: plots.lines(FRAME, "x", "value", log="y", horizontals={"mean": 1}, told=(1,)),
-        "Lines. κ, CLIP: 90.0 at 1.00; κ, ResNet: 3.00 at 2.00; ER, CLIP: 12.0 at 3.00.",
-        "panel,of,x,level,value,low,high,other,note\nκ,CLIP,1,zero_shot,90,80,99,3,442\n",
-    ),
-    "marks": (
-        lambda: plots.marks(FRAME, "value", other="other", note="leader", verticals={"3": 3}),
-        "κ, CLIP: 90.0, 80.0, 99.0, 3.00, 442; κ, ResNet: 3.00, 2.00, 4.00, 3.00, none; ER, CLIP",
-        "panel,of,",
-    ),
-    "bars of chance": (
-        lambda: plots.marks(FRAME.assign(look=["filled", "bar", "hollow"]), "value", log=["κ"]),
-        "κ, ResNet: 3.00, 2.00, 4.00", "panel,of,",
-    ),
-    "points": (
-        lambda: plots.scatter(FRAME.assign(series="all"), "x", "value", labels="note", log="x"),
-        "κ, CLIP: 1.00, 90.0; κ, ResNet: 2.00, 3.00; ER, CLIP: 3.00, 12.0.", "panel,of,",
-    ),
-    "venn": (
-        lambda: pictures.venn({"RN50": REGIONS}),
-        "RN50: zero-shot only 10, zero-shot and finetuned only 4, zero-shot and supervised only 0",
-        "of,encoded by,concepts\nRN50,zero-shot only,10\n",
-    ),
-    "pictures": (
-        lambda: pictures.pictures({"a": [np.zeros((2, 2, 3))] * 2}, "Two."), "Two.", None
-    ),
-    "cells": (
-        lambda: diagrams.grid(CELLS, "language", "robust", {("no", "yes"): "no model"}),
-        "language no, robust no: 1; language yes, robust yes: 2.", "of,level,series,language,",
-    ),
-}  # fmt: skip
+    "strips": lambda: figures.strips(np.arange(1.0, 5), {"half": (2, 0.5)}),
+    "lines": lambda: plots.lines(FRAME, "x", "value", log="y", horizontals={"mean": 1}, told=(1,)),
+    "marks": lambda: plots.marks(FRAME, "value", other="other", note="leader", verticals={"3": 3}),
+    "bars of chance": lambda: plots.marks(LOOKS, "value", log=["κ"]),
+    "points": lambda: plots.scatter(SERIES, "x", "value", labels="note", log="x"),
+    "venn": lambda: pictures.venn({"RN50": REGIONS}),
+    "pictures": lambda: pictures.pictures({"a": [np.zeros((2, 2, 3))] * 2}, "Two."),
+    "cells": lambda: diagrams.grid(CELLS, "language", "robust", {("no", "yes"): "no model"}),
+}
 
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_drawings_say_and_hand_over_what_they_show_and_come_out_equal(name):
-    draw, words, rows = DRAWN[name]
-    drawing = draw()
+    drawing, (words, rows) = DRAWN[name](), CASES[name]
     assert words in drawing.alt
     text = None if drawing.data is None else style.to_csv(drawing.data)
     assert text == rows or text.startswith(rows), text[:200]
-    first, second = style.to_svg(drawing.figure), style.to_svg(draw().figure)
+    first, second = style.to_svg(drawing.figure), style.to_svg(DRAWN[name]().figure)
     assert "<dc:date>" not in first
     assert first == second
 
@@ -141,17 +96,7 @@ def test_text_in_a_drawing_is_text_and_marks_bear_their_names():
     assert "tooltip:" not in svg
 
 
-@pytest.mark.parametrize(
-    ("cell", "text"),
-    [
-        ("{doc}`RN50 </runs/pruning/rn50>`", "RN50"),
-        ("[reproduced]{.verdict-reproduced} [2 of 16 models]{.coverage}",
-         "reproduced 2 of 16 models"),
-        ("[timm](https://example.org/a)", "timm"),
-        ("**87.2** ± 1.1 (`vit_b_16`), 2*3*4", "87.2 ± 1.1 (vit_b_16), 2*3*4"),
-        (r"of 47; \*: *named* {cite:p}`cimpoi2014`.", "of 47; *: named."),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("cell", "text"), cases("tables")["plain"])
 def test_a_cell_in_a_file_has_no_markup(cell, text):
     assert plain(cell) == text
 
@@ -194,9 +139,10 @@ def test_scales_have_plain_ticks_within_the_data(scale, ends, ticks):
 
 def test_tables_align_numbers_and_escape_pipes():
     frame = pd.DataFrame({"a|b": ["x|y", "z"], "value": ["+1.0 ± 0.2", "not measured"]})
-    assert style.to_markdown(frame).splitlines() == [
-        "| a\\|b | value |", "| :--- | ---: |", "| x\\|y | +1.0 ± 0.2 |", "| z | not measured |",
-    ]  # fmt: skip
+    head = "| a\\|b | value |\n| :--- | ---: |\n"
+    assert style.to_markdown(frame).strip() == (
+        f"{head}| x\\|y | +1.0 ± 0.2 |\n| z | not measured |"
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import tiny
 import torch
-from conftest import ROOT, python_in, start_in
+from conftest import ROOT, cases, python_in, start_in
 
 from analysis.common import CompanionError
 from analysis.features import checkpoints, encoders, heads
@@ -56,11 +56,9 @@ def recipe(folder, base="finetuned", **changes):
 
 
 def options(emoji, out, text, **more):
-    given = {
-        "recipe": text, "model": CLIP, "out": out, "data": str(emoji / "train"),
-        "val": str(emoji / "val"), "workers": 0, "device": "cpu",
-    }  # fmt: skip
-    return TrainOptions(**given | more)
+    images = {"data": str(emoji / "train"), "val": str(emoji / "val")}
+    how = {"recipe": text, "model": CLIP, "out": out, "workers": 0, "device": "cpu"}
+    return TrainOptions(**images | how | more)
 
 
 def words(asked):
@@ -94,20 +92,7 @@ def test_every_number_of_a_recipe_has_a_source(name):
     assert used <= {*found.references, recipes.OURS} and set(found.references) <= used
 
 
-@pytest.mark.parametrize(
-    "old, new, sentence",
-    [
-        ("source: paper", "source: rumour", "the source 'rumour' of weight_decay is none of code"),
-        ("value: adamw", "value: sgd", "betas must be given for adamw, and for nothing else"),
-        ("{value: 512, source: code}", "512", "batch: input should be a valid dictionary"),
-        ("value: 512", "value: -1", "batch: input should be greater than 0, got -1"),
-        ("  flip: {value: false, source: code}\n", "", "flip: field required"),
-        ("  flip:", "  flop: {value: 1, source: code}\n  flip:", "flop: extra inputs are not"),
-        ("[0.9, 1.0]", "[1.0, 0.9]", "crop_scale must rise"),
-        ("name: finetuned", "name: [", "wrong.yaml: line 5: the file is not readable as YAML"),
-        ("", "", "there is no recipe 'finetune': known are"),
-    ],
-)
+@pytest.mark.parametrize("old, new, sentence", cases("recipes")["wrong"])
 def test_a_wrong_recipe_is_a_sentence(tmp_path, old, new, sentence):
     text = (recipes.FOLDER / "finetuned.yaml").read_text(encoding="utf-8")
     assert old in text
@@ -137,15 +122,7 @@ def test_the_learning_rate_is_that_of_others():
         scheduler.step()
 
 
-@pytest.mark.parametrize(
-    "images, processes, micro, sentence",
-    [
-        (500, 1, None, "500 images do not fill one batch of 512"),
-        (90_000, 7, None, "a batch of 512 cannot be shared by 7 processes"),
-        (90_000, 2, 100, "a batch of 512 cannot be shared by 2 processes that take 100 images"),
-        (20_000, 1, None, "the learning rate rises for 500 updates, and the training has only 390"),
-    ],
-)
+@pytest.mark.parametrize("images, processes, micro, sentence", cases("recipes")["shared"])
 def test_a_batch_that_cannot_be_shared_is_a_sentence(images, processes, micro, sentence):
     with pytest.raises(TrainingError, match=re.escape(sentence)):
         recipes.plan(recipes.load("finetuned").settings, images, processes, micro)

@@ -9,7 +9,7 @@ from pathlib import Path
 import miniatures
 import numpy as np
 import pytest
-from conftest import make_project, run_in, start_in, wait_until_nobody_works_in
+from conftest import cases, make_project, run_in, start_in, wait_until_nobody_works_in
 from tiny import save_folder
 
 from analysis.common import CompanionError
@@ -23,19 +23,10 @@ from companion.runs.grid import Choice
 pytestmark = pytest.mark.usefixtures("own_store")
 #: Experiments that features, labels and a head of noise allow.
 ON_NOISE = (
-    "accuracy", "basis", "image_by_image", "interventions", "outlier_features",
-    "privileged_directions", "pruning", "unread",
-)  # fmt: skip
-MODEL = """  - name: {name}
-    level: zero_shot
-    library: open_clip
-    architecture: pocket-cnn
-    weights: {weights}
-    pretraining: Emoji captions
-    width: 128
-    preprocessing:
-      {{size: 32, interpolation: box, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}}
-"""
+    *("accuracy", "basis", "image_by_image", "interventions", "outlier_features"),
+    *("privileged_directions", "pruning", "unread"),
+)
+TEXTS, CASES = cases("projects"), cases("grid")
 CHECKPOINTS = "data/pocket/checkpoints"
 WEIGHTS = {
     "mine-web": f"{CHECKPOINTS}/pocket-cnn-web-large.safetensors",
@@ -47,7 +38,7 @@ WEIGHTS = {
 def family(*names):
     """A family file; the folders of pictures have the classes red, green and blue."""
     head = "name: mine\ntitle: Mine\nedition: reader\norder: 1\nbackbone: Small.\nmodels:\n"
-    return head + "".join(MODEL.format(name=name, weights=WEIGHTS[name]) for name in names)
+    return head + "".join(TEXTS["model"].format(name=name, weights=WEIGHTS[name]) for name in names)
 
 
 @pytest.fixture
@@ -81,9 +72,8 @@ def test_the_papers_grid_is_its_families_by_its_data_sets(published):
     assert [one.name for one in whole.families] == list(load_families("paper"))
     assert list(whole.data) == list(sets.GRID) and len(whole.lacking()) == 5 * 7
     assert whole.unrecorded() == {}  # nothing is there to measure
-    assert jobs(families=("rn50",), data=("broden", "imagenet-a", "broden")) == [
-        "features rn50 broden", "features rn50 imagenet-a",
-    ]  # fmt: skip
+    two = jobs(families=("rn50",), data=("broden", "imagenet-a", "broden"))
+    assert two == ["features rn50 broden", "features rn50 imagenet-a"]
     some = grid.plan(Choice(models=("rn50-openai", "vit_b_32-random"), data=("imagenet",)))
     assert [(str(job), [m.name for m in models]) for job, models in some.lacking().items()] == [
         ("features rn50 imagenet", ["rn50-openai"]),
@@ -91,41 +81,13 @@ def test_the_papers_grid_is_its_families_by_its_data_sets(published):
     ]
 
 
-@pytest.mark.parametrize(
-    ("choice", "message"),
-    [
-        ({"families": ["rn5"]}, r"the edition paper has no family 'rn5': .*did you mean 'rn50'"),
-        ({"families": ["pocket_cnn"]}, "the edition paper has no family 'pocket_cnn'"),
-        ({"edition": "reader", "data": ["pocket"]}, "the edition reader has no family"),
-        ({"data": ["absent-folder"]}, "absent-folder is neither a folder of images nor"),
-        (
-            {"models": ["rn50-opena"]},
-            "that are chosen have no model 'rn50-opena': the nearest .* are rn50-openai",
-        ),
-        (
-            {"families": ["rn101"], "models": ["rn50-openai"]},
-            "the families that are chosen have no model 'rn50-openai'",
-        ),
-        ({"models": ["rn50-captions"]}, "rn50-captions has no public weights"),
-        ({"record": True, "measure": False}, "is to record measurements and not to take any"),
-    ],
-)
+@pytest.mark.parametrize(("choice", "message"), CASES["wrong"])
 def test_a_wrong_choice_is_refused_in_a_sentence(choice, message):
     with pytest.raises(CompanionError, match=message):
         grid.plan(Choice(**choice))
 
 
-@pytest.mark.parametrize(
-    ("given", "records"),
-    [
-        ({"edition": "paper"}, True),
-        ({"edition": "paper", "record": False}, False),
-        ({"edition": "paper", "measure": False}, False),
-        ({"edition": "pocket"}, False),
-        ({"edition": "reader"}, False),
-        ({"edition": "reader", "record": True}, True),
-    ],
-)
+@pytest.mark.parametrize(("given", "records"), CASES["records"])
 def test_only_the_papers_measurements_are_recorded_unasked(given, records):
     assert Choice(**given).records is records
 
@@ -188,10 +150,8 @@ def test_a_dry_run_says_jobs_images_and_disk(capsys):
 
 def with_pictures(folder):
     """A project with one model, no notebook, and two folders of pictures."""
-    make_project(
-        folder, {"mine": family("mine-web")}, files={"notebooks/.keep": ""},
-        data=["data/pocket", "data/emoji"],
-    )  # fmt: skip
+    files, data = {"notebooks/.keep": ""}, ["data/pocket", "data/emoji"]
+    make_project(folder, {"mine": family("mine-web")}, files=files, data=data)
     for name, count in (("one", 30), ("two", 45)):
         save_folder(folder / name, count)
     return folder
@@ -209,8 +169,8 @@ def project(template, tmp_path):
 
 
 def words(*more, data=("one", "two")):
-    return ["grid", "--edition", "reader", "--data", *data, "--device", "cpu", "--workers", "1",
-            "--record", *more]  # fmt: skip
+    how = ("--device", "cpu", "--workers", "1", "--record")
+    return ["grid", "--edition", "reader", "--data", *data, *how, *more]
 
 
 def start(project, *more, data=("one", "two")):
@@ -231,8 +191,8 @@ def finished_jobs(errors):
 
 def stamps(project):
     """Features and recorded measurements with their times."""
-    found = [*(project / "st").glob("mine-*/*.safetensors"),
-             *(project / "data" / "measurements").rglob("*.json")]  # fmt: skip
+    found = [*(project / "st").glob("mine-*/*.safetensors")]
+    found += (project / "data" / "measurements").rglob("*.json")
     return {f"{path.parent.name}/{path.name}": path.stat().st_mtime_ns for path in found}
 
 
@@ -269,42 +229,9 @@ def test_killed_and_started_again_twice_at_once_does_only_what_is_missing(projec
     assert not list((project / "st").glob(".receipts*"))
 
 
-@pytest.mark.slow
-def test_weights_that_come_later_or_change_are_done_alone(project, monkeypatch):
-    (project / "families/mine.yaml").write_text(family("mine-web", "mine-gone"))
-    assert done(project, monkeypatch)[0] == 1
-    before = stamps(project)
-    shutil.copy(project / WEIGHTS["mine-captions"], project / WEIGHTS["mine-gone"])
-    assert done(project, monkeypatch, "--models", "mine-gone")[0] == 0
-    assert len(stamps(project)) == 2 * len(before)
-    assert done(project, monkeypatch)[:2] == (0, [])
-    # other weights, and a precision that was not asked for before, are made again
-    shutil.copy(project / WEIGHTS["mine-web"], project / WEIGHTS["mine-gone"])
-    after = stamps(project)
-    assert done(project, monkeypatch)[0] == 0
-    changed = {name for name, at in stamps(project).items() if after[name] != at}
-    assert changed and all("mine-gone" in name for name in changed)
-    assert len(done(project, monkeypatch, "--precision", "bf16", "--no-measure")[1]) == 0
-
-
-READS = """# ---
-# jupyter:
-#   companion:
-#     scope: family
-#     measurements: [accuracy]
-# ---
-
-# %% [markdown]
-# # A chapter
-
-# %% tags=["parameters"]
-family: str = "mine"
-"""
-
-
 def test_damaged_images_are_one_jobs_failure_and_the_book_gets_the_others(project, monkeypatch):
     """What is not recorded is measured live, for a chapter that reads it."""
-    (project / "notebooks/chapter.py").write_text(READS)
+    (project / "notebooks/chapter.py").write_text(TEXTS["chapter"])
     next((project / "one" / "red").iterdir()).write_bytes(b"")
     more = ("--no-record", "--jobs", "1")
     status, jobs, said = done(project, monkeypatch, *more, data=("one", "two"))

@@ -97,25 +97,6 @@ def test_imports_go_one_way(module):
     assert not found, "the direction is in ROOMS"
 
 
-@pytest.mark.parametrize(
-    ("module", "line", "broken"),
-    [
-        ("analysis.metrics.outliers", "from analysis.common import ROOT", True),
-        ("analysis.images.sets", "def f():\n    import torch", True),
-        ("analysis.features.store", "def f():\n    from analysis.images import sets", True),
-        ("training.pocket", "from companion.runs import fingerprints", True),
-        ("companion.runs.fingerprints", "from companion import cli", True),
-        ("companion.runs.grid", "from companion import readers", True),
-        ("analysis.features.store", "import torch\nfrom analysis.images import sets", False),
-        ("companion.commands", "def f():\n    from training import full_size", False),
-    ],
-)
-def test_an_import_the_wrong_way_is_found(module, line, broken, tmp_path):
-    path = tmp_path / "module.py"
-    path.write_text(line, encoding="utf-8")
-    assert any(breaks_a_rule(module, name, hidden) for name, hidden in imports(path)) == broken
-
-
 def test_the_page_lists_these_packages_with_what_they_may_import_and_are_for():
     page = (ROOT / "book/appendix/house.md").read_text("utf-8")
     rows = re.findall(r"^\| `([\w.]+)` \| (.+) \| (.+) \|$", page, re.M)

@@ -10,6 +10,7 @@ import miniatures
 import numpy as np
 import pyarrow
 import pytest
+from conftest import cases
 from PIL import Image
 from pyarrow import parquet
 
@@ -130,40 +131,25 @@ def test_an_image_that_is_all_border(tmp_path):
 
 # Copies that are not the published set
 
-R, V2, OBJECTNET = "imagenet-r", "imagenet-v2", "objectnet"
-SHARK, GOLDFISH, TENCH = "n01484850", "n01443537", "n01440764"  # a tench is no class of ImageNet-R
+
+def spoil(place, how, folder, other=""):
+    """Change a copy: lose, move or double an image of a folder; drop, rename or copy the folder."""
+    folder, other = place / folder, place / other
+    image = next(folder.iterdir())
+    another = (other if how == "move" else folder) / f"2{image.suffix}"
+    {
+        "lose": image.unlink,
+        "move": lambda: image.rename(another),
+        "double": lambda: shutil.copy(image, another),
+        "drop": lambda: shutil.rmtree(folder),
+        "rename": lambda: folder.rename(other),
+        "copy": lambda: shutil.copytree(folder, other),
+    }[how]()
 
 
-def one_of(place, folder):
-    return next((place / folder).iterdir())
-
-
-#: Data set, what is done to a copy of it, and what is said.
-SPOILT = [
-    (R, lambda p: one_of(p, GOLDFISH).unlink(),
-     "ImageNet-R: 228 images where 229 were published"),
-    (R, lambda p: shutil.rmtree(p / SHARK),
-     "R: 228 .*; 1 of 200 classes have no image, the first is n01484850"),
-    (R, lambda p: (p / SHARK).rename(p / "n01484851"), r"shark\); 1 .* none .* is n01484851"),
-    (R, lambda p: shutil.copytree(p / SHARK, p / TENCH),
-     "R: 1 folders are of none of its classes and are not read, .* n01440764"),
-    (R, lambda p: shutil.copy(one_of(p, SHARK), p / SHARK / "2.jpg"),
-     "230 images where 229 were published"),
-    # as many images as there should be, one of them in another class's folder
-    (R, lambda p: one_of(p, SHARK).rename(p / GOLDFISH / "2.jpg"), "R: 1 of 200 .* n01484850"),
-    (V2, lambda p: one_of(p, "3").rename(p / "5" / "2.jpeg"),
-     r"1 classes have another .* than 1, the first is 5 \("),
-    # none of the 113 classes that are used, but the copy is not the set
-    (OBJECTNET, lambda p: shutil.rmtree(p / "air_freshener"),
-     "356 images where 358 were published; 1 of 313 .* air_freshener"),
-    (OBJECTNET, lambda p: one_of(p, "chair").rename(p / "air_freshener" / "2.png"),
-     "t: .* is chair; 124 images of the 113 classes of ImageNet where 125 were published"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("name, spoil, message", SPOILT)
-def test_copies_that_differ(own, name, spoil, message):
-    spoil(own(name))
+@pytest.mark.parametrize("name, how, message", cases("copies")["spoilt"])
+def test_a_copy_that_differs_is_refused_or_says_so_wherever_it_is_used(own, name, how, message):
+    spoil(own(name), *how.split())
     with pytest.raises(DatasetError, match=f"{message}.*with --accept-counts: every measurement"):
         find.find(name)
     found = available(name)
@@ -311,14 +297,7 @@ def save_parquet(listed, folder, patch, **more):
     return place
 
 
-@pytest.mark.parametrize(
-    ("name", "split", "named"),
-    [
-        *[("imagenet", "validation", "words"), ("imagenet-v2", "test", "words")],
-        *[("imagenet-r", "test", "ids"), ("imagenet-sketch", "train", "words")],
-        *[("imagenet-a", "test", "all"), ("objectnet", "test", "ids")],
-    ],
-)
+@pytest.mark.parametrize(("name", "split", "named"), cases("copies")["parquet"])
 def test_parquet_files_list_as_folders_do(name, split, named, tmp_path, monkeypatch):
     (folders,) = find.find(name)
     kept, classes = folders, folders.classes
@@ -345,10 +324,9 @@ def test_parquet_files_list_as_folders_do(name, split, named, tmp_path, monkeypa
 
 def test_the_split_that_is_meant(tmp_path):
     assert packed.read(tmp_path) is None
-    for place, split, label in (
-        ("data", "train", 0), ("data", "validation", 1), (".", "0000", 2),
-    ):  # fmt: skip
-        table(tmp_path / place, {"image": [PICTURE], "label": [label]}, split)
+    for label, path in enumerate(("data/train", "data/validation", "0000")):
+        place, split = (tmp_path / path).parent, (tmp_path / path).name
+        table(place, {"image": [PICTURE], "label": [label]}, split)
         ((sample,), _) = packed.read(tmp_path) or ([], ())
         assert sample.label == str(label)  # each goes before those that were there
 

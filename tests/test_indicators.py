@@ -83,12 +83,11 @@ def test_what_a_candidate_has_to_beat_stands_beside_it():
     """
     generator = np.random.default_rng(4)
     accuracy = np.repeat(np.arange(12.0), 2)
-    models = pd.DataFrame({
-        "model": np.repeat([f"m{n}" for n in range(12)], 2), "backbone": "one", "level": "captions",
-        "er": accuracy + generator.normal(0, 2, 24), "imagenet": accuracy,
-        "kurtosis": accuracy + generator.normal(0, 0.1, 24), "best": generator.random(24),
-        "robust": [None, None] * 2 + [False] * 10 + [True] * 10,
-    })  # fmt: skip
+    models = pd.DataFrame({"er": accuracy + generator.normal(0, 2, 24), "imagenet": accuracy})
+    models["model"] = np.repeat([f"m{n}" for n in range(12)], 2)
+    models["kurtosis"] = accuracy + generator.normal(0, 0.1, 24)
+    models["best"], models["backbone"], models["level"] = generator.random(24), "one", "captions"
+    models["robust"] = [None] * 4 + [False] * 10 + [True] * 10
     titles = indicator_tables.judgeable(models)
     assert [*titles] == ["kurtosis", "best", "imagenet"]
     judged = indicator_tables.judged(models, titles, "imagenet", 100, 0)
@@ -140,13 +139,6 @@ def test_the_papers_models_are_compared_once_enough_of_them_are_measured(tmp_pat
     done = run_in(project, "companion.cli", "run", "robustness_indicators", "paper")
     assert done.returncode == 0, done.stderr
     notebook = (project / "book/runs/robustness_indicators/paper.ipynb").read_text("utf-8")
-    tables = [
-        "".join(output["data"].get("text/plain", ""))
-        for cell in json.loads(notebook)["cells"]
-        for output in cell.get("outputs", [])
-        if "data" in output
-    ]
-    (judged,) = [text for text in tables if "rank correlation with ER" in text]
     rho = stats.spearmanr(kurtosis, er["er"]).statistic
-    assert f"{rho:.2f}".replace("-", "−") in judged
-    assert any(f"κ: {len(er)} marks" in text for text in tables)
+    assert "rank correlation with ER" in notebook and f"κ: {len(er)} marks" in notebook
+    assert f"{rho:.2f}".replace("-", "−") in notebook

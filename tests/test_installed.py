@@ -47,8 +47,8 @@ def run(python, folder, *words, lines="", **more):
     unset = {name: value for name, value in os.environ.items() if name not in own}
     templates = str(Path(sys.prefix) / "share" / "jupyter")  # of nbconvert, beside its libraries
     environment = unset | {"JUPYTER_PATH": templates, **more}
-    return subprocess.run([python, *map(str, words)], cwd=folder, env=environment, text=True,
-                          capture_output=True, input=lines, timeout=300)  # fmt: skip
+    kept = {"text": True, "capture_output": True, "input": lines, "timeout": 300}
+    return subprocess.run([python, *map(str, words)], cwd=folder, env=environment, **kept)
 
 
 def companion(python, folder, *words, **more):
@@ -68,9 +68,9 @@ def test_the_four_verbs_work_in_an_empty_folder(python, tmp_path):
     numbers = json.loads((here / "r.json").read_text(encoding="utf-8"))
     assert numbers["experiment"] == "probe" and numbers["counts"]["images"] == 12
     assert "vit_b_32-openai" in (here / "r.html").read_text(encoding="utf-8")
-    lines = [f"add mine {weights} --architecture pocket-cnn", f"extract mine --data {pictures} -q",
-             "measure outlier_features mine", "check", "remove mine --features"]  # fmt: skip
-    done = run(python, here, "-c", VERBS, lines="\n".join(lines[:3]))
+    lines = [f"add mine {weights} --architecture pocket-cnn", f"extract mine --data {pictures} -q"]
+    lines.append("measure outlier_features mine")
+    done = run(python, here, "-c", VERBS, lines="\n".join(lines))
     assert done.returncode == 0 and "not recorded" in done.stdout, done.stderr
     assert "> measure outlier_features mine" in done.stdout and "kurtosis mean 3." in done.stdout
     assert (here / "families/mine.yaml").is_file() and (here / "store/mine-zero_shot").is_dir()
@@ -79,7 +79,7 @@ def test_the_four_verbs_work_in_an_empty_folder(python, tmp_path):
     assert "top1 0." in done.stdout, done.stderr
     done = companion(python, here / "below", "measure", "accuracy", "mine", "--record")
     assert "--record writes into the data/measurements of a checkout" in done.stderr
-    done = run(python, here, "-c", VERBS, lines="\n".join(lines[3:]))
+    done = run(python, here, "-c", VERBS, lines="check\nremove mine --features")
     assert done.returncode == 0 and "measurement files are sound" in done.stdout, done.stderr
     assert not list((here / "store").iterdir()) and not list((here / "families").iterdir())
 

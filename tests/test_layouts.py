@@ -11,8 +11,7 @@ import pytest
 import timm
 import tiny
 import torch
-import yaml
-from conftest import ROOT
+from conftest import cases
 from safetensors.torch import save_file
 from tiny import WIDTH, architectures, in_parts, save_clip  # noqa: F401 - a fixture
 from torch.nn import DataParallel
@@ -25,7 +24,7 @@ from analysis.features.encoders import load
 from analysis.features.weights import ModelError
 
 torch.set_num_threads(1)
-TRANSFORMERS = yaml.safe_load((ROOT / "tests/cases/transformers.yaml").read_text("utf-8"))
+TRANSFORMERS = cases("transformers")
 CONFIG = TRANSFORMERS["config"]
 LITTLE = "test_vit"  # of timm: real, with 370,000 parameters
 
@@ -47,11 +46,9 @@ def features(text, architecture="tiny-vit", **more):
 
 def of_open_clip_train(clip, path):
     """As `open_clip_train.main` writes it after an epoch on several devices."""
-    state = DataParallel(clip).state_dict()
-    made = {"epoch": 1, "name": "a run", "state_dict": state,
-            "optimizer": {"state": {}, "param_groups": []},
-            "scaler": {"scale": 65536.0, "_growth_tracker": 7}}  # fmt: skip
-    torch.save(made, path)
+    beside = {"optimizer": {"state": {}, "param_groups": []}, "scaler": {"scale": 65536.0}}
+    state = {"epoch": 1, "name": "a run", "state_dict": DataParallel(clip).state_dict()}
+    torch.save(state | beside, path)
 
 
 def of_lightning(clip, path):
@@ -63,8 +60,8 @@ def of_lightning(clip, path):
             self.save_hyperparameters({"lr": 0.1, "betas": [0.9, 0.98]})
             self.model = torch.compile(clip)
 
-    trainer = lightning.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False,
-                                enable_progress_bar=False, enable_model_summary=False)  # fmt: skip
+    without = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    trainer = lightning.Trainer(accelerator="cpu", **dict.fromkeys(without, False))
     trainer.strategy.connect(Module())
     trainer.save_checkpoint(path)
 
@@ -110,8 +107,9 @@ def test_a_clip_by_each_program(clip, tmp_path, write, name, note):
 def test_timms_own_checkpoints(tmp_path):
     """Its trainer's: with an average beside the network, and the options as a Namespace."""
     net, average = (timm.create_model(LITTLE, num_classes=5).eval() for _ in range(2))
-    torch.save({"arch": LITTLE, "args": argparse.Namespace(lr=1.0), "state_dict": net.state_dict(),
-                "state_dict_ema": average.state_dict()}, tmp_path / "last.pth.tar")  # fmt: skip
+    states = {"state_dict": net.state_dict(), "state_dict_ema": average.state_dict()}
+    about = {"arch": LITTLE, "args": argparse.Namespace(lr=1.0)}
+    torch.save(about | states, tmp_path / "last.pth.tar")
     found, picture, note = features(str(tmp_path / "last.pth.tar"), LITTLE)
     with torch.inference_mode():
         torch.testing.assert_close(found, net.forward_head(net.forward_features(picture), True))
@@ -120,15 +118,14 @@ def test_timms_own_checkpoints(tmp_path):
 
 def test_what_is_more_than_the_network_is_named(clip, tmp_path):
     path, state = tmp_path / "x.pt", clip.state_dict()
-    cases = [
-        ({f"model.{key}": value for key, value in state.items()} | {"loss.x": torch.ones(3)},
-         r"1 tensors are left over \(first loss\.x\); get the whole file"),
-        (state | {"a": torch.ones(1)} | {f"a.{key}": state[key] for key in [*state][:-1]},
-         r"tensors are left over \(first a\)"),
-        (state | {"visual.proj": torch.full((16, WIDTH), float("nan"))},
-         "features are not finite numbers: check the weights"),
-    ]  # fmt: skip
-    for content, sentence in cases:
+    prefixed = {f"model.{key}": value for key, value in state.items()}
+    twice = {f"a.{key}": state[key] for key in [*state][:-1]}
+    missing = {"visual.proj": torch.full((16, WIDTH), float("nan"))}
+    for content, sentence in (
+        (prefixed | {"loss.x": torch.ones(3)}, r"1 tensors are left over \(first loss\.x\); get"),
+        (state | {"a": torch.ones(1)} | twice, r"tensors are left over \(first a\)"),
+        (state | missing, "features are not finite numbers: check the weights"),
+    ):
         torch.save({"state_dict": content}, path)
         with pytest.raises(ModelError, match=sentence):
             load(find(str(path), architecture="tiny-vit"))
@@ -197,8 +194,9 @@ def test_weights_in_parts(clip, tmp_path):
     part.write_bytes(kept)
     for wrong, said in (
         ({"visual.proj": "../../x.safetensors"}, "its parts are not all called NAME"),
-        ([1], "does not say under weight_map"), ({}, "its parts are not all called NAME"),
-    ):  # fmt: skip
+        ([1], "does not say under weight_map"),
+        ({}, "its parts are not all called NAME"),
+    ):
         index.write_text(json.dumps({"weight_map": wrong}))
         with pytest.raises(ModelError, match=said):
             find(str(index), architecture="tiny-vit", name="x")
@@ -218,8 +216,8 @@ def test_folders_as_open_clip_and_timm_save_them(clip, tmp_path):
     assert described.shown_weights[:1] != "/"
 
     net = timm.create_model(LITTLE, num_classes=3).eval()
-    timm.models.save_for_hf(net, tmp_path / "net", model_config={"num_classes": 3},
-                            safe_serialization=True)  # fmt: skip
+    how = {"model_config": {"num_classes": 3}, "safe_serialization": True}
+    timm.models.save_for_hf(net, tmp_path / "net", **how)
     found, picture, _ = features(str(tmp_path / "net"), None, level="supervised")
     with torch.inference_mode():
         torch.testing.assert_close(found, net.forward_head(net.forward_features(picture), True))

@@ -8,20 +8,14 @@ import pytest
 from scipy import sparse
 
 from analysis.families.registry import load_family
-from analysis.metrics import concept_counts, image_by_image
-from analysis.metrics.pruning import Images
+from analysis.metrics import concept_counts
 from companion import cli
 from companion.measurements import (
     from_store,
-    invariance,
     measures,
     records,
-    textures,
-    unread,
 )
-from companion.measurements.quantities import declared
 from companion.measurements.records import FOLDER, read, read_all
-from companion.probe.measure import quantities
 
 RECORDED = sorted(FOLDER.glob("*/*.json"))
 IMAGES = FOLDER / "outlier_features" / "vit_b_16-openai--coco_500_images.json"
@@ -94,42 +88,6 @@ def test_the_photographs_taken_again(own_store):
 # Quantities from arrays
 
 
-def test_every_measure_returns_the_known_quantities():
-    rng = np.random.default_rng(0)
-    h, w = rng.normal(size=(50, 40)), rng.normal(size=(10, 40))
-    labels = rng.integers(0, 10, 50)
-    sets = [Images(h, labels), Images(h[:20], labels[:20])]
-    scores, head, rows = rng.normal(size=(500, 20)), rng.normal(size=(9, 20)), np.arange(500)
-    probe = concept_counts.ConceptImages(
-        title="some", data=("some",), names=tuple("abcdef"), kinds=("word",) * 6, numbers=rows,
-        labels=sparse.csr_array(rng.random((500, 6)) < 0.3), units=rows, places=0 * rows,
-        clusters=rows,
-    )  # fmt: skip
-    found = {
-        "outlier_features": measures.outlier_features(h),
-        "privileged_directions": measures.privileged_directions(h, w),
-        "pruning": measures.pruning(h, labels, w),
-        "pruning_under_shift": measures.pruning_under_shift(sets, w),
-        "concepts": measures.concepts(scores, head, probe),
-        "accuracy": measures.accuracy(labels % 2 == 0, labels, 10),
-        "basis": invariance.basis(h),
-        "interventions": invariance.interventions(
-            h, invariance.Judge(w, None, np.arange(len(w)), labels)
-        ),
-        "unread": unread.unread(h, [unread.Texts(w)]),
-        "textures": textures.textures(h, sparse.csr_array(np.eye(50, 3, dtype=bool)), w),
-        "probe": quantities(h, w),
-        "image_by_image": image_by_image.by_image(h, labels, labels % 2 == 0),
-    }
-    assert {
-        experiment: {name: np.ndim(value) for name, value in numbers.items()}
-        for experiment, numbers in found.items()
-    } == {
-        experiment: {name: len(one.shape) for name, one in kind.quantities.items()}
-        for experiment, kind in declared().items()
-    }
-
-
 @pytest.mark.parametrize("side", [1, -1])
 def test_concepts_along_the_most_important_direction(side):
     """A direction that all images lie along, most of all those with a texture, either way round."""
@@ -138,11 +96,9 @@ def test_concepts_along_the_most_important_direction(side):
     names = ("noise", "striped", "more noise")
     labels = np.column_stack([rng.random(300) < 0.2, striped, rng.random(300) < 0.2])
     rows = np.arange(300)
-    probe = concept_counts.ConceptImages(
-        title="generated", data=("generated",), names=names, kinds=("color", "texture", "object"),
-        labels=sparse.csr_array(labels), numbers=rows.astype(np.uint64), units=rows,
-        places=np.zeros_like(rows), clusters=rows,
-    )  # fmt: skip
+    described = ("generated", ("generated",), names, ("color", "texture", "object"))
+    given = (sparse.csr_array(labels), rows.astype(np.uint64), rows, 0 * rows, rows)
+    probe = concept_counts.ConceptImages(*described, *given)
     features = rng.normal(0, 0.1, (300, 6))
     features[:, 2] = side * (5 + 3 * striped)
     head = rng.normal(0, 0.1, (9, 6))
@@ -166,13 +122,3 @@ def test_the_command_compares_and_records(artefacts, own_store, tmp_path, monkey
     monkeypatch.setattr(records.write, "__defaults__", (tmp_path,))
     assert cli.main(["measure", "accuracy", "vit_b_16", "--record"]) == 0
     assert (tmp_path / "accuracy" / "vit_b_16-openai--coco_500_images.json").exists()
-
-
-def test_the_command_names_what_it_does_not_know(own_store, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        cli.main(["measure", "outliers", "vit_b_16"])
-    assert "outlier_features" in capsys.readouterr().err
-    assert cli.main(["measure", "outlier_features", "vit_b_17"]) == 1
-    assert "did you mean 'vit_b_16'" in capsys.readouterr().err
-    assert cli.main(["measure", "pruning", "efficientnet_lite0"]) == 1
-    assert "nothing to measure" in capsys.readouterr().err

@@ -11,7 +11,6 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT
-from pydantic import ValidationError
 from scipy.stats import percentileofscore
 from test_train import recipe
 
@@ -124,15 +123,6 @@ def test_wrong_captions_are_as_many_as_asked_for():
     assert len(wrong.unique()) > 950 and (objectives.wrong_captions(right, every, 0) == 3).all()
 
 
-def test_recipes_that_make_no_sense_are_refused_and_old_ones_keep_their_identity():
-    with pytest.raises(ValidationError, match="start must be given for the objective finetuned"):
-        recipe(objective="finetuned")
-    with pytest.raises(ValidationError, match="less than or equal to 100"):
-        recipe(final_scale=101)
-    assert not pocket.ADDED_LATER & recipe().decisive().keys()
-    assert recipe(caption_noise=0.2).decisive()["caption_noise"] == 0.2
-
-
 # What was recorded
 
 MAKE = runpy.run_path(str(pocket.POCKET / "origin.py"))
@@ -213,14 +203,8 @@ def test_shipped_whole_models_are_those_of_the_table():
 
 
 def test_lines_of_runs_are_means_with_the_lowest_and_the_highest_seed():
-    runs = pd.DataFrame(
-        {
-            "optimiser": ["Adam", "Adam", "sign"],
-            "seed": [0, 1, 0],
-            "step": [1, 1, 1],
-            "kurtosis": [8, 12, 2.9],
-        }
-    )
+    rows = [["Adam", 0, 8], ["Adam", 1, 12], ["sign", 0, 2.9]]
+    runs = pd.DataFrame(rows, columns=["optimiser", "seed", "kurtosis"]).assign(step=1)
     lines = figures.over_seeds(runs, ("step", "steps"), figures.KAPPA, ", ViT")
     adam, _ = lines.to_dict("records")
     assert adam["of"] == "Adam" and adam["steps"] == 1

@@ -3,6 +3,7 @@
 import ast
 import base64
 import re
+import shutil
 
 import pandas as pd
 import pytest
@@ -12,27 +13,12 @@ from companion.publish import labels, page, style
 from companion.publish.page import CaptionError, NotSoError, Page
 
 FRAME = pd.DataFrame({"x": [1 / 3], "of": ["`a`"]})
-CAPTIONS = """
-line:
-  caption: "{models} models lie near a line: {slope:.2f}. Grey: others."
-  more: "See {doc}`/pruning`, seed {seed}."
-  pocket: {caption: Pocket models.}
-first, every:
-  caption: Rows.
-  columns: {x: An input.}
-  missing: "Kurtosis: {command}."
-by-hand: "{models} by hand."
-written:
-  caption: Cells of {where}.
-  cells: {"of {where}": "{of:.1}", "x (%)": "{x:percent}{star} | not known", none: "{y:digits}"}
-group: {numbers: {"{of}-x": "{x:.2f}"}}
-"""
 
 
 @pytest.fixture
 def outputs(monkeypatch, tmp_path):
     """What is displayed, data and what is said about it, with the captions above."""
-    (tmp_path / "chapter.yaml").write_text(CAPTIONS, encoding="utf-8")
+    shutil.copy2(ROOT / "tests/cases/captions_of_a_chapter.yaml", tmp_path / "chapter.yaml")
     monkeypatch.setattr(page, "CAPTIONS", tmp_path)
     shown = []
     monkeypatch.setattr(
@@ -114,16 +100,6 @@ def test_a_result_and_its_caption_fit_each_other(publish, says, outputs):
         publish(Page("chapter", seed=0))
 
 
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [("line:\n  captoin: x", "captions/chapter.yaml: line"), ("a: [", "not readable as YAML")],
-)
-def test_a_captions_file_that_is_none_is_an_error_of_one_sentence(text, says, outputs):
-    (page.CAPTIONS / "chapter.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(CaptionError, match=says):
-        Page("chapter")
-
-
 def test_what_a_page_says_stops_a_run_or_is_marked(outputs):
     chapter = Page("chapter")
     chapter.holds(3 > 2, "three is more")
@@ -135,17 +111,6 @@ def test_what_a_page_says_stops_a_run_or_is_marked(outputs):
     assert about == {"kind": "not-so", "label": "not-so", "says": "two is more"}
     assert of_table == {"kind": "not-so", "label": "first", "says": "Rows"}
     assert table["label"] == "first"
-
-
-def test_a_result_that_a_notebook_names_is_known_by_its_kind():
-    source = """page.figure("curve", of(m))
-for name in ("mean_share", "kurtosis"):
-    page.texts({name: "1"}, er_all=2)
-    page.table(f"{name}-rows", rows)"""
-    notebook = {"metadata": {}, "cells": [{"cell_type": "code", "source": source}]}
-    known = {"curve": "figure", "mean-share": "text", "er-all": "text", "b-rows": "table"}
-    for label, kind in (known | {"mean-shape": "", "b": ""}).items():
-        assert labels.kind_in_source(notebook, label) == kind, label
 
 
 def plain(text):

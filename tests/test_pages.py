@@ -18,7 +18,7 @@ from docutils import nodes
 from sphinx.errors import SphinxError
 
 from analysis.common import CompanionError
-from companion.publish import course, downloads, pdf
+from companion.publish import course, pdf
 from companion.publish.labels import line_in_source
 
 BROWSER = pytest.mark.skipif(
@@ -76,21 +76,6 @@ def test_a_runs_download_says_what_it_needs_and_runs_in_any_folder(clone, built_
     )
     assert alone.returncode == 1
     assert alone.stderr.startswith("No module named 'analysis'. Get a copy of the companion's")
-
-
-def test_a_figure_has_one_number_and_a_family_counts_its_own():
-    numbers = {
-        "start": {"figure": {"a-x-1-in-start": (1, 1), "a-y-2": (1, 2)}},
-        "chapter": {"figure": {"a-x-1": (2, 1)}, "table": {"a-x-3": (2, 1)}},
-        "runs/a/x": {"figure": {"a-x-1-in-runs-a-x": ("C", 1), "a-x-4": ("C", 2)}},
-        "runs/b/x": {"figure": {"b-x-1": ("C", 3), "b-x-2-in-runs-b-x": ("C", 4)}},
-    }
-    assert downloads.renumber(numbers, ["w", "x"]) == {
-        "start": {"figure": {"a-x-1-in-start": (2, 1), "a-y-2": (1, 1)}},
-        "chapter": {"figure": {"a-x-1": (2, 1)}, "table": {"a-x-3": (2, 1)}},
-        "runs/a/x": {"figure": {"a-x-1-in-runs-a-x": (2, 1), "a-x-4": ("R2", 1)}},
-        "runs/b/x": {"figure": {"b-x-1": ("R2", 2), "b-x-2-in-runs-b-x": ("C", 4)}},
-    }
 
 
 def test_the_line_of_a_result_is_found_in_its_notebook():

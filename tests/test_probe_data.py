@@ -22,11 +22,9 @@ KEYS = [f"{unit}/{hand}" for hand in (0, 1) for unit in range(7 - hand)]
 @pytest.fixture
 def probe():
     rows = np.arange(13)
-    return ConceptImages(
-        title="a test", data=("first", "second"), names=("a",), kinds=("a",),
-        labels=sparse.csr_array(np.ones((13, 1), bool)), numbers=store.row_numbers(KEYS),
-        units=rows, places=rows, clusters=rows,
-    )  # fmt: skip
+    labels, numbers = sparse.csr_array(np.ones((13, 1), bool)), store.row_numbers(KEYS)
+    names = ("a test", ("first", "second"), ("a",), ("a",))
+    return ConceptImages(*names, labels, numbers, rows, rows, rows)
 
 
 def test_features_are_lined_up_by_the_names_of_the_images(probe, own_store):

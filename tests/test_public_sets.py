@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, cases
 
 from analysis.families.registry import load_family
 from analysis.images import sets
@@ -13,23 +13,7 @@ from companion.measurements.records import FOLDER, read
 torch = pytest.importorskip("torch", reason="extraction is not installed")
 pytestmark = pytest.mark.usefixtures("artefacts")
 TABLE = yaml.safe_load((ROOT / "data/embeddings.yaml").read_text(encoding="utf-8"))
-#: Model, images, and κ, computed by other hands from the same file.
-KURTOSES = [
-    ("vit_b_32-openai", "imagenet_train_4000", 87.3227),
-    ("vit_b_32-openai", "imagenet_train_1000", 85.3546),
-    ("rn50-openai", "imagenet_100_classes_500", 89.7703),
-    ("rn101-openai", "imagenet_100_classes_1600", 33.7175),
-    ("vit_l_14-openai", "objects_200", 68.8468),
-    ("vit_b_32-laion2b", "photographs_1000", 9.6024),
-    ("vit_l_14-laion2b", "anime_characters_300", 29.5775),
-    ("vit_b_16_in21k-supervised", "graffiti_969", 3.0355),
-    ("vit_b_16-openai", "coco_500_images", 87.2401),
-    ("vit_b_16-openai", "coco_500_captions", 76.9928),
-    ("vit_b_16-random", "coco_500_images", 2.9420),
-    ("vit_b_16-random", "coco_500_captions", 3.0003),
-]
-#: Directions of ViT-B/32's head that are kept, the most important first, and the accuracy.
-KEPT = {512: 0.655, 256: 0.64275, 205: 0.63325, 154: 0.6055, 102: 0.55475, 51: 0.3785}
+CASES = cases("public_sets")
 
 
 def entry(model, data, kind="embeddings"):
@@ -47,7 +31,7 @@ def raw(model, data):
     return array.reshape(about["images"], -1).astype(np.float64)
 
 
-@pytest.mark.parametrize("model, data, kappa", KURTOSES)
+@pytest.mark.parametrize("model, data, kappa", CASES["kurtoses"])
 def test_kurtoses_from_the_files_and_as_recorded(model, data, kappa):
     h = raw(model, data)
     z = (h - h.mean(axis=1)[:, None]) / h.std(axis=1)[:, None]
@@ -73,14 +57,14 @@ def test_importance_and_pruning_on_imagenet_images():
     above = importance[: len(found)]
     np.testing.assert_allclose(found, above / above.mean(), rtol=1e-3)
     curve = read(FOLDER / "pruning" / name).value("accuracy_importance")
-    for kept, accuracy in KEPT.items():
+    for kept, accuracy in CASES["kept"].items():
         use = order[:kept]
         logits = ((h @ vt[use].T) * s[use]) @ u[:, use].T
         top1 = (logits.argmax(axis=1) == np.arange(4000) // 4).mean()
         assert top1 == pytest.approx(accuracy, abs=1e-9)
         assert curve[min(kept, len(curve)) - 1] == pytest.approx(accuracy, abs=6e-4)
     top1 = read(FOLDER / "accuracy" / name).value("top1")
-    assert top1 == KEPT[512]
+    assert top1 == CASES["kept"][512]
 
 
 def test_images_of_several_views_have_length_one_and_none_claims_to_be_validation():
@@ -110,22 +94,7 @@ def test_what_is_inferred_says_so():
     assert np.corrcoef(alike)[0, 1] > 0.9
 
 
-@pytest.mark.parametrize(
-    "kind, model, data, wrong, sentence",
-    [
-        ("embeddings", "vit_b_32-openai", "imagenet_train_1000", {"labels": {"per_class": 2}},
-         r"zeroshot_weights\.npy gives 0\.\d % of the images"),
-        ("embeddings", "vit_b_32-openai", "imagenet_train_1000", {"transposed": False},
-         r"an array of shape \(512, 1000\), \(1000, 512\) is expected"),
-        ("embeddings", "vit_b_16-openai", "histology_1000", {"model": "vit_b_32-openai"},
-         "coordinate 442 leads in most images"),
-        ("texts", "rn50-openai", "texts_lvis_1230", {"model": "vit_b_32-openai"},
-         r"of shape \(1230, 1024\), \(1230, 512\) is expected"),
-        ("heads", "vit_b_32-openai", "imagenet_80_templates",
-         {"artifact": "salient_imagenet/clip_vit_b16_zeroshot_weights.npy"},
-         r"gives 0\.\d % of the images"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("kind, model, data, wrong, sentence", CASES["refused"])
 def test_what_is_not_as_the_table_says_is_refused(
     artefacts, own_store, monkeypatch, kind, model, data, wrong, sentence
 ):

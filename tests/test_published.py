@@ -6,8 +6,7 @@ second opinion.
 
 import numpy as np
 import pytest
-import yaml
-from conftest import ROOT
+from conftest import cases
 
 from analysis.families.registry import load_families, load_family
 from companion.measurements import accuracies
@@ -20,6 +19,8 @@ from companion.measurements.accuracies import (
     wide,
 )
 from companion.measurements.effective_robustness import effective, fit_choices, groups, view
+
+CASES = cases("accuracies")
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +40,7 @@ def logit(accuracy):
 # The paper's constants and the effective robustness that they give.
 
 
-@pytest.mark.parametrize(
-    "kinds, v2, models, known",
-    [
-        ("all", "mean", 287, (0.75594, -1.49170, 0.99460)),
-        ("all", "threshold", 287, (0.75979, -1.48739, 0.99449)),
-        ("all", "matched_frequency", 287, (0.75701, -1.57017, 0.99340)),
-        ("all", "top_images", 287, (0.75214, -1.42132, 0.99550)),
-        ("standard", "mean", 82, (1.0039, -1.7776, 0.9717)),
-        ("standard", "matched_frequency", 82, (1.0417, -1.8905, 0.9730)),
-    ],
-)
+@pytest.mark.parametrize("kinds, v2, models, known", CASES["fits"])
 def test_the_baseline_pool_gives_the_known_fit(table, kinds, v2, models, known):
     pool = baseline_pool(wide(table, v2), kinds)
     assert len(pool) == models
@@ -62,24 +53,12 @@ def test_the_baseline_pool_gives_the_known_fit(table, kinds, v2, models, known):
     assert row.to_list() == pytest.approx([models, *fit], abs=1e-9)
 
 
-#: In points, from public accuracies with the printed line; known before this code was written.
-ROBUSTNESS = {
-    "rn50-openai": 19.4, "rn50-yfcc15m": 6.2, "rn50-cc12m": 13.2,
-    "rn101-openai": 23.2, "rn101-yfcc15m": 7.9,
-    "vit_b_32-openai": 23.2, "vit_b_32-laion400m": 23.5, "vit_b_32-laion2b": 25.1,
-    "vit_b_16-openai": 29.8, "vit_b_16-laion400m": 27.1, "vit_b_16-laion2b": 28.4,
-    "vit_b_16-datacomp": 31.5,
-    "vit_l_14-openai": 36.7, "vit_l_14-laion400m": 30.9, "vit_l_14-laion2b": 33.1,
-    "vit_l_14-datacomp": 36.6,
-}  # fmt: skip
-
-
 def test_effective_robustness_is_its_definition_and_as_known(five):
     shifted = five[list(FIVE_SHIFTS)].astype(float).mean(axis=1)
     literal = shifted - 1 / (1 + np.exp(-(0.76 * logit(five["imagenet"]) - 1.49)))
     np.testing.assert_allclose(five["er"], literal, atol=1e-12)
     zero_shot = five[five["level"] == "zero_shot"].set_index("name")["er"]
-    assert dict((100 * zero_shot).round(1)) == ROBUSTNESS
+    assert dict((100 * zero_shot).round(1)) == CASES["robustness"]
 
 
 def test_of_a_model_that_several_sources_measured_the_first_counts(families):
@@ -143,7 +122,6 @@ def test_a_family_without_published_models_gives_an_empty_table(table):
 
 # The file.
 
-CASES = yaml.safe_load((ROOT / "tests/cases/accuracies.yaml").read_text(encoding="utf-8"))
 HEAD = ",".join(accuracies.COLUMNS) + "\n"
 ROW = "timm,c,resnet50,tv_in1k,224,supervised,rn50,,imagenet,1000,0.761560,\n"
 

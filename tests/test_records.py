@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from conftest import ROOT
+from conftest import ROOT, cases
 from markdown_it import MarkdownIt
 
-from analysis.code import hash_of
 from analysis.families.registry import load_families, load_family
 from analysis.images import imagelist
 from companion import cli
@@ -97,12 +95,14 @@ def test_recorded_files_are_as_they_are_written(tmp_path):
 
 # What is refused
 
-FAULTS = yaml.safe_load((ROOT / "tests/cases/measurement_faults.yaml").read_text("utf-8"))
-
 
 @pytest.mark.parametrize(
     ("experiment", "change", "sentence"),
-    [(kind, fault[:-1], fault[-1]) for kind, faults in FAULTS.items() for fault in faults],
+    [
+        (kind, fault[:-1], fault[-1])
+        for kind, faults in cases("measurement_faults").items()
+        for fault in faults
+    ],
 )
 def test_each_fault_is_named_in_one_sentence(edited, experiment, change, sentence):
     path = edited(experiment, change)
@@ -240,13 +240,6 @@ def test_what_is_no_file_is_said_so(tmp_path):
         assert said in problem and f"{name}.json" in problem
 
 
-def test_a_model_that_no_family_has_is_named(edited):
-    path = edited("pruning", ("model", "vit_b_16-openia"))
-    renamed = path.rename(path.with_name(path.name.replace("openai", "openia")))
-    (problem,) = plausible.problems(renamed, FAMILIES)
-    assert "has no model 'vit_b_16-openia'" in problem and "did you mean" in problem
-
-
 def test_the_command_says_how_many_are_sound(edited, tmp_path, capsys):
     def check(*folder):
         return cli.main(["check", str(tmp_path.joinpath(*folder))]), *capsys.readouterr()
@@ -317,41 +310,17 @@ def test_other_weights_and_what_is_broken_are_not_taken(edited, own_store, tmp_p
     assert "values.profile has 1 numbers for 512 components" in problem
 
 
-@pytest.mark.parametrize(
-    ("where", "new", "said"),
-    [
-        ("kurtosis_mean", 87.25, []),  # no more than rounding
-        ("kurtosis_mean", 88.0, ["kurtosis_mean: 87.24 → 88"]),
-        ("outlier_coordinates", [1, 442], ["outlier_coordinates: shape (1,) → (2,)"]),
-        (
-            "counts/images",
-            400,
-            ["counts: {'images': 500, 'components': 512} → {'images': 400, 'components': 512}"],
-        ),
-    ],
-)
+@pytest.mark.parametrize(("where", "new", "said"), cases("measurements")["differ"])
 def test_differences_are_more_than_rounding(edited, where, new, said):
     assert differences(read(IMAGES), read(edited("outlier_features", (where, new)))) == said
 
 
 def test_an_earlier_version_of_the_code_is_shown(edited):
     module = "analysis.metrics.outliers"
-    found = read(
-        edited(
-            "outlier_features",
-            ("provenance/version", "0.0.9"),
-            (f"provenance/made_from/{module}", "0" * 16),
-        )
-    )
-    assert module in changed_code(found)
+    older = [("provenance/version", "0.0.9"), (f"provenance/made_from/{module}", "0" * 16)]
+    found = read(edited("outlier_features", *older))
+    assert module in changed_code(found) and module in code_note(found)
     assert code_note(found).startswith("Taken with an earlier version of the code (0.0.9)")
-    assert module in code_note(found)
-
-
-def test_only_what_the_code_does_counts():
-    plain = hash_of("def f(x):\n    return x + 1\n")
-    assert hash_of('"""Words."""\ndef f(x):  # why\n    """More."""\n\n    return x+1') == plain
-    assert hash_of("def f(x):\n    return x + 2\n") != plain
 
 
 def test_the_published_schema_is_that_of_the_code():

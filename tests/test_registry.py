@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-import yaml
-from conftest import ROOT
+from conftest import ROOT, cases
 
 from analysis.common import sha256_of
 from analysis.families import registry
@@ -21,13 +20,7 @@ from analysis.features import store
 from companion.cli import main
 
 PAPER = ["rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14"]
-ZERO_SHOT = {
-    "rn50": ["openai", "yfcc15m", "cc12m"],
-    "rn101": ["openai", "yfcc15m"],
-    "vit_b_32": ["openai", "laion400m_e32", "laion2b_s34b_b79k"],
-    "vit_b_16": ["openai", "laion400m_e32", "laion2b_s34b_b88k", "datacomp_xl_s13b_b90k"],
-    "vit_l_14": ["openai", "laion400m_e32", "laion2b_s32b_b82k", "datacomp_xl_s13b_b90k"],
-}
+ZERO_SHOT = cases("models")["zero_shot"]
 
 MODELS = [model for family in load_families("paper").values() for model in family.models]
 OPEN_CLIP = [model for model in MODELS if model.library == "open_clip"]
@@ -61,10 +54,7 @@ def test_models_without_public_weights_are_known_and_not_loadable():
     assert not any(model.loadable for model in finetuned)
 
 
-CASES = ROOT / "tests" / "cases"
-GOOD = (CASES / "family.yaml").read_text(encoding="utf-8")
-#: What is there, what is there instead, and what is said.
-FAULTS = yaml.safe_load((CASES / "family_faults.yaml").read_text(encoding="utf-8"))
+GOOD = (ROOT / "tests/cases/family.yaml").read_text(encoding="utf-8")
 LONG = [
     ("Tiny", "x" * 121, "title: .* at most 120 characters"),
     ("ImageNet-1k labels", "x" * 9999, r"pretraining: 9,999 characters are given, at most 5,000"),
@@ -86,7 +76,7 @@ def test_a_readers_family_is_read(tmp_path):
     assert load_families("paper", tmp_path) == {}
 
 
-@pytest.mark.parametrize("old, new, message", FAULTS + LONG)
+@pytest.mark.parametrize("old, new, message", cases("family_faults") + LONG)
 def test_a_wrong_file_is_refused_with_file_field_and_reason(tmp_path, old, new, message):
     assert GOOD.count(old) == 1
     folder = family_file(tmp_path, GOOD.replace(old, new))
@@ -162,10 +152,8 @@ def test_titles_of_models():
     rn50, pocket = load_family("rn50"), load_family("pocket_vit")
     assert rn50.model("rn50-openai").title == "zero-shot, OpenAI WIT-400M"
     assert rn50.model("rn50-captions").title == "CLIP on ImageNet-Captions"
-    assert [model.title for model in pocket.models] == [
-        "zero-shot, large web", "zero-shot, small web", "captions of one style", "finetuned",
-        "supervised", "random weights",
-    ]  # fmt: skip
+    titles = "large web; zero-shot, small web; captions of one style; finetuned; supervised; random"
+    assert "; ".join(model.title for model in pocket.models) == f"zero-shot, {titles} weights"
     model = pocket.models[0]
     assert Model.model_validate(model.model_dump()) == model
     assert level_title("captions") == "CLIP on ImageNet-Captions"

@@ -7,6 +7,7 @@ import pytest
 import scipy.special
 import scipy.stats
 import statsmodels.api as sm
+from conftest import cases
 
 from analysis.metrics.robustness import (
     Baseline,
@@ -25,6 +26,7 @@ from analysis.metrics.robustness import (
     weighted_accuracy,
 )
 
+CASES = cases("robustness")
 LINES = [Baseline(0.8, -1.0, 1), Baseline(-0.5, -1.0, 1), Baseline(0.0, -1.0, 1)]
 
 
@@ -161,29 +163,11 @@ def test_a_trend_among_ordinary_models_is_no_excess():
         matched_excess([0.5], [0], accuracies, er[1:])
 
 
-@pytest.mark.parametrize(
-    ("answers", "robust"),
-    [
-        ([True, None, True], True),
-        ([None, None, True], True),
-        ([False, True, True], None),
-        ([True, True, None], None),
-        ([None, True, False], None),
-    ],
-)
+@pytest.mark.parametrize(("answers", "robust"), CASES["reaches"])
 def test_an_answer_that_flips_with_the_reach_is_unknown(answers, robust):
     assert robust_at_every_reach(answers, main=2) is robust
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "limit", "robust"),
-    [
-        (0.06, 0.08, 0.05, True),
-        (0.01, 0.04, 0.05, False),
-        (0.04, 0.06, 0.05, None),
-        (0.06, 0.08, np.nan, None),
-        (np.nan, np.nan, 0.05, None),
-    ],
-)
+@pytest.mark.parametrize(("low", "high", "limit", "robust"), CASES["robust"])
 def test_robust_is_more_than_ordinary_models_reach(low, high, limit, robust):
     assert is_robust(low, high, limit) is robust

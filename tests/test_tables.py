@@ -64,16 +64,6 @@ def test_the_seven_encoders_and_their_dominant_coordinates():
     assert both[tables.ER].is_monotonic_decreasing and len(both) == 7
 
 
-def test_measurements_come_in_the_order_of_families_and_models():
-    names = [m.file_name for m in (IMAGES, CAPTIONS, RANDOM)]
-    assert names == [
-        "vit_b_16-openai--coco_500_images.json",
-        "vit_b_16-openai--coco_500_captions.json",
-        "vit_b_16-random--coco_500_images.json",
-    ]
-    assert measured.full_title(CLIP, data=False) in measured.full_title(CLIP)
-
-
 def test_what_pruning_costs_and_whether_that_is_a_loss():
     assert [tables.lost(*case) for case in ((-0.1, 0.05), (-0.02, 0.015), (0.0, 0.005))] == [
         "yes", "undecided", "no"

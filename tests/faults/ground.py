@@ -15,8 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from conftest import OF_A_BOOK, ROOT, make_project, wait_until_nobody_works_in
-from test_engine import PER_FAMILY
+from conftest import OF_A_BOOK, ROOT, cases, make_project, wait_until_nobody_works_in
 from test_grid import CHECKPOINTS, family
 from tiny import recipe, save_folder
 
@@ -24,25 +23,14 @@ COMPANION = (sys.executable, "-m", "companion.cli")
 JUPYTER_BOOK = (str(Path(sys.executable).with_name("jupyter-book")), "build", "book/")
 CHECKPOINT = f"{CHECKPOINTS}/pocket-cnn-web-large.safetensors"
 
-#: A run that reads features, so that extraction outdates it.
-READS_FEATURES = PER_FAMILY.replace("scope: family", "scope: family\n#     features: true").replace(
-    "print(", "from analysis.features import store\n"
-    "found = [store.read_features(p).features.sum() for m in load_family(family).models\n"
-    "         for p in sorted(store.default_folder().glob(f'{m.name}/*.safetensors'))\n"
-    "         if not p.stem.endswith('head')]\nprint(found)\nprint(",
-)  # fmt: skip
+TEXTS = cases("projects")
 #: Pages that the runs refer to, and the runs.
 PAGES = (
-    "guide/contribute",
-    "guide/probe",
-    "guide/your_checkpoint",
-    "outlier_features",
-    "privileged_directions",
+    *("guide/contribute", "guide/probe", "guide/your_checkpoint"),
+    *("outlier_features", "privileged_directions"),
 )
-TOC = "format: jb-book\nroot: index\nchapters:\n" + "".join(
-    f"- {kind}\n"
-    for kind in (*(f"file: {name}" for name in PAGES), "file: runs/not_measured", "glob: runs/*/*")
-)
+LISTED = [*(f"file: {name}" for name in (*PAGES, "runs/not_measured")), "glob: runs/*/*"]
+TOC = "format: jb-book\nroot: index\nchapters:\n" + "".join(f"- {one}\n" for one in LISTED)
 FILES = {"data/number.txt": "1", "book/_toc.yml": TOC} | {
     f"book/{name}.md": "# A page\n\nAll there is.\n" for name in ("index", *PAGES)
 }
@@ -50,39 +38,22 @@ FILES = {"data/number.txt": "1", "book/_toc.yml": TOC} | {
 #: Left out of snapshots: caches, logs, and what Sphinx keeps for itself.
 CACHES = (".companion", ".snakemake", "__pycache__", "_build", ".jupyter_cache", ".cache")
 COMMANDS = {
-    "extract": (*COMPANION, "extract", "mine", "--data", "one", "--workers", "1"),
-    "measure": (*COMPANION, "measure", "outlier_features", "mine", "--record"),
-    "add": (*COMPANION, "add", "other", CHECKPOINT, "--architecture", "pocket-cnn", "--replace"),
-    "remove": (*COMPANION, "remove", "other"),
-    "probe": (
-        *COMPANION, "probe", "mine-web", "--images", "one", "--html", "out.html", "--json",
-        "out.json",
-    ),
-    "build": JUPYTER_BOOK,
-    "update": (*COMPANION, "build", "--runs"),
-    "grid": (
-        *COMPANION, "grid", "--edition", "reader", "--families", "mine", "--data", "one", "two",
-        "--device", "cpu", "--workers", "1", "--record",
-    ),
-    "train": (
-        *COMPANION, "train", "finetuned.yaml", "--model", "mine-web", "--data", "one", "--val",
-        "two", "--out", "out", "--device", "cpu", "--workers", "0",
-    ),
-}  # fmt: skip
+    name: (*COMPANION, *line.split()) for name, line in cases("faults")["commands"].items()
+} | {"build": JUPYTER_BOOK}
 
 
 def template(folder: Path) -> Path:
     """A project of one reader's family, two folders of pictures and two notebooks."""
     pocket = (ROOT / "families/pocket_cnn.yaml").read_text("utf-8")
     pocket = pocket.replace("edition: pocket", "edition: reader")  # a build extracts nothing of it
-    made = make_project(
-        folder, {"mine": family("mine-web"), "pocket_cnn": pocket},
-        {"per_family": PER_FAMILY, "of_features": READS_FEATURES}, FILES,
-        data=("data/pocket", "data/emoji", "data/probe.yaml",
-              "data/measurements.schema.json", "notebooks/checkpoint_report.py",
-              "book/captions/checkpoint_report.yaml", "data/embeddings.yaml",
-              "data/artifacts.yaml", *OF_A_BOOK),
-    )  # fmt: skip
+    data = (
+        *("data/pocket", "data/emoji", "data/probe.yaml", "data/measurements.schema.json"),
+        *("data/embeddings.yaml", "data/artifacts.yaml", "notebooks/checkpoint_report.py"),
+        *("book/captions/checkpoint_report.yaml", *OF_A_BOOK),
+    )
+    families = {"mine": family("mine-web"), "pocket_cnn": pocket}
+    notebooks = {name: TEXTS[name] for name in ("per_family", "of_features")}
+    made = make_project(folder, families, notebooks, FILES, data)
     for name, count in (("one", 30), ("two", 45)):
         save_folder(made / name, count)
     recipe(made, "finetuned", batch=8, epochs=6, warmup_steps=2, precision="fp32")
@@ -96,10 +67,9 @@ def environment(project: Path) -> dict[str, str]:
 
 def start(project: Path, line: Sequence[str]) -> subprocess.Popen[str]:
     (project.parent / "tmp").mkdir(exist_ok=True)
-    return subprocess.Popen(
-        line, cwd=project, env=environment(project), text=True, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
+    own = {"cwd": project, "env": environment(project), "start_new_session": True}
+    kept = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen(line, text=True, **own, **kept)
 
 
 def run(project: Path, line: Sequence[str]) -> tuple[int, str]:

@@ -16,7 +16,7 @@ import json
 import multiprocessing
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +77,14 @@ def _others(old: Any, rng: np.random.Generator) -> Sequence[Any]:
     if not isinstance(old, list):
         return [ABSENT]
     half, count = len(old) // 2, len(old)
-    ways = [[], old[:half], old[::-1], old[:1], old + old[-1:], old[:-1], old + old,
-            [old[i] for i in rng.permutation(count)]]  # fmt: skip
+    ways = [[], old[:half], old[::-1], old[:1], old + old[-1:], old[:-1], old + old]
+    ways.append([old[i] for i in rng.permutation(count)])
     if old and all(isinstance(one, int | float) and abs(one) < 1e300 for one in old):
         place, others = rng.integers(count), _others(old[0], rng)
         value = others[rng.integers(len(others))]
         ways += [[one] * count for one in (old[0], 0, 1.0, value, 1e15, 5e-324)]
-        ways += [[change(one) for one in old] for change in (
-            lambda n: 2 * n, lambda n: n / 2, float, lambda n: -n, lambda n: n + 0.5)]  # fmt: skip
+        ways += [[times * one + more for one in old] for times, more in ((2, 0), (0.5, 0), (-1, 0))]
+        ways += [list(map(float, old)), [one + 0.5 for one in old]]
         ways.append([*old[:place], value, *old[place + 1 :]])
     return ways
 
@@ -101,38 +101,20 @@ def pages(m: dict[str, Any]) -> list[Run]:
 
 
 def stopped(run: Run) -> str:
-    """What stops a page, "" if nothing does; it may lack what needs a broken file, and says so."""
+    """What stops a page, in a fork of this process; "" if nothing: it may lack what is broken."""
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.apply_async(_executed, (run,)).get(timeout=900)
 
-    def work() -> None:
+
+def _executed(run: Run) -> str:
+    try:
         given: dict[str, Any] = {run.experiment.scope: run.subject}
         notebook, _ = execute.executed(run, given, execute.Reads())
         outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
         assert not any(output["output_type"] == "error" for output in outputs)
-
-    return in_a_fork(work)
-
-
-def in_a_fork(work: Callable[[], None]) -> str:
-    """What stops a function in a fork of this process, "" if nothing does."""
-    context = multiprocessing.get_context("fork")
-    reader, writer = context.Pipe(duplex=False)
-
-    def do() -> None:
-        try:
-            work()
-            writer.send("")
-        except Exception as error:
-            writer.send(f"{getattr(error, 'evalue', '')}{traceback.format_exc()[-1500:]}")
-
-    process = context.Process(target=do)
-    process.start()
-    writer.close()
-    try:
-        return str(reader.recv())
-    except EOFError:
-        return "it died"
-    finally:
-        process.join()
+    except Exception as error:
+        return f"{getattr(error, 'evalue', '')}{traceback.format_exc()[-1500:]}"
+    return ""
 
 
 def files(count: int, seed: int) -> Iterator[tuple[Path, str, dict[str, Any]]]:

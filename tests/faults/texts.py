@@ -16,7 +16,7 @@ from pathlib import Path
 
 import ground
 import pikepdf
-from conftest import settle
+from conftest import cases, settle
 from kills import Row
 from playwright.sync_api import Page, sync_playwright
 
@@ -24,25 +24,9 @@ from companion.publish.pdf import print_page
 
 RAN = "window.ran"
 MARK = f"{RAN}=1"
-IMAGE = f"<img src=x onerror={MARK}>"
-PAYLOADS = {
-    "a script": f"<script>{MARK}</script>",
-    "an attribute": f'<img src=x onerror="{MARK}">',
-    "a raw role": "{raw:html}`<script>" + MARK + "</script>`",
-    "a directive": "\n```{raw} html\n<script>" + MARK + "</script>\n```\n",
-    "a link": f"[a](javascript:{MARK})",
-    "an attribute of MyST": '[a](b){onclick="' + MARK + '" autofocus=1 onfocus="' + MARK + '"}',
-    "mathematics": "$\\href{javascript:" + MARK + '}{a}$ $\\class{x" onload="' + MARK + "}{a}$",
-    "a table's end": f"a | <svg onload={MARK}> |\n\n<script>{MARK}</script>",
-    "a script's end": f"</script><script>{MARK}</script>",
-    "a comment's end": f"--><script>{MARK}</script><!--",
-    "named entities": IMAGE.replace("<", "&lt;").replace(">", "&gt;"),
-    "decimal entities": IMAGE.replace("<", "&#60;").replace(">", "&#62;"),
-    "hexadecimal entities": IMAGE.replace("<", "&#x3C;").replace(">", "&#x3e;"),
-    "double entities": IMAGE.replace("<", "&amp;lt;").replace(">", "&amp;gt;"),
-}
+PAYLOADS = {way: text.replace("MARK", MARK) for way, text in cases("faults")["texts"].items()}
 LONGEST_NAME = 180  # bytes; a slash becomes three, and an ending follows
-ADD = (*ground.COMPANION, "add", "other")
+ADD, POCKET = (*ground.COMPANION, "add", "other"), ("--architecture", "pocket-cnn")
 MEASUREMENT = "data/measurements/outlier_features/mine-web--one-*.json"
 
 
@@ -93,16 +77,10 @@ WAYS: dict[str, Callable[[Path, str], str | None]] = {
     "a measurement's machine": _in_measurement("provenance", "device"),
     "a measurement's data set": _in_measurement("data", "name"),
     "a title on the command line": lambda project, text: _refusal(
-        project, [*ADD, ground.CHECKPOINT, "--architecture", "pocket-cnn", "--title", text]
+        project, [*ADD, ground.CHECKPOINT, *POCKET, "--title", text]
     ),
     "a checkpoint's file name": _as_file(
-        "TEXT.safetensors",
-        ground.CHECKPOINT,
-        *ADD,
-        "TEXT.safetensors",
-        "--architecture",
-        "pocket-cnn",
-        "--replace",
+        "TEXT.safetensors", ground.CHECKPOINT, *ADD, "TEXT.safetensors", *POCKET, "--replace"
     ),
     "a picture's name": _as_file("one/red/TEXT.png", "one/*/*.png", *ground.COMMANDS["extract"]),
     "a class's name": _as_file("one/TEXT/new.png", "one/*/*.png", *ground.COMMANDS["extract"]),
