@@ -37,7 +37,7 @@ FIRST = "book grid engine add measurements browser installed exercises models ex
 NEEDS = {
     "extract": (
         ("torch", "open_clip", "timm"),
-        "add benchmarks captions checkpoints devices extract faults full_size installed layouts "
+        "add benchmarks captions checkpoints extract faults full_size installed layouts "
         "models origin pocket_lab train",
     ),
     "train": (("lightning",), "captions full_size"),

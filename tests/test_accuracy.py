@@ -3,16 +3,13 @@
 Numbers are compared with literal computations, one image and one class at a time.
 """
 
-import json
-
-import miniatures
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import cases, companion, copy_checkout, results
 from tiny import keep, model
 
-from analysis.families.registry import Family, load_families
+from analysis.families.registry import Family, load_families, load_family
 from analysis.features import store
 from analysis.features.store import Features, Head
 from analysis.images import imagelist, imagenet, sets
@@ -44,9 +41,9 @@ def on_line(inside):
     return 1 / (1 + np.exp(-(0.76 * np.log(inside / (1 - inside)) - 1.49)))
 
 
-def imagenet_head(normalize=False):
+def imagenet_head(normalize=False, width=WIDTH):
     rng = np.random.default_rng(0)
-    weight = rng.normal(size=(1000, WIDTH)).astype(np.float32)
+    weight = rng.normal(size=(1000, width)).astype(np.float32)
     bias = rng.normal(size=1000).astype(np.float32)
     return Head(weight, imagenet.classes(), bias=bias, normalize=normalize)
 
@@ -60,7 +57,7 @@ def features_near(head, classes, seed):
         head.classes.index(rng.choice(mapping[name]) if name in mapping else name)
         for name in (classes[label] for label in labels)
     ]
-    noise = 2 * rng.normal(size=(COUNT, WIDTH))
+    noise = 2 * rng.normal(size=(COUNT, head.weight.shape[1]))
     return (head.weight[rows] + noise).astype(np.float32), labels.astype(np.int64)
 
 
@@ -325,45 +322,7 @@ def test_published_values_of_the_very_same_checkpoint(family, model, source, cou
     assert set(found["dataset"]) <= {*accuracies.CLASSES}
 
 
-# A reader's family, from pictures to its pages
-
-CHECKPOINT = "data/pocket/checkpoints/pocket-vit-web-large.safetensors"
-
-
-def make(folder):
-    """A checkout with miniatures, a reader's family `mini`, and its features of the six sets."""
-    copy_checkout(folder)
-    miniatures.save_all(folder / "sets")
-    of_data = ("--data", *DATA, "--accept-counts", "-q")
-    (folder / "templates.txt").write_text("a {}\n", encoding="utf-8")
-    web = ("mini", CHECKPOINT, "--architecture", "pocket-vit", "--model", "mini-web")
-    companion(folder, "add", *web, "--templates", "templates.txt")
-    companion(folder, "extract", "mini", *of_data)
-    save_own(folder)
-    companion(folder, "add", "mini", "mini-own.safetensors", "--model", "mini-own")
-    companion(folder, "extract", "mini", "--model", "mini-own", *of_data)
-
-
-def save_own(folder):
-    """A classifier on mini-web's tower that knows some pictures of every set: ridge regression."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    h, rows = [], []
-    for data in DATA:
-        found = store.read_features(folder / "store/mini-web" / f"{data}.safetensors")
-        several = imagenet.objectnet_to_imagenet()
-        names = [several.get(name, (name,))[0] for name in found.classes]
-        h.append(found.features.astype(np.float64))
-        rows += [imagenet.classes().index(names[label]) for label in found.labels]
-    x = np.concatenate(h)
-    gram = x.T @ x
-    weight = np.linalg.solve(gram + 1e-3 * np.trace(gram) * np.eye(128), x.T @ np.eye(1000)[rows])
-    tower = load_file(folder / CHECKPOINT)
-    tower = {name: value for name, value in tower.items() if name.startswith("visual.")}
-    tower["head.weight"] = torch.from_numpy(np.ascontiguousarray(weight.T, np.float32))
-    about = {"classes": json.dumps(imagenet.classes()), "normalize": "false"}
-    save_file(tower, folder / "mini-own.safetensors", about | {"architecture": "pocket-vit"})
+# A reader's family, from features to its pages
 
 
 def rows_of(table):
@@ -381,17 +340,21 @@ def test_effective_robustness_needs_a_share_between_none_and_all(inside, told):
 
 
 @pytest.mark.slow
-def test_a_readers_family_from_pictures_to_its_pages(tmp_path, monkeypatch):
+def test_a_readers_features_come_to_its_pages_live_and_as_recorded(tmp_path, monkeypatch):
     pytest.importorskip("open_clip", reason="extraction is not installed")
-    folder = tmp_path / "project"
+    folder = copy_checkout(tmp_path / "project")
     monkeypatch.setenv("COMPANION_STORE", str(folder / "store"))
-    monkeypatch.setenv("COMPANION_DATA", str(folder / "sets"))
-    make(folder)
+    for name in ("web-large", "supervised"):
+        companion(folder, "add", "mini", f"pocket-vit-{name}", "--model", f"mini-{name}")
+    for place, one in enumerate(load_family("mini", folder / "families").models):
+        for seed, data in enumerate(DATA, 10 * place):
+            head = imagenet_head(width=one.width)
+            fill(one, data, head, seed, f"{imagelist.DIFFERS}: few")
     pages = results(folder, "own_accuracies mini")
     shown = {(row[0].split(",")[0], row[1]): row for row in rows_of(pages["own-accuracies"])}
     titles = ("ImageNet", "V2", "R", "Sketch", "ObjectNet", "A")
     tops = {}
-    for name, level in (("mini-web", "zero-shot"), ("mini-own", "supervised")):
+    for name, level in (("mini-web-large", "zero-shot"), ("mini-supervised", "supervised")):
         for data, title in zip(DATA, titles, strict=True):
             found = records.read(records.live_path(name, data, "accuracy"))
             right, n = found.value("right_per_class").sum(), found.counts["images"]
@@ -399,7 +362,7 @@ def test_a_readers_family_from_pictures_to_its_pages(tmp_path, monkeypatch):
             half = 196 * (a * (1 - a) / n) ** 0.5
             wanted = f"{100 * a:.1f}" + (f" ± {half:.1f}" if half else "")
             assert shown[level, title][2:4] == [f"{n:,}", wanted], (name, data)
-    inside, *shifts = (tops["mini-own", data] for data in DATA)
+    inside, *shifts = (tops["mini-supervised", data] for data in DATA)
     wanted = f"{100 * (np.mean(shifts) - on_line(inside)):+.1f}"
     header, _, *rows = rows_of(pages["own-robustness"])
     (row,) = (row for row in rows if row[0].startswith("supervised"))

@@ -62,15 +62,3 @@ def test_a_page_does_not_depend_on_what_was_read_before(tmp_path):
     fresh = (tmp_path / "fresh/html/index.html").read_text("utf-8")
     assert fresh == (tmp_path / "used/html/index.html").read_text("utf-8")
     assert "**data" not in fresh and fresh.count("interpolation") > 1
-
-
-def test_each_metric_is_listed():
-    listed = dict(LISTED.findall((ROOT / "book/appendix/api_metrics.md").read_text("utf-8")))
-    modules = {f"analysis.metrics.{p.stem}" for p in (ROOT / "analysis/metrics").glob("[a-z]*.py")}
-    assert listed.keys() == modules
-    for name in sorted(modules):
-        source = (ROOT / f"{name.replace('.', '/')}.py").read_text(encoding="utf-8")
-        own = {n for n in re.findall(r"^def ([a-z]\w*)", source, re.M)} - {
-            *listed[name].split(", ")
-        }
-        assert own <= {*CASES["helpers"].split()}, name

@@ -8,23 +8,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
+from conftest import cases
 
 from analysis.images import public
 from analysis.images.public import Artifact, ArtifactError, fetch, fetch_all
 
 CONTENT = b"model,top1\nresnet50,76.13\n" * 40
 NAME = "tables/top1.csv"
-FAKE = Artifact(
-    name=NAME,
-    repository="someone/tables",
-    commit="0123456789abcdef0123456789abcdef01234567",
-    path="results/top1+more.csv",
-    sha256=hashlib.sha256(CONTENT).hexdigest(),
-    bytes=len(CONTENT),
-    licence="MIT",
-    citation="Someone 2020",
-    what="a table",
-)
+ABOUT = cases("artifacts")
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+FAKE = Artifact(name=NAME, sha256=SHA256, bytes=len(CONTENT), **ABOUT["fake"])
 
 
 class Server:

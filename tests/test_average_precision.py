@@ -59,13 +59,13 @@ def kinds_of_scores():
 
 
 @pytest.mark.parametrize("values", [pytest.param(v, id=k) for k, v in kinds_of_scores()])
-def test_it_is_scikit_learns(values):
+def test_average_precision_is_scikit_learns(values):
     found = average_precision(values, LABELS)
     np.testing.assert_allclose(found, scikit_learns(values, DENSE), atol=1e-12, rtol=0)
     assert np.isnan(found[:, 7]).all() and (found[:, 8] == 1).all()
 
 
-def test_hand_worked():
+def test_cases_worked_by_hand():
     # Ranks of the positives: 1 and 3, so (1/1 + 2/3) / 2; reversed 2 and 4: (1/2 + 2/4) / 2.
     labels = scipy.sparse.csr_array(np.array([[1], [0], [1], [0]]))
     scores = np.array([[0.9], [0.8], [0.7], [0.6]])
@@ -186,7 +186,7 @@ def test_random_directions_are_unit_and_seeded():
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1)
 
 
-def test_projection(tmp_path, monkeypatch):
+def test_a_projection_is_a_product_or_a_cosine(tmp_path, monkeypatch):
     rng = np.random.default_rng(11)
     features, directions = rng.normal(size=(50, 12)).astype(np.float16), random_directions(3, 12, 0)
     wide = features.astype(np.float64)
@@ -233,8 +233,7 @@ def test_scores_that_are_no_numbers_are_refused(value, kind):
 # Memory, and where compiled code is kept
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_mapped_file_is_read_in_blocks(tmp_path, threads, monkeypatch):
+def test_a_mapped_file_is_read_in_blocks(tmp_path, monkeypatch):
     images, directions = 20_000, 256
     monkeypatch.setattr(module, "BLOCK_BYTES", 2**20)
     labels = broden_like(images, 50, per_image=5)
@@ -244,8 +243,8 @@ def test_a_mapped_file_is_read_in_blocks(tmp_path, threads, monkeypatch):
     scores[:] = np.random.default_rng(12).normal(size=(images, directions)).round(3)
     mapped, sample = np.load(tmp_path / "s.npy", mmap_mode="r"), balanced_sample(labels, 0)
     for call in (
-        lambda: average_precision(mapped, labels, threads=threads),
-        lambda: average_precision_on(mapped, sample, threads=threads),
+        lambda: average_precision(mapped, labels),
+        lambda: average_precision_on(mapped, sample),
     ):
         call()  # what compiling takes once
         tracemalloc.start()
@@ -253,9 +252,6 @@ def test_a_mapped_file_is_read_in_blocks(tmp_path, threads, monkeypatch):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 0.6 * scores.nbytes
-    expected = scikit_learns(scores[:, :2], labels.toarray() != 0)
-    found = average_precision(mapped[:, :2], labels)
-    np.testing.assert_allclose(found, expected, atol=1e-12, rtol=0)
 
 
 def test_a_place_that_cannot_be_written_is_no_obstacle(monkeypatch):

@@ -39,7 +39,7 @@ def fails(text, **given):
 # What the libraries know.
 
 
-def test_a_model_of_the_book():
+def test_a_model_of_the_book_is_described_as_in_its_family():
     assert find("vit_b_32-openai") == registry.load_family("vit_b_32").model("vit_b_32-openai")
     renamed = find("vit_b_32-openai", name="other", level="captions", pretraining="Mine")
     assert (renamed.name, renamed.level, renamed.pretraining) == ("other", "captions", "Mine")
@@ -54,7 +54,7 @@ def test_what_is_found_is_what_the_family_files_say(text, own):
 
 
 @pytest.mark.parametrize(("name", "tag"), CASES["inputs"])
-def test_other_inputs_of_open_clip(name, tag):
+def test_a_models_input_is_that_of_open_clip(name, tag):
     name += "-quickgelu" * (tag == "openai")
     found, config = find(f"{name}/{tag}"), open_clip.get_pretrained_cfg(name, tag)
     assert found.weights == tag and found.preprocessing.mean == tuple(config["mean"])
@@ -172,7 +172,7 @@ def test_a_repository_of_weights_in_parts(hub, file):
         weights_file(found)
 
 
-def test_an_open_clip_repository(hub):
+def test_an_open_clip_repository_gives_its_own_network_and_input(hub):
     config = {"model_cfg": TINY, "preprocess_cfg": INPUT}
     folder = put(hub, "someone/tiny", "open_clip_config.json", config)
     save_clip(folder / "open_clip_model.safetensors")
@@ -194,7 +194,7 @@ def test_an_open_clip_repository(hub):
         configured(vision_cfg=other)
 
 
-def test_a_timm_repository(hub):
+def test_a_timm_repository_gives_its_own_network_and_head(hub):
     folder = put(hub, "someone/net", "config.json", CASES["timm"])
     net = timm.create_model("resnet18", num_classes=5, act_layer="gelu").eval()
     save_file(net.state_dict(), folder / "model.safetensors")
@@ -222,7 +222,7 @@ def test_a_timm_repository(hub):
         ("other.json", {}, "open_clip_config.json or config.json of someone/odd is not on this ma"),
     ],
 )
-def test_repositories_that_cannot_be_used(hub, name, config, message):
+def test_a_repository_that_cannot_be_used_says_why(hub, name, config, message):
     put(hub, "someone/odd", name, config)
     assert message in fails("hf-hub:someone/odd")
     assert "from the Hugging Face hub (ConnectionError): check the name" in fails("hf-hub:a/b")
@@ -259,7 +259,7 @@ class Bomb:
         return pytest.fail, ("a pickle was opened",)
 
 
-def test_files_that_are_no_weights(tmp_path, file):
+def test_files_that_are_no_weights_are_refused_and_nothing_runs(tmp_path, file):
     """One table of bad files: each is refused in one sentence, and nothing is run."""
     state = load_file(file)
     optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(2))]).state_dict()

@@ -83,14 +83,6 @@ def test_a_concept_that_is_a_direction_is_counted_and_noise_is_not():
     np.testing.assert_array_equal(found.ap, expected)
 
 
-def test_a_probe_of_many_labels_is_repeated_less_often(monkeypatch):
-    probe = made_up()[1]
-    assert concept_counts.settings_for(probe, seed=3) == Settings(seed=3)
-    monkeypatch.setattr(concept_counts, "MANY_LABELS", probe.labels.nnz - 1)
-    fewer = concept_counts.settings_for(probe, threshold=0.7)
-    assert (fewer.draws, fewer.chance, fewer.halves, fewer.threshold) == (3, 5, 20, 0.7)
-
-
 def test_random_directions_know_what_the_features_know():
     found = counted(Settings(threshold=0.7, lower=0.6, draws=1, chance=20, halves=0))
     assert found.of("random", "unique").max() >= 1

@@ -1,3 +1,5 @@
+"""Lists of images: folders, names, manifests, and damaged files."""
+
 import csv
 import hashlib
 import os
@@ -15,7 +17,7 @@ from analysis.images import find, imagelist, packed, sets
 from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList
 
 
-def test_a_folder_of_classes(tmp_path):
+def test_a_folder_of_classes_is_listed_in_order(tmp_path):
     save_folder(tmp_path)
     (tmp_path / "red" / "deeper").mkdir()
     Image.fromarray(pictures(1)[0]).save(tmp_path / "red" / "deeper" / "z.PNG")
@@ -43,7 +45,7 @@ def test_names_tell_folders_of_the_same_name_apart(tmp_path):
     assert len(every) == 15 and every.keys[0] == "a/Val set/blue/002.png"
 
 
-def test_wrong_folders(tmp_path):
+def test_a_folder_without_images_to_use_is_refused(tmp_path):
     with pytest.raises(DatasetError, match=r"no images but .*it is empty; .*\.tiff, \.ppm are"):
         imagelist.folder(tmp_path)
     save_folder(tmp_path)
@@ -122,7 +124,7 @@ def test_two_images_of_one_name_are_refused():
         ImageList("x", pictures(3), ("a", "b", "a"), np.array([0, 1, -1]), ("u", "v"))
 
 
-def test_the_pocket_lists():
+def test_the_pocket_labs_lists_are_rows_of_its_table():
     from analysis.images import emoji
 
     listed = find.pocket("noto")

@@ -56,7 +56,7 @@ def test_importance_is_the_equation():
     np.testing.assert_allclose(importance(*stored), expected, rtol=1e-10)
 
 
-def test_hand_worked():
+def test_cases_worked_by_hand():
     # Two axes, weights 3 and 1; the images lie on the first axis and on the diagonal.
     found = importance([[2.0, 0.0], [5.0, 5.0]], [[3.0, 0.0], [0.0, -1.0]])
     half = np.sqrt(0.5)

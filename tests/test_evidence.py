@@ -14,12 +14,11 @@ from companion.measurements import from_store, pending, records
 from companion.measurements.records import MeasurementError
 
 N, D = 40, 12
-LEVELS = ("zero_shot", "supervised", "random")
+WEIGHTS = {"zero_shot": "some-tag", "supervised": "some-tag", "random": None}
 MODELS = [
-    model(f"small-{level.replace('_', '-')}", level=level, width=D,
-          weights=None if level == "random" else "some-tag")
-    for level in LEVELS
-]  # fmt: skip
+    model(f"small-{level.replace('_', '-')}", level=level, width=D, weights=weights)
+    for level, weights in WEIGHTS.items()
+]
 MODEL, SMALL = MODELS[0], Family.model_construct(name="small", models=tuple(MODELS))
 
 
@@ -67,7 +66,7 @@ def a_head(seed=9, **fields):
 def test_features_are_measured_live_once_in_the_familys_order(own_store):
     put(*reversed(MODELS), head=a_head())
     found = gather("outlier_features")
-    assert [m.level for m in found] == list(LEVELS)
+    assert [m.level for m in found] == list(WEIGHTS)
     assert all(m.live for m in found)
     assert found[0].counts == {"images": N, "components": D}
     pruned = records.available("pruning", SMALL)

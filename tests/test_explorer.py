@@ -18,7 +18,6 @@ from companion.measurements.effective_robustness import fit_choices, view
 from companion.publish import explore
 from companion.publish.svg import explorer
 
-LOOK = '<body style="background: var(--companion-paper); color: var(--companion-ink)">'
 DESK, PHONE = {"width": 1000, "height": 900}, {"width": 390, "height": 844}
 
 
@@ -84,14 +83,9 @@ def address(tmp_path_factory, data):
     """A page with nothing but the explorer, as a file."""
     static = (ROOT / "book/_static").as_uri()
     path = tmp_path_factory.mktemp("explorer") / "explore.html"
-    path.write_text(
-        '<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>t</title>'
-        '<meta name="viewport" content="width=device-width">'
-        f'<link rel="stylesheet" href="{static}/companion.css">{LOOK}<main>'
-        f'<article class="bd-article"><h1>Explore</h1>{explorer(json.dumps(data), static)}'
-        "</article></main></body></html>",
-        encoding="utf-8",
-    )
+    frame = (ROOT / "tests/cases/explorer.html").read_text(encoding="utf-8")
+    page = frame.replace("EXPLORER", explorer(json.dumps(data), static)).replace("STATIC", static)
+    path.write_text(page, encoding="utf-8")
     return path.as_uri()
 
 

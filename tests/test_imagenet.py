@@ -1,4 +1,5 @@
-import json
+"""The paper's data sets on a reader's disk: layouts, counts, archives, and what is wrong."""
+
 import re
 import resource
 import shutil
@@ -64,23 +65,21 @@ def available(name):
 # The tables
 
 
-def test_the_mapping_of_objectnet():
+def test_objectnets_classes_are_125_of_imagenets():
     mapping = imagenet.objectnet_to_imagenet()
     wnids = [wnid for several in mapping.values() for wnid in several]
     assert (len(mapping), len(set(wnids))) == (113, 125) and set(wnids) <= {*imagenet.classes()}
     names = imagenet.words()
     chairs = ["barber chair", "folding chair", "rocking chair"]
     assert [names[w] for w in mapping["chair"]] == chairs
-    prompts = imagenet.objectnet_prompts()
-    called = dict(zip(prompts.classes, prompts.names, strict=True))
-    assert (called["alarm_clock"], called["tv"]) == ("alarm clock", "tv")
+    assert "alarm clock" in imagenet.objectnet_prompts().names
 
 
 # Layouts
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_each_set_in_its_layout(name):
+def test_each_set_is_listed_from_its_layout(name):
     (listed,) = find.find(name)
     described = sets.descriptions()[name]
     used = described.used or described
@@ -97,7 +96,7 @@ def test_each_set_in_its_layout(name):
         assert listed.classes[label] == wnid
 
 
-def test_numbers_sort_as_numbers(own):
+def test_class_folders_called_by_numbers_sort_as_numbers(own):
     (listed,) = find.find("imagenet-v2")
     assert [key.split("/")[0] for key in listed.keys] == [str(i) for i in range(1000)]
     place = own("imagenet-v2")
@@ -122,7 +121,7 @@ def test_the_border_of_objectnet_is_cut_off(small):
     assert replace(listed, border=0).manifest != listed.manifest
 
 
-def test_an_image_that_is_all_border(tmp_path):
+def test_an_image_that_is_all_border_is_damaged(tmp_path):
     Image.new("RGB", (4, 30)).save(tmp_path / "a.png")
     listed = ImageList("x", [tmp_path / "a.png"], ("a",), np.array([-1]), (), border=2)
     with pytest.raises(DamagedImageError, match="a: 4 × 30 pixels show nothing: 5 on the shorter"):
@@ -160,7 +159,7 @@ def test_a_copy_that_differs_is_refused_or_says_so_wherever_it_is_used(own, name
     assert len(listed.classes) == len(imagenet.subset(sets.descriptions()[name]))
 
 
-def test_an_empty_folder(own):
+def test_an_empty_folder_is_refused_whatever_counts_are_accepted(own):
     place = own("imagenet-a")
     shutil.rmtree(place)
     place.mkdir()
@@ -200,7 +199,7 @@ def test_where_sets_are_looked_for(small, tmp_path, monkeypatch):
     )
 
 
-def test_a_set_of_other_classes_by_a_name_of_its_own(tmp_path, monkeypatch, capsys):
+def test_a_set_of_other_classes_by_a_name_of_its_own(tmp_path, monkeypatch):
     """As the page on the house says: an entry in sets.yaml, a folder for each class."""
     entry = """
   - {name: birds, title: Birds, images: 4, classes: 2, layout: name, folders: [my-birds],
@@ -223,9 +222,6 @@ def test_a_set_of_other_classes_by_a_name_of_its_own(tmp_path, monkeypatch, caps
     assert available("birds").state == "present"
     shutil.rmtree(tmp_path / "my-birds" / "sea_gull")
     assert "1 classes where 2 were published" in available("birds").why
-    table.write_text("sets:\n  - name: [\n", "utf-8")
-    assert main(["status", "--data"]) == 1
-    assert "sets.yaml: line 3: the file is not readable as YAML" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -236,7 +232,7 @@ def test_a_set_of_other_classes_by_a_name_of_its_own(tmp_path, monkeypatch, caps
         ("imagenet: [\n", "not readable as YAML"),
     ],
 )
-def test_a_wrong_configuration(tmp_path, monkeypatch, capsys, text, message):
+def test_a_wrong_configuration_is_a_sentence(tmp_path, monkeypatch, capsys, text, message):
     config = tmp_path / "data.yaml"
     config.write_text(text)
     monkeypatch.setenv("COMPANION_DATA_CONFIG", str(config))
@@ -244,7 +240,7 @@ def test_a_wrong_configuration(tmp_path, monkeypatch, capsys, text, message):
     assert re.match(f"companion: {config}.*{message}", capsys.readouterr().err)
 
 
-def test_the_grid(monkeypatch):
+def test_the_grid_is_all_of_the_papers_sets_or_says_which_is_missing(monkeypatch):
     with pytest.raises(DatasetError, match=r"of the paper's 7 data sets 1 are not here .*Broden"):
         find.find("grid")
     monkeypatch.setattr(sets, "GRID", sets.GRID[:-1])
@@ -322,7 +318,7 @@ def test_parquet_files_list_as_folders_do(name, split, named, tmp_path, monkeypa
     assert packed._images.cache_info().misses <= 3
 
 
-def test_the_split_that_is_meant(tmp_path):
+def test_of_several_splits_the_one_that_is_meant_is_read(tmp_path):
     assert packed.read(tmp_path) is None
     for label, path in enumerate(("data/train", "data/validation", "0000")):
         place, split = (tmp_path / path).parent, (tmp_path / path).name
@@ -434,7 +430,7 @@ def test_how_much_is_to_be_read_is_known_before(tmp_path, monkeypatch):
         packed.read(path.parent)
 
 
-def test_files_that_are_damaged(tmp_path, monkeypatch):
+def test_damaged_archives_and_parquet_files_are_named(tmp_path, monkeypatch):
     for path, kind in (
         (archive(tmp_path / "shards", {"1.jpg": b"x" * 5000, "1.cls": b"0"}), "tar archive"),
         (table(tmp_path / "rows", {"image": [PICTURE], "label": [0]}), "Parquet file"),
@@ -455,7 +451,7 @@ def test_files_that_are_damaged(tmp_path, monkeypatch):
     assert "is not a sound Parquet file" in wrong[0].reason
 
 
-def test_without_pyarrow(tmp_path, monkeypatch):
+def test_without_pyarrow_a_parquet_file_says_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "imagenet-r").mkdir()
     (tmp_path / "imagenet-r" / "test.parquet").touch()
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
@@ -467,7 +463,7 @@ def test_without_pyarrow(tmp_path, monkeypatch):
 # The commands
 
 
-def test_the_status_of_data(capsys):
+def test_the_status_of_data_lists_every_set(capsys):
     assert main(["status", "--data"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[:2] for line in lines] == [[n, "present"] for n in ALL] + [
@@ -475,10 +471,6 @@ def test_the_status_of_data(capsys):
         ["imagenet-train", "present"],
     ]
     assert "ObjectNet, 125 images of 113 classes, list " in lines[ALL.index("objectnet")]
-    assert main(["status", "--data", "--json"]) == 0
-    first = json.loads(capsys.readouterr().out)[0]
-    assert (first["data"], first["state"]) == ("imagenet", "present")
-    assert first["published"]["origin"] == "https://www.image-net.org"
 
 
 def test_the_book_describes_the_sets():

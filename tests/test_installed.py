@@ -9,18 +9,8 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, copy_checkout, python_in
+from conftest import ROOT, SEVERAL, copy_checkout, python_in
 from tiny import save_folder
-
-VERBS = """
-import sys, traceback
-from companion.cli import main
-for line in sys.stdin.read().splitlines():
-    print(">", line, flush=True)
-    status = main(line.split())
-    if status:
-        sys.exit(status)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +41,15 @@ def run(python, folder, *words, lines="", **more):
     return subprocess.run([python, *map(str, words)], cwd=folder, env=environment, **kept)
 
 
+def several(python, folder, *lines):
+    """What command lines print, done one after another in one process; each must succeed."""
+    given = "\n".join(json.dumps(line.split()) for line in lines)
+    done = run(python, folder, "-c", SEVERAL, lines=given)
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [status for status, *_ in answers] == [0] * len(lines), (done.stderr, answers)
+    return "".join(said for _, said, _ in answers)
+
+
 def companion(python, folder, *words, **more):
     return run(python, folder, python.with_name("companion"), *words, **more)
 
@@ -62,25 +61,23 @@ def test_the_four_verbs_work_in_an_empty_folder(python, tmp_path):
     pictures = save_folder(tmp_path / "pictures", 12)
     given = f"--images {pictures} --html r.html --json r.json -q"
     probe = f"probe {weights} --architecture pocket-cnn {given}"
-    done = run(python, here, "-c", VERBS, lines=probe)
-    assert done.returncode == 0, done.stderr
+    several(python, here, probe)
     assert {path.name for path in here.iterdir()} == {"r.html", "r.json"}
     numbers = json.loads((here / "r.json").read_text(encoding="utf-8"))
     assert numbers["experiment"] == "probe" and numbers["counts"]["images"] == 12
     assert "vit_b_32-openai" in (here / "r.html").read_text(encoding="utf-8")
-    lines = [f"add mine {weights} --architecture pocket-cnn", f"extract mine --data {pictures} -q"]
-    lines.append("measure outlier_features mine")
-    done = run(python, here, "-c", VERBS, lines="\n".join(lines))
-    assert done.returncode == 0 and "not recorded" in done.stdout, done.stderr
-    assert "> measure outlier_features mine" in done.stdout and "kurtosis mean 3." in done.stdout
+    extract = f"extract mine --data {pictures} -q"
+    add = f"add mine {weights} --architecture pocket-cnn"
+    said = several(python, here, add, extract, "measure outlier_features mine")
+    assert "not recorded" in said and "kurtosis mean 3." in said
     assert (here / "families/mine.yaml").is_file() and (here / "store/mine-zero_shot").is_dir()
     (here / "below").mkdir()
     done = companion(python, here / "below", "measure", "accuracy", "mine")
     assert "top1 0." in done.stdout, done.stderr
     done = companion(python, here / "below", "measure", "accuracy", "mine", "--record")
     assert "--record writes into the data/measurements of a checkout" in done.stderr
-    done = run(python, here, "-c", VERBS, lines="check\nremove mine --features")
-    assert done.returncode == 0 and "measurement files are sound" in done.stdout, done.stderr
+    said = several(python, here, "check", "remove mine --features")
+    assert "measurement files are sound" in said
     assert not list((here / "store").iterdir()) and not list((here / "families").iterdir())
 
 

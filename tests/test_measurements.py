@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from conftest import cases
 from scipy import sparse
 
 from analysis.families.registry import load_family
@@ -24,15 +25,7 @@ TAKEN_FROM_ARTEFACTS = sorted(
     {(path.parent.name, json.loads(path.read_text())["family"]) for path in RECORDED}
     - {(path.parent.name, "efficientnet_lite0") for path in RECORDED}
 )
-#: Of these experiments smaller families are taken again each time.
-TAKES_LONG = {
-    *(("pruning", family) for family in ("vit_b_32", "rn50")),
-    *(("privileged_directions", family) for family in ("vit_b_32", "rn50")),
-    *(("interventions", family) for family in ("vit_b_32", "rn50")),
-    *(("unread", family) for family in ("vit_b_32", "vit_b_16", "vit_l_14", "rn50")),
-    *(("basis", family) for family in ("vit_b_32", "rn50", "resnet50_torchvision")),
-    ("concepts", "vit_b_32"),
-}
+TAKES_LONG = cases("measurements")["takes_long"]
 
 
 def recorded(experiment, name):
@@ -57,8 +50,8 @@ def entered(artefacts, tmp_path_factory):
 @pytest.mark.parametrize(
     "experiment, family",
     [
-        pytest.param(*one, marks=[pytest.mark.slow] * (one in TAKES_LONG))
-        for one in TAKEN_FROM_ARTEFACTS
+        pytest.param(of, name, marks=[pytest.mark.slow] * (name in TAKES_LONG.get(of, "").split()))
+        for of, name in TAKEN_FROM_ARTEFACTS
     ],
 )
 def test_recorded_equals_taken_again(entered, own_store, monkeypatch, experiment, family):

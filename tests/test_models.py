@@ -1,3 +1,5 @@
+"""Weights become encoders and heads that compute what the libraries compute, or are refused."""
+
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -123,7 +125,7 @@ def with_head(width=WIDTH):
         (lambda s: {k: v for k, v in s.items() if "visual." in k}, {}, "neither a text encoder"),
     ],
 )
-def test_checkpoints_that_do_not_fit(file, change, metadata, message):
+def test_a_checkpoint_that_does_not_fit_is_refused(file, change, metadata, message):
     rewrite(file, change, **metadata)
     with pytest.raises(ModelError, match=message):
         load(model(), file)
@@ -136,7 +138,7 @@ def test_checkpoints_that_do_not_fit(file, change, metadata, message):
         ({"preprocessing": CLIP_INPUT}, "does not take images of 224 × 224 pixels"),
     ],
 )
-def test_descriptions_that_are_wrong(file, monkeypatch, fields, message):
+def test_a_wrong_description_is_refused(file, monkeypatch, fields, message):
     monkeypatch.setattr(store, "WORKSPACE", file.parent)
     assert load(model()).weights_sha256 == sha256_of(file)
     with pytest.raises(ModelError, match=message):

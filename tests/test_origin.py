@@ -149,21 +149,17 @@ def kept():
 def test_the_tables_are_of_the_plan_and_say_what_is_missing(kept):
     about = json.loads((pocket.POCKET / "origin.json").read_text(encoding="utf-8"))
     assert about["plan"] == sha256_of(pocket.POCKET / "origin.yaml")
-    assert (
-        about["tables"] == {name: sha256_of(pocket.POCKET / name) for name in about["tables"]}
-        and len(about["tables"]) == 5
-    )
-    assert about["checkpoints"] == {
-        t: sha256_of(MAKE["checkpoint"](t)) for t in MAKE["PLAN"]["towers"]
-    }
+    tables, towers = about["tables"], MAKE["PLAN"]["towers"]
+    assert tables == {name: sha256_of(pocket.POCKET / name) for name in tables} and len(tables) == 5
+    assert about["checkpoints"] == {t: sha256_of(MAKE["checkpoint"](t)) for t in towers}
     planned = pd.DataFrame(run.about() for run in MAKE["planned"]())
     settings = [*planned]
     missing = pd.DataFrame(about["not trained"], columns=settings)
-    there = pd.concat([kept[settings], missing]).astype(object).fillna("learned")
-    expected = planned.astype(object).fillna("learned")
-    assert sorted(map(str, there.to_numpy().tolist())) == sorted(
-        map(str, expected.to_numpy().tolist())
+    there, expected = (
+        sorted(map(str, frame.astype(object).fillna("learned").to_numpy().tolist()))
+        for frame in (pd.concat([kept[settings], missing]), planned)
     )
+    assert there == expected
     assert len(kept) > 0.5 * len(planned) and not kept.drop(columns="scale").isna().any(axis=None)
 
 
@@ -220,9 +216,7 @@ def test_lines_of_runs_are_means_with_the_lowest_and_the_highest_seed():
 
 def test_real_models_were_measured_as_planned():
     """The recorded rows are of the plan; one of them by hand, from the public file."""
-    plan = yaml.safe_load((ROOT / "data/modalities/pairs.yaml").read_text(encoding="utf-8"))[
-        "pairs"
-    ]
+    plan = yaml.safe_load((ROOT / "data/modalities/pairs.yaml").read_text("utf-8"))["pairs"]
     found = pd.read_csv(ROOT / "data/modalities/quiet.csv")
     keys = ["role", "model", "images", "texts"]
     assert found[keys].to_dict("records") == [pair for pair in plan for _ in range(2)]
@@ -235,10 +229,8 @@ def test_real_models_were_measured_as_planned():
     coordinate = np.abs(images.mean(axis=0)).argmax()
     rank = (texts.std(axis=0) < texts.std(axis=0)[coordinate]).sum() / 511
     row = found.query("model == 'vit_b_16-openai' and texts == 'own' and mean_of == 'images'")
-    assert (row["coordinate"].item(), row["quiet"].item()) == (
-        coordinate,
-        pytest.approx(rank, abs=1e-5),
-    )
+    assert row["coordinate"].item() == coordinate
+    assert row["quiet"].item() == pytest.approx(rank, abs=1e-5)
 
 
 def test_an_outlier_that_was_grown_does_not_look_like_a_rectifier():

@@ -30,7 +30,7 @@ def test_everything_found_is_scipys_or_numpys():
     assert persistence(FEATURES) == found.persistence
 
 
-def test_hand_worked():
+def test_cases_worked_by_hand():
     # (1, 1, 1, 5): mean 2, variance 3, fourth powers 1 + 1 + 1 + 81 = 84, 84 / 4 / 9 = 7/3
     assert kurtosis([[1, 1, 1, 5]])[0] == pytest.approx(7 / 3)
     for width in (2, 3, 512):  # one differing component reaches the ceiling

@@ -6,7 +6,7 @@ import statsmodels.api as sm
 from scipy import stats
 from sklearn.model_selection import LeaveOneGroupOut
 
-from analysis.metrics import indicators, peers
+from analysis.metrics import peers
 from companion.measurements import accuracies
 
 LOGIT = stats.logistic.ppf
@@ -52,14 +52,3 @@ def test_the_share_explained_is_the_adjusted_one(clip):
         expected = sm.OLS(off, sm.add_constant(design)).fit().rsquared_adj
         assert peers.share_explained(off, *causes) == pytest.approx(expected, abs=1e-9)
     assert np.isnan(peers.share_explained([1, 2], ["a", "b"]))
-
-
-def test_a_partial_rank_correlation_is_that_of_what_ranks_leave(clip):
-    x, y, z = (stats.rankdata(clip[c]) for c in ("imagenet_r", "objectnet", "imagenet"))
-    left = [a - np.polyval(np.polyfit(z, a, 1), z) for a in (x, y)]
-    expected = np.corrcoef(*left)[0, 1]
-    found = indicators.partial_rank_correlation(
-        clip["imagenet_r"], clip["objectnet"], clip["imagenet"]
-    )
-    assert found == pytest.approx(expected, abs=1e-12)
-    assert np.isnan(indicators.partial_rank_correlation([1, 2, 3], [3, 1, 2], [10, 20, 30]))

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.families.registry import load_families, load_family
+from analysis.families.registry import load_family
 from analysis.images import emoji
 from analysis.metrics.robustness import fit_baseline
 from companion.measurements import accuracies
-from companion.measurements.effective_robustness import resampled, view, views
+from companion.measurements.effective_robustness import resampled, view
 
 KEPT = pd.read_csv(accuracies.POCKET / "accuracies.csv").query("split == 'test'")
 
@@ -78,15 +78,3 @@ def test_a_resample_is_what_a_literal_one_gives(monkeypatch):
         inside = tops.pop(emoji.IMAGENET)
         literal = np.mean(list(tops.values())) - line.predict(inside)
         assert found[number, 0] == pytest.approx(literal)
-
-
-def test_every_family_has_two_views_that_agree_with_their_own_lines():
-    for family in load_families().values():
-        for each in views(family.edition):
-            line = fit_baseline(each.pool["imagenet"], each.pool["shifted"])
-            assert line == each.line
-            models = each.models(accuracies.known([family]))
-            assert {"name", "level", "source", "imagenet", "shifted", "er"} <= set(models)
-            expected = models["shifted"] - each.reference.predict(models["imagenet"])
-            assert np.allclose(models["er"], expected.astype(float))
-            assert set(each.shifts) <= set(each.pool)

@@ -1,3 +1,5 @@
+"""Pictures and captions as networks take them, against the libraries' own transforms."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -44,7 +46,7 @@ def test_grey_and_palette_pictures_become_rgb():
         assert pixels.shape == (3, 32, 32)
 
 
-def test_words():
+def test_captions_become_words_that_are_known_or_not():
     pytest.importorskip("torch")
     tokenizer = WordTokenizer.from_captions(["Red heart", "cat-face 2"], context_length=5)
     assert tokenizer.words == ("2", "cat", "face", "heart", "red")

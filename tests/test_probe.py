@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import stats
 from scipy.special import erf, expit
 from statsmodels.stats.proportion import proportion_confint
-from tiny import pictures, save_clip, use_architectures
+from tiny import save_clip, save_folder, use_architectures
 
 from analysis.common import CompanionError
 from analysis.families.registry import load_family
@@ -139,10 +139,9 @@ def other(model, kurtosis, level="zero_shot", signed=True):
     ("size", "answer"), [(0, "none"), (6, "cannot tell"), (7, "cannot tell"), (14, "shows")]
 )
 def test_a_checkpoint_is_placed_between_controls_and_zero_shot_models(size, answer):
-    recorded = [
-        other("a", 2.9, "random"), other("b", 3.0, "supervised"), other("c", 27.0), other("d", 87),
-        other("e", 17.0, "supervised", signed=False),  # behind a ReLU: another kind of layer
-    ]  # fmt: skip
+    recorded = [other("a", 2.9, "random"), other("b", 3.0, "supervised")]
+    recorded += [other("c", 27.0), other("d", 87)]
+    recorded.append(other("e", 17.0, "supervised", signed=False))  # another layer: behind a ReLU
     found = probe(with_outlier(size=size), recorded=recorded)
     marks = judge.marks_of(recorded)
     assert (marks.plain, marks.outlying) == (3.0, 27.0) and marks.at(0.5) == pytest.approx(9.0)
@@ -364,11 +363,7 @@ def tiny(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("Fotos für später") / "日本"
-    folder.mkdir()
-    for i, picture in enumerate(pictures(12)):
-        Image.fromarray(picture).save(folder / f"{i:02}.png")
-    return folder
+    return save_folder(tmp_path_factory.mktemp("Fotos für später") / "日本", 12)
 
 
 def run(*words):
@@ -419,19 +414,6 @@ def test_a_probe_from_the_command_line(tiny, images, tmp_path, capsys):
     assert not list(store.default_folder().rglob("*"))
     assert run(both, *TINY, "--images", images, "--quiet") == 0
     assert capsys.readouterr() == (found.sentence + "\n", "")
-
-
-def test_features_in_the_store_are_used(tiny, images, monkeypatch):
-    from analysis.features import checkpoints, extract
-
-    model = checkpoints.find(str(tiny))
-    listed = imagelist.unlabelled(images)
-    settings = extract.Settings(device="cpu", progress=False)
-    fresh = checkpoint.of_images(model, listed, settings).measurement
-    extract.extract([model], imagelist.folder(images), settings)
-    monkeypatch.setattr(extract, "extract", lambda *a, **k: pytest.fail("extracted again"))
-    again = checkpoint.of_images(model, listed, settings).measurement
-    assert again.values == fresh.values
 
 
 def test_any_encoder_gets_the_same_numbers(tiny, images, tmp_path):

@@ -70,10 +70,8 @@ def test_a_table_of_counts_has_each_number_of_the_measurement():
     found = counts_of(m)
     rows = concept_tables.beside_chance({"one": m}).set_index("concepts with")
     assert [*rows.index] == ["AP ≥ 0.9", "AP ≥ 0.8", "mean best AP"]
-    encoded, low = (
-        rows.loc["AP ≥ 0.9", "encoded"].split(" (")[0],
-        found.of("random", "best").min(),
-    )
+    encoded = rows.loc["AP ≥ 0.9", "encoded"].split(" (")[0]
+    low = found.of("random", "best").min()
     assert float(encoded) == pytest.approx(found.value("unique"), abs=0.05)
     assert f"({100 * low:.1f} to " in rows.loc["mean best AP", "random directions"]
     value, error = found.frequent("lower")

@@ -19,33 +19,13 @@ from companion.publish.page import CAPTIONS, read_captions
 
 REVIEWED = yaml.safe_load((ROOT / "tests/prose.yaml").read_text(encoding="utf-8"))
 PAGES = sorted((ROOT / "book").glob("*.md")) + sorted((ROOT / "book").glob("[ag]*/*.md"))
-#: Left out, in this order.
-NO_PROSE = (
-    r"^:::+\{admonition\} (?:Try it|Hint|Solution|(?:Answer|A model|Exercise|Question)[^\n]*)$"
-    r".*?^:::+$",
-    r"^\{\{ minutes \}\} to read.*?$",  # test_exercises holds them
-    r"^```.*?^```$", r"^:::+.*?$", r"^\$\$.*?\$\$$",
-    r"\{[\w:-]+\}`[^`]*`", r"`[^`]*`", r"\$[^$]*\$", r"\]\([^)]*\)",
-    r"^\([^)\n]*\)=$", r"^\d+\. ",
-)  # fmt: skip
-#: Numbers that are names: of versions, years, models, data sets, exercises, claims and the like.
-NAMES = (
-    r"\b[Vv]ersions? [12]\b|\b(?:Figure|Table|Section|Equation|no\.) \d+\b|\b(?:19|20)\d\d\b|"
-    r"\b(?:ViT-[A-Z]/|RN|DeiT-[A-Z]/)\d+\b|\bImageNet-?(?:1k|V2)\b|\bLAION-\w+|\bYFCC\w+|\bCC12M\b|"
-    r"\bJupyter Book 1\b|\b(?:Apache[\w -]+|CC BY[\w -]*)\d\.0\b|"
-    r"\b[a-z]+-\d(?:(?:,| to| and) \d)*\b|\b(?:[Ss]ession|slides|seed) \d(?: to \d)?\b|"
-    r"\btop-1\b|\bP-80\b|\b(?:Broden1|SHA-|TF|float|fp|bf)\d+\b"
-)
-RESULT = re.compile(
-    r"\bclearly\b|\b(?:claims?|it|this|order) \*?holds?\b|\breproduced\b|\bhas shown\b|"
-    r"\bno [\w ]{1,40} at any\b|\d[\d,.]*(?:\s?%)?",
-    re.IGNORECASE,
-)
+ENGLISH = cases("english")
+NAMES, RESULTS = "|".join(ENGLISH["names"]), "|".join(ENGLISH["results"])
 
 
 def prose(text: str) -> str:
     """A page's own words, in one line."""
-    for pattern in NO_PROSE:
+    for pattern in ENGLISH["no_prose"]:
         text = re.sub(pattern, " ", text, flags=re.MULTILINE | re.DOTALL)
     return " ".join(text.split())
 
@@ -65,7 +45,8 @@ def unexplained(text: str, known: list[str]) -> list[str]:
     for phrase in known:
         text = text.replace(phrase, " ")
     rest = re.sub(NAMES, " ", text)
-    return [rest[max(0, r.start() - 50) : r.end() + 30] for r in RESULT.finditer(rest)]
+    found = re.finditer(RESULTS, rest, re.IGNORECASE)
+    return [rest[max(0, r.start() - 50) : r.end() + 30] for r in found]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -80,13 +61,10 @@ def test_the_list_is_of_pages():
     assert {*REVIEWED} <= {"everywhere", *map(name_of, PAGES)}
 
 
-FORBIDDEN = cases("english")["forbidden"]
-
-
 def idiolect(text: str) -> dict[str, str]:
     """The forbidden phrases that a page's own words have, with what to write."""
-    found = ((re.search(pattern, text, re.IGNORECASE), say) for pattern, say in FORBIDDEN.items())
-    return {match[0]: say for match, say in found if match}
+    matches = {re.search(of, text, re.IGNORECASE): say for of, say in ENGLISH["forbidden"].items()}
+    return {match[0]: say for match, say in matches.items() if match}
 
 
 def test_pages_do_without_the_books_idiolect():

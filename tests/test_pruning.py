@@ -45,7 +45,7 @@ def literal(features, labels, kept, rows=range(12), owners=range(12), bias=(0,) 
     return [of_row[row] == label for row, label in zip(best, labels, strict=True)]
 
 
-def test_orders():
+def test_directions_are_ordered_by_importance_singular_value_or_seed():
     values = np.array([0.3, 0.5, 0.1, 0.5])
     assert pruning_order(values, "importance").tolist() == [1, 3, 0, 2]
     assert pruning_order(values, "reversed").tolist() == [2, 0, 3, 1]

@@ -344,13 +344,8 @@ def test_an_export_writes_where_it_is_told_to(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "link.csv").is_symlink()
     assert (tmp_path / "far.csv").read_text("utf-8") == "model\na\n"
     capsys.readouterr()
-    for name, said in (
-        ("", "is a folder"),
-        ("x.xlsx", "is written as .csv: give a name that ends"),
-        ("no/x.csv", "cannot be written into no ("),
-    ):
-        assert cli.main(["export", name]) == 1
-        assert said in capsys.readouterr().err
+    assert cli.main(["export", ""]) == 1
+    assert "is a folder" in capsys.readouterr().err
 
 
 def test_every_number_is_exported_once_with_what_it_is(tmp_path, capsys):

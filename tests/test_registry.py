@@ -12,7 +12,6 @@ from analysis.families.registry import (
     Family,
     Model,
     RegistryError,
-    level_title,
     load_families,
     load_family,
 )
@@ -155,9 +154,6 @@ def test_titles_of_models():
     titles = "large web; zero-shot, small web; captions of one style; finetuned; supervised; random"
     assert "; ".join(model.title for model in pocket.models) == f"zero-shot, {titles} weights"
     model = pocket.models[0]
-    assert Model.model_validate(model.model_dump()) == model
-    assert level_title("captions") == "CLIP on ImageNet-Captions"
-    assert level_title("captions", "pocket") == "captions of one style"
     early = load_family("vit_b_32").model("vit_b_32-openai-before-projection")
     assert early.title == "zero-shot, OpenAI WIT-400M, before the projection"
     assert early.layer == load_family("vit_b_32").model("vit_b_32-openai-finetuned").layer

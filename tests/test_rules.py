@@ -201,7 +201,7 @@ def called(make, text: str):
     ("claim", "measurements", "expected", "more"),
     [(claim, *case, {})[:4] for claim, rows in CASES.items() for case in rows],
 )
-def test_rules(claim, measurements, expected, more):
+def test_a_rule_gives_the_verdict_worked_by_hand(claim, measurements, expected, more):
     """In the order that is written, and in the opposite one, which never matters."""
     make = MAKERS.get(claim[0])
     views = {n: [called(of_model, row) for row in more[n]] for n in more if n in VIEWS}

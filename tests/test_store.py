@@ -1,3 +1,5 @@
+"""The store: what is written is read, and nothing damaged or half-written is used."""
+
 import contextlib
 import errno
 import json

@@ -65,13 +65,12 @@ def test_the_seven_encoders_and_their_dominant_coordinates():
 
 
 def test_what_pruning_costs_and_whether_that_is_a_loss():
-    assert [tables.lost(*case) for case in ((-0.1, 0.05), (-0.02, 0.015), (0.0, 0.005))] == [
-        "yes", "undecided", "no"
-    ]  # fmt: skip
+    lost = [tables.lost(*case) for case in ((-0.1, 0.05), (-0.02, 0.015), (0.0, 0.005))]
+    assert lost == ["yes", "undecided", "no"]
     (row,) = tables.pruned_at([PRUNED], 0.8).to_dict("records")
     assert (row["kept"], row["of_all"], row["lost"]) == (100, 500, "yes")
-    (rn50,) = [m for m in measured.with_imagenets_head(measured.known("pruning", "paper"))
-               if m.family == "rn50"]  # fmt: skip
+    known = measured.with_imagenets_head(measured.known("pruning", "paper"))
+    (rn50,) = [m for m in known if m.family == "rn50"]
     rows = tables.pruned_at([rn50], 0.8)
     assert rows["of_all"].tolist() == [512, 1000] and rows["kept"].tolist() == [102, 200]
     assert tables.in_each_order(PRUNED, (1, 0.2))["kept"].tolist() == [500, 100]
@@ -132,9 +131,9 @@ def test_readme_has_the_measured_numbers(own_store):  # what is recorded, alone
     whole = openai["imagenet_train_4000"]
     changed = f"from {whole:.1f} to {turned['imagenet_train_4000']:.2f}"
     assert f"4,000 ImageNet training images and the head together lowers κ {changed}" in said
-    er = {name: 100 * gather("paper").intervals[f"vit_b_32-{name}"].value
-          for name in ("openai", "laion2b")}  # fmt: skip
-    assert f"(+{er['laion2b']:.1f} against +{er['openai']:.1f} points)" in said
+    intervals = gather("paper").intervals
+    laion, openai = (100 * intervals[f"vit_b_32-{name}"].value for name in ("laion2b", "openai"))
+    assert f"(+{laion:.1f} against +{openai:.1f} points)" in said
 
 
 def test_readmes_figure_is_the_books(own_store):

@@ -71,10 +71,8 @@ def pruned(found):
     head = directions.decompose(found["captions"])
     order = np.argsort(-directions.importance(found["images"], head), kind="stable")
     yield found["curve"], pruning.pruning_curve(found["images"], found["right"], head, order)
-    yield (
-        found["accuracy_without"],
-        pruning.accuracy_without_each(found["images"], found["right"], head)[found["top"]],
-    )
+    without = pruning.accuracy_without_each(found["images"], found["right"], head)
+    yield found["accuracy_without"], without[found["top"]]
 
 
 def concepts(found):
@@ -104,15 +102,8 @@ def grow_an_outlier(found):
     yield np.array([found["clean"][1], found["mild"][1]]) < 0.4 * share, (True, True)
 
 
-CHECKS = {
-    "outlier_features": outlier_features,
-    "effective_robustness": effective_robustness,
-    "privileged_directions": privileged_directions,
-    "pruning": pruned,
-    "concepts": concepts,
-    "unread": unread,
-    "grow_an_outlier": grow_an_outlier,
-}
+CHECKS = (outlier_features, effective_robustness, privileged_directions, concepts, unread)
+CHECKS = {check.__name__: check for check in (*CHECKS, grow_an_outlier)} | {"pruning": pruned}
 
 
 @pytest.mark.parametrize("name", course.names())
@@ -177,10 +168,9 @@ def test_exercises_and_cells_name_each_other(name):
 def test_an_archive_has_all_that_a_venv_with_numpy_and_matplotlib_needs(tmp_path):
     for name, content in course.files("pruning").items():
         (tmp_path / name).write_bytes(content)
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "pruning.ipynb", "pruning_blanks.ipynb", "embeddings.npz", "check.py", "check.json",
-        "requirements.txt", "LICENCE.txt", "README.md",
-    }  # fmt: skip
+    files = "LICENCE.txt README.md check.json check.py embeddings.npz pruning.ipynb "
+    files += "pruning_blanks.ipynb requirements.txt"
+    assert " ".join(sorted(path.name for path in tmp_path.iterdir())) == files
     assert "exam-" not in (tmp_path / "check.json").read_text(encoding="utf-8")
     assert "pruning.ipynb" not in course.files("pruning", solved=False)
     cells = json.loads((tmp_path / "pruning.ipynb").read_text(encoding="utf-8"))["cells"]
@@ -196,12 +186,10 @@ def test_on_github_a_notebook_fetches_its_files_and_its_exercises_are_links():
     text = course.files("pruning", "someone/the-book")["pruning_blanks.ipynb"].decode()
     assert "https://raw.githubusercontent.com/someone/the-book/teach/" in text
     assert "[pruning-3](https://someone.github.io/the-book/pruning.html#pruning-3)" in text
-    (fetching,) = [
-        "".join(c["source"]) for c in json.loads(text)["cells"] if "urlretrieve" in str(c["source"])
-    ]
-    assert "'check.json', 'check.py', 'embeddings.npz'" in fetching and compile(
-        fetching, "c", "exec"
-    )
+    cells = ["".join(cell["source"]) for cell in json.loads(text)["cells"]]
+    (fetching,) = [cell for cell in cells if "urlretrieve" in cell]
+    assert "'check.json', 'check.py', 'embeddings.npz'" in fetching
+    assert compile(fetching, "c", "exec")
 
 
 def test_all_files_can_be_laid_out_and_notebooks_that_are_there_stay(tmp_path):

@@ -35,12 +35,9 @@ ARCHITECTURES = {
 
 
 def model(name: str = "tiny", **fields: object) -> Model:
-    described = {
-        "level": "zero_shot", "library": "open_clip", "architecture": "tiny-vit",
-        "weights": "tiny.safetensors", "pretraining": "none", "width": WIDTH,
-        "preprocessing": PREPROCESSING,
-    }  # fmt: skip
-    return Model.model_validate({"name": name, **described, **fields})
+    built = {"library": "open_clip", "architecture": "tiny-vit", "weights": "tiny.safetensors"}
+    about = {"level": "zero_shot", "pretraining": "none", "preprocessing": PREPROCESSING}
+    return Model.model_validate({"name": name, "width": WIDTH} | built | about | fields)
 
 
 def use_architectures(folder: Path, patch: pytest.MonkeyPatch) -> None:
@@ -98,7 +95,8 @@ def save_folder(folder: Path, count: int = 9, suffix: str = "png") -> Path:
 
 def keep(model, data, features, labels=None, head=None, *, keys=(), folder=None, **about):
     """Put features of a model into the store, and a head if one is given; ``about`` the data."""
-    described = {"model": store.describe(model, "f" * 64), "precision": "fp32"}
+    sha256 = model.weights_sha256 or "f" * 64
+    described = {"model": store.describe(model, sha256), "precision": "fp32"}
     count = len(features)
     store.write_features(
         store.features_path(model.name, data, folder),

@@ -10,15 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import ground
+from conftest import cases
 
 #: What a killed command may need before it can begin.
 BEFORE = {"measure": ("extract",), "remove": ("add",)}
-#: Two commands side by side; where a build is among them a build by itself follows.
-PAIRS = (
-    ("build", "build"), ("build", "update"), ("build", "add"), ("build", "extract"),
-    ("build", "remove"),
-    ("update", "update"), ("extract", "extract"), ("measure", "measure"), ("grid", "grid"),
-)  # fmt: skip
 MOST_KILLS = 3
 
 
@@ -70,7 +65,7 @@ def _begun(kept: Path, project: Path, *names: str) -> Path:
 
 def pairs(kept: Path, project: Path, tries: int, seed: int) -> Iterator[Row]:
     """Start a command while another runs; both must succeed, and leave what they leave in turn."""
-    for first, second in PAIRS:
+    for first, second in cases("faults")["pairs"]:
         rng, failed = ground.random(seed, first + second), []
         built = ("build",) if "build" in (first, second) else ()
         base = _begun(kept, project, first, second)
