@@ -110,6 +110,18 @@ def test_objectnet_against_the_two_published_ways():
     assert found.tolist() == own == (projected.argmax(axis=1) == labels).tolist()
 
 
+def test_a_head_of_objectnets_own_names():
+    rng = np.random.default_rng(3)
+    classes = imagenet.objectnet_prompts().classes
+    order = rng.permutation(113)
+    weight = rng.normal(size=(113, WIDTH)).astype(np.float32)
+    head = Head(weight, tuple(classes[i] for i in order), normalize=True)
+    features = rng.normal(size=(50, WIDTH)).astype(np.float32)
+    labels = rng.integers(0, 113, 50)
+    found = recognised(features, labels, head, classes)
+    np.testing.assert_array_equal(found, order[(features @ weight.T).argmax(axis=1)] == labels)
+
+
 def fill(model, data, head, seed, what="made up"):
     """Put features of a data set into the store; return how many are recognised."""
     classes = imagenet.subset(sets.descriptions()[data])

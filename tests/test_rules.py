@@ -61,31 +61,30 @@ ONE = FAMILIES["one"]
 
 
 def measured(
-    model, experiment, values, data="imagenet", images=100, classes=5, *, whole=True, **about
+    model, experiment, values, data="imagenet", images=100, classes=5, components=4, **about
 ):
-    """A measurement with these values; every other quantity is zero."""
+    """A measurement with these values; every other quantity is zero.
+
+    About it may be said that its model is ``inferred``, which classes its ``head`` has, the
+    ``names`` of its lists, and that its set of images is not ``whole``.
+    """
     kinds = declared()[experiment].quantities
     fill = {name: [0, [0], [[0]]][len(kind.shape)] for name, kind in kinds.items()}
-    what = "images" if whole else f"images; {DIFFERS}: few"
-    return Measurement.model_validate(
-        {
-            "format": 2,
-            "experiment": experiment,
-            "family": "one" if model in LEVELS else "other",
-            "model": model,
-            "level": LEVELS.get(model, "supervised"),
-            "data": {"name": data, "what": what},
-            "provenance": VERDICTS["provenance"]
-            | {"inferred": about.get("inferred", ""), "head_classes": about.get("head", "")},
-            "names": about.get("names", {}),
-            "counts": {
-                "images": images,
-                "components": about.get("components", 4),
-                "classes": classes,
-            },
-            "values": {n: {"unit": kinds[n].unit, "value": v} for n, v in (fill | values).items()},
-        }
-    )
+    what = "images" if about.get("whole", True) else f"images; {DIFFERS}: few"
+    of_source = {"inferred": about.get("inferred", ""), "head_classes": about.get("head", "")}
+    content = {
+        "format": 2,
+        "experiment": experiment,
+        "family": "one" if model in LEVELS else "other",
+        "model": model,
+        "level": LEVELS.get(model, "supervised"),
+        "data": {"name": data, "what": what},
+        "provenance": VERDICTS["provenance"] | of_source,
+        "names": about.get("names", {}),
+        "counts": {"images": images, "components": components, "classes": classes},
+        "values": {n: {"unit": kinds[n].unit, "value": v} for n, v in (fill | values).items()},
+    }
+    return Measurement.model_validate(content)
 
 
 def kurtosis(model, mean, error=0.5, outlier=None, **about):
