@@ -46,8 +46,8 @@ page.texts({f"controls-{name}": span(controls[name]) for name in controls})
 
 # %%
 cost = tables.pruned_at(pruning, share)
-lost = cost.drop_duplicates("model")["lost"]
-apart = cost["accuracy"] - cost["singular_value"]
+lost = cost.drop_duplicates("set")["lost"]
+apart = cost["accuracy_kept"] - cost["singular_value"]
 page.holds(apart.max() < 0.005, "weighting by the images adds next to nothing")
 page.holds(cost["lost"].tolist()[1] == "undecided", "a loss is undecided")
 page.figure(

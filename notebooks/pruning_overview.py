@@ -45,8 +45,7 @@ KEPT = (1, 0.6, 0.4, 0.3, 0.2, 0.1)
 page.table("kept", tables.in_each_order(first, KEPT), model=measured.full_title(first))
 
 # %%
-lost = tables.lost(change.value, change.high - change.value)
-page.holds(lost == "yes", "a loss of more than one point is established")
+page.holds(tables.lost(change) == "yes", "a loss of more than one point is established")
 by_value = first.value("accuracy_singular_value")[pruned["kept"] - 1]
 page.numbers("of-example", pruned | {"by_value": by_value})
 directions = words.of_same_model(first, "privileged_directions")[first.data.name]

@@ -11,6 +11,7 @@ from scipy import sparse
 from analysis.common import ROOT
 from analysis.families.registry import load_families
 from companion.claims.evidence import gather
+from companion.claims.ledger import Interval
 from companion.measurements.records import MeasurementError, available, read_all
 from companion.measurements.textures import textures
 from companion.publish import arrays, measured, tables, words
@@ -65,8 +66,9 @@ def test_the_seven_encoders_and_their_dominant_coordinates():
 
 
 def test_what_pruning_costs_and_whether_that_is_a_loss():
-    lost = [tables.lost(*case) for case in ((-0.1, 0.05), (-0.02, 0.015), (0.0, 0.005))]
-    assert lost == ["yes", "undecided", "no"]
+    cases = ((-0.1, 0.05), (-0.02, 0.015), (0.0, 0.005))
+    outcomes = [tables.lost(Interval.around(*case)) for case in cases]
+    assert outcomes == ["yes", "undecided", "no"]
     (row,) = tables.pruned_at([PRUNED], 0.8).to_dict("records")
     assert (row["kept"], row["of_all"], row["lost"]) == (100, 500, "yes")
     known = measured.with_imagenets_head(measured.known("pruning", "paper"))

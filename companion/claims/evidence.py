@@ -280,7 +280,9 @@ def gather(
     ]
     if edition == "pocket":
         known = [m for m in known if m.data.name in (TRAINING, POCKET["probe"])]
-        return Evidence(families, known, {"unseen": _shipped(families)}, others=others, **POCKET)
+        every = on_unseen_styles(families, RESAMPLES, SEED)
+        shipped = every[every["seed"] == 0].reset_index(drop=True)
+        return Evidence(families, known, {"unseen": shipped}, others=others, **POCKET)
     five, four = view("five"), view("four")
     table = accuracies.known(families.values())
     robustness = {
@@ -291,12 +293,13 @@ def gather(
     return Evidence(families, known, robustness, fit_choices(), _misread(families), others=others)
 
 
-def _shipped(families: Mapping[str, Family]) -> pd.DataFrame:
-    """Effective robustness of the pocket lab's shipped checkpoints on unseen styles."""
+def on_unseen_styles(families: Mapping[str, Family], resamples: int, seed: int) -> pd.DataFrame:
+    """Effective robustness of every seed of the pocket lab's models on unseen styles."""
     unseen = view("unseen")
     models = unseen.models(accuracies.pocket(families.values()))
-    every = with_interval(models, resampled(unseen, models, RESAMPLES, SEED))
-    return beside_ordinary(every[every["seed"] == 0].reset_index(drop=True), unseen)
+    return beside_ordinary(
+        with_interval(models, resampled(unseen, models, resamples, seed)), unseen
+    )
 
 
 def of_family(family: Family, measurements: Iterable[Measurement]) -> Evidence:

@@ -98,14 +98,18 @@ def p_80(claim: Claim, evidence: Evidence) -> Findings:
         whole = found["accuracy_whole"]
         above_chance = whole - 1 / m.counts["classes"] >= ABOVE_CHANCE * margin
         can_lose = above_chance and whole - found["accuracy_random"] > margin
-        keeps_fewer = _kept_of_all(m, share) > found["kept"] + 1
+        keeps_fewer = round((1 - share) * directions(m)) > found["kept"] + 1
         if (result == "holds" and not can_lose) or (result == "fails" and keeps_fewer):
             result = "undecided"  # there was nothing to lose; or it is due to keeping fewer
         yield m.model, Case(result, evidence.aside(m))
         yield from numbers_of(m, **found)
     shifted, alone = {m.model for m in under_shift}, set()
     for m in evidence.measured("pruning", "zero_shot"):
-        found = pruned(m, share)
+        found, every = pruned(m, share), directions(m)
+        of_all = pruned(m, share, every)
+        if of_all["kept"] > found["kept"] + 1:  # one is rounding
+            found |= {"all": every, "kept_of_all": of_all["kept"]}
+            found["change_of_all"] = of_all["accuracy_change"]
         yield from numbers_of(m, **found)
         if m.model not in shifted:
             counted = [
@@ -119,20 +123,20 @@ def p_80(claim: Claim, evidence: Evidence) -> Findings:
     yield from numbers(accuracy_models=len(shifted | alone), robustness_models=len(shifted))
 
 
-def pruned(measurement: Measurement, share: float) -> dict[str, Any]:
+def pruned(measurement: Measurement, share: float, of: int = 0) -> dict[str, Any]:
     """Accuracy with that share of the directions pruned, by name: see `p_80`.
 
+    ``of``: of how many directions, without it of those that have weight, which ``rank`` counts.
     ``fewest``: directions, kept by importance, from which on no loss is established;
-    ``without_loss``: the share that can be pruned down to these. ``rank`` counts the directions
-    that have weight. Where the head has more, ``all``, there are also ``kept_of_all`` and
-    ``change_of_all``: how many are kept of these, and what that changes. Changes are intervals.
+    ``without_loss``: the share that can be pruned down to these.
     """
     values, counts = measurement.value("accuracy_importance"), measurement.counts
-    rank, kept = len(values), round((1 - share) * len(values))
+    rank = len(values)
+    kept = min(round((1 - share) * (of or rank)), rank)
     changes = measurement.value("difference_importance")
     halves = NORMAL_95 * measurement.value("difference_importance_error")
     fewest = fewest_kept_without_loss(changes + halves)
-    found = {
+    return {
         "rank": rank,
         "kept": kept,
         "fewest": fewest,
@@ -144,17 +148,11 @@ def pruned(measurement: Measurement, share: float) -> dict[str, Any]:
         "accuracy_random": measurement.value("accuracy_random")[kept - 1],
         "accuracy_change": Interval.around(changes[kept - 1], halves[kept - 1]),
     }
-    of_all = min(_kept_of_all(measurement, share), rank)
-    if of_all > kept + 1:  # one is rounding
-        change = Interval.around(changes[of_all - 1], halves[of_all - 1])
-        every = min(counts["classes"], counts["components"])
-        found |= {"all": every, "kept_of_all": of_all, "change_of_all": change}
-    return found
 
 
-def _kept_of_all(measurement: Measurement, share: float) -> int:
-    """How many directions are kept of all that a head has, with those without weight."""
-    return round((1 - share) * min(measurement.counts[n] for n in ("classes", "components")))
+def directions(measurement: Measurement) -> int:
+    """How many directions a head has, with those without weight."""
+    return min(measurement.counts[name] for name in ("classes", "components"))
 
 
 def pruned_under_shift(measurement: Measurement, share: float) -> dict[str, Any]:

@@ -16,10 +16,9 @@ from analysis.families.registry import Edition, Family, Level, level_title
 from analysis.metrics import indicators
 from analysis.metrics.peers import left_out_error, off_the_line, share_explained
 from analysis.metrics.robustness import logit
-from companion.claims.evidence import Evidence, beside_ordinary
+from companion.claims.evidence import Evidence, on_unseen_styles
 from companion.claims.ledger import Interval
-from companion.measurements.accuracies import POCKET, pocket
-from companion.measurements.effective_robustness import resampled, view, with_interval
+from companion.measurements.accuracies import POCKET
 from companion.measurements.measurement import Measurement
 from companion.measurements.quantities import Experiment
 from companion.measurements.tables import counts_of
@@ -116,10 +115,7 @@ def of_seeds(families: Mapping[str, Family], resamples: int, seed: int) -> pd.Da
     in_pocket = {name: f for name, f in families.items() if f.edition == "pocket"}
     if not in_pocket:
         return pd.DataFrame()
-    unseen = view("unseen")
-    models = unseen.models(pocket(in_pocket.values()))
-    models = with_interval(models, resampled(unseen, models, resamples, seed))
-    models = beside_ordinary(models, unseen)
+    models = on_unseen_styles(in_pocket, resamples, seed)
     models = models.assign(backbone=models["title"], imagenet=100 * models["imagenet"])
     models = models[["model", "seed", "er", "backbone", "low", "high", "imagenet", "robust"]]
     recorded = pd.read_csv(POCKET / "representations.csv")
@@ -165,18 +161,11 @@ def known(models: pd.DataFrame) -> pd.DataFrame:
 
 def coverage(models: pd.DataFrame, edition: Edition) -> pd.DataFrame:
     """For how many models of each level a quantity is known."""
-    shown = {
-        "models": models["model"],
-        "with ER": models["er"],
-        "with κ per image": models["kurtosis"],
-        "with importance": models["top_importance"],
-        "with concepts": models["n_unique"],
-        "with ER and κ": models["er"].where(models["kurtosis"].notna()),
-    }
-    counted = pd.DataFrame(shown).groupby(models["level"]).count()
+    quantities = ["model", "er", "kurtosis", "top_importance", "n_unique", "both"]
+    both = models["er"].where(models["kurtosis"].notna())
+    counted = models.assign(both=both).groupby("level")[quantities].count()
     counted = counted.reindex(get_args(Level), fill_value=0)
-    counted.insert(0, "level", [level_title(level, edition) for level in counted.index])
-    return counted
+    return counted.assign(title=[level_title(level, edition) for level in counted.index])
 
 
 # What is said of candidates

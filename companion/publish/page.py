@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
@@ -18,13 +18,13 @@ from pydantic import TypeAdapter, ValidationError
 from analysis.common import ROOT, CompanionError, Strict, first_reason, parse_yaml
 from companion.publish import cells, style
 from companion.publish.cells import Row
-from companion.publish.style import Drawing, Evidence
+from companion.publish.style import Drawing
 
 if TYPE_CHECKING:
     from companion.measurements.measurement import Measurement
 
 #: What a result rests on: a kind of evidence, none for a description, or measurements.
-Basis = Evidence | Literal[""] | Iterable["Measurement"]
+Basis: TypeAlias = "str | Iterable[Measurement]"
 CAPTIONS = ROOT / "book" / "captions"
 #: ``{name}`` or ``{name:.1f}``. A role of MyST, as in ``{doc}`/pruning```, is none of these.
 FIELD = re.compile(r"\{([a-z_]\w*)(?::([^{}`]+))?\}(?!`)")

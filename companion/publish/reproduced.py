@@ -10,10 +10,9 @@ from analysis.images.imagelist import is_whole
 from companion.measurements import accuracies
 from companion.publish import style
 from companion.publish.robustness import intervals
-from companion.publish.style import Evidence
 
 
-def evidence(compared: pd.DataFrame, measured: Evidence) -> Evidence:
+def evidence(compared: pd.DataFrame, measured: str) -> str:
     """The kind of the measured accuracies, and published if any is compared with one."""
     return style.kinds(measured, *["published"] * bool(compared["published"].notna().any()))
 

@@ -29,7 +29,7 @@ from companion.measurements.effective_robustness import (
 )
 from companion.publish import plots, style
 from companion.publish.cells import joined
-from companion.publish.style import Drawing, Evidence, minus, points
+from companion.publish.style import Drawing, minus, points
 
 Array = NDArray[np.float64]
 ER = "effective robustness (points)"
@@ -59,7 +59,7 @@ WORDS = {
 }
 
 
-def evidence(*models: pd.DataFrame) -> Evidence:
+def evidence(*models: pd.DataFrame) -> str:
     """The kind of evidence that accuracies are, by their sources."""
     return style.kinds(*(kind for rows in models for kind in rows["evidence"])) or "published"
 

@@ -13,7 +13,7 @@ import base64
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -34,16 +34,6 @@ INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
 TOOLTIP = "tooltip:"
 #: Fonts of figures in a browser: Verdana is as wide as DejaVu, by which matplotlib lays out.
 FONTS = "'DejaVu Sans', Verdana, Geneva, sans-serif"
-
-Evidence = Literal[
-    "published",
-    "recorded",
-    "live",
-    "recorded, live",
-    "published, recorded",
-    "published, live",
-    "published, recorded, live",
-]
 
 
 class LevelStyle(NamedTuple):
@@ -184,15 +174,14 @@ def to_csv(frame: pd.DataFrame) -> str:
     return str(rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
-def kind(measured: Iterable[Measurement]) -> Evidence:
+def kind(measured: Iterable[Measurement]) -> str:
     """What kind of evidence measurements are, for the badge of a figure or table of them."""
     return kinds(*("live" if m.live else "recorded" for m in measured)) or "recorded"
 
 
-def kinds(*each: str) -> Evidence:
+def kinds(*each: str) -> str:
     """Kinds of evidence together: those of "published", "recorded" and "live" that are in any."""
-    found = ", ".join(k for k in ("published", "recorded", "live") if k in ", ".join(each))
-    return cast(Evidence, found)
+    return ", ".join(k for k in ("published", "recorded", "live") if k in ", ".join(each))
 
 
 def admonition(title: str, body: str, kind: str = "warning", fence: str = ":::") -> str:

@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from companion.claims import rules
 from companion.claims.evidence import Cuts
 from companion.claims.ledger import Interval
 from companion.measurements.measurement import Measurement
@@ -105,24 +106,18 @@ def pruned_at(found: Sequence[Measurement], share: float) -> pd.DataFrame:
     """
     rows = []
     for m in found:
-        best, change, half = pruned(m)
-        most = min(m.counts["components"], m.counts["classes"])
-        for of in (len(best), most) if len(best) < 0.9 * most else (len(best),):
-            at = round((1 - share) * of) - 1
-            row = {"model": set_title(m), "of_all": of, "kept": at + 1}
-            row |= {"accuracy": best[at], "change": change[at], "half": half[at]}
-            orders = ("random", "singular_value")
-            row |= {order: m.value(f"accuracy_{order}")[at] for order in orders}
-            rows.append(row | {"lost": lost(change[at], half[at])})
+        rank, most = len(m.value("accuracy_importance")), rules.directions(m)
+        for of in (rank, most) if rank < 0.9 * most else (rank,):
+            row = rules.pruned(m, share, of) | {"set": set_title(m), "of_all": of}
+            row["singular_value"] = m.value("accuracy_singular_value")[row["kept"] - 1]
+            rows.append(row | {"lost": lost(row["accuracy_change"])})
     return pd.DataFrame(rows)
 
 
-def lost(change: float, half: float) -> str:
-    """Whether accuracy is lost, by the margin of the claim: fractions, ± half an interval."""
-    margin = Cuts().margin
-    if change + half < -margin:
-        return "yes"
-    return "no" if change - half >= -margin else "undecided"
+def lost(change: Interval) -> str:
+    """Whether accuracy is lost, by the margin of the claim."""
+    said = {"fails": "yes", "holds": "no", "undecided": "undecided"}
+    return said[change.above(-Cuts().margin)]
 
 
 def encoded(m: Measurement) -> tuple[pd.DataFrame, str]:
