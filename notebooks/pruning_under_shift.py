@@ -25,7 +25,6 @@ from analysis.families.registry import load_family
 from companion.measurements.effective_robustness import view
 from companion.measurements.measures import RESAMPLES, SEED
 from companion.measurements.records import available
-from companion.measurements.tables import sweeps_of
 from companion.publish import figures, style, words
 from companion.publish.page import Page
 from companion.publish.pocket_models import pruning_losses, pruning_rows, pruning_steps
@@ -41,7 +40,7 @@ SAMPLES = {
 
 backbone = load_family(family)
 found = [m for m in available("pruning_under_shift", backbone) if m.level != "random"]
-sweeps = {backbone.model(m.model).title: sweeps_of(m) for m in found}
+shown = {backbone.model(m.model).title: m for m in found}
 sample = next((m.data.name for m in found), "pocket")
 trained_on, outside, name, source = SAMPLES[sample]
 lowest = view(name).pool["imagenet"].min()  # accuracy below which the baseline is extrapolated
@@ -53,7 +52,7 @@ page = Page("pruning_under_shift", evidence, edition=sample, backbone=backbone.t
 
 # %%
 quantities = {"accuracy (%)": "inside", f"ER, {outside} (points)": "robustness"}
-curves = {title: pruning_steps(orders, quantities, lowest) for title, orders in sweeps.items()}
+curves = {title: pruning_steps(m, quantities, lowest) for title, m in shown.items()}
 page.figure(
     "curve",
     figures.pruning(curves) if found else None,
@@ -64,14 +63,9 @@ page.figure(
 )
 
 # %%
-rows = (
-    row
-    for title, orders in sweeps.items()
-    for row in pruning_rows(title, orders["importance"], KEPT, lowest)
-)
+rows = (row for title, m in shown.items() for row in pruning_rows(title, m, KEPT, lowest))
 page.table("kept", rows, inside=trained_on, outside=outside.removesuffix(" styles"))
-losses = (pruning_losses(title, orders["importance"]) for title, orders in sweeps.items())
-page.table("losses", losses)
+page.table("losses", (pruning_losses(title, m) for title, m in shown.items()))
 
 # %% tags=["remove-input"]
 page.texts(words.missing("pruning_under_shift", backbone, found, random=False))

@@ -24,7 +24,6 @@ from companion.measurements import (
     pending,
     provenance,
     records,
-    tables,
 )
 from companion.measurements.effective_robustness import effective, of_measured, once, view
 from companion.publish.reproduced import lacking
@@ -197,29 +196,29 @@ def test_one_pruned_head_classifies_all_six_data_sets(own_store):
     assert pruned.data.what.startswith("imagenet, made up; imagenet-v2, made up; ")
     counts = {"images": COUNT - 6, "components": WIDTH, "classes": 1000}
     assert pruned.counts == counts | {"shifted_images": 5 * (COUNT - 6)}
-    found = tables.sweeps_of(pruned)
-    sweep = found["importance"]
-    assert sweep.steps.tolist() == list(range(1, 25))
+    assert pruned.value("kept").tolist() == list(range(1, 25))
+    curves = {of: pruned.value(f"{of}_importance") for of in ("inside", "outside", "robustness")}
+    changes = pruned.value("robustness_change_importance")
     left, values, vectors = np.linalg.svd(head.weight.astype(np.float64), full_matrices=False)
     stored = {data: store.read_features(store.features_path(described.name, data)) for data in DATA}
     h = stored["imagenet"].features[stored["imagenet"].labels >= 0].astype(np.float64)
     cosines = np.abs(h @ vectors.T) / np.linalg.norm(h, axis=1, keepdims=True)
     order = np.argsort(-values / values.sum() * cosines.mean(axis=0))
     for most in (5, 12, 24):
-        kept, step = order[:most], sweep.at(most)
+        kept, step = order[:most], most - 1
         smaller = Head((left[:, kept] * values[kept]) @ vectors[kept], head.classes, bias=head.bias)
         tops = []
         for one in stored.values():
             has = one.labels >= 0
             tops.append(recognised(one.features[has], one.labels[has], smaller, one.classes).mean())
         inside, mean = tops[0], np.mean(tops[1:])
-        assert sweep.curves.inside[step] == pytest.approx(inside, rel=1e-5)
-        assert sweep.curves.outside[step] == pytest.approx(mean, rel=1e-5)
-        assert sweep.curves.robustness[step] == pytest.approx(mean - on_line(inside), rel=1e-5)
-        change = sweep.curves.robustness[step] - sweep.curves.robustness[-1]
-        assert sweep.change.robustness[step] == pytest.approx(change, abs=1e-5)
-        assert sweep.low.inside[step] < inside < sweep.high.inside[step]
-    assert found["random"].change is None and found["random"].at(24) == 23
+        expected = {"inside": inside, "outside": mean, "robustness": mean - on_line(inside)}
+        for of, value in expected.items():
+            assert curves[of][0, step] == pytest.approx(value, rel=1e-5)
+        change = curves["robustness"][0, step] - curves["robustness"][0, -1]
+        assert changes[0, step] == pytest.approx(change, abs=1e-5)
+        assert curves["inside"][1, step] < inside < curves["inside"][2, step]
+    assert "robustness_change_random" not in pruned.values
     assert (pruned.value("robustness_importance")[1:] <= 1).all()
     store.head_path(described.name, "imagenet").unlink()
     assert pending.jobs(family, ["pruning_under_shift"]) == []

@@ -1,7 +1,7 @@
-"""From the tables that a measurement holds back to sweeps of pruning and counts of concepts.
+"""From the tables that a measurement holds back to counts of concepts.
 
 `measures` writes these tables, one for each quantity and statistic. What pages and claims compute
-with are the objects of `analysis.metrics`.
+with are objects of `analysis.metrics`.
 """
 
 from __future__ import annotations
@@ -9,23 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.metrics.concept_counts import QUANTITIES, Found, Settings, tally
-from analysis.metrics.pruning import Curves, Sweep
-from companion.measurements.quantities import ORDERS
 from companion.measurements.records import Measurement
-
-
-def sweeps_of(measurement: Measurement) -> dict[str, Sweep]:
-    """Order → its sweep, from a measurement of pruning under shift."""
-
-    def curves(name: str) -> list[Curves]:
-        parts = [measurement.value(f"{part}_{name}") for part in Curves._fields]
-        return [Curves(*rows) for rows in zip(*parts, strict=True)]
-
-    sweeps = dict[str, Sweep]()
-    for order in ORDERS:
-        changes = [] if order == "random" else curves(f"change_{order}")
-        sweeps[order] = Sweep(measurement.value("kept"), *curves(order), *changes)
-    return sweeps
 
 
 def counts_of(measurement: Measurement, basis: str = "") -> Found:

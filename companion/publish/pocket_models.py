@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from analysis.families.registry import Edition
-from analysis.metrics.pruning import Sweep
+from analysis.metrics.pruning import fewest_kept_without_loss
+from companion.claims.rules import pruned_under_shift
 from companion.measurements.records import TRAINING, Measurement
-from companion.measurements.tables import sweeps_of
 from companion.publish import figures, measured, words
 
 
@@ -27,8 +26,7 @@ def models(edition: Edition, pruned_share: float) -> pd.DataFrame:
         directions = words.of_same_model(m, "privileged_directions").get(TRAINING)
         pruned = words.of_same_model(m, "pruning_under_shift").get("pocket")
         if m.data.name == TRAINING and directions and pruned:
-            sweep = sweeps_of(pruned)["importance"]
-            rows.append(_row(m, directions) | _pruned(sweep, pruned_share))
+            rows.append(_row(m, directions) | _pruned(pruned, pruned_share))
     return pd.DataFrame(rows)
 
 
@@ -48,17 +46,16 @@ def _row(m: Measurement, directions: Measurement) -> dict[str, Any]:
     }
 
 
-def _pruned(sweep: Sweep, share: float) -> dict[str, Any]:
-    """Accuracy and effective robustness, and how they change as a share of directions is pruned."""
-    kept = round((1 - share) * len(sweep.steps))
-    row = {}
-    for name, quantity in (("accuracy", "inside"), ("er", "robustness")):
-        changes = change(sweep, quantity, kept)
-        for place, end in enumerate(("", "_low", "_high")):
-            whole = (sweep.curves, sweep.low, sweep.high)[place]
-            row[f"{name}{end}"] = 100 * getattr(whole, quantity)[-1]
-            row[f"{name}_change{end}"] = 100 * changes[place]
-    return row
+def _pruned(m: Measurement, share: float) -> dict[str, float]:
+    """Effective robustness, and how this and accuracy change as a share of directions is pruned."""
+    found = pruned_under_shift(m, share)
+    ends = {"er": m.value("robustness_importance")[:, -1]}
+    ends |= {"accuracy_change": found["accuracy_change"], "er_change": found["robustness_change"]}
+    return {
+        f"{name}{end}": 100 * value
+        for name, values in ends.items()
+        for end, value in zip(("", "_low", "_high"), values, strict=True)
+    }
 
 
 def look(model: str) -> str:
@@ -66,52 +63,40 @@ def look(model: str) -> str:
     return "hollow" if model.endswith("web-small") else "filled"
 
 
-def change(sweep: Sweep, quantity: str, kept: int) -> tuple[float, float, float]:
-    """What keeping so many directions changes, and its 95 % interval; fractions."""
-    ends = (sweep.change, sweep.change_low, sweep.change_high)
-    value, low, high = (float(getattr(end, quantity)[sweep.at(kept)]) for end in ends)
-    return value, low, high
-
-
-def pruning_steps(
-    orders: Mapping[str, Sweep], quantities: Mapping[str, str], lowest: float
-) -> pd.DataFrame:
+def pruning_steps(m: Measurement, quantities: Mapping[str, str], lowest: float) -> pd.DataFrame:
     """Quantities, by their labels, in each order of pruning; with an interval in two of them.
 
     ``lowest``: the accuracy below which the baseline is extrapolated.
     """
     parts = []
     for (label, quantity), order in product(quantities.items(), figures.ORDERS):
-        sweep = orders[order]
-        ends = (sweep.low, sweep.high) if order in ("importance", "random") else ()
-        values = (getattr(curve, quantity) for curve in (sweep.curves, *ends))
-        part = figures.steps(label, order, *values, kept=sweep.steps)
-        below = sweep.curves.inside < (lowest if quantity == "robustness" else 0)
+        ends = m.value(f"{quantity}_{order}")[: 3 if order in ("importance", "random") else 1]
+        part = figures.steps(label, order, *ends, kept=m.value("kept"))
+        below = m.value(f"inside_{order}")[0] < (lowest if quantity == "robustness" else 0)
         parts.append(part.assign(extrapolated=below))
     return pd.concat(parts)
 
 
 def pruning_rows(
-    title: str, sweep: Sweep, shares: Iterable[float], lowest: float
+    title: str, m: Measurement, shares: Iterable[float], lowest: float
 ) -> Iterator[dict[str, Any]]:
     """A row for each share of directions kept: accuracies, robustness, and how they change.
 
     ``lowest``: the accuracy below which the baseline is extrapolated, which a mark says.
     """
-    rank = int(sweep.steps[-1])
-    for kept in dict.fromkeys(max(1, round(share * rank)) for share in shares):
-        top1_change, er_change = (
-            None if kept == rank else change(sweep, quantity, kept)
-            for quantity in ("inside", "robustness")
-        )
-        row = {name: values[sweep.at(kept)] for name, values in sweep.curves._asdict().items()}
-        row |= {"model": title, "kept": kept, "far": " (*)" * bool(row["inside"] < lowest)}
-        yield row | {"top1_change": top1_change, "er_change": er_change}
+    steps = m.value("kept").tolist()
+    for kept in dict.fromkeys(max(1, round(share * steps[-1])) for share in shares):
+        at = steps.index(kept)
+        row = {of: m.value(f"{of}_importance")[0, at] for of in ("inside", "outside", "robustness")}
+        for of in ("inside", "robustness") if kept < steps[-1] else ():
+            row[f"{of}_change"] = tuple(m.value(f"{of}_change_importance")[:, at])
+        yield row | {"model": title, "kept": kept, "far": " (*)" * bool(row["inside"] < lowest)}
 
 
-def pruning_losses(title: str, sweep: Sweep) -> dict[str, Any]:
+def pruning_losses(title: str, m: Measurement) -> dict[str, Any]:
     """Below how many directions accuracy is lost, and how many smaller heads have a lower ER."""
-    rank, least = int(sweep.steps[-1]), sweep.fewest_without_loss("inside")
-    lower = 0 if sweep.change_high is None else np.sum(sweep.change_high.robustness < 0)
+    steps, rank = m.value("kept"), int(m.value("kept")[-1])
+    least = fewest_kept_without_loss(m.value("inside_change_importance")[2], steps)
+    lower = (m.value("robustness_change_importance")[2] < 0).sum()
     row = {"model": title, "rank": rank, "least": least, "pruned": 1 - least / rank}
-    return row | {"lower": lower, "smaller": len(sweep.steps) - 1}
+    return row | {"lower": lower, "smaller": len(steps) - 1}
