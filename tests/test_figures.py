@@ -44,7 +44,7 @@ FRAME = pd.DataFrame(
     ],
     columns=["panel", "of", "x", "level", "value", "low", "high", "other", "note"],
 )
-LOOKS, SERIES = FRAME.assign(look=["filled", "bar", "hollow"]), FRAME.assign(series="all")
+SERIES = FRAME.assign(series="all")
 CELLS = pd.DataFrame(
     [["a", "zero_shot", "yes"], ["b", "zero_shot", "yes"], ["c", "supervised", "no"]],
     columns=["of", "level", "language"],
@@ -70,7 +70,6 @@ DRAWN = {
     "strips": lambda: figures.strips(np.arange(1.0, 5), {"half": (2, 0.5)}),
     "lines": lambda: plots.lines(FRAME, "x", "value", log="y", horizontals={"mean": 1}, told=(1,)),
     "marks": lambda: plots.marks(FRAME, "value", other="other", note="leader", verticals={"3": 3}),
-    "bars of chance": lambda: plots.marks(LOOKS, "value", log=["κ"]),
     "points": lambda: plots.scatter(SERIES, "x", "value", labels="note", log="x"),
     "venn": lambda: pictures.venn({"RN50": REGIONS}),
     "pictures": lambda: pictures.pictures({"a": [np.zeros((2, 2, 3))] * 2}, "Two."),

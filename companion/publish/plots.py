@@ -5,7 +5,7 @@ These columns mean the same in every figure; all but `of` may be absent:
 
 - `panel`: in which axes, its title. `of`: what the mark or line is of, its name.
 - `level`: decides colour and marker (`style.LEVEL_STYLES`). `series`: the name in the legend.
-- `look`: "filled", "hollow", "small", or "bar" for a grey range with a stroke at its mean.
+- `look`: "filled", "hollow" or "small".
 - `low`, `high`: the ends of an interval. `note`: words at the right of a row.
 
 All other columns are quantities under the names that label the axes, in the units that are drawn.
@@ -114,7 +114,7 @@ def marks(
     other: str = "",
     label: str = "",
     note: str = "",
-    log: bool | Sequence[str] = (),
+    log: bool = False,
     verticals: Places = NOWHERE,
     limits: tuple[float, float] | None = None,
     levels: Mapping[str, str] | None = None,
@@ -126,7 +126,7 @@ def marks(
     Panels are side by side and share the rows. Where `value` is "value" the panel's title is the
     name of its quantity. `other`: a second quantity as a hollow mark, joined to the first; then
     the legend has the names of both, and `label` is the axis. `note`: the heading of the notes.
-    `log`: whether x is logarithmic, or in which panels. `levels`: names of levels for a legend.
+    `log`: whether x is logarithmic. `levels`: names of levels for a legend.
     `dodge`: how far levels that share a row are apart, in rows. A colon in a name breaks the line.
     """
     names, order = (list(dict.fromkeys(frame.get(c, [""]))) for c in ("of", "level"))
@@ -144,10 +144,10 @@ def marks(
         if limits:
             axes.set_xlim(limits)
         lines_at(axes, verticals, NOWHERE)
-        drawn = rows[[c for c in (value, other, "low", "high") if c in rows]].stack()
-        if log is True or (log and panel in log):
-            ends = [*(limits or drawn), *verticals.values()]
-            _finish([(axes, panel, rows)], {"x": ends}, 15 // len(panels))
+    if log:
+        drawn = frame[[c for c in (value, other, "low", "high") if c in frame]].stack()
+        ends = [*(limits or drawn), *verticals.values()]
+        _finish(panels, {"x": ends}, 15 // len(panels))
     first = panels[0][0]
     _name_rows(first, names)
     _write_outside(panels[-1][0], note, len(names) - 0.4)
@@ -260,18 +260,15 @@ def _name_rows(axes: Axes, names: Sequence[str]) -> None:
 
 
 def _draw_rows(axes: Axes, rows: pd.DataFrame, value: str, other: str) -> None:
-    """Marks with intervals at each row's `place`; bars are thick, grey and a little above it."""
+    """Marks with intervals at each row's `place`."""
     for _, row in rows.iterrows():
-        colour, bar = (_colour(row), 0.0) if row["look"] != "bar" else (style.MUTED, 0.24)
         if "low" in row and row["low"] == row["low"]:
-            line = axes.hlines(row["place"] + bar, row["low"], row["high"], color=colour)
-            line.set(linewidth=4 if bar else 1.4, alpha=0.6 if bar else 1)
-        if bar:
-            axes.plot(row[value], row["place"] + bar, "|", color=colour, markersize=7)
+            ends = (row["low"], row["high"])
+            axes.hlines(row["place"], *ends, color=_colour(row), linewidth=1.4, alpha=1)
         if other:
-            axes.plot([row[value], row[other]], [row["place"]] * 2, color=colour, linewidth=1)
-    marks = rows[rows["look"] != "bar"]
-    for (level, look), some in marks.groupby(["level", "look"], sort=False):
+            places = [row["place"]] * 2
+            axes.plot([row[value], row[other]], places, color=_colour(row), linewidth=1)
+    for (level, look), some in rows.groupby(["level", "look"], sort=False):
         if other:
             _scatter(axes, (level, "hollow", ""), some[other], some["place"], some["of"])
         _scatter(axes, (level, look, ""), some[value], some["place"], some["of"])

@@ -184,9 +184,9 @@ def kinds(*each: str) -> str:
     return ", ".join(k for k in ("published", "recorded", "live") if k in ", ".join(each))
 
 
-def admonition(title: str, body: str, kind: str = "warning", fence: str = ":::") -> str:
-    """A box with a title (MyST); "" around nothing. ``fence``: longer than those inside it."""
-    return f"{fence}{{admonition}} {title}\n:class: {kind}\n{body}\n{fence}" if body else ""
+def admonition(title: str, body: str, kind: str = "warning") -> str:
+    """A box with a title (MyST); "" around nothing."""
+    return f":::{{admonition}} {title}\n:class: {kind}\n{body}\n:::" if body else ""
 
 
 def items(told: Iterable[str]) -> str:
