@@ -1,7 +1,7 @@
 """Candidates for an indicator of robustness: tables of models, and how well each candidate does.
 
 A table of models has a row for each model (and seed), NaN where a quantity is not known; shares
-are in percent. What is computed of it is numbers, which `cells` and `with_intervals` write.
+are in percent.
 """
 
 from __future__ import annotations
