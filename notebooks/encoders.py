@@ -44,7 +44,7 @@ page.texts(supervised=len(supervised))
 # %%
 several = [m for sets in clip.values() if len(sets) > 1 for m in sets]
 rows = tables.by_model(clip)
-of_openai = rows[rows["model"].str.contains("OpenAI")]
+of_openai = rows[rows.index.str.contains("OpenAI")]
 one_coordinate = not of_openai["dominant"].str.contains("and").any()
 page.figure("varies", measured.kappa(several), several, holds=one_coordinate)
 page.table("varies-by-model", rows, several)

@@ -22,7 +22,6 @@ share: float = 0.8  # of the directions pruned, the least important first: that 
 from companion.measurements import records
 from companion.publish import concept_tables, figures, measured, plots, tables
 from companion.publish.page import Page
-from companion.publish.style import span
 
 directions = measured.with_imagenets_head(measured.known("privileged_directions", edition))
 pruning = measured.with_imagenets_head(measured.known("pruning", edition))
@@ -32,14 +31,12 @@ page = Page("imagenet_head")
 # ## Privileged directions
 
 # %%
-controls = tables.controls(directions)
-lower = all(
-    max(m.value("importance_head_centred")[0], m.value("control_centred_features"))
-    < m.value("control_random_features")
-    for m in directions
-)
+controls = measured.frame(directions, lambda m: {"largest": m.value("importance").max()})
+controls["head_centred"] = controls["importance_head_centred"].str[0]
+centred = controls[["head_centred", "control_centred_features"]].max(axis=1)
+lower = (centred < controls["control_random_features"]).all()
 page.table("controls", controls, directions, holds=lower)
-page.texts({f"controls-{name}": span(controls[name]) for name in controls})
+page.numbers("of-controls", controls.to_dict("list"))
 
 # %% [markdown]
 # ## Pruning

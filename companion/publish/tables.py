@@ -13,34 +13,22 @@ from companion.claims.evidence import Cuts
 from companion.claims.ledger import Interval
 from companion.measurements.measurement import Measurement
 from companion.measurements.tables import counts_of
-from companion.publish import style
 from companion.publish.figures import ORDERS, pruned
-from companion.publish.measured import model_title, set_title
-from companion.publish.style import span
+from companion.publish.measured import frame, model_title, set_title
 
 ER = "effective robustness (points)"
 #: Lowest and highest mean κ that are known of a model from public features that are not recorded.
 KNOWN_RANGE = {"ViT-B/32 OpenAI": (30, 165)}
-#: Controls of importance, as tables and as measurements call them.
-CONTROLS = {
-    "features-centred": "centred_features",
-    "random-features": "random_features",
-    "random-head": "random_head",
-    "both-random": "random_both",
-}
 
 
 def by_model(found: Mapping[str, Sequence[Measurement]]) -> pd.DataFrame:
-    """κ and dominant coordinates of each model that has several image sets."""
-    rows = []
-    for sets in (sets for sets in found.values() if len(sets) > 1):
-        row = {"model": model_title(sets[0]), "image sets": str(len(sets))}
-        row["κ"] = span(m.value("kurtosis_mean") for m in sets)
-        coordinates = dict.fromkeys(str(m.value("persistence_coordinate")) for m in sets)
-        row["dominant"] = " and ".join(coordinates)
-        row["share of images"] = style.share(min(m.value("persistence_fraction") for m in sets))
-        rows.append(row)
-    return pd.DataFrame(rows)
+    """Outlier features of each model that has several image sets, each quantity as a list."""
+    rows = frame(m for sets in found.values() if len(sets) > 1 for m in sets)
+    lists = rows.groupby("of", sort=False).agg(list)
+    coordinates = lists["persistence_coordinate"].map(lambda each: dict.fromkeys(map(str, each)))
+    shares = lists["persistence_fraction"]
+    columns = {"dominant": coordinates.map(" and ".join), "share": shares.map(min)}
+    return lists.assign(**columns, sets=shares.map(len))
 
 
 def kappa_and_robustness(
@@ -76,16 +64,6 @@ def orders(models: pd.DataFrame) -> dict[str, int]:
     lower = sum(first[1] < second[0] for first, second in pairs)
     undecided = len(pairs) - higher - lower
     return {"all": len(pairs), "higher": higher, "lower": lower, "open": undecided}
-
-
-def controls(found: Sequence[Measurement]) -> pd.DataFrame:
-    """The largest importance over the mean of each head, and with one thing changed at a time."""
-    return pd.DataFrame(
-        {"model": set_title(m), "as-it-is": m.value("importance").max()}
-        | {"head-centred": m.value("importance_head_centred")[0]}
-        | {title: m.value(f"control_{name}") for title, name in CONTROLS.items()}
-        for m in found
-    ).set_index("model")
 
 
 def in_each_order(m: Measurement, shares: Iterable[float]) -> pd.DataFrame:
