@@ -33,7 +33,7 @@ page = Page("encoders")
 # %%
 first = [sets[0] for sets in found.values()]
 lowest = min(sets[0].value("kurtosis_mean") for sets in clip.values())
-page.figure("seven", measured.kappa(first), first, holds=len(clip) == 7 and lowest > 6)
+page.figure("seven", tables.kappa(first), first, holds=len(clip) == 7 and lowest > 6)
 supervised = [m for m in first if m.level == "supervised"]
 high = [m for m in supervised if m.value("kurtosis_mean") > 6]
 often = [m for m in high if m.value("persistence_fraction") > 0.5]
@@ -46,7 +46,7 @@ several = [m for sets in clip.values() if len(sets) > 1 for m in sets]
 rows = tables.by_model(clip)
 of_openai = rows[rows.index.str.contains("OpenAI")]
 one_coordinate = not of_openai["dominant"].str.contains("and").any()
-page.figure("varies", measured.kappa(several), several, holds=one_coordinate)
+page.figure("varies", tables.kappa(several), several, holds=one_coordinate)
 page.table("varies-by-model", rows, several)
 
 # %% [markdown]

@@ -55,7 +55,7 @@ def test_the_seven_encoders_and_their_dominant_coordinates():
     titles = [measured.model_title(sets[0]) for sets in found.values()]
     assert len({*titles}) == len(titles)
     assert [title for title in titles if "inferred" in title] == ["RN101 OpenAI (inferred)"]
-    rows = measured.of_outliers(sets[0] for sets in found.values()).set_index("of")
+    rows = tables.of_outliers(sets[0] for sets in found.values()).set_index("of")
     b32 = rows.loc["ViT-B/32 OpenAI: 4,000 ImageNet training images"]
     assert f"{b32['κ']:.3g}" == "87.3" and b32["note"].startswith("92, in 100")
     by_model = tables.by_model(clip)
@@ -140,7 +140,7 @@ def test_readme_has_the_measured_numbers(own_store):  # what is recorded, alone
 
 def test_readmes_figure_is_the_books(own_store):
     first = [sets[0] for sets in measured.image_sets().values()]
-    drawing = measured.kappa(first)
+    drawing = tables.kappa(first)
     kept = (ROOT / "book/_static/seven_encoders.svg").read_text(encoding="utf-8")
     assert f"<title>{html.escape(drawing.alt)}</title>" in kept  # all its numbers
 

@@ -9,12 +9,11 @@ from typing import Any, NoReturn
 import pandas as pd
 
 from analysis.common import ROOT, read_yaml
-from analysis.families.registry import LEVEL_TITLES, Edition, Level, load_families
+from analysis.families.registry import Edition, Level, load_families
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import STYLES, Measurement, MeasurementError, available
-from companion.publish import figures, plots, style, words
+from companion.publish import words
 from companion.publish.cells import joined
-from companion.publish.style import Drawing
 
 #: The model and the data that the paper's pages discuss in detail.
 EXAMPLE, DATA = "vit_b_16", "coco_500_"
@@ -135,25 +134,6 @@ def coverage(found: Sequence[Measurement], *editions: Edition) -> str:
     told = f"{len({m.model for m in found} & names)} of the {len(names)} zero-shot models"
     inferred = dict.fromkeys(words.whose(m)[0].title for m in found if m.provenance.inferred)
     return f"{told} (we inferred the identity of {', '.join(inferred)})" if inferred else told
-
-
-def of_outliers(found: Iterable[Measurement]) -> pd.DataFrame:
-    """κ with the middle 90 % of single images, and the dominant coordinate, a row for each."""
-    rows = []
-    for m in found:
-        ends = m.value("kurtosis_percentiles")[[5, 95]].tolist()
-        share = style.share(m.value("persistence_fraction"))
-        note = f"{m.value('persistence_coordinate')}, in {share}"
-        rows.append((set_title(m), m.level, float(m.value("kurtosis_mean")), *ends, note))
-    return pd.DataFrame(rows, columns=["of", "level", "κ", "low", "high", "note"])
-
-
-def kappa(found: Sequence[Measurement]) -> Drawing:
-    """Outlier features, a row for each measurement, the highest κ first."""
-    rows = of_outliers(found).sort_values("κ", ascending=False)
-    levels = {str(m.level): LEVEL_TITLES[m.level] for m in found}
-    note = "dominant coordinate"
-    return plots.marks(rows, "κ", note=note, log=True, verticals=figures.GAUSSIAN, levels=levels)
 
 
 def frame(

@@ -8,17 +8,39 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from analysis.families.registry import LEVEL_TITLES
 from companion.claims import rules
 from companion.claims.evidence import Cuts
 from companion.claims.ledger import Interval
 from companion.measurements.measurement import Measurement
 from companion.measurements.tables import counts_of
+from companion.publish import figures, plots, style
 from companion.publish.figures import ORDERS, pruned
 from companion.publish.measured import frame, model_title, set_title
+from companion.publish.style import Drawing
 
 ER = "effective robustness (points)"
 #: Lowest and highest mean κ that are known of a model from public features that are not recorded.
 KNOWN_RANGE = {"ViT-B/32 OpenAI": (30, 165)}
+
+
+def of_outliers(found: Iterable[Measurement]) -> pd.DataFrame:
+    """κ with the middle 90 % of single images, and the dominant coordinate, a row for each."""
+    rows = []
+    for m in found:
+        ends = m.value("kurtosis_percentiles")[[5, 95]].tolist()
+        share = style.share(m.value("persistence_fraction"))
+        note = f"{m.value('persistence_coordinate')}, in {share}"
+        rows.append((set_title(m), m.level, float(m.value("kurtosis_mean")), *ends, note))
+    return pd.DataFrame(rows, columns=["of", "level", "κ", "low", "high", "note"])
+
+
+def kappa(found: Sequence[Measurement]) -> Drawing:
+    """Outlier features, a row for each measurement, the highest κ first."""
+    rows = of_outliers(found).sort_values("κ", ascending=False)
+    levels = {str(m.level): LEVEL_TITLES[m.level] for m in found}
+    note = "dominant coordinate"
+    return plots.marks(rows, "κ", note=note, log=True, verticals=figures.GAUSSIAN, levels=levels)
 
 
 def by_model(found: Mapping[str, Sequence[Measurement]]) -> pd.DataFrame:

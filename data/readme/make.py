@@ -12,7 +12,7 @@ import html
 import re
 
 from analysis.common import ROOT, write_text
-from companion.publish import measured, style
+from companion.publish import measured, style, tables
 from companion.publish.style import Drawing
 from companion.publish.svg import inline_svg
 
@@ -44,5 +44,5 @@ def for_readme(drawing: Drawing) -> str:
 
 if __name__ == "__main__":
     first = [measurements[0] for measurements in measured.image_sets().values()]
-    write_text(FIGURE, for_readme(measured.kappa(first)))
+    write_text(FIGURE, for_readme(tables.kappa(first)))
     print(FIGURE)
