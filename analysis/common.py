@@ -223,7 +223,7 @@ def about_disk(error: OSError) -> str:
     what = error.strerror or str(error)
     where = f" ({place})" if (place := error.filename2 or error.filename) else ""  # copied to there
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
-        return f"{what}{where}: make room and call again; what was finished is kept."
+        return f"{what}{where}: free some space and call again; finished work is kept."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{what}{where}: allow reading and writing there, and call again."
     return f"{what}{where}."
@@ -289,7 +289,7 @@ def check_writable(*paths: Path, suffix: str = "") -> None:
     ``suffix``: what their names must end in.
     """
     if len({path.absolute() for path in paths}) < len(paths):
-        raise CompanionError(f"{paths[0]} is to be written twice: give each file its own name.")
+        raise CompanionError(f"{paths[0]} would be written twice: give each file its own name.")
     for path in paths:
         if is_stream(path):
             continue
@@ -302,8 +302,8 @@ def check_writable(*paths: Path, suffix: str = "") -> None:
                 pass
         except OSError as error:
             raise CompanionError(
-                f"{path.name} cannot be written into {path.parent} ({error.strerror}): give a "
-                "folder that is there, and the right to write into it."
+                f"{path.name} cannot be written into {path.parent} ({error.strerror}): give an "
+                "existing folder into which you may write."
             ) from None
 
 

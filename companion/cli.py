@@ -1,4 +1,4 @@
-"""The command `companion`: families, features, runs, and the public artefacts they rest on."""
+"""The command `companion`: work with families, features, measurements, runs and the book."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ EXAMPLES = """examples:
   companion rerun outlier_features --checkpoint weights.safetensors --architecture ViT-B-32 \\
       --data pictures/
 
-exit status: 0 done, 1 could not be done (one sentence on the error output says why),
-2 the command line is wrong, 130 interrupted (the next call continues)
+exit status: 0 if it is done, 1 if not (one sentence on standard error says why),
+2 if the command line is wrong, 130 if it was interrupted (the next call continues)
 """
 
 
@@ -98,9 +98,9 @@ def _check_root(command: str, needs_checkout: bool) -> None:
         )
     if needs_checkout and ROOT == SHIPPED:
         raise CompanionError(
-            f"companion {command} works on a checkout of the companion, and {Path.cwd()} is not in "
-            "one: go there, or set COMPANION_ROOT to it; probe, add, extract and measure work "
-            "anywhere."
+            f"companion {command} needs a checkout of the companion, and {Path.cwd()} is not in "
+            "one: change to a checkout, or set COMPANION_ROOT to it; probe, add, extract and "
+            "measure work anywhere."
         )
 
 
@@ -129,7 +129,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
                 if field.description:
                     _add(command, option, field)
         if name != "probe":  # whose verdict it leaves
-            command.add_argument("-q", "--quiet", action="store_true", help="no progress")
+            command.add_argument("-q", "--quiet", action="store_true", help="show no progress")
     return parser
 
 

@@ -39,7 +39,7 @@ from training.recipes import TrainOptions
 
 @verb(checkout=True)
 def run(experiment: Experiment, family: FamilyName, parameters: Parameters) -> None:
-    """Execute one experiment for one family, or for an edition (paper) where it looks at all.
+    """Execute one experiment for one family, or for an edition (such as paper) if it covers all.
 
     companion run effective_robustness vit_b_32
     companion run effective_robustness vit_b_32 -p resamples 500 --output trial.ipynb
@@ -53,8 +53,8 @@ def run(experiment: Experiment, family: FamilyName, parameters: Parameters) -> N
 
 @verb(checkout=True)
 def build(
-    jobs: Annotated[int, option("runs at a time (2)", short="-j", least=1)] = 2,
-    runs: Annotated[bool, option("the runs alone, without the pages")] = False,
+    jobs: Annotated[int, option("runs at a time (default: 2)", short="-j", least=1)] = 2,
+    runs: Annotated[bool, option("only the runs, without the pages")] = False,
 ) -> int:
     """Bring all runs of the book up to date, and build its pages.
 
@@ -72,9 +72,9 @@ def build(
 @verb(checkout=True)
 def status(
     as_json: Json = False,
-    data: Annotated[bool, option("instead: data sets to obtain yourself, here or not")] = False,
+    data: Annotated[bool, option("show instead which data sets are here")] = False,
 ) -> None:
-    """Experiment × family: up to date or not, and why.
+    """Show which runs are up to date, and why others are not.
 
     companion status
     companion status --json
@@ -101,7 +101,7 @@ def status(
 
 @verb()
 def add(wish: Wish) -> None:
-    """Describe a checkpoint as a family of the reader's edition.
+    """Add a checkpoint to the book as a family of the reader's edition.
 
     companion add mine ViT-B-32/datacomp_xl_s13b_b90k
     companion add mine ViT-B-16/datacomp_l_s1b_b8k --model mine-large
@@ -124,9 +124,9 @@ def add(wish: Wish) -> None:
 @verb()
 def remove(
     name: ReaderFamily,
-    features: Annotated[bool, option("its features in the store, too")] = False,
+    features: Annotated[bool, option("remove its features from the store, too")] = False,
 ) -> None:
-    """Take a family of the reader's edition out again.
+    """Remove a family of the reader's edition.
 
     companion remove mine
     companion remove mine --features
@@ -134,9 +134,9 @@ def remove(
     from companion import readers
 
     files, folders, measurements = readers.remove(name, features=features)
-    print(f"{name} is out: {len(files)} files removed.")
+    print(f"{name} was removed ({len(files)} files).")
     for folder in folders:
-        print(f"kept its features: {folder} (delete the folder if they are no longer wanted)")
+        print(f"kept its features: {folder} (delete the folder if you no longer need them)")
     for path in measurements:
         print(f"kept its recorded measurement: {path.relative_to(ROOT)}")
     if ROOT != SHIPPED:
@@ -146,11 +146,11 @@ def remove(
 @verb(checkout=True)
 def rerun(
     chapter: Chapter,
-    checkpoint: Annotated[str, option("as companion add takes it")],
+    checkpoint: Annotated[str, option("named as for `companion add`")],
     about: Description,
     parameters: Parameters,
     extraction: Extraction,
-    name: Annotated[str | None, option("of the family (default: after the checkpoint)")] = None,
+    name: Annotated[str | None, option("family's name (default: from the checkpoint)")] = None,
 ) -> None:
     """Run a chapter for a checkpoint: add, extract and run in one go.
 
@@ -175,12 +175,13 @@ def rerun(
 
 @verb(checkout=True)
 def families(
-    edition: Annotated[Literal["zoo"], option("which", placed=True)],
-    weights: Annotated[Path | None, option("folder of ARCHITECTURE--TAG.safetensors")] = None,
+    edition: Annotated[Literal["zoo"], option("which edition", placed=True)],
+    weights: Annotated[Path | None, option("folder of ARCHITECTURE--TAG.safetensors files")] = None,
 ) -> None:
-    """Describe every open_clip checkpoint that has published accuracies and that the library here
-    can load, a file per architecture, for `companion grid --edition zoo`. They go to families/zoo/,
-    which git ignores and which is written anew each time; the book has no pages on them.
+    """Write a family file per architecture for every published CLIP checkpoint of open_clip. It
+    must have published accuracies, and the installed library must be able to load it. The files are
+    for `companion grid --edition zoo` and go to families/zoo/, which git ignores and each call
+    replaces; the book has no pages on them.
 
     companion families zoo
     companion families zoo --weights /scratch/weights
@@ -193,17 +194,17 @@ def families(
 @verb(checkout=True)
 def grid(
     choice: Choice,
-    dry_run: Annotated[bool, option("say what would be done, and how much that is")] = False,
+    dry_run: Annotated[bool, option("print the jobs and the disk space")] = False,
     jobs: Annotated[
-        int | None, option("cores to use, on a cluster jobs at a time", short="-j", least=1)
+        int | None, option("cores to use; on a cluster, jobs at a time", short="-j", least=1)
     ] = None,
     profile: Annotated[str, option("local, slurm, or a folder with a config.yaml")] = "local",
 ) -> int:
-    """Extract, measure and record all models of an edition on all its data. Stopped at any time,
-    the same command goes on: only what is missing is done. Afterwards the book's runs are brought
-    up to date. Data sets that are not here are named, and the others go on; the exit status is then
-    1 if --data asked for them. A model whose weights cannot be had is named with the reason, the
-    others of its family go on, and the exit status is 1.
+    """Extract, measure and record all models of an edition on all its data. You can stop the
+    command at any time: called again, it does only what is missing. Afterwards it brings the book's
+    runs up to date. It names data sets that are not here and continues with the others; the exit
+    status is then 1 if --data asked for them. It names a model whose weights are not available,
+    with the reason, continues with the others of its family, and ends with exit status 1.
 
     companion grid --edition paper --dry-run
     companion grid --edition paper --families rn50 vit_b_32 --data imagenet imagenet-r
@@ -229,7 +230,10 @@ def grid(
         if choice.measure:
             engine.bring_up_to_date()  # the book shows what there is
         raise
-    but, grid = " but for what is absent" * bool(plan.absent), f"{len(plan.families)} families on"
+    but, grid = (
+        " but for what is absent" * bool(plan.absent),
+        f"{len(plan.families)} families on",
+    )
     print(f"{done} jobs done, the grid is complete{but}: {grid} {len(plan.data)} data sets.")
     if choice.measure:
         executed = engine.bring_up_to_date()
@@ -239,9 +243,9 @@ def grid(
 
 @verb(extras="extract,train", checkout=True)
 def train(options: TrainOptions) -> None:
-    """Train the paper's comparison models on ImageNet, on the GPUs here. Finetune a zero-shot CLIP,
-    train its image tower with labels, or train CLIP on ImageNet-Captions, by a recipe whose numbers
-    name their sources. Stopped at any time, the same command goes on.
+    """Train the paper's comparison models on ImageNet, on this machine's GPUs. Finetune a zero-shot
+    CLIP, train its image tower with labels, or train CLIP on ImageNet-Captions, by a recipe whose
+    numbers name their sources. You can stop the command at any time: called again, it continues.
 
     companion train finetuned --model rn50-openai --dry-run
     companion train finetuned --model rn50-openai --out trained/rn50
@@ -259,10 +263,10 @@ def train(options: TrainOptions) -> None:
 
 @verb()
 def fetch(
-    names: Annotated[tuple[str, ...], option("which (default: all)", placed=True)] = (),
-    list: Annotated[bool, option("list them and where they come from")] = False,
+    names: Annotated[tuple[str, ...], option("only these (default: all)", placed=True)] = (),
+    list: Annotated[bool, option("only list them, with their addresses")] = False,
 ) -> None:
-    """Download the public artefacts, checked by sha256.
+    """Download the public files behind the book, verified by their checksums.
 
     companion fetch
     companion fetch --list

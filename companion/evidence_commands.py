@@ -31,10 +31,10 @@ from companion.runs.options import (
 def extract(
     family: FamilyName,
     extraction: Extraction,
-    model: Annotated[tuple[str, ...], option("some models only (default: all)")] = (),
-    checkpoint: Annotated[Path | None, option("weights to use for the one model named")] = None,
+    model: Annotated[tuple[str, ...], option("only these models (default: all)")] = (),
+    checkpoint: Annotated[Path | None, option("weights for the single model named")] = None,
 ) -> None:
-    """Compute a family's features of some images.
+    """Compute features of images with the models of a family.
 
     companion extract pocket_cnn --data pocket
     companion extract vit_b_32 --model vit_b_32-openai --data pictures/ --precision bf16
@@ -53,18 +53,18 @@ def extract(
 def measure(
     experiment: Annotated[Measured, option("what to measure", placed=True)],
     family: FamilyName,
-    record: Annotated[bool, option("write them to data/measurements, not just compare")] = False,
+    record: Annotated[bool, option("write the measurements to data/measurements")] = False,
     annotated: Annotated[
-        bool, option("concepts of Broden: negatives from images annotated in the same category")
+        bool, option("for Broden: take negatives from images annotated in the concept's category")
     ] = False,
     least_percent: Annotated[
-        int, option("concepts of Broden: of a mask's pixels, to show a concept (0: one pixel)")
+        int, option("for Broden: least percent of a mask that shows a concept (0: one pixel)")
     ] = 0,
 ) -> int:
-    """Take a family's measurements of an experiment, and compare them with the recorded ones.
+    """Take the measurements of an experiment for a family, and compare them with the recorded ones.
 
-    Features that others published enter the store by data/embeddings/make.py of a checkout.
-    Other readings of Broden than the plain one are kept under names of their own.
+    In a checkout, data/embeddings/make.py enters features that others published into the store.
+    Readings of Broden other than the plain one are kept under names of their own.
 
     companion measure outlier_features vit_b_16
     companion measure outlier_features vit_b_16 --record
@@ -81,15 +81,15 @@ def measure(
         )
     if record and ROOT == SHIPPED:
         raise RunError(
-            "--record writes into the data/measurements of a checkout, and there is none here: go "
-            "there, or set COMPANION_ROOT to it."
+            "--record writes to data/measurements of a checkout, and there is none here: change to "
+            "a checkout, or set COMPANION_ROOT to it."
         )
     registry.load_families()  # no two may have models of one name
     described = registry.load_family(family)
     taken = from_store.of_family(experiment, described, reading=reading)
     if not taken:
         why = pending.why_nothing(experiment, described)
-        raise RunError(f"there is nothing to measure {experiment} of {family} from: {why}.")
+        raise RunError(f"{experiment} of {family} cannot be measured: {why}.")
     differ = 0
     for measurement in taken:
         found = [] if record else records.compare_with_recorded(measurement)
@@ -104,7 +104,7 @@ def measure(
 def check(
     paths: Annotated[
         tuple[Path, ...],
-        option("files, or folders of them (default: data/measurements)", placed=True),
+        option("files or folders (default: data/measurements)", placed=True),
     ] = (),
 ) -> int:
     """Check recorded measurements: form, provenance, plausible ranges, agreement with families.
@@ -122,12 +122,12 @@ def check(
 @verb()
 def claims(
     as_json: Json = False,
-    measurements: Annotated[
-        Path | None, option("judge by files below it, not by those recorded and live here")
-    ] = None,
-    edition: Annotated[Literal["paper", "pocket"], option("whose models (paper)")] = "paper",
+    measurements: Annotated[Path | None, option("judge by the files of this folder alone")] = None,
+    edition: Annotated[
+        Literal["paper", "pocket"], option("whose models (default: paper)")
+    ] = "paper",
 ) -> None:
-    """Judge the paper's claims: outcome, how many models were measured and agree, the numbers.
+    """Judge the paper's claims: print each outcome, its coverage and the numbers behind it.
 
     companion claims
     companion claims --json --measurements my-measurements/
@@ -143,10 +143,10 @@ def claims(
 
 @verb()
 def export(
-    file: Annotated[Path, option("where to write them, as CSV; - is the output", placed=True)],
+    file: Annotated[Path, option("CSV file to write; - is the standard output", placed=True)],
 ) -> None:
-    """Write every number that is measured, recorded and live, as one table: a row for each, with
-    model, images, quantity, unit and kind of evidence.
+    """Write every measured number, recorded or live, as one table. Each row has a model, images, a
+    quantity, its unit and the kind of evidence.
 
     companion export measurements.csv
     """
@@ -162,11 +162,11 @@ def export(
 @verb()
 def probe(
     options: Probing,
-    quiet: Annotated[bool, option("no progress bar, the verdict alone", short="-q")] = False,
+    quiet: Annotated[bool, option("print the verdict alone", short="-q")] = False,
 ) -> None:
-    """Look for the paper's sign of robustness in one checkpoint. The sign is outlier features in
-    what it makes of a folder of images. No labels and no shifted data are needed; some hundred
-    images of the kind that matters to you are enough.
+    """Look for the paper's sign of robustness in one checkpoint. The sign is outlier features. You
+    need a folder of images, but no labels and no shifted data; a few hundred images of the kind
+    that matters to you are enough.
 
     companion probe pocket-cnn-web-large --images pictures/
     companion probe ViT-B-32/laion2b_s34b_b79k --images pictures/ --html report.html

@@ -107,8 +107,8 @@ def find_or_add(
             there = family, _model_of(family, wish)
     if with_features and not (there and records.data_sets(there[1])):
         raise AddError(
-            f"the chapter looks at features of images, of which there are none by {checkpoint}: "
-            "say which images with --data, a folder or pocket."
+            f"the chapter needs features of images, and there are none by {checkpoint}: name "
+            "images with --data, a folder or pocket."
         )
     return (*there, None) if there else add(wish)
 
@@ -126,7 +126,7 @@ def _model_of(family: Family, wish: Wish) -> Model:
         if origin(model) == wanted:
             return model
     raise AddError(
-        f"the family {wish.name} is there already, and is not of {wish.checkpoint}: give another "
+        f"the family {wish.name} exists already and is not of {wish.checkpoint}: give another "
         "--name."
     )
 
@@ -171,7 +171,7 @@ def _existing(wish: Wish, name: str, folder: Path) -> Family | None:
     if existing is not None and wish.model is None and not wish.replace:
         raise AddError(
             f"there is a family {wish.name} already: give another name, add to the family with "
-            "--model MODELNAME, or write it anew with --replace."
+            "--model MODELNAME, or replace it with --replace."
         )
     for family in families:
         if family.name == wish.name and wish.replace:
@@ -214,7 +214,7 @@ def _texts(source: str, what: str) -> str | tuple[str, ...]:
         raise AddError(f"the file of {what} {source} cannot be read: {reason}.") from None
     texts = tuple(line.strip() for line in lines if line.strip())
     if not texts:
-        raise AddError(f"the file of {what} {source} is empty: one a line is expected.")
+        raise AddError(f"the file of {what} {source} is empty: one per line is expected.")
     return texts
 
 
@@ -317,8 +317,8 @@ def remove(name: str, *, features: bool = False) -> tuple[list[Path], list[Path]
     family = load_family(name)  # whose removal no other, broken file may prevent
     if family.edition != "reader":
         raise AddError(
-            f"{name} is one of the book's own families (edition {family.edition}), which are not "
-            "removed by this command: only what companion add has added is."
+            f"{name} is one of the book's own families (edition {family.edition}), which this "
+            "command does not remove: it removes only what companion add has added."
         )
     folders = (store.default_folder() / model.name for model in family.models)
     kept = [folder for folder in folders if folder.is_dir()]

@@ -68,7 +68,7 @@ def write(families: Sequence[Family], folder: Path = FAMILIES / ZOO) -> None:
 def make(weights: Path | None = None) -> list[str]:
     """Describe the zoo and write it; what to say of it. CompanionError if there is no folder."""
     if weights is not None and not weights.is_dir():
-        raise CompanionError(f"--weights {weights} is no folder: make it, or correct the path.")
+        raise CompanionError(f"--weights {weights} is not a folder: create it or correct the path.")
     families, left_out = describe(accuracies.load(), weights)
     write(families)
     models = sum(len(family.models) for family in families)

@@ -14,8 +14,8 @@
 # # Probe report
 #
 # What `companion probe` says about each model of this family, from the features in the store:
-# whether there is the sign of robustness that the paper found. How to read it, and what it cannot
-# tell, is on the page {doc}`/guide/probe`.
+# whether they show the sign of robustness that the paper found. The page {doc}`/guide/probe` says
+# how to read the report, and what it cannot show.
 
 # %% tags=["parameters"]
 family: str = "pocket_cnn"  # the model family that is shown

@@ -14,8 +14,8 @@
 # # Concepts
 #
 # Which concepts lie along single directions of this backbone's representations, and how many would
-# by chance? The section {doc}`/concepts` explains the question; {eq}`eq-average-precision` and
-# {eq}`eq-n-unique` are what is computed.
+# by chance? The section {doc}`/concepts` explains the question; this page computes
+# {eq}`eq-average-precision` and {eq}`eq-n-unique`.
 
 # %% tags=["parameters"]
 family: str = "pocket_cnn"  # the model family that is shown
@@ -89,8 +89,8 @@ page.figure(
 # ## What lies along a direction
 #
 # Project images that show a concept, and the same number that do not, on a direction v of the head,
-# and sort them. Average precision averages, over the images that show the concept, the share of
-# such images from the top down to that one.
+# and sort them. At each image that shows the concept, note the share of such images from the top
+# down to it; average precision is the mean of these shares.
 
 # %%
 for model in live[:1]:

@@ -12,8 +12,8 @@
 # %% [markdown]
 # # Concepts, direction by direction
 #
-# What the choices do that the paper leaves open, how many concepts a direction holds, and what lies
-# along each. The counts themselves are on the backbone's page of {doc}`/concepts`.
+# This page shows what depends on choices that the paper leaves open, how many concepts a direction
+# holds, and what lies along each. The counts are on the backbone's page of {doc}`/concepts`.
 
 # %% tags=["parameters"]
 family: str = "pocket_cnn"  # the model family that is shown
@@ -39,7 +39,7 @@ page = Page("concepts_directions", evidence, shown=shown)
 # ## What the choices do
 #
 # The known text of the paper leaves open the sign of a direction, whether features are normalised,
-# and how many positives a concept needs. The same counts under other choices:
+# and how many positives a concept needs. The table repeats the counts under other choices.
 
 # %%
 CHOICES = [
@@ -76,7 +76,7 @@ page.figure(
 # %% [markdown]
 # ## Kinds of concepts
 #
-# From here on each concept by itself, for which the features have to be on this disk.
+# From here on we look at each concept by itself, which needs the features on this disk.
 
 # %%
 probe = concept_tables.chosen(live.values())

@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Indicators over all published CLIP models
 #
-# What the edition zoo has measured, against effective robustness, beside what ImageNet accuracy and
-# the training data tell without any measurement. The page {doc}`/indicators` explains it.
+# What the edition zoo has measured, against effective robustness, and compared with what ImageNet
+# accuracy and the training data say without any measurement; {doc}`/indicators` explains it.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # the zoo is one for all

@@ -34,7 +34,7 @@ page = Page("interventions", tried)
 # ## By hand
 #
 # A head W sees W h + b. Rotate h and W alike, add a constant to one coordinate, subtract its effect
-# in b: the logits stay, and κ becomes what one likes. The mean image is such a constant, too.
+# in b: the logits stay, and κ can take any value. The mean image is such a constant, too.
 
 # %%
 rng = np.random.default_rng(0)

@@ -11,8 +11,8 @@
 # # Outlier features, grown and prevented
 #
 # The towers of this backbone's shipped models stay fixed, and the two projections behind them are
-# trained again, one cause changed at a time. `data/pocket/origin.yaml` holds the plan, which was
-# written before it was run; `python data/pocket/origin.py` carries it out. The page
+# trained again, with one cause changed at a time. `data/pocket/origin.yaml` holds the plan, which
+# we wrote before we ran it; `python data/pocket/origin.py` carries it out. The page
 # {doc}`/where_outlier_features_come_from` explains the results.
 
 # %% tags=["parameters"]

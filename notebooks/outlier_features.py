@@ -12,7 +12,7 @@
 # # Outlier features
 #
 # Are a few components of this backbone's representations far larger than all others? The section
-# {doc}`/outlier_features` explains the question, {eq}`eq-kurtosis` defines κ.
+# {doc}`/outlier_features` explains the question, and {eq}`eq-kurtosis` defines κ.
 
 # %% tags=["parameters"]
 family: str = "vit_b_16"  # the model family that is shown
@@ -78,8 +78,8 @@ page.table("styles", styles, found, unseen=len(STYLES["unseen"]), some=some)
 # ## From features to κ
 #
 # The features of some images are an array h of images × components. Each image is standardised
-# over its own components; its kurtosis is the mean fourth power, κ the mean over images. The
-# package does the same in blocks of rows, so that an array need not fit into memory.
+# over its own components; its kurtosis is the mean fourth power, and κ is the mean over images.
+# The package does the same in blocks of rows, so that an array need not fit into memory.
 
 # %%
 what, h, *_ = arrays.of(looked_at, backbone)

@@ -11,7 +11,7 @@
 #
 # Which directions does the head read, and do representations lie along some of them much more than
 # along others? The section {doc}`/privileged_directions` explains the question,
-# {eq}`eq-importance` defines importance.
+# and {eq}`eq-importance` defines importance.
 
 # %% tags=["parameters"]
 family: str = "vit_b_16"  # the model family that is shown

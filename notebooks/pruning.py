@@ -10,7 +10,7 @@
 # # Pruning
 #
 # How many directions of the head can we remove before predictions get worse? The section
-# {doc}`/pruning` explains the question, {eq}`eq-pruning` defines the pruned head.
+# {doc}`/pruning` explains the question, and {eq}`eq-pruning` defines the pruned head.
 
 # %% tags=["parameters"]
 family: str = "vit_b_16"  # the model family that is shown
@@ -62,9 +62,10 @@ page.table("leave-one-out", rows)
 # %% [markdown]
 # ## From importance to a pruned head
 #
-# Write the head as a sum over its directions, keep the terms of the most important ones, classify
-# again. The package adds the terms one by one and never builds the pruned heads. Gaussian numbers,
-# where there are no features, have the classes that the whole head gives them.
+# Write the head as a sum over its directions, keep the terms of the most important ones, and
+# classify again. The package adds the terms one by one and never builds the pruned heads. Where
+# there are no features, Gaussian numbers take their place, with the classes that the head gives
+# them.
 
 # %%
 what, h, labels, W, b = arrays.of(found, backbone)

@@ -135,7 +135,7 @@ def test_what_is_there_of_an_incomplete_copy(root, monkeypatch):
     publish(monkeypatch)
     expected = shown(read(root, accept_counts=False))
     (root / "images" / "dtd" / "b.jpg").unlink()
-    with pytest.raises(DatasetError, match=r"1 of 12 images .* not there, the first is .*b\.jpg"):
+    with pytest.raises(DatasetError, match=r"1 of 12 images .* are missing, the first is .*b\.jpg"):
         broden.image_list(root)
     listed, found = broden.image_list(root, accept_counts=True), read(root)
     assert listed.keys == found.images and len(listed) == 11

@@ -108,7 +108,7 @@ def test_captions_from_one_command(train_set, monkeypatch, capsys):
     monkeypatch.setattr(captions.subprocess, "run", trained)
     assert main(given) == 1 and "left no epoch_3.pt" in capsys.readouterr().err
     assert main([*given, "--seed", "1"]) == 1
-    assert "is of another training (changed: seed)" in capsys.readouterr().err
+    assert "belongs to another training (changed: seed)" in capsys.readouterr().err
     bias = clip.visual.conv1.weight.data[0].clone()
     clip.visual.conv1.weight.data[0] = float("nan")
     assert main(given) == 1
@@ -123,7 +123,7 @@ def test_captions_from_one_command(train_set, monkeypatch, capsys):
     loaded = encoders.load(checkpoints.find(str(path), level="captions"))
     assert loaded.model.level == "captions" and loaded.weights_sha256 == said["sha256"]
     torch.testing.assert_close(loaded.encoder.conv1.weight, clip.visual.conv1.weight)
-    assert main(given) == 1 and "is there already" in capsys.readouterr().err
+    assert main(given) == 1 and "exists already" in capsys.readouterr().err
 
 
 def test_open_clips_trainer_understands_the_command(tmp_path):

@@ -237,7 +237,7 @@ def test_a_file_that_says_its_architecture(file):
     assert found.weights == file.as_posix() and found.name == "tiny"
     other = file.with_name("nameless.safetensors")
     save_file(load_file(file), other)
-    assert "does not say of which architecture it is" in fails(str(other))
+    assert "does not name its architecture" in fails(str(other))
     assert find(str(other), architecture="tiny-vit").width == WIDTH
     quick = find(str(other), architecture="ViT-B-32-quickgelu").note
     assert "uses QuickGELU; if it was trained with GELU, describe it as ViT-B-32." in quick
@@ -272,7 +272,7 @@ def test_files_that_are_no_weights_are_refused_and_nothing_runs(tmp_path, file):
         ("within.bin", {"state_dict": state, "arguments": Bomb()}, "holds more than tensors and"),
         ("optimizer.pt", optimizer, "it holds state, param_groups where a dictionary of tensors"),
         ("list.pth", [torch.ones(1)], "it holds nothing where"),
-        ("cut.pt", whole.read_bytes()[: whole.stat().st_size // 2], "if it was cut short get it"),
+        ("cut.pt", whole.read_bytes()[: whole.stat().st_size // 2], "if it was cut short, get it"),
         ("text.pt", b"these are not weights", "it cannot be read"),
         ("nothing.pt", b"", "it cannot be read"),
         ("cut.safetensors", file.read_bytes()[:-100], "tensors alone"),

@@ -51,7 +51,7 @@ def test_a_folder_without_images_to_use_is_refused(tmp_path):
     save_folder(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "x.heic").write_bytes(b"x")
-    with pytest.raises(DatasetError, match=r"empty holds no images but files of \.heic;"):
+    with pytest.raises(DatasetError, match=r"empty has no images but files of \.heic;"):
         imagelist.folder(tmp_path)
     (tmp_path / "empty" / "x.heic").unlink()
     Image.fromarray(pictures(1)[0]).save(tmp_path / "loose.png")

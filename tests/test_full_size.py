@@ -188,7 +188,7 @@ def test_finetuning_raises_accuracy_on_images_it_did_not_see(emoji, tmp_path):
     assert recognised(added, val).mean() == pytest.approx(end["accuracy"])
     assert full_size.run(asked) == path, "a finished one is not done again"
     other = asked.model_copy(update={"seed": 3})
-    assert "of another training (changed: seed): give the same" in refused(other)
+    assert "another training (changed: seed): use the same" in refused(other)
 
 
 @pytest.mark.slow
@@ -240,7 +240,7 @@ def test_a_loss_that_is_no_number_stops_it_and_keeps_the_state(emoji, tmp_path):
     kept = full_size.Training(asked)
     kept.build()
     torch.save({"made_from": kept.made_from | {"seed": 1}}, state)
-    assert "state.ckpt is of another training (changed: seed)" in refused(asked)
+    assert "state.ckpt belongs to another training (changed: seed)" in refused(asked)
     cut = state.read_bytes()[:-200]
     torch.save({"made_from": print}, state)  # what could run code is not opened
     assert "is not a sound state or result of a training: remove it" in refused(asked)

@@ -72,16 +72,16 @@ def turned(state, to):
 
 #: How a network is written, its file's name, and what is noted of it.
 WRITTEN = [
-    (of_open_clip_train, "epoch_1.pt", "Taken off the names of all tensors: module."),
-    (of_lightning, "last.ckpt", r"Taken off the names of all tensors: model\._orig_mod\."),
+    (of_open_clip_train, "epoch_1.pt", "Removed from the names of all tensors: module."),
+    (of_lightning, "last.ckpt", r"Removed from the names of all tensors: model\._orig_mod\."),
     (lambda net, path: torch.save(AveragedModel(net).state_dict(), path), "swa.pth.tar",
      r"average over training .* names of all tensors: module\."),
     (lambda net, path: torch.save(torch.compile(DataParallel(net)).state_dict(), path), "weights",
-     r"Taken off the names of all tensors: _orig_mod\.module\."),
+     r"Removed from the names of all tensors: _orig_mod\.module\."),
     (lambda net, path: torch.save(net.visual.state_dict(), path), "tower.pt",
      "holds an image tower alone"),
     (lambda net, path: save_file(as_transformers(net.state_dict()), path), "model.safetensors",
-     "laid out as transformers does it"),
+     "have transformers' layout"),
     (lambda net, path: torch.save(turned(net.state_dict(), torch.Tensor.half), path), "half.pth",
      ""),
     (lambda net, path: save_file(turned(net.state_dict(), torch.Tensor.bfloat16), path),
@@ -113,7 +113,7 @@ def test_timms_own_checkpoints(tmp_path):
     found, picture, note = features(str(tmp_path / "last.pth.tar"), LITTLE)
     with torch.inference_mode():
         torch.testing.assert_close(found, net.forward_head(net.forward_features(picture), True))
-    assert "the entry state_dict was taken, state_dict_ema left aside" in note
+    assert "the entry state_dict was read, state_dict_ema ignored" in note
 
 
 def test_what_is_more_than_the_network_is_named(clip, tmp_path):

@@ -96,7 +96,7 @@ FEATURES = [
     (heavy_tailed(), "cannot tell", "κ is raised .* without persistence"),
     (alike(outlier=15), "cannot tell", "all images get nearly the same features, as from random"),
     (with_bias(), "cannot tell", r"the mean image alone .* is 16.3, and 2.98 .* after mean subtr"),
-    (with_outlier(images=9), "cannot tell", "too few images: outlier coordinates lead in 9 of 9"),
+    (with_outlier(images=9), "cannot tell", "too few images: outlier coordinates are the largest"),
     (np.hstack([DRAW(3).normal(size=(20, 4000)), np.full((20, 1), 7.0)]), "cannot tell",
      r"coordinates stand out \(4000\), but κ \(3.*\) is not far above 3"),
     (DRAW(4).laplace(size=(8, 4000)), "cannot tell", "interval of κ, 5.46 to 6.31, reaches"),
@@ -248,11 +248,11 @@ def test_marks_name_the_models_that_they_hang_on():
     found = probe(with_outlier(size=12), name="me", recorded=[*recorded, other("me", 9)])
     assert "at most 12.0 (b), recorded zero-shot models at least 20.0 (c)" in found.reasons[0]
     assert (found.answer, found.rank, found.among) == ("shows", 2, 5)
-    assert [c for c in found.cautions if "hangs on" in c] == [
-        "The verdict hangs on one recorded model: without c it would be “cannot tell”."
+    assert [c for c in found.cautions if "rests on" in c] == [
+        "The verdict rests on one recorded model: without c it would be “cannot tell”."
     ]
     found = probe(SIGNED, recorded=[other("a", 3.0, "random"), other("b", 2.9)])
-    assert "do not lie apart, so 6.00 is the mark" in found.reasons[0]
+    assert "zero-shot models are not separated, so 6.00 is the mark" in found.reasons[0]
 
 
 def test_the_headline_claims_no_more_than_the_ledger():
@@ -298,7 +298,7 @@ def test_the_numbers_are_a_measurement_of_which_the_verdict_follows(tmp_path):
         (lambda text: "{}", "numbers.json: format: field required"),
         (lambda text: "[" * 100_000, "cannot be read as a measurement"),
         (lambda text: text.replace("images, given", "<script> given"), "plain words are expected"),
-        (lambda text: text.replace('"leaders"', '"followers"'), "no known quantity"),
+        (lambda text: text.replace('"leaders"', '"followers"'), "not a known quantity"),
     ],
 )
 def test_numbers_that_anyone_may_have_written(change, said, tmp_path):
@@ -405,7 +405,7 @@ def test_a_probe_from_the_command_line(tiny, images, tmp_path, capsys):
     assert said.split("\n\n")[0].replace("\n", " ") == found.sentence
     assert all(caution in " ".join(said.split()) for caution in ALWAYS)
     note = source.weights_note
-    assert "the entry model was taken, model_ema left aside" in note and "module." in note
+    assert "the entry model was read, model_ema ignored" in note and "module." in note
     assert note in " ".join(said.split()) and note in html.read_text(encoding="utf-8")
     assert source.weights_sha256 and source.libraries["torch"]
     assert source.made_from["command"].startswith("companion probe ")

@@ -177,7 +177,7 @@ def test_what_came_later_is_not_measured_and_outdates_nothing(edited, monkeypatc
     monkeypatch.setitem(quantities.declared(), "outlier_features", wider)
     old = read(IMAGES)
     assert old.lacks == ["kurtosis_of_sum"] and plausible.problems(IMAGES, FAMILIES) == []
-    with pytest.raises(MeasurementError, match=f"^{IMAGES.name} has no kurtosis_of_sum: compan.*"):
+    with pytest.raises(MeasurementError, match=f"^{IMAGES.name} has no kurtosis_of_sum: take.*"):
         old.value("kurtosis_of_sum")
     new = edited("outlier_features", ("values/kurtosis_of_sum", {"unit": "kurtosis", "value": 3}))
     assert read(new).lacks == []
@@ -189,7 +189,7 @@ def test_what_came_later_is_not_measured_and_outdates_nothing(edited, monkeypatc
     assert cli.main(["check", str(IMAGES), str(new)]) == 0
     said = capsys.readouterr().out
     assert f"{IMAGES.name}: sound, not measured: kurtosis_of_sum\n" in said
-    assert "1 lack quantities that came after they were recorded" in said
+    assert "1 lack quantities that were introduced after they" in said
     bad = edited("outlier_features", ("values/kurtosis_of_sum", {"unit": "kurtosis", "value": 0}))
     assert "kurtosis_of_sum is 0, which is impossible" in plausible.problems(bad, FAMILIES)[0]
 

@@ -366,7 +366,7 @@ def test_the_command_prints_every_claim(capsys, tmp_path):
     assert [row["id"] for row in told] == [*CLAIMS]
     for folder in ("no-folder", str(tmp_path)):
         assert cli.main(["claims", "--measurements", folder]) == 1
-        assert f"{folder} is no folder of measurements: give one" in capsys.readouterr().err
+        assert f"{folder} is not a folder of measurements: give one" in capsys.readouterr().err
 
 
 def test_no_model_is_robust_for_its_accuracy_alone():

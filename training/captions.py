@@ -87,7 +87,7 @@ def write_table(
         first = next(key for key in captions["key"] if key not in files)
         raise TrainingError(
             f"{absent:,} of {len(captions):,} captioned images are not among the training images "
-            f"as files, the first is {first}: complete them, or go on without with "
+            f"as files, the first is {first}: complete them, or continue without them with "
             "--accept-counts."
         )
     with replaced(path) as part:
@@ -146,7 +146,7 @@ def run(options: TrainOptions) -> Path:
     assert isinstance(recipe.settings, CaptionSettings)
     result = out / f"{options.name or f'{architecture.lower()}-captions'}.safetensors"
     if result.exists():
-        raise TrainingError(f"{result} is there already: use another folder with --out.")
+        raise TrainingError(f"{result} exists already: use another folder with --out.")
     captions = read(options.captions, recipe.settings.parts, options.accept_counts)
     (images,) = find.find(options.data, accept_counts=options.accept_counts)
     table, note = out / "captions.tsv", out / "training.json"
@@ -169,7 +169,7 @@ def run(options: TrainOptions) -> Path:
     if not last.is_file():
         raise TrainingError(
             f"open_clip's trainer left no {last.name} in {last.parent}: see its messages above, "
-            "and call again; it goes on after the last whole epoch."
+            "and call again; it continues after the last complete epoch."
         )
     # nothing but tensors is read from it, and it is loaded once to see that it fits
     encoders.load(checkpoints.find(str(last), architecture=architecture, level="captions"))

@@ -242,7 +242,7 @@ class Training(LightningModule):
             raise TrainingError(
                 f"in update {self.global_step + 1:,} of {self.plan.steps:,} the loss was {loss:g} "
                 f"and the gradient's length {float(norm):g}: use a lower learning rate, or "
-                "precision fp32, in a recipe of your own; the state kept before it is there."
+                "precision fp32, in a recipe of your own; the state before it is kept."
             )
 
     def validation_step(self, batch: list[Tensor], index: int) -> None:
@@ -307,7 +307,7 @@ def find_model(options: TrainOptions) -> Model:
     model = checkpoints.find(options.model, assumed_level="zero_shot")
     if model.library != "open_clip":
         raise TrainingError(
-            f"{options.model} is not a model of open_clip's: name a CLIP model, as rn50-openai."
+            f"{options.model} is not a model of open_clip: name a CLIP model, such as rn50-openai."
         )
     return model
 
@@ -318,7 +318,7 @@ def devices(options: TrainOptions) -> tuple[str, int]:
     cuda = gpus > 0 or options.device == "cuda"
     count = options.processes or max(1, gpus)
     if cuda and count > gpus:
-        raise TrainingError(f"{gpus} GPUs are here for {count} processes: use fewer, or the cpu.")
+        raise TrainingError(f"{gpus} GPUs are here for {count} processes: use fewer, or the CPU.")
     return "cuda" if cuda else "cpu", count
 
 
@@ -373,7 +373,7 @@ def run(options: TrainOptions) -> Path | None:
             raise
         raise TrainingError(  # one that failed makes the others fail
             f"a process stopped ({str(error).splitlines()[0]}): see what the first to stop says; "
-            "once that is mended the same command goes on from the state that was kept last."
+            "once that is fixed, the same command continues from the last saved state."
         ) from None
     if not trainer.is_global_zero:
         return None

@@ -38,31 +38,31 @@ class TrainOptions(Strict):
     """What `companion train` takes."""
 
     recipe: str = Field(
-        description="a recipe's name, or a .yaml file", json_schema_extra={"placed": True}
+        description="name of a recipe, or a .yaml file", json_schema_extra={"placed": True}
     )
     model: str = Field(
-        description="a CLIP model, as companion probe takes it: where finetuning starts; of the "
-        "others only architecture and input are taken"
+        description="a CLIP model, named as for `companion probe`: finetuning starts from it, the "
+        "other recipes take only its architecture and input"
     )
-    out: Path | None = Field(None, description="for state and result; the same command goes on")
-    name: Name | None = Field(None, description="of the result (after model and recipe)")
-    data: str = Field("imagenet-train", description="or a folder with a subfolder per class")
-    val: str | None = Field(None, description="to measure on (imagenet for imagenet-train)")
-    captions: Path | None = Field(None, description="JSON file, for the recipe captions")
+    out: Path | None = Field(None, description="folder for state and result")
+    name: Name | None = Field(None, description="name of the result")
+    data: str = Field("imagenet-train", description="imagenet-train or a folder of class folders")
+    val: str | None = Field(None, description="images to measure on")
+    captions: Path | None = Field(None, description="JSON file of captions")
     accept_counts: bool = Field(
-        False, description="take an altered copy of a published set as it is; the result says so"
+        False, description="accept an altered copy of a published set; the result then says so"
     )
-    seed: int = Field(0, ge=0, description="of all that is drawn")
+    seed: int = Field(0, ge=0, description="seed of all random numbers")
     micro_batch: int | None = Field(
-        None, ge=1, description=f"images at a time (the most up to {MICRO_BATCH} that fit)"
+        None, ge=1, description=f"images at a time (default: what fits, up to {MICRO_BATCH})"
     )
     workers: int = Field(
-        min(8, os.cpu_count() or 1), ge=0, description="processes that decode for one that trains"
+        min(8, os.cpu_count() or 1), ge=0, description="decoding processes for each that trains"
     )
-    processes: int | None = Field(None, ge=1, description="on each machine (one for each GPU)")
-    nodes: int = Field(1, ge=1, description="machines, each with this command (srun, torchrun)")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="what computes")
-    dry_run: bool = Field(False, description="say what would be done, and about what it costs")
+    processes: int | None = Field(None, ge=1, description="processes per machine (one per GPU)")
+    nodes: int = Field(1, ge=1, description="machines that run this command (srun, torchrun)")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to compute")
+    dry_run: bool = Field(False, description="print the plan and an estimate of its cost")
 
     def folder(self) -> Path:
         """Return ``out``; TrainingError without it."""

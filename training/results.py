@@ -30,12 +30,12 @@ def check_same(path: Path, made_from: Mapping[str, Any]) -> None:
         different = changes(content["made_from"], json.loads(json.dumps(made_from)))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError):
         raise TrainingError(
-            f"{path} is not a sound state or result of a training: remove it to begin anew."
+            f"{path} is not a sound state or result of a training: remove it to start again."
         ) from None
     if different:
         raise TrainingError(
-            f"{path} is of another training ({different}): give the same, or another folder with "
-            "--out."
+            f"{path} belongs to another training ({different}): use the same settings, or another "
+            "folder with --out."
         )
 
 

@@ -212,15 +212,15 @@ class Model(Strict):
     def _is_consistent(self) -> Model:
         plain(self.shown_weights)
         if self.templates is not None and self.head != "zero_shot":
-            raise ValueError("templates are of a zero-shot head: set head to zero_shot")
+            raise ValueError("templates belong to a zero-shot head: set head to zero_shot")
         if self.classes is not None and self.head not in ("zero_shot", "own"):
-            raise ValueError("classes are of a head: set head to zero_shot or own")
+            raise ValueError("classes belong to a head: set head to zero_shot or own")
         classes, templates = (
             texts if isinstance(texts, tuple) else () for texts in (self.classes, self.templates)
         )
         if repeated := _repeated(classes) + _repeated(templates):
             raise ValueError(
-                f"templates and classes must differ, {repeated[0]!r} is there more than once"
+                f"templates and classes must differ, but {repeated[0]!r} appears more than once"
             )
         if wrong := [text for text in templates if not is_template(text)]:
             raise ValueError(
@@ -232,12 +232,12 @@ class Model(Strict):
                 "leave layer out; a zero-shot head reads it: before_projection needs head none"
             )
         if self.renamed and self.weights_sha256 is None:
-            raise ValueError("renamed needs weights_sha256: of that one file the order is known")
+            raise ValueError("renamed needs weights_sha256: the order is known for that file alone")
         given = [value is not None for value in (self.library, self.architecture, self.weights)]
         if self.level == "random" and (given != [True, True, False] or self.weights_sha256):
             raise ValueError(
-                "a random model needs library and architecture, and no weights, because its "
-                "weights are drawn and not loaded"
+                "a random model needs library and architecture, but no weights, because these are "
+                "drawn and not loaded"
             )
         if self.level != "random" and any(given) and not all(given):
             raise ValueError(
@@ -261,7 +261,7 @@ class Family(Strict):
     def _names_and_titles_differ(self) -> Family:
         """Pages tell models by their titles: of a reader's models equal ones get the names, too."""
         if repeated := _repeated(model.name for model in self.models):
-            raise ValueError(f"model names must differ, {repeated[0]!r} is there more than once")
+            raise ValueError(f"model names must differ, but {repeated[0]!r} appears more than once")
         equal = _repeated(model.title for model in self.models) * (self.edition == "reader")
         self.__dict__["models"] = tuple(
             m.model_copy(update={"own_title": f"{m.title} ({m.name})"}) if m.title in equal else m

@@ -145,7 +145,7 @@ def _found(text: str, architecture: str | None) -> dict[str, Any]:
         drawn = {"level": "random", "pretraining": "none"}
         return networks.of_architecture(architecture) | drawn
     if text == "random":
-        raise CheckpointError("random weights are of an architecture: give --architecture.")
+        raise CheckpointError("random weights need an architecture: give --architecture.")
     if text.startswith(("http://", "https://")):
         raise CheckpointError(
             f"{text} is an address: download the file and give its path, or a repository of the "
@@ -157,7 +157,7 @@ def _found(text: str, architecture: str | None) -> dict[str, Any]:
             return _of_folder(text, path, architecture)
         return _of_file(text, path, architecture)
     if architecture is not None:
-        raise CheckpointError(f"{text} says its architecture itself: leave out --architecture.")
+        raise CheckpointError(f"{text} names its architecture itself: leave out --architecture.")
     known = {m.name: m for f in registry.load_families().values() for m in f.models}
     if text in known:
         return _fields(known[text])
@@ -165,8 +165,8 @@ def _found(text: str, architecture: str | None) -> dict[str, Any]:
         return _of_hub(text)
     if tags := open_clip.list_pretrained_tags_by_model(name := text.rstrip("/")):
         raise CheckpointError(
-            f"{name} is an architecture of open_clip, with weights of {len(tags)} trainings: give "
-            f"{name}/TAG, one of {', '.join(tags)}."
+            f"{name} is an architecture of open_clip, with weights from {len(tags)} trainings: "
+            f"give {name}/TAG, one of {', '.join(tags)}."
         )
     if "/" in text:
         return _of_open_clip(text)
@@ -318,13 +318,13 @@ def _of_file(text: str, path: Path, architecture: str | None) -> dict[str, Any]:
     """Describe a local file: by its architecture, and by which tensors it holds."""
     if not path.is_file():
         if path.exists():
-            raise CheckpointError(f"{text} is no regular file: give a file of weights.")
+            raise CheckpointError(f"{text} is not a regular file: give a file of weights.")
         raise CheckpointError(f"there is no file {text}: check the path.")
     architecture = architecture or read_weights(path).metadata.get("architecture")
     if architecture is None:
         raise CheckpointError(
-            f"{path.name} does not say of which architecture it is: name open_clip's or timm's "
-            "with --architecture, for example ViT-B-32 or resnet50."
+            f"{path.name} does not name its architecture: give open_clip's or timm's with "
+            "--architecture, for example ViT-B-32 or resnet50."
         )
     described = networks.of_architecture(architecture)
     if described["library"] == "open_clip":

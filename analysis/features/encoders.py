@@ -216,7 +216,7 @@ def _text_encoder(model: Model, clip: Any, name: str, device: str) -> TextEncode
             return cast(TextEncoder, open_clip.get_tokenizer(name))
         except (OSError, ImportError) as error:
             raise ModelError(
-                f"{model.name}: the tokenizer of {model.architecture} could not be had "
+                f"{model.name}: the tokenizer of {model.architecture} could not be loaded "
                 f"({type(error).__name__}): go online, or use head none."
             ) from None
 
@@ -275,7 +275,7 @@ def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: b
         ]
         raise ModelError(
             f"{path.name} is not of the architecture {model.architecture}: {', '.join(counts)}; "
-            "get the whole file, or name the architecture that it is of."
+            "get the whole file, or name its architecture."
         ) from error
 
 

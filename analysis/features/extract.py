@@ -90,8 +90,8 @@ class Encoder:
             raise error
         if self.limit == 1:
             raise ExtractionError(
-                f"{self.model.name}: the memory of {self.loaded.device} does not hold even "
-                "one image beside the encoders: extract fewer models at a time (--model)."
+                f"{self.model.name}: the memory of {self.loaded.device} does not hold even one "
+                "image next to the encoders: extract fewer models at a time (--model)."
             ) from None
         self.limit = max(1, min(self.limit, count) // 2)
         if self.loaded.device.type == "cuda":
@@ -155,7 +155,7 @@ def extract(
     ``onerror(model, error)`` called; the others go on, still with one pass over the images.
     """
     if checkpoint is not None and len(models) != 1:
-        raise ExtractionError(f"a checkpoint is of one model, {len(models)} are to be extracted.")
+        raise ExtractionError(f"a checkpoint is for one model, not {len(models)}: give --model.")
     lists = [images] if isinstance(images, ImageList) else list(images)
     paths = [store.features_path(m.name, listed.name, folder) for listed in lists for m in models]
     with store.locked(paths):
@@ -355,7 +355,7 @@ def device_for(name: str) -> str:
         return devices[0]
     if kind not in devices or (number and kind != "cuda"):
         known = ", ".join(devices)
-        raise ExtractionError(f"there is no device {name!r} on this machine; there is: {known}.")
+        raise ExtractionError(f"there is no device {name!r} on this machine; there are: {known}.")
     return name
 
 

@@ -70,10 +70,10 @@ def taken(content: Any) -> Weights:
         entries = ", ".join(map(shown, content)) or "nothing"
         raise ValueError(
             f"it holds {entries[:60]} where a dictionary of tensors is expected, or one with such "
-            "a dictionary under state_dict or model: save the network's as a file of its own"
+            "a dictionary under state_dict or model: save the network's alone as a file"
         )
     others = [shown(other) for other in content if other != name and _is_state(content[other])]
-    note = f"Of the file's tensors the entry {name} was taken, {', '.join(others)} left aside."
+    note = f"Of the file's tensors the entry {name} was read, {', '.join(others)} ignored."
     return Weights(dict(state), {}, (note,) if others else ())
 
 
@@ -89,12 +89,12 @@ def arranged(weights: Weights, wanted: Collection[str]) -> Weights:
         notes.append("The tensors are an average over training (n_averaged).")
     if any("vision_model." in name for name in state):
         state = of_transformers(state)
-        notes.append("The tensors are laid out as transformers does it: turned into open_clip's.")
+        notes.append("The tensors have transformers' layout and were converted to open_clip's.")
     if prefix := _prefix(state, wanted):
-        notes.append(f"Taken off the names of all tensors: {shown(prefix)}")
+        notes.append(f"Removed from the names of all tensors: {shown(prefix)}")
         renamed = {name.removeprefix(prefix): value for name, value in state.items()}
         if len(renamed) < len(state):
-            raise ValueError(f"two of its tensors have one name once {shown(prefix)} is taken off")
+            raise ValueError(f"two of its tensors share a name once {shown(prefix)} is removed")
         state = renamed
     tower = {name.removeprefix("visual.") for name in wanted if name.startswith("visual.")}
     if tower and state.keys() == tower:

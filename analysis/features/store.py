@@ -180,8 +180,8 @@ def read_sidecar(path: Path, model: Model | None = None) -> dict[str, Any]:
     """
     if not path.is_file() or not sidecar_of(path).is_file():
         raise StoreError(
-            f"{_label(path)} is not there, or its extraction was not finished: run "
-            "`companion extract` for it; it continues where it stood."
+            f"{_label(path)} does not exist, or its extraction was not finished: run `companion "
+            "extract` for it; it continues where it stopped."
         )
     try:
         sidecar: dict[str, Any] = json.loads(sidecar_of(path).read_text(encoding="utf-8"))

@@ -66,8 +66,8 @@ def read_weights(path: Path, net: nn.Module | None = None) -> Weights:
         elif not isinstance(error, ValueError | RuntimeError | OSError | SafetensorError):
             reason = "it cannot be read"
         raise ModelError(
-            f"{path.name} is not a sound file of tensors alone ({reason[:200]}), and what is more "
-            "may run code when it is opened: if it was cut short get it again, else save the "
+            f"{path.name} is not a sound file of tensors alone ({reason[:200]}), and anything else "
+            "may run code when it is opened: if it was cut short, get it again; otherwise save the "
             "model's state_dict() as safetensors with a tool that you trust."
         ) from None
 

@@ -85,7 +85,7 @@ def image_list(root: Path, *, accept_counts: bool = False) -> ImageList:
     missing = [] if accept_counts else [path for path in paths if not path.is_file()]
     if missing:
         raise DatasetError(
-            f"{len(missing):,} of {len(keys):,} images in {root / 'index.csv'} are not there, the "
+            f"{len(missing):,} of {len(keys):,} images in {root / 'index.csv'} are missing, the "
             f"first is {missing[0]}: this copy of Broden is incomplete, {AGAIN}. "
             + descriptions()["broden"].obtain
         )
@@ -166,7 +166,7 @@ def _read_csv(path: Path, columns: list[str], numbers: list[str]) -> pd.DataFram
         return table.assign(**{name: table[name].astype(int) for name in numbers})
     except FileNotFoundError:
         raise DatasetError(
-            f"{path} is not there: this is no folder of Broden. {descriptions()['broden'].obtain}"
+            f"{path} is missing: this is no folder of Broden. {descriptions()['broden'].obtain}"
         ) from None
     except (OSError, ValueError, KeyError, csv.Error) as error:  # which name what is wrong
         raise DatasetError(

@@ -161,7 +161,7 @@ def _numbered_labels(description: Description, names: Sequence[str], path: Path)
         raise DatasetError(
             f"{path} counts through {len(names)} classes ({names[0]!r}, {names[-1]!r} the last), "
             f"of which {agree} are called as the {len(of)} of {description.title} in their order: "
-            "it is another set, or sorted otherwise."
+            "it is another set, or sorted in another way."
         )
     return {str(i): of.index(name) for i, name in enumerate(counted) if name in of}
 
@@ -183,8 +183,8 @@ def _problems(description: Description, is_packed: bool, copy: Copy) -> Iterable
         )
     if strange:
         yield (
-            f"{len(strange):,} folders are of none of its classes and are not read, the first is "
-            f"{strange[0]}"
+            f"{len(strange):,} folders belong to none of its classes and are not read, the first "
+            f"is {strange[0]}"
         )
     if used and not is_packed and len(copy.entries) != used.images:
         yield (

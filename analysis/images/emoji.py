@@ -127,7 +127,7 @@ def _members(path: Path, *names: str) -> list[bytes]:
     if not path.is_file():
         raise DatasetError(
             f"{path} does not exist: the emoji come with the repository, so run this in a clone of "
-            "it or name one in COMPANION_ROOT (`python data/emoji/make.py` makes them anew)."
+            "it or name one in COMPANION_ROOT (`python data/emoji/make.py` makes them again)."
         )
     try:
         with zipfile.ZipFile(path) as archive:
@@ -174,7 +174,7 @@ def appearance(path: Path = APPEARANCE) -> npt.NDArray[np.bool_]:
     if sha256_of(path) != APPEARANCE_SHA256:
         raise DatasetError(
             f"{path.name} is not what is expected (its sha256 differs): get it from the "
-            "repository; if it was made anew, put its sha256 into analysis/images/emoji.py."
+            "repository; if you made it again, put its sha256 into analysis/images/emoji.py."
         )
     packed = np.load(path, allow_pickle=False)
     return np.unpackbits(packed, axis=1, count=len(COLOURS) + len(TEXTURES)).astype(bool)

@@ -80,7 +80,7 @@ def find(text: str, *, accept_counts: bool = False) -> list[ImageList]:
     if parts and not Path(text).exists():
         return [pocket(parts[1], parts[2])]
     if "://" in text:
-        raise DatasetError(f"{text} is an address: fetch what is there, and name its folder here.")
+        raise DatasetError(f"{text} is an address: fetch its files, and name their folder here.")
     if not Path(text).exists() and "/" not in text and "\\" not in text:
         known = ["grid", "pocket", *sets.descriptions(), *sets.packaged()]
         raise DatasetError(
@@ -128,7 +128,7 @@ def _grid(accept_counts: bool) -> list[ImageList]:
     absent = [one.why for one in found if one.state == "absent"]
     if absent:
         raise DatasetError(
-            f"of the paper's {len(sets.GRID)} data sets {len(absent)} are not here (name those "
-            f"that are, to go on without): {' '.join(absent)}"
+            f"not here: {len(absent)} of the paper's {len(sets.GRID)} data sets (to continue "
+            f"without them, name the others): {' '.join(absent)}"
         )
     return [_published(name, accept_counts) for name in sets.GRID]

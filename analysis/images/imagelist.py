@@ -130,8 +130,8 @@ class ImageList:
                 least, (width, height) = self.smallest_side + 2 * self.border, picture.size
                 if min(width, height) < least:
                     raise ValueError(
-                        f"{width} × {height} pixels show nothing: {least} on the shorter side are "
-                        "the least"
+                        f"{width} × {height} pixels are too few: at least {least} are needed on "
+                        "the shorter side"
                     )
                 inside = (self.border, self.border, width - self.border, height - self.border)
                 return _in_rgb(picture).crop(inside) if self.border else _in_rgb(picture)
@@ -216,7 +216,7 @@ def _without_images(path: Path) -> DatasetError:
     """Say what is in a folder instead, and what was expected."""
     kinds = sorted({p.suffix.lower() or "no suffix" for p in path.rglob("*") if p.is_file()})
     return DatasetError(
-        f"{path} holds no images but files of {', '.join(kinds[:5]) or 'no kind, it is empty'}; "
+        f"{path} has no images but files of {', '.join(kinds[:5]) or 'no kind, it is empty'}; "
         f"images that end in {', '.join(SUFFIXES)} are expected."
     )
 

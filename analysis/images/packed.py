@@ -171,7 +171,7 @@ def _of_archive(path: Path) -> Iterator[Sample]:
     for key, piece in images.items():
         if not labels.get(key):
             raise DatasetError(
-                f"{path} gives the image {key} no class: a file {key}.cls is expected beside it."
+                f"{path} gives the image {key} no class: a file {key}.cls is expected next to it."
             )
         yield Sample(key, piece, labels[key])
 
@@ -254,7 +254,7 @@ def _opened(path: Path) -> Iterator[Any]:
         from pyarrow import parquet
     except ModuleNotFoundError:
         raise DatasetError(
-            f"{path} is a Parquet file, and pyarrow, which reads such, is not installed: pip "
+            f"{path} is a Parquet file, and pyarrow, which reads such files, is not installed: pip "
             "install -e '.[parquet]'."
         ) from None
     try:

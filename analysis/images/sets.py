@@ -220,8 +220,8 @@ def locate(description: Description) -> Path:
     if parent is None:
         raise DatasetError(
             f"{title} is looked for in the folder that the environment variable COMPANION_DATA "
-            f"names, and it is not set. {description.obtain} Then set COMPANION_DATA to the folder "
-            f"above {folders[0]}."
+            f"names, but this variable is not set. {description.obtain} Then set COMPANION_DATA to "
+            f"the folder above {folders[0]}."
         )
     for name in folders:
         if (parent / name).is_dir():
@@ -251,7 +251,7 @@ def _configured() -> dict[str, Path]:
     path = config_file()
     if not path.is_file():
         if os.environ.get("COMPANION_DATA_CONFIG"):
-            raise DatasetError(f"COMPANION_DATA_CONFIG names {path}, and there is no such file.")
+            raise DatasetError(f"COMPANION_DATA_CONFIG names {path}, but there is no such file.")
         return {}
     content = parse_yaml(path.read_bytes(), str(path), DatasetError) or {}
     if not isinstance(content, dict) or not all(isinstance(v, str) for v in content.values()):

@@ -264,8 +264,8 @@ def gather(
     """
     if folder is not None and not any((folder / name).is_dir() for name in get_args(Experiment)):
         raise ClaimError(
-            f"{folder} is no folder of measurements: give one that holds them as data/measurements "
-            "does, in a folder for each experiment."
+            f"{folder} is not a folder of measurements: give one that is laid out like "
+            "data/measurements, with a folder for each experiment."
         )
     families, others = load_families(edition), load_families("contrast")
     known = [

@@ -102,7 +102,7 @@ def load(path: Path = PUBLISHED) -> pd.DataFrame:
             numbers["classes"] == table["dataset"].map(CLASSES),
             "is not that data set's number of classes",
         ),
-        "dataset": (~table.duplicated(KEY), "is there twice for this model"),
+        "dataset": (~table.duplicated(KEY), "appears twice for this model"),
     }
     for column, (right, rule) in rules.items():
         if not right.all():

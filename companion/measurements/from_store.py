@@ -295,7 +295,7 @@ def concepts_of(found: store.Features, data: str) -> Integers:
     place: Integers = pd.Index(numbers).get_indexer(pd.Index(found.rows))
     if unknown := int((place < 0).sum()):
         raise StoreError(
-            f"{unknown} images of {data} are none of the test emoji in {emoji.ARCHIVE.name}: "
+            f"{unknown} images of {data} are not among the test emoji in {emoji.ARCHIVE.name}: "
             "extract the features again."
         )
     return place

@@ -146,8 +146,8 @@ class Measurement(_Strict):
         """
         if name not in self.values:
             raise MeasurementError(
-                f"{self.file_name} has no {name}: companion measure {self.experiment} "
-                f"{self.family} --record takes it."
+                f"{self.file_name} has no {name}: take it with companion measure {self.experiment} "
+                f"{self.family} --record."
             )
         kept = self.values[name]
         value = np.asarray(kept.value) if isinstance(kept.value, list) else kept.value
@@ -163,7 +163,7 @@ def misfits(m: Measurement) -> Iterator[str]:
     """
     kind = declared()[m.experiment]
     for name in m.values.keys() - kind.quantities.keys():
-        yield f"values.{name} is no known quantity of this experiment"
+        yield f"values.{name} is not a known quantity of this experiment"
     wanted = [name for name in m.lacks if not kind.quantities[name].optional]
     for name in (
         *(f"counts.{n}" for n in kind.counted if n not in m.counts),

@@ -146,7 +146,7 @@ def why_absent(data: str) -> str:
 
 def why_headless(family: Family) -> str:
     """What is true of a family whose models have no head, where one is needed."""
-    told = f"families/{family.name}.yaml says head: none, and this takes a classifier"
+    told = f"families/{family.name}.yaml says head: none, but a classifier is needed"
     if all(model.own_layer for model in family.models):
         return f"{told}, which no features before the projection have"
     return (
@@ -164,7 +164,7 @@ def why_nothing(experiment: Experiment, family: Family) -> str:
     if declared()[experiment].head != "none" and all(model.head == "none" for model in models):
         return why_headless(family)
     if experiment == "pruning" and all(model.level == "random" for model in models):
-        return "its models are of random weights, of which nothing is pruned"
+        return "its models have random weights, which are not pruned"
     if problems := records.unusable(family):
         return problems[0].removesuffix(".")
     if not _on_features(experiment, family):

@@ -43,7 +43,7 @@ def files(given: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for place in given or [records.FOLDER]:
         if not place.exists():
-            raise MeasurementError(f"{place} is not there: check the path.")
+            raise MeasurementError(f"{place} does not exist: check the path.")
         found += sorted(place.rglob("*.json")) if place.is_dir() else [place]
     if not found:
         raise MeasurementError(f"there is no measurement file in {', '.join(map(str, given))}.")
@@ -63,8 +63,8 @@ def report(paths: Sequence[Path], families: Mapping[str, Family]) -> tuple[list[
     lines.append(f"{len(paths) - wrong} of {len(paths)} measurement files are sound.")
     if older:
         lines.append(
-            f"{older} lack quantities that came after they were recorded: companion measure "
-            "EXPERIMENT FAMILY --record takes them."
+            f"{older} lack quantities that were introduced after they were recorded: take them "
+            "with companion measure EXPERIMENT FAMILY --record."
         )
     return lines, wrong
 
@@ -154,7 +154,7 @@ def _pruning(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     if not all(len(one) == len(best) and _near(one[-1], best[-1]) for one in orders):
         yield "the accuracies of all orders must be equal when every direction is kept."
     if not _near(v["difference_importance"], best - best[-1]):
-        yield "difference_importance is not accuracy_importance less that of the whole head."
+        yield "difference_importance is not accuracy_importance minus that of the whole head."
 
 
 def _concepts(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
@@ -169,7 +169,7 @@ def _concepts(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
 def _interventions(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     for name in ("less_mean", "without_leader", "leader_at_mean"):
         if not _near(v[f"difference_{name}"], v[f"accuracy_{name}"] - v["accuracy_whole"]):
-            yield f"difference_{name} is not accuracy_{name} less accuracy_whole."
+            yield f"difference_{name} is not accuracy_{name} minus accuracy_whole."
 
 
 def _unread(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
@@ -214,7 +214,7 @@ def _published(m: Measurement) -> Iterator[str]:
     """Whether it saw a published data set as it was published."""
     name = m.data.name
     if len(m.data.what.split()) < 2 and m.data.what != sets.title(name):
-        yield f"data.what is {m.data.what!r}: say how many images of what they are."
+        yield f"data.what is {m.data.what!r}: say how many images there are, and of what."
     if name not in sets.descriptions() or not is_whole(m.data.what):
         return
     published = {"images": sets.images(name)}

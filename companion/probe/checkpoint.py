@@ -151,7 +151,7 @@ def of_file(path: Path) -> Probe:
     m = records.parse(path)
     if m.experiment != "probe":
         raise CompanionError(
-            f"{path} holds {m.experiment}, no probe: companion probe --json writes one."
+            f"{path} holds {m.experiment}, not a probe: make one with companion probe --json."
         )
     return judge.judge(m, known_models())
 

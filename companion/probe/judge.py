@@ -309,7 +309,7 @@ def in_words(m: Measurement) -> dict[str, Any]:
         "interval": _ends(interval(m), digits),
         "named": outliers(profile, m.value("outlier_threshold")),
         "largest": digits(profile.max()),
-        "they": "It leads" if len(m.value("outlier_coordinates")) == 1 else "They lead",
+        "they": "It is" if len(m.value("outlier_coordinates")) == 1 else "They are",
         "lead": round(m.value("outliers_lead") * images),
         "outliers_lead_interval": _ends(_share_interval(m, "outliers_lead")),
         "less_mean_interval": _ends(interval(m, *LESS_MEAN), digits),

@@ -163,8 +163,8 @@ def check_number(images: int) -> None:
     if images < FEWEST_IMAGES:
         raise ProbeError(
             f"{images} {'image is' if images == 1 else 'images are'} too few for a meaningful "
-            f"estimate: at least {FEWEST_IMAGES} are expected, better 100 and more; add images to "
-            "the folder."
+            f"estimate: at least {FEWEST_IMAGES} are expected, preferably 100 or more; add images "
+            "to the folder."
         )
 
 

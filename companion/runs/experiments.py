@@ -166,7 +166,7 @@ def of_checkpoints(chapter: str) -> Experiment:
     known = load_experiments()
     usable = [e.name for e in known.values() if e.scope == "family" and "reader" in e.editions]
     if chapter not in usable:
-        what = "runs for no checkpoint alone" if chapter in known else "is unknown"
+        what = "does not run for a single checkpoint" if chapter in known else "is unknown"
         raise RunError(f"the chapter {chapter!r} {what}: {suggestion(chapter, usable)}.")
     return known[chapter]
 

@@ -114,9 +114,7 @@ def plan(choice: Choice) -> Plan:
     or model is unknown, DatasetError if a data set is, or if a copy is not the published set.
     """
     if choice.record and not choice.measure:
-        raise RunError(
-            "the grid is to record measurements and not to take any: leave out one of both."
-        )
+        raise RunError("--record and --no-measure contradict each other: leave out one of them.")
     data: dict[str, Sequence[ImageList]] = {}
     absent = {text: why for text in _texts(choice) if (why := pending.why_absent(text))}
     for text in _texts(choice):
@@ -126,7 +124,7 @@ def plan(choice: Choice) -> Plan:
     families = _families(choice)
     if not data and not absent:
         raise RunError(
-            f"the edition {choice.edition} has no usual data sets: name some with --data."
+            f"the edition {choice.edition} has no data sets of its own: name some with --data."
         )
     return Plan(choice, families, data, absent)
 
@@ -185,8 +183,8 @@ def run(plan: Plan, profile: str = "local", cores: int | None = None) -> int:
         done += len(waiting)
     if problems:
         raise IncompleteError(
-            f"the grid of {done} jobs is not done, or not for all models; the same command goes on "
-            "with what is missing:" + "".join(f"\n  {problem}" for problem in problems)
+            f"the grid of {done} jobs is incomplete; the same command continues with the rest:"
+            + "".join(f"\n  {problem}" for problem in problems)
         )
     return done
 
@@ -235,7 +233,7 @@ def _do(
         f"{name}, left out: {_about(*one)}" for name in left_out for one in left_out[name].items()
     ]
     for name in [call.name for call in calls if call.name not in left_out]:
-        failure = read_failure(name).get("message", f"it was not begun, see {cluster.LOG}")
+        failure = read_failure(name).get("message", f"it was not started, see {cluster.LOG}")
         problems.append(f"{name}: {failure.splitlines()[0]}")
     return problems
 
@@ -252,8 +250,8 @@ def profile_folder(name: str) -> Path | None:
     if not (folder / "config.yaml").is_file():
         names = ", ".join(["local", *sorted(p.parent.name for p in PROFILES.glob("*/config.yaml"))])
         raise RunError(
-            f"there is no profile {name!r}: known are {names}; else name a folder that holds a "
-            "config.yaml of Snakemake."
+            f"there is no profile {name!r}: known are {names}; or name a folder with a config.yaml "
+            "of Snakemake."
         )
     return folder
 

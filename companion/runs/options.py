@@ -92,11 +92,11 @@ def families_of_readers() -> Iterable[str]:
     return load_families("reader")
 
 
-Experiment = Annotated[str, option("a notebook's name", placed=True, names=load_experiments)]
-Chapter = Annotated[str, option("a notebook's name", placed=True, names=chapters)]
-FamilyName = Annotated[str, option("a family", placed=True, names=family_names)]
-ReaderFamily = Annotated[str, option("a family of yours", placed=True, names=families_of_readers)]
-Json = Annotated[bool, option("machine-readable", flag="--json")]
+Experiment = Annotated[str, option("name of a notebook", placed=True, names=load_experiments)]
+Chapter = Annotated[str, option("name of a notebook", placed=True, names=chapters)]
+FamilyName = Annotated[str, option("name of a family", placed=True, names=family_names)]
+ReaderFamily = Annotated[str, option("a family you added", placed=True, names=families_of_readers)]
+Json = Annotated[bool, option("print JSON", flag="--json")]
 
 
 class Parameters(Strict):
@@ -105,15 +105,15 @@ class Parameters(Strict):
     parameter: tuple[tuple[str, str], ...] = option(
         "set a parameter of the notebook", (), short="-p"
     )
-    output: Path | None = option("write the executed notebook there", None, short="-o")
+    output: Path | None = option("file for the executed notebook", None, short="-o")
 
 
 class Machine(Strict):
     """Where encoders run, and on how many images at a time."""
 
-    device: str = option("auto, cpu, cuda or mps (auto)", "auto")
-    batch_size: int = option("images at a time (128)", 128, least=1)
-    workers: int = option("threads that decode images (one per core)", os.cpu_count() or 4, least=1)
+    device: str = option("where to compute: auto, cpu, cuda or mps (default: auto)", "auto")
+    batch_size: int = option("images at a time (default: 128)", 128, least=1)
+    workers: int = option("decoding threads (default: one per core)", os.cpu_count() or 4, least=1)
 
     def settings(self) -> Settings:
         """How features are extracted: those of these options that say so."""
@@ -126,9 +126,9 @@ class Machine(Strict):
 class Computing(Machine):
     """How exactly, and on which copies of published data sets."""
 
-    precision: Precision = option("of the arithmetic; tf32 is NVIDIA's (fp32)", "fp32")
+    precision: Precision = option("arithmetic precision; tf32 is NVIDIA's (default: fp32)", "fp32")
     accept_counts: bool = option(
-        "take a copy of a published set that is incomplete or altered; what is measured says so",
+        "accept an incomplete or altered copy of a published set; its measurements then say so",
         False,
     )
 
@@ -138,16 +138,16 @@ class Extraction(Computing):
 
     data: tuple[str, ...] = option(
         "pocket (the test images of all styles), pocket-STYLE-SPLIT, imagenet, its shifts, broden "
-        "or grid (all of these; `companion status --data` lists them), or a folder of images, in "
-        "subfolders by class or not",
+        "or grid (all of these; `companion status --data` lists them), or a folder of images, with "
+        "or without a subfolder per class",
         (),
         names=lambda: ["pocket", "grid"],
     )
     without_labels: bool = option(
-        "take all images of a folder, its subfolders for no classes", False
+        "use all images of a folder; its subfolders are no classes", False
     )
     compile: bool = option("compile the encoders first", False)
-    leave_out_damaged: bool = option("list images that cannot be decoded and go on", False)
+    leave_out_damaged: bool = option("skip images that cannot be decoded, and list them", False)
 
     def images(self) -> list[ImageList]:
         """The data sets that are named; DatasetError for what is none."""
@@ -167,7 +167,7 @@ class Extraction(Computing):
                 with contextlib.suppress(store.StoreError):
                     before = store.read_sidecar(path)["precision"]
                     if before != self.precision:
-                        yield f"{path} is there in {before}: made anew in {self.precision}"
+                        yield f"{path} exists in {before}: it is computed again in {self.precision}"
         for path in extract(models, data, self.settings(), checkpoint=checkpoint):
             left_out = store.read_features(path).sidecar["data"]["left_out"]
             yield str(path) + f" ({len(left_out)} left out: {', '.join(left_out)})" * bool(left_out)
@@ -181,50 +181,51 @@ class Probing(Machine):
         "file of weights",
         placed=True,
     )
-    images: str = option("a folder of them, in folders or not; labels are not looked at")
-    architecture: str | None = option("of a file that does not say it: open_clip's or timm's", None)
-    html: Path | None = option("write the report there", None)
-    json_file: Path | None = option("write the numbers there", None, flag="--json")
-    batch_size: int = option("images at a time (32)", 32, least=1)
-    leave_out_damaged: bool = option("list images that cannot be used and go on", False)
+    images: str = option("folder of images, with or without subfolders; labels are ignored")
+    architecture: str | None = option("its name in open_clip or timm, for a file of weights", None)
+    html: Path | None = option("file for the report", None)
+    json_file: Path | None = option("file for the numbers", None, flag="--json")
+    batch_size: int = option("images at a time (default: 32)", 32, least=1)
+    leave_out_damaged: bool = option("skip images that cannot be used, and list them", False)
 
 
 class Description(Strict):
     """What may be said about a checkpoint so that it need not be guessed."""
 
-    architecture: str | None = option("of a file of weights, as open_clip or timm calls it", None)
+    architecture: str | None = option("its name in open_clip or timm, for a file of weights", None)
     level: Literal["zero_shot", "captions", "finetuned", "supervised"] | None = option(
         "how it was trained", None
     )
     pretraining: str | None = option("what it was trained on, in words", None)
     head: HeadKind | None = option(
-        "the classifier is made of class names (zero_shot), in the checkpoint (own), or none", None
+        "classifier: made from class names (zero_shot), the checkpoint's (own), or none", None
     )
     classes: str | None = option(
-        "a file of the head's class names, one a line, or imagenet (default: the names of the data "
+        "file of the head's class names, one per line, or imagenet (default: the names of the data "
         "set's subfolders)",
         None,
     )
     layer: OwnLayer | None = option(
-        "take a vision transformer of CLIP before its projection, where finetuned models end", None
+        "features from before a CLIP ViT's projection, where finetuned models end",
+        None,
     )
     templates: str | None = option(
-        "a file of texts with {} for the name, one a line, or imagenet for OpenAI's 80", None
+        "file of texts with {} for the class, one per line, or imagenet for OpenAI's 80", None
     )
 
 
 class Wish(Description):
     """What a reader asks for: a checkpoint as a family, or as a model of one."""
 
-    name: str = option("of the family", placed=True)
+    name: str = option("name of the family", placed=True)
     checkpoint: str = option(
         "open_clip's ARCHITECTURE/TAG, hf-hub:ORGANISATION/NAME, a timm model, a file of weights, "
         "a model of the book, or random",
         placed=True,
     )
-    title: str | None = option("the family's name on the pages (default: the checkpoint's)", None)
-    model: str | None = option("the model's name; needed to add to a family of yours", None)
-    replace: bool = option("write a family of yours anew (with --model: that model)", False)
+    title: str | None = option("the family's title on pages (default: the checkpoint's)", None)
+    model: str | None = option("the model's name; needed to add it to a family of yours", None)
+    replace: bool = option("replace a family of yours (with --model: that model)", False)
 
 
 class Choice(Computing):
@@ -234,19 +235,19 @@ class Choice(Computing):
     are taken when the book is built, from the features.
     """
 
-    edition: Edition = option("(paper)", "paper")
+    edition: Edition = option("which families (default: paper)", "paper")
     families: tuple[str, ...] = option(
-        "some only (default: all of the edition)", (), names=family_names
+        "only these (default: all of the edition)", (), names=family_names
     )
-    models: tuple[str, ...] = option("some of their models only (default: all)", ())
+    models: tuple[str, ...] = option("only these of their models (default: all)", ())
     data: tuple[str, ...] = option(
-        "as companion extract takes it (default: what the edition computes on: grid or pocket)", ()
+        "as for `companion extract` (default: the edition's own, grid or pocket)", ()
     )
-    workers: int = option("threads of a job that decode images (8)", 8, least=1)
-    measure: bool = option("extract only; measure and update the book later", True)
+    workers: int = option("decoding threads of a job (default: 8)", 8, least=1)
+    measure: bool = option("only extract; measure and update the book later", True)
     record: bool | None = option(
         "write measurements to data/measurements/, or leave them to the build of the book "
-        "(--record for paper and zoo, else --no-record)",
+        "(default: --record for paper and zoo, --no-record otherwise)",
         None,
     )
 

@@ -9,9 +9,10 @@
 # %% [markdown]
 # # Effective robustness from a table of accuracies
 #
-# Needs NumPy, matplotlib, and the file `accuracies.csv` in the same folder: accuracies (fractions)
-# that others published, of ordinary models (`pool`), zero-shot CLIP models, and CLIP models that
-# were finetuned on ImageNet. One question per cell: answer it for yourself, then run the cell.
+# This notebook needs NumPy, matplotlib, and the file `accuracies.csv` in the same folder: published
+# accuracies (fractions) of ordinary models (`pool`), of zero-shot CLIP models, and of CLIP models
+# that were finetuned on ImageNet. Each cell asks one question: answer it for yourself, then run the
+# cell.
 
 # %%
 import matplotlib.pyplot as plt
@@ -45,8 +46,8 @@ axes[0].legend()
 
 # %% [markdown]
 # **What does ImageNet accuracy alone predict?** Fit a straight line to the logits of the ordinary
-# models. The paper prints a slope of 0.76 and an intercept of -1.49. How close do you get? (The
-# numbers for ImageNet-V2 are of its variant matched-frequency, the only one published for CLIP.)
+# models. The paper prints a slope of 0.76 and an intercept of -1.49. How close do you get? (Numbers
+# for ImageNet-V2 are for its matched-frequency variant, the only one published for CLIP.)
 # Exercise robustness-2 uses the printed line.
 
 # %%
