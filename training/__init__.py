@@ -1,1 +1,1 @@
-"""The pocket lab and the paper's comparison models, trained."""
+"""Trains the pocket lab and the paper's comparison models."""

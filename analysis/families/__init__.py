@@ -1,1 +1,1 @@
-"""What to look at: family files, and what a reader types, become models."""
+"""What to look at: turns family files, and what a reader types, into models."""

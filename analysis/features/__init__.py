@@ -1,1 +1,1 @@
-"""Pictures become arrays on disk: encoders, weights, extraction, the store."""
+"""Turns pictures into arrays on disk: encoders, weights, extraction, the store."""

@@ -1,1 +1,1 @@
-"""Arrays become numbers: the paper's definitions, on NumPy and SciPy alone."""
+"""Turns arrays into numbers: the paper's definitions, on NumPy and SciPy alone."""

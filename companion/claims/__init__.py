@@ -1,1 +1,1 @@
-"""What the paper claims, and what follows from the measurements."""
+"""Says what the paper claims, and what follows from the measurements."""

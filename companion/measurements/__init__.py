@@ -1,1 +1,1 @@
-"""Named quantities with units and provenance: taken, kept, compared."""
+"""Takes, keeps and compares named quantities, with units and provenance."""

@@ -1,1 +1,1 @@
-"""What a notebook shows: figures, tables, words."""
+"""Makes what a notebook shows: figures, tables, words."""

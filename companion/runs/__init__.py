@@ -1,1 +1,1 @@
-"""Notebooks executed, what is current, the grid."""
+"""Executes notebooks, knows what is current, and runs the grid."""
