@@ -310,7 +310,7 @@ def test_numbers_that_anyone_may_have_written(change, said, tmp_path):
 
 
 def test_another_file_is_no_probe(tmp_path):
-    with pytest.raises(CompanionError, match="holds outlier_features, no probe"):
+    with pytest.raises(CompanionError, match="holds outlier_features, not a probe"):
         checkpoint.of_file(records.recorded_path(OTHER.model, OTHER.data.name, OTHER.experiment))
     with pytest.raises(CompanionError, match=r"gone.json is not there"):
         checkpoint.of_file(tmp_path / "gone.json")
@@ -516,7 +516,7 @@ def test_images_that_cannot_be_used_are_named_or_left_out(refused, tiny, images,
     (folder / "notes.txt").write_text("ignored")
     said = refused(tiny, folder=folder)
     assert "2 images cannot be decoded" in said and "--leave-out-damaged" in said
-    assert "pixel.png (1 × 1 pixels show nothing" in said and "text.jpg" in said
+    assert "pixel.png (1 × 1 pixels are too few" in said and "text.jpg" in said
     assert "notes.txt" not in said
     assert run(tiny, "--images", folder, "--leave-out-damaged", "--json", numbers) == 0
     found = checkpoint.of_file(numbers)

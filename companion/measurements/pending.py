@@ -146,7 +146,7 @@ def why_absent(data: str) -> str:
 
 def why_headless(family: Family) -> str:
     """What is true of a family whose models have no head, where one is needed."""
-    told = f"families/{family.name}.yaml says head: none, but a classifier is needed"
+    told = f"families/{family.name}.yaml says head: none, but this needs a classifier"
     if all(model.own_layer for model in family.models):
         return f"{told}, which no features before the projection have"
     return (
