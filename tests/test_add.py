@@ -111,9 +111,9 @@ def test_class_names_and_templates_of_ones_own(file, folder, tmp_path):
     (model,) = add(wished("many", str(file), classes="imagenet"), folder)[0].models
     assert (model.classes, model.templates) == ("imagenet", "imagenet")
     for field, content, message in (
-        ("classes", b"a\na\n", "classes must differ, 'a' is there"),
+        ("classes", b"a\na\n", "classes must differ, but 'a' appears"),
         ("classes", b"\xff\xfe\x00", "cannot be read: it is not UTF-8 text"),
-        ("classes", b"\n", "is empty: one a line is expected"),
+        ("classes", b"\n", "is empty: one per line is expected"),
         ("templates", b"no place for a name\n", "a template needs one {}"),
     ):
         (tmp_path / "given.txt").write_bytes(content)
@@ -281,7 +281,7 @@ def test_every_command_says_what_it_does_with_an_example(capsys):
             main([*name.split(), "--help"])
         shown[name] = capsys.readouterr().out
         assert caught.value.code == 0 and "\nexample" in shown[name], name
-    assert "130 interrupted" in shown[""]
+    assert "130 if it was interrupted" in shown[""]
     assert all(f"\n    {name} " in shown[""] for name in commands.VERBS if name != "families")
 
 
@@ -370,7 +370,7 @@ def test_nothing_to_measure_says_what_is_lacking(file, folder, pictures):
     add_it(layer="before_projection")
     assert why("pruning").endswith("a classifier, which no features before the projection have")
     add(wished("mine", "random", architecture="tiny-vit", replace=True), folder)
-    assert why("pruning").startswith("its models are of random weights")
+    assert why("pruning").startswith("its models have random weights")
 
 
 def test_a_reader_who_has_seen_enough_gets_no_traceback():

@@ -356,4 +356,4 @@ def test_the_command_leaves_damaged_images_out_if_asked(own_store, tmp_path, mon
     assert "did you mean 'vit'" in capsys.readouterr().err
     assert main([*command, "--leave-out-damaged", "--precision", "bf16"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4 and lines[0] == f"{path} is there in fp32: made anew in bf16"
+    assert len(lines) == 4 and lines[0] == f"{path} exists in fp32: it is computed again in bf16"

@@ -124,7 +124,7 @@ def test_the_border_of_objectnet_is_cut_off(small):
 def test_an_image_that_is_all_border_is_damaged(tmp_path):
     Image.new("RGB", (4, 30)).save(tmp_path / "a.png")
     listed = ImageList("x", [tmp_path / "a.png"], ("a",), np.array([-1]), (), border=2)
-    with pytest.raises(DamagedImageError, match="a: 4 × 30 pixels show nothing: 5 on the shorter"):
+    with pytest.raises(DamagedImageError, match="a: 4 × 30 pixels are too few: at least 5 are"):
         listed.image(0)
 
 
@@ -174,7 +174,7 @@ def test_an_empty_folder_is_refused_whatever_counts_are_accepted(own):
 def test_where_sets_are_looked_for(small, tmp_path, monkeypatch):
     config = tmp_path / "data.yaml"
     monkeypatch.setenv("COMPANION_DATA_CONFIG", str(config))
-    with pytest.raises(DatasetError, match=r"names .*data\.yaml, and there is no such file"):
+    with pytest.raises(DatasetError, match=r"names .*data\.yaml, but there is no such file"):
         find.find("imagenet-a")
     shutil.copytree(small / "imagenet-a", tmp_path / "elsewhere")
     lose = next((tmp_path / "elsewhere").rglob("*.jpg"))
@@ -186,7 +186,7 @@ def test_where_sets_are_looked_for(small, tmp_path, monkeypatch):
     with pytest.raises(DatasetError, match=r"ImageNet-R is not in .* none of imagenet-r, .*github"):
         find.find("imagenet-r")
     monkeypatch.delenv("COMPANION_DATA")
-    with pytest.raises(DatasetError, match="COMPANION_DATA names, and it is not set"):
+    with pytest.raises(DatasetError, match="COMPANION_DATA names, but this variable is not set"):
         find.find("imagenet-r")
     config.write_text(f"root: {small}\nbroden: {tmp_path}/broden\n")
     assert available("imagenet-r").folder == small / "imagenet-r"
@@ -241,7 +241,7 @@ def test_a_wrong_configuration_is_a_sentence(tmp_path, monkeypatch, capsys, text
 
 
 def test_the_grid_is_all_of_the_papers_sets_or_says_which_is_missing(monkeypatch):
-    with pytest.raises(DatasetError, match=r"of the paper's 7 data sets 1 are not here .*Broden"):
+    with pytest.raises(DatasetError, match=r"not here: 1 of the paper's 7 data sets .*Broden"):
         find.find("grid")
     monkeypatch.setattr(sets, "GRID", sets.GRID[:-1])
     assert [listed.name for listed in find.find("grid")] == list(sets.GRID)
@@ -330,7 +330,10 @@ def test_of_several_splits_the_one_that_is_meant_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (sorted, r"counts through 1000 classes .* of which \d+ are called .* or sorted otherwise"),
+        (
+            sorted,
+            r"counts through 1000 classes .* of which \d+ are called .* or sorted in another way",
+        ),
         (lambda names: ["cat", "dog"], r"counts through 2 classes \('cat', 'dog' the last\)"),
     ],
 )

@@ -75,7 +75,7 @@ def test_the_four_verbs_work_in_an_empty_folder(python, tmp_path):
     done = companion(python, here / "below", "measure", "accuracy", "mine")
     assert "top1 0." in done.stdout, done.stderr
     done = companion(python, here / "below", "measure", "accuracy", "mine", "--record")
-    assert "--record writes into the data/measurements of a checkout" in done.stderr
+    assert "--record writes to data/measurements of a checkout" in done.stderr
     said = several(python, here, "check", "remove mine --features")
     assert "measurement files are sound" in said
     assert not list((here / "store").iterdir()) and not list((here / "families").iterdir())
@@ -85,7 +85,7 @@ def test_the_four_verbs_work_in_an_empty_folder(python, tmp_path):
 def test_what_needs_a_checkout_says_so_and_finds_it(python, tmp_path, verb):
     done = companion(python, tmp_path, *verb.split())
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"companion {verb.split()[0]} works on a checkout of the companion, and" in done.stderr
+    assert f"companion {verb.split()[0]} needs a checkout of the companion, and" in done.stderr
     assert len(done.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
