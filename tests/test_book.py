@@ -19,6 +19,7 @@ from conftest import (
     run_in,
     sphinx_build,
 )
+from test_exercises import CHAPTERS
 
 from companion.claims.counterparts import load_counterparts
 from companion.claims.evidence import gather
@@ -93,6 +94,14 @@ def test_a_build_that_was_killed_leaves_no_search_index_of_old_words(tmp_path):
     assert statuses == [0, 9, 0]
     index = (tmp_path / "_build/searchindex.js").read_text(encoding="utf-8")
     assert '"bumblebe": 0' in index and '"aardvark": 0' not in index
+
+
+def test_a_chapter_shows_a_figure_within_400_words(clone):
+    for name in CHAPTERS:
+        article = page(clone, name).split("<article", 1)[1]
+        before = article[: article.index("companion-figure")]
+        words = re.sub(r"<(script|style|svg)\b.*?</\1>|<[^>]+>", " ", before, flags=re.DOTALL)
+        assert len(words.split()) <= 400, name
 
 
 def test_every_run_with_evidence_is_in_the_book_and_nothing_else(clone):

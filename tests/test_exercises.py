@@ -93,8 +93,11 @@ def test_a_chapter_has_all_levels_in_order_hints_and_every_computed_value(page):
     assert found[0].level == "read" and found[-1].level == "design"
     for one in found:
         used = re.findall(r"\{answer\}`(\S+?)(?: (\d))?`", one.solution)
-        values = len(ANSWERS[one.label]["answer"]) if one.label in ANSWERS else 0
-        assert used == [(one.label, str(i + 1) if values > 1 else "") for i in range(values)]
+        values = ANSWERS[one.label]["answer"] if one.label in ANSWERS else []
+        named = [str(i + 1) if len(values) > 1 else "" for i in range(len(values))]
+        assert used == [(one.label, name) for name in named]
+        answers = {f"{value:.3g}" for value in values if len(f"{value:.3g}") > 1}
+        assert not answers & {*re.findall(r"\d+(?:\.\d+)?", one.hint or "")}, one.label
         if one.level == "compute":
             assert one.hint and one.program, one.label
             assert one.program.count("\n") <= (19 if one.label == "train-5" else 14), one.label
