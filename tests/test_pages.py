@@ -67,11 +67,6 @@ def test_a_runs_download_says_what_it_needs_and_runs_in_any_folder(clone, built_
     done = subprocess.run([sys.executable, "all.py"], cwd=tmp_path, **kept)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines()[-1] == str(clone)
-    alone = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code[0]], text=True, capture_output=True
-    )
-    assert alone.returncode == 1
-    assert alone.stderr.startswith("No module named 'analysis'. Get a copy of the companion's")
 
 
 def test_the_line_of_a_result_is_found_in_its_notebook():

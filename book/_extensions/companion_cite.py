@@ -12,12 +12,12 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from companion_offline import when_written
+from companion_offline import when_written, write_if_changed
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -35,76 +35,54 @@ FOLDER = "results"
 counterparts = cache(load_counterparts)  # read once a build, not for every result
 
 
-class result_menu(nodes.General, nodes.Element):  # noqa: N801 - docutils' way to name nodes
-    """The menu below a result: `reference` and what `menu` found out about it."""
-
-
-def menu(
-    reference: str, note: Mapping[str, Any], data: Mapping[str, Any], code: str, config: Config
-) -> Any:
-    """The node below a result, of which a run of some version of the code notes what it is."""
-    items, claims = borne_on(counterparts(), reference)
-    return result_menu(
-        reference=reference,
-        items=[(item.id, item.place) for item in items],
-        claims=claims,
-        endings=[end for kind, end in downloads.ENDINGS.items() if kind in data],
-        rows=data.get("text/csv", "").count("\n") - 1,
-        bibtex=downloads.bibtex(reference, note, code, _book(config)),
-        code=code,
+def menu(env: BuildEnvironment, reference: str, result: Any) -> nodes.raw:
+    """The menu below a result of `companion_results`, with links to its files."""
+    up = "../" * env.docname.count("/")
+    run, _, label = reference.partition("#")
+    experiment, subject = run.split("/")
+    at = f"{up}{FOLDER}/{run}/{label}"
+    known = {end for kind, end in downloads.ENDINGS.items() if kind in result.data}
+    drawing, numbers = (
+        " · ".join(f'<a href="{at}.{end}">{end.upper()}</a>' for end in ends if end in known)
+        for ends in (("svg", "png"), ("csv", "json"))
     )
+    rows = result.data.get("text/csv", "").count("\n") - 1
+    source = f'<a href="{up}{code_place(reference)}">notebooks/{experiment}.py</a>'
+    page = f"runs/{run}"
+    if page in env.found_docs and page != env.docname:
+        source += f' · <a href="{up}{page}.html">its page</a>'
+    code = code_version(result.about["made_from"])
+    bibtex = downloads.bibtex(reference, result.note, code, _book(env.config))
+    entries = {
+        "Data": numbers and numbers + f", {rows} row{'s' * (rows > 1)}" * (rows > 0),
+        "Figure": drawing,
+        "Cite": f'<code>{reference}</code> · <a href="{at}.bib">BibTeX</a>'
+        f"<pre>{html.escape(bibtex)}</pre>",
+        "Code": f"{source}, version <code>{code}</code>",
+        "Run": f"<code>companion run {experiment} {subject}</code>",
+    }
+    entries = {name: entry for name, entry in entries.items() if entry}
+    listed = "".join(f"<dt>{name}</dt><dd>{entry}</dd>" for name, entry in entries.items())
+    text = (
+        f'<details><summary>{", ".join(entries).capitalize()}<span class="visually-hidden"> of '
+        f"{reference}</span></summary><dl>{listed}</dl></details>{_borne_on(env, up, reference)}"
+    )
+    return nodes.raw("", text, format="html", classes=["companion-menu"])
 
 
 def _book(config: Config) -> downloads.Book:
     return downloads.Book(config.author, config.html_title, config.copyright.split(",")[0])
 
 
-def write_menu(writer: Any, node: result_menu) -> None:
-    """The menu as HTML, with links to the files; nothing in books of another form."""
-    builder = writer.builder
-    if builder.name != "html":
-        raise nodes.SkipNode
-    up = builder.get_relative_uri(builder.current_docname, "index").removesuffix("index.html")
-    run, _, label = node["reference"].partition("#")
-    experiment, subject = run.split("/")
-    at = f"{up}{FOLDER}/{run}/{label}"
-    links = {end: f'<a href="{at}.{end}">{end.upper()}</a>' for end in node["endings"]}
-    drawing, data = (
-        " · ".join(links[end] for end in ends if end in links)
-        for ends in (("svg", "png"), ("csv", "json"))
-    )
-    rows = f", {node['rows']} row{'s' * (node['rows'] > 1)}" * (node["rows"] > 0)
-    source = f'<a href="{up}{code_place(node["reference"])}">notebooks/{experiment}.py</a>'
-    page = f"runs/{run}"
-    if page in builder.env.found_docs and page != builder.current_docname:
-        uri = builder.get_relative_uri(builder.current_docname, page)
-        source += f' · <a href="{uri}">its page</a>'
-    entries = {
-        "Data": data and data + rows,
-        "Figure": drawing,
-        "Cite": f'<code>{node["reference"]}</code> · <a href="{at}.bib">BibTeX</a>'
-        f"<pre>{html.escape(node['bibtex'])}</pre>",
-        "Code": f"{source}, version <code>{node['code']}</code>",
-        "Run": f"<code>companion run {experiment} {subject}</code>",
-    }
-    listed = "".join(f"<dt>{k}</dt><dd>{v}</dd>" for k, v in entries.items() if v)
-    told = ", ".join(name.lower() for name, entry in entries.items() if entry)
-    writer.body.append(
-        f'<div class="companion-menu"><details><summary>{told.capitalize()}'
-        f'<span class="visually-hidden"> of {node["reference"]}</span></summary>'
-        f"<dl>{listed}</dl></details>{_borne_on(builder, node)}</div>\n"
-    )
-    raise nodes.SkipNode
-
-
-def _borne_on(builder: Any, node: result_menu) -> str:
+def _borne_on(env: BuildEnvironment, up: str, reference: str) -> str:
     """Links to what a result stands beside in the paper, and to the claims that it bears on."""
-    items = [("paper", f"paper-{name}", html.escape(place)) for name, place in node["items"]]
-    claims = [("claims", f"claim-{name.lower()}", name) for name in node["claims"]]
+    items, claims = borne_on(counterparts(), reference)
+    places = [("paper", f"paper-{item.id}", html.escape(item.place)) for item in items]
+    places += [("claims", f"claim-{name.lower()}", name) for name in claims]
     links = [
-        f'<a href="{builder.get_relative_uri(builder.current_docname, page)}#{anchor}">{text}</a>'
-        for page, anchor, text in [(f"appendix/{name}", *link) for name, *link in items + claims]
-        if page in builder.env.found_docs
+        f'<a href="{up}appendix/{page}.html#{anchor}">{text}</a>'
+        for page, anchor, text in places
+        if f"appendix/{page}" in env.found_docs
     ]
     return f"<p>In the paper: {', '.join(links)}</p>" if links else ""
 
@@ -141,14 +119,10 @@ def write_files(app: Sphinx) -> None:
         found = downloads.files(notebook, run, code, book)
         wanted |= {folder / run / name: text for name, text in found}
     for path, content in wanted.items():
-        if not path.is_file() or path.read_bytes() != content:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-    for path in sorted(folder.rglob("*"), reverse=True):  # what a folder holds, before the folder
+        write_if_changed(path, content)
+    for path in folder.rglob("*.*"):
         if path.is_file() and path not in wanted and path.suffix != ".html":
             path.unlink()
-        elif path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
 
 
 def name_renumbered_pages_only() -> None:
@@ -186,7 +160,6 @@ def give_numbers(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     name_renumbered_pages_only()
-    app.add_node(result_menu, html=(write_menu, None))
     app.connect("env-get-updated", take_numbers_back, priority=100)
     app.connect("env-get-updated", give_numbers, priority=900)  # Sphinx numbers at 500
     app.connect("html-collect-pages", pages_of_code)

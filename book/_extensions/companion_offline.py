@@ -60,16 +60,6 @@ def foreign_resources(page: str) -> list[str]:
     ]
 
 
-def leftover_pages(pages: Iterable[str], sources: Iterable[str]) -> list[str]:
-    """Return, sorted, the built pages that have neither a source nor a generator.
-
-    >>> leftover_pages(["index", "search", "runs/old"], ["index"])
-    ['runs/old']
-    """
-    left = set(pages) - set(sources) - GENERATED_PAGES
-    return sorted(name for name in left if not name.startswith("slides/"))
-
-
 def name_assets(app: Sphinx, config: Config) -> None:
     """Put this book's scripts and styles on every page, and no others."""
     config.html_css_files = list(STYLES)
@@ -144,22 +134,15 @@ def write_all_if_contents_changed(app: Sphinx, env: BuildEnvironment) -> Iterabl
 
 def remove_leftovers(app: Sphinx) -> None:
     """Remove built pages, copied sources and images that no source of the book stands for."""
-    output = Path(app.outdir)
-    sources = app.env.found_docs
-    pages = {
-        path.relative_to(output).with_suffix("").as_posix(): path
-        for path in output.rglob("*.html")
-        if path.relative_to(output).parts[0] != "_static"
-    }
-    for name in leftover_pages(pages, sources | _written(app)):
-        pages[name].unlink()
-    beginnings = tuple(f"{name}." for name in sources)
-    for path in (output / "_sources").rglob("*.*"):
-        if not path.relative_to(output / "_sources").as_posix().startswith(beginnings):
-            path.unlink()
-    images = {name for _, name in app.env.images.values()}
-    for path in (output / "_images").glob("*"):
-        if path.name not in images:
+    output, sources = Path(app.outdir), app.env.found_docs
+    pages = {f"{name}.html" for name in sources | _written(app) | GENERATED_PAGES}
+    beginnings = tuple(f"_sources/{name}." for name in sources)
+    images = {f"_images/{name}" for _, name in app.env.images.values()}
+    patterns = ("**/*.html", "_sources/**/*.*", "_images/*")
+    for path in {path for pattern in patterns for path in output.glob(pattern)}:
+        place = path.relative_to(output).as_posix()
+        kept = place in pages | images or place.startswith(("_static/", "slides/", *beginnings))
+        if not kept:
             path.unlink()
 
 
@@ -188,9 +171,15 @@ def remember_when_finished(app: Sphinx, exception: Exception | None) -> None:
 
 def _written(app: Sphinx) -> set[str]:
     """Return the names of the pages written by this build, a set to add to."""
-    if not hasattr(app, "companion_written"):
-        app.companion_written = set()  # type: ignore[attr-defined]
-    return app.companion_written  # type: ignore[attr-defined,no-any-return]
+    written: set[str] = vars(app).setdefault("companion_written", set())
+    return written
+
+
+def write_if_changed(path: Path, content: bytes) -> None:
+    """Write a file, with its folder, unless it is there with this content."""
+    if not path.is_file() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def forget_what_is_read_anew(_: Sphinx, env: BuildEnvironment, names: list[str]) -> None:

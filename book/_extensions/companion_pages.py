@@ -40,6 +40,12 @@ LANDMARKS = (
      r'\1\2\3 aria-label="Pages below \2">'),
 )  # fmt: skip
 
+#: Where a teaching notebook runs in the browser: by repository and branch on GitHub, and its name.
+LAUNCHERS = {
+    "Colab": "https://colab.research.google.com/github/{}/blob/{}/{}.ipynb",
+    "Binder": "https://mybinder.org/v2/gh/{}/{}?urlpath=lab/tree/{}.ipynb",
+}
+
 GLOSSARY = "appendix/glossary"
 #: Boxes that say themselves how long they take.
 TASKS = {"exercise", "solution", "instructor"}
@@ -47,14 +53,7 @@ TASKS = {"exercise", "solution", "instructor"}
 TEX = re.compile(r"\\(?:math\w+|operatorname|[lr](?=Vert)|[bB]ig[lr]?|,)|[{}\\]")
 TO_FILE = r'<a href="(?!https?:|mailto:|#)[^"]*">(.*?)</a>'
 
-SET_UP = """import os
-import sys
-
-sys.path[:0] = filter(None, [os.environ.get("COMPANION_ROOT")])
-try:
-    import analysis
-except ModuleNotFoundError as error:
-    sys.exit(f"{{error}}. {how}")"""
+SET_UP = 'import os\nimport sys\n\nsys.path[:0] = filter(None, [os.environ.get("COMPANION_ROOT")])'
 
 
 def refuse_builders(app: Sphinx) -> None:
@@ -116,7 +115,7 @@ def time_reading(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 def keep_text(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Note the text of each section of a page that is written, without code and drawings."""
-    _texts(app)[docname] = [
+    vars(app).setdefault("companion_texts", {})[docname] = [
         ("" if number == 0 else section["ids"][0], text)
         for number, section in enumerate(doctree.findall(nodes.section))
         if (text := " ".join(_words(section)))
@@ -125,7 +124,7 @@ def keep_text(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 def write_texts(app: Sphinx) -> None:
     """Write what the search page shows excerpts of; pages not written now keep their texts."""
-    place, texts = _texts_file(app), _texts(app)
+    place, texts = Path(app.outdir) / "searchtexts.js", vars(app).get("companion_texts", {})
     if place.is_file():
         before = place.read_text(encoding="utf-8")
         texts = json.loads(before[before.index("{") : before.rindex(";")]) | texts
@@ -133,27 +132,11 @@ def write_texts(app: Sphinx) -> None:
     write_text(place, f"window.companionTexts = {json.dumps(kept, ensure_ascii=False)};\n")
 
 
-def order_results(app: Sphinx, config: Config) -> None:
-    """Let the search order its results by this book's script."""
-    config.html_search_scorer = str(Path(app.srcdir) / "_static" / "scorer.js")
-
-
 def add_excerpts(app: Sphinx, name: str, *_: Any) -> None:
     """Give the search page the texts and the script that shows them."""
     if name == "search":
         app.add_js_file("../searchtexts.js", defer="defer")
         app.add_js_file("excerpts.js", defer="defer")
-
-
-def _texts(app: Sphinx) -> dict[str, list[tuple[str, str]]]:
-    """Page → anchor and text of each section, a mapping to add to."""
-    if not hasattr(app, "companion_texts"):
-        app.companion_texts = {}  # type: ignore[attr-defined]
-    return app.companion_texts  # type: ignore[attr-defined,no-any-return]
-
-
-def _texts_file(app: Sphinx) -> Path:
-    return Path(app.outdir) / "searchtexts.js"
 
 
 def _words(section: nodes.Element, nested: bool = False) -> list[str]:
@@ -184,27 +167,27 @@ def leave_out_files(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         to_file = link.get("refuri", "#" if "refid" in link else "")
         if not to_file.startswith(("#", "http:", "https:", "mailto:")):
             link.replace_self(link.children)
-    for raw in doctree.findall(nodes.raw):  # links that the explorer's address needs as they are
-        raw[:] = [nodes.Text(re.sub(TO_FILE, r"\1", raw.astext(), flags=re.S))]
+    for raw in list(doctree.findall(nodes.raw)):
+        if "companion-menu" in raw["classes"]:
+            raw.parent.remove(raw)
+        else:  # links that the explorer's address needs as they are
+            raw[:] = [nodes.Text(re.sub(TO_FILE, r"\1", raw.astext(), flags=re.S))]
 
 
 def offer_downloads(app: Sphinx, name: str, template: str, context: dict[str, Any], _: Any) -> None:
     """Put a chapter's teaching notebook behind the download button, in place of its source."""
-    groups = [one for one in context.get("header_buttons", []) if "buttons" in one]
-    for group in (one for one in groups if one.get("label") == "download-buttons"):
-        markdown = str(context.get("sourcename", "")).endswith(".md")
-        hidden = "download-source-button" if markdown else None
-        group["buttons"] = [one for one in group["buttons"] if one.get("label", "") != hidden]
-        own = [one for one in course.names() if course.CHAPTERS.get(one, one) == name]
-        if not own:
-            continue
-        place = f"{context['pathto'](OFFERED, 1)}/{own[0]}"
+    groups = {group.get("label"): group for group in context.get("header_buttons", [])}
+    buttons = groups.get("download-buttons", {}).get("buttons", [])
+    if str(context.get("sourcename", "")).endswith(".md"):
+        buttons[:] = [one for one in buttons if one.get("label") != "download-source-button"]
+    for teaching in (one for one in course.names() if course.CHAPTERS.get(one, one) == name):
+        place = f"{context['pathto'](OFFERED, 1)}/{teaching}"
         offers = [
             ("notebook + data", f"{place}.zip", "Solved, with blanks, and with its data", "box"),
             ("notebook", f"{place}_blanks.ipynb", "The notebook alone, with blanks", "code"),
-            *_launchers(app, f"{own[0]}_blanks"),
+            *_launchers(app, f"{teaching}_blanks"),
         ]
-        group["buttons"][:0] = [
+        buttons[:0] = [
             {"type": "link", "text": text, "url": url, "tooltip": tooltip, "icon": f"fas fa-{icon}"}
             for text, url, tooltip, icon in offers
         ]
@@ -213,15 +196,10 @@ def offer_downloads(app: Sphinx, name: str, template: str, context: dict[str, An
 def _launchers(app: Sphinx, name: str) -> list[tuple[str, str, str, str]]:
     """Where a teaching notebook runs in the browser, if the book knows its repository on GitHub."""
     repository = github(app)
-    if not repository:
-        return []
-    places = {
-        "Colab": f"https://colab.research.google.com/github/{repository}/blob/{course.BRANCH}/",
-        "Binder": f"https://mybinder.org/v2/gh/{repository}/{course.BRANCH}?urlpath=lab/tree/",
-    }
     return [
-        (where, f"{url}{name}.ipynb", f"Open the notebook on {where}", "rocket")
-        for where, url in places.items()
+        (where, url.format(repository, course.BRANCH, name), f"Open on {where}", "rocket")
+        for where, url in LAUNCHERS.items()
+        if repository
     ]
 
 
@@ -247,7 +225,7 @@ def write_downloads(app: Sphinx) -> None:
 
 
 def to_take_along(app: Sphinx, notebook: dict[str, Any]) -> dict[str, Any]:
-    """A run's notebook with two cells in front, that say and check what it needs to run anywhere.
+    """A run's notebook with two cells in front, that say what it needs to run anywhere.
 
     References to other pages become plain words.
     """
@@ -264,8 +242,7 @@ def to_take_along(app: Sphinx, notebook: dict[str, Any]) -> dict[str, Any]:
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             cell["source"] = _without_roles(app, cell["source"])
-    code = SET_UP.format(how=f"{how[:1].upper()}{how[1:]}")
-    first, set_up = v4.new_markdown_cell(text, id="get"), v4.new_code_cell(code, id="set-up")
+    first, set_up = v4.new_markdown_cell(text, id="get"), v4.new_code_cell(SET_UP, id="set-up")
     return notebook | {"cells": [first, set_up, *notebook["cells"]]}
 
 
@@ -291,8 +268,12 @@ def name_landmarks(app: Sphinx) -> None:
             write_text(page, text)
 
 
-def name_version(app: Sphinx, config: Config) -> None:
-    """Let pages give the version by ``{{ version }}``, as `CITATION.cff` has it."""
+def configure(app: Sphinx, config: Config) -> None:
+    """Let the search order its results by this book's script, and pages give ``{{ version }}``.
+
+    That is the version of `CITATION.cff`.
+    """
+    config.html_search_scorer = str(Path(app.srcdir) / "_static" / "scorer.js")
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     (version,) = re.findall(r"^version: (\S+)$", citation, re.MULTILINE)
     texts = {"version": version, "minutes": "[some minutes]{.minutes}"}
@@ -307,8 +288,7 @@ def title_once(app: Sphinx, name: str, template: str, context: dict[str, Any], _
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
-    app.connect("config-inited", name_version)
-    app.connect("config-inited", order_results)
+    app.connect("config-inited", configure)
     app.connect("builder-inited", refuse_builders)
     app.connect("doctree-read", head_rows)
     app.connect("doctree-resolved", keep_text)

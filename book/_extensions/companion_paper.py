@@ -52,9 +52,9 @@ class CounterpartsDirective(ResultDirective):
             raise self.error(f"counterparts: {COUNTERPARTS.name} has no {self.arguments[0]!r}.")
         item = items[self.arguments[0]]
         anchor = nodes.container(ids=[f"paper-{item.id}"], classes=["paper-item"])
-        anchor += self.parse_text_to_nodes(
-            f"*{versions(item)}.* {item.shows}\n\n{self.claims(item)}"
-        )
+        versions = " and ".join(name.removeprefix("v") for name in item.version)
+        text = f"*Version {versions}.* {item.shows}\n\n{self.claims(item)}"
+        anchor += self.parse_text_to_nodes(text)
         for one in item.counterparts:
             anchor += self.beside(one.result, f"{one.closeness[0].upper()}{one.closeness[1:]}.")
         if not item.counterparts:
@@ -128,11 +128,6 @@ class BearingRole(SphinxRole):
         ]
         text = ", ".join(links) or "no figure or table of this build"
         return self.inliner.parse(text, self.lineno, None, self.inliner.parent)  # type: ignore[no-any-return]
-
-
-def versions(item: Item) -> str:
-    """Which versions of the paper have an item, in words."""
-    return "Version " + " and ".join(name.removeprefix("v") for name in item.version)
 
 
 def noted(env: Any, reference: str) -> dict[str, str] | None:

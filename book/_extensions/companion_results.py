@@ -28,7 +28,6 @@ from docutils.parsers.rst import directives
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
-from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from analysis.code import hash_of
@@ -40,7 +39,6 @@ from companion.publish.svg import explorer, inline_svg
 from companion.publish.words import unusable
 from companion.runs import experiments
 from companion.runs.experiments import OUTPUTS as RUNS
-from companion.runs.fingerprints import code_version
 
 #: A result on a page, and whether it is shown again; and a reference to one by its number.
 SHOWN = r"^```+\{result\} (\S+)\n(:again:)?"
@@ -170,13 +168,14 @@ class ResultDirective(SphinxDirective):
         run, _, label = reference.partition("#")
         depend_on(self.env, run)
         try:
-            _, note, data, about, not_so = find_result(reference)
+            result = find_result(reference)
         except NotPublishedError as lack:
             return self.not_published(reference, *lack.args)
         except NotMeasuredError:
             return self.not_measured(run)
         except ResultError as error:
             raise self.error(f"result: {error}") from error
+        note, data = result.note, result.data
         if note["kind"] == "figure":
             shown = self.figure(data["image/svg+xml"], note, self.target(reference))
         elif note["kind"] == "table":
@@ -196,10 +195,9 @@ class ResultDirective(SphinxDirective):
             return shown
         below += [
             nodes.paragraph("", f"“{says}” does not hold of these numbers.", classes=["not-so"])
-            for says in not_so
+            for says in result.not_so
         ]
-        code = code_version(about["made_from"])
-        return [*shown, *below, menu(reference, note, data, code, self.config)]
+        return [*shown, *below, menu(self.env, reference, result)]
 
     def not_measured(self, run: str) -> list[nodes.Node]:
         """What stands for the results of a run without evidence: once on a page, then nothing."""
@@ -305,21 +303,15 @@ class ResultRole(SphinxRole):
         return [nodes.inline("", "", *shown, *marks)], messages
 
 
-class LeadToNotMeasured(SphinxPostTransform):
-    """Let references to the page of a run without evidence lead to what is said instead."""
-
-    default_priority = 5  # before references are resolved
-
-    def run(self, **_: Any) -> None:
-        """Give them the other page's name."""
-        for node in self.document.findall(addnodes.pending_xref):
-            name = str(node.get("reftarget", "")).lstrip("/")
-            if name.startswith("runs/") and name not in self.env.found_docs:
-                page = page_instead(name)
-                if page in self.env.found_docs:
-                    slash = "" if node["reftype"] == "myst" else "/"
-                    node.update_all_atts({"reftarget": slash + page, "reftargetid": None})
-                    node["refdomain"] = "doc" if node["reftype"] == "myst" else "std"
+def lead_to_not_measured(
+    app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, shown: nodes.TextElement
+) -> nodes.Element | None:
+    """Let a reference to the page of a run without evidence lead to what is said instead."""
+    page = page_instead(node["reftarget"].lstrip("/")) if node["reftype"] == "doc" else ""
+    if page not in env.found_docs:
+        return None
+    given = env, node["refdoc"], app.builder, "doc", f"/{page}", node, shown
+    return env.get_domain("std").resolve_xref(*given)
 
 
 def show_results_in_runs(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -362,7 +354,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("result", ResultDirective)
     app.add_role("result", ResultRole())
     app.add_role("evidence", EvidenceRole())
-    app.add_post_transform(LeadToNotMeasured)
+    app.connect("missing-reference", lead_to_not_measured)
     app.connect("env-get-outdated", find_places)
     app.connect("source-read", show_results_in_runs)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

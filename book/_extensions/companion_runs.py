@@ -18,6 +18,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from companion_offline import write_if_changed
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import SphinxError
@@ -25,7 +26,7 @@ from sphinx.errors import SphinxError
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
 
-from analysis.common import CompanionError, as_markdown, write_text  # noqa: E402
+from analysis.common import CompanionError, as_markdown  # noqa: E402
 from analysis.families.registry import load_families  # noqa: E402
 from companion.runs import experiments, status  # noqa: E402
 from companion.runs.engine import bring_up_to_date  # noqa: E402
@@ -85,9 +86,7 @@ def order_runs(app: Sphinx, config: Config) -> None:
 def _write_pages(texts: Mapping[str, str]) -> None:
     """Write the texts that have changed, and remove the pages of families that are gone."""
     for name, text in texts.items():
-        path = OUTPUTS / f"{name}.md"
-        if not (path.is_file() and path.read_text(encoding="utf-8") == text):
-            write_text(path, text)
+        write_if_changed(OUTPUTS / f"{name}.md", text.encode())
     for path in OUTPUTS.glob("family/*.md"):
         if f"family/{path.stem}" not in texts:
             path.unlink()

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from companion_offline import when_written
+from companion_offline import when_written, write_if_changed
 from companion_results import NotMeasuredError, ResultError, find_result
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -47,10 +47,7 @@ def write_files(app: Sphinx, config: Config) -> None:
         page = deck(source.read_text(encoding="utf-8"), partial(_published, source.name))
         files[f"site/slides/{source.stem}.html"] = page.encode()
     for name, content in files.items():
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.is_file() or target.read_bytes() != content:
-            target.write_bytes(content)
+        write_if_changed(folder / name, content)
     if (folder / "site").is_dir():
         config.html_extra_path = [*config.html_extra_path, str(folder / "site")]
 
