@@ -88,7 +88,8 @@ def measure(
     described = registry.load_family(family)
     taken = from_store.of_family(experiment, described, reading=reading)
     if not taken:
-        why = pending.why_nothing(experiment, described)
+        lacks = [pending.lack([experiment], described, model) for model in described.models]
+        why = pending.in_words(lacks)
         raise RunError(f"{experiment} of {family} cannot be measured: {why}.")
     differ = 0
     for measurement in taken:

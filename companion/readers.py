@@ -7,9 +7,7 @@ own are edited by hand.
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -64,7 +62,7 @@ def add(wish: Wish, folder: Path = FAMILIES) -> tuple[Family, Model, Path]:
     named = described.model_copy(update={"name": name, "published": _published(described)})
     model = _checked(_with_texts(named, wish))
     path = folder / f"{wish.name}.yaml"
-    with writing(path):  # what came meanwhile counts
+    with alone("a change of the families"):  # what came meanwhile counts
         family = _family(wish, _existing(wish, name, folder), model, folder)
         write_text(path, HEADER.format(name=family.name) + as_yaml(family))
     return family, model, path
@@ -73,15 +71,8 @@ def add(wish: Wish, folder: Path = FAMILIES) -> tuple[Family, Model, Path]:
 def _described(wish: Wish, level: Level | None) -> Model:
     from analysis.features import checkpoints  # which takes seconds
 
-    return checkpoints.find(
-        wish.checkpoint,
-        architecture=wish.architecture,
-        level=level,
-        head=wish.head,
-        pretraining=wish.pretraining,
-        name="unnamed",
-        layer=wish.layer,
-    )
+    given = wish.model_dump(include={"architecture", "head", "pretraining", "layer"})
+    return checkpoints.find(wish.checkpoint, level=level, name="unnamed", **given)
 
 
 def find_or_add(
@@ -289,20 +280,6 @@ def as_yaml(family: Family) -> str:
     )
 
 
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Hold the right to write families; turn what the disk refuses into a sentence."""
-    try:
-        with alone("a change of the families"):
-            yield
-    except OSError as error:
-        shown = Path(error.filename or path)
-        raise AddError(
-            f"{shown.parent.name}/{shown.name} cannot be written "
-            f"({error.strerror or type(error).__name__}), and nothing was changed."
-        ) from None
-
-
 def remove(name: str, *, features: bool = False) -> tuple[list[Path], list[Path], list[Path]]:
     """Take a reader's family out: its file, runs and pages, and its features if asked.
 
@@ -327,7 +304,7 @@ def remove(name: str, *, features: bool = False) -> tuple[list[Path], list[Path]
     made = [path for folder in ("runs", "_build") for path in (book / folder).rglob(f"{name}.*")]
     gone = [file, *(path for path in made if "runs" in path.relative_to(book).parts[:-1])]
     locks = [lock for folder in going for lock in folder.glob("*.lock")]
-    with writing(file), store.locked(locks):  # an extraction finishes first
+    with alone("a change of the families"), store.locked(locks):  # an extraction finishes first
         for folder in going:
             shutil.rmtree(folder)
         for path in gone:

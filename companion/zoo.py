@@ -15,7 +15,8 @@ import pandas as pd
 from analysis.common import CompanionError, write_text
 from analysis.families.registry import FAMILIES, ZOO, Family, Model
 from companion.measurements import accuracies, atlas
-from companion.readers import as_yaml, writing
+from companion.readers import as_yaml
+from companion.runs.jobs import alone
 
 HEADER = "# Written by `companion families zoo`, with the whole folder: edit nothing here.\n"
 
@@ -58,7 +59,7 @@ def _family(architecture: str, models: Sequence[Model]) -> Family:
 def write(families: Sequence[Family], folder: Path = FAMILIES / ZOO) -> None:
     """Write the families' files in place of those that are there."""
     wanted = {folder / f"{family.name}.yaml": HEADER + as_yaml(family) for family in families}
-    with writing(folder):
+    with alone("a change of the families"):
         for path, text in wanted.items():
             write_text(path, text)
         for path in {*folder.glob("*.yaml")} - {*wanted}:

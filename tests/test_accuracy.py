@@ -22,7 +22,6 @@ from companion.measurements import (
     from_store,
     measures,
     pending,
-    provenance,
     records,
 )
 from companion.measurements.effective_robustness import effective, of_measured, once, view
@@ -254,9 +253,10 @@ def recorded(family, model, data, top1, what=""):
     numbers = measures.accuracy(right, np.arange(used.images) % used.classes, used.classes)
     one, (source, *_) = family.model(model), records.read_all("outlier_features", "rn50")
     counts = {"images": used.images, "components": one.width, "classes": used.classes}
-    about = records.Data(name=data, what=f"{described.title}{what}")
+    about = {"family": family.name, "model": model, "level": one.level, "counts": counts}
+    data = records.Data(name=data, what=f"{described.title}{what}")
     origin = source.provenance.model_copy(update={"weights_sha256": None})
-    return provenance.build("accuracy", family.name, one, numbers, counts, about, origin)
+    return records.build("accuracy", numbers, data=data, provenance=origin, **about)
 
 
 TOPS = {

@@ -113,7 +113,7 @@ def test_a_family_without_evidence_is_not_run_until_there_is_some(project):
     listed, run = companion_in(project, ["status", "--json"], ["run", "per_family", "vit_b_32"])
     rows = json.loads(listed[1])
     states = {f"{s['experiment']}/{s['family']}": (s["state"], s["why"]) for s in rows}
-    told = "no features yet; get them by `companion extract vit_b_32 --data folder`"
+    told = "its models lack features; use `companion extract vit_b_32 --data folder`"
     assert states["per_family/vit_b_32"] == ("not measured", told)
     assert states["per_family/rn50"][0] == "up to date"
     assert run[0] == 1 and run[2].splitlines()[-1] == (

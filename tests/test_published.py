@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 from conftest import cases
 
-from analysis.families.registry import load_families, load_family
+from analysis.families.registry import LEVELS, load_families, load_family
 from companion.measurements import accuracies
 from companion.measurements.accuracies import (
     FIVE_SHIFTS,
-    AccuracyError,
     baseline_pool,
-    load,
     published,
     wide,
 )
@@ -122,22 +120,11 @@ def test_a_family_without_published_models_gives_an_empty_table(table):
 
 # The file.
 
-HEAD = ",".join(accuracies.COLUMNS) + "\n"
-ROW = "timm,c,resnet50,tv_in1k,224,supervised,rn50,,imagenet,1000,0.761560,\n"
 
-
-@pytest.mark.parametrize("old, new, message", CASES["faults"])
-def test_a_wrong_file_is_refused_with_line_and_reason(tmp_path, old, new, message):
-    path = tmp_path / "accuracies.csv"
-    path.write_text((HEAD + ROW).replace(old, new) if old else HEAD + ROW + ROW)
-    with pytest.raises(AccuracyError, match=message) as caught:
-        load(path)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_file_that_is_not_there_is_made_by_a_script(tmp_path):
-    with pytest.raises(AccuracyError, match=r"does not exist: run .*make.py"):
-        load(tmp_path / "accuracies.csv")
+def test_every_row_of_the_table_is_sound(table):
+    assert not table.duplicated([*accuracies.MODEL_KEY, "dataset"]).any()
+    assert table["accuracy"].between(0, 1).all() and table["level"].isin(("", *LEVELS)).all()
+    assert (table["classes"] == table["dataset"].map(accuracies.CLASSES)).all()
 
 
 @pytest.mark.parametrize("model, weights, level", CASES["levels"])

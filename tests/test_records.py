@@ -17,7 +17,7 @@ from markdown_it import MarkdownIt
 from analysis.families.registry import load_families, load_family
 from analysis.images import imagelist
 from companion import cli
-from companion.measurements import measures, plausible, provenance, quantities, records
+from companion.measurements import measures, plausible, quantities, records
 from companion.measurements.records import (
     FOLDER,
     STYLES,
@@ -45,14 +45,12 @@ def accuracy(images: int = 7500, what: str = "ImageNet-A"):
     """An accuracy on ImageNet-A, of 200 classes, as its measurement would be."""
     source = read(IMAGES)
     labels = np.arange(images) % 200
-    return provenance.build(
+    return records.build(
         "accuracy",
-        source.family,
-        FAMILIES["vit_b_16"].model(source.model),
         measures.accuracy(labels % 3 == 0, labels, 200),
-        {"images": images, "components": 512, "classes": 200},
-        source.data.model_copy(update={"name": "imagenet-a", "what": what}),
-        source.provenance,
+        counts={"images": images, "components": 512, "classes": 200},
+        data=source.data.model_copy(update={"name": "imagenet-a", "what": what}),
+        **{n: getattr(source, n) for n in ("family", "model", "level", "provenance")},
     )
 
 

@@ -190,7 +190,8 @@ class Training(LightningModule):
     def configure_optimizers(self) -> Any:
         """Make the recipe's optimizer, whose rate follows `recipes.rate`."""
         settings, full = self.settings, self.settings.learning_rate
-        own = {"betas": settings.betas, "eps": settings.epsilon, "momentum": settings.momentum}
+        own: dict[str, Any] = {"betas": settings.betas, "eps": settings.epsilon}
+        own["momentum"] = settings.momentum
         optimizer = create_optimizer_v2(
             self.net,
             "momentum" if settings.optimizer == "sgd" else settings.optimizer,

@@ -67,11 +67,12 @@ def cost(recipe: Recipe, architecture: str, images: int) -> dict[str, str]:
 
 def operations(recipe: Recipe, architecture: str) -> int | None:
     """The operations of training on one image, with its text; None if they were not counted."""
-    counted = pd.read_csv(FOLDER / "cost" / "flops.csv", index_col="architecture")
-    if architecture not in counted.index:
+    table = pd.read_csv(FOLDER / "cost" / "flops.csv", index_col="architecture")
+    counted = table.to_dict("index").get(architecture)
+    if counted is None:
         return None
-    row = counted.loc[architecture]
-    return int(row["image_training"] + (recipe.level == "captions") * row["text_training"])
+    texts = counted["text_training"] if recipe.level == "captions" else 0
+    return int(counted["image_training"] + texts)
 
 
 def gpu_hours(operations: int) -> dict[str, tuple[float, float]]:

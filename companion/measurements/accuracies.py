@@ -29,8 +29,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.common import ROOT, CompanionError
-from analysis.families.registry import LEVELS, Family, Model, PublishedKey
+from analysis.common import ROOT
+from analysis.families.registry import Family, Model, PublishedKey
 from analysis.images import emoji, sets
 from analysis.metrics.robustness import NORMAL_95
 from companion.measurements.records import Measurement
@@ -63,66 +63,22 @@ GELU = "-quickgelu"
 
 #: One model as one source evaluated it.
 MODEL_KEY = ["source", "model", "weights", "image_size"]
-KEY = [*MODEL_KEY, "dataset"]
-COLUMNS = [
-    *("source", "commit", "model", "weights", "image_size", "level", "family", "kind"),
-    *("dataset", "classes", "accuracy", "defect"),
-]
 #: Columns that differ between the data sets of one model.
 OF_DATA = ("dataset", "classes", "accuracy", "defect", "images", "what", "evidence")
-
-
-class AccuracyError(CompanionError, ValueError):
-    """A table of accuracies, or a question to it, is wrong; the message says how."""
 
 
 # What others published
 
 
 def load(path: Path = PUBLISHED) -> pd.DataFrame:
-    """Read and check the table of published accuracies.
+    """Read the table of published accuracies.
 
-    Columns as in ``COLUMNS``: text (empty where not known), ``image_size`` a nullable integer in
-    pixels, ``classes`` an integer, ``accuracy`` a fraction. Raises AccuracyError in one sentence
-    if a column, a value or a key is wrong.
+    ``image_size`` is a nullable integer in pixels, ``classes`` an integer, ``accuracy`` a fraction;
+    the other columns are text, empty where nothing is known.
     """
-    if not path.is_file():
-        raise AccuracyError(f"{path} does not exist: run `python data/published/make.py`.")
     table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
-    if list(table.columns) != COLUMNS:
-        raise AccuracyError(
-            f"{path.name} has the columns {', '.join(table.columns)} where "
-            f"{', '.join(COLUMNS)} are expected: rebuild it with data/published/make.py."
-        )
-    numbers = {n: pd.to_numeric(table[n], "coerce") for n in ("accuracy", "classes", "image_size")}
-    rules = {
-        "accuracy": (numbers["accuracy"].between(0, 1), "must be a fraction between 0 and 1"),
-        "level": (table["level"].isin(("", *LEVELS)), f"must be empty or {', '.join(LEVELS)}"),
-        "classes": (
-            numbers["classes"] == table["dataset"].map(CLASSES),
-            "is not that data set's number of classes",
-        ),
-        "dataset": (~table.duplicated(KEY), "appears twice for this model"),
-    }
-    for column, (right, rule) in rules.items():
-        if not right.all():
-            line = int(right.to_numpy().argmin())
-            row = table.iloc[line]
-            raise AccuracyError(
-                f"{path.name}, line {line + 2} ({row['source']} {row['model']}): "
-                f"{column} {row[column]!r} {rule}."
-            )
-    whole = {name: numbers[name].astype("Int64") for name in ("classes", "image_size")}
-    return table.assign(accuracy=numbers["accuracy"], **whole)
-
-
-def claimed_by(table: pd.DataFrame, family: Family) -> pd.Series[bool]:
-    """Which rows of the published table the family's ``published`` keys name."""
-    claimed = pd.Series(False, index=table.index)
-    for model in family.models:
-        for key in model.published:
-            claimed |= _matches(table, key)
-    return claimed
+    whole = {name: pd.to_numeric(table[name]).astype("Int64") for name in ("classes", "image_size")}
+    return table.assign(accuracy=table["accuracy"].astype(float), **whole)
 
 
 def known(families: Iterable[Family], measurements: Sequence[Measurement] = ()) -> pd.DataFrame:
@@ -147,7 +103,7 @@ def published(families: Iterable[Family], table: pd.DataFrame | None = None) -> 
     images = {name: sets.images(ours) for name, ours in sets.published().items()}
     sound = sound.assign(images=sound["dataset"].map(images), what="", evidence="published")
     return _joined(
-        _named(sound[_matches(sound, key)], family, model)
+        _named(sound[matches(sound, key)], family, model)
         for family in families
         for model in family.models
         for key in model.published
@@ -165,7 +121,7 @@ def of_checkpoint(table: pd.DataFrame, model: Model) -> pd.DataFrame:
         same = key.model.removesuffix(GELU) == (model.architecture or "").removesuffix(GELU)
         if same and (key.source, key.weights) == (model.library, model.weights):
             exact = (table["defect"] == "") & (table["model"] == key.model)
-            parts.append(table[exact & _matches(table, key)])
+            parts.append(table[exact & matches(table, key)])
     rows = pd.concat(parts)[["dataset", "accuracy", "source"]]
     return rows.drop_duplicates("dataset").reset_index(drop=True)
 
@@ -339,7 +295,8 @@ def _named(rows: pd.DataFrame, family: Family, model: Model) -> pd.DataFrame:
     return rows.assign(**about, seed=rows.get("seed", 0))
 
 
-def _matches(table: pd.DataFrame, key: PublishedKey) -> pd.Series[bool]:
+def matches(table: pd.DataFrame, key: PublishedKey) -> pd.Series[bool]:
+    """Which rows of the published table a family's key names."""
     near = (table["source"] == key.source) & (table["weights"] == key.weights)
     names = [n for n in table["model"][near].unique() if fnmatch.fnmatchcase(n, key.model)]
     return near & table["model"].isin(names)

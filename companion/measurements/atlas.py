@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.common import ROOT
+from analysis.common import ROOT, CompanionError
 from analysis.families.registry import ZOO
 from analysis.images import sets
 from analysis.metrics.robustness import effective_robustness
@@ -26,7 +26,6 @@ from companion.measurements.accuracies import (
     FIVE_SHIFTS,
     FOUR_SHIFTS,
     MODEL_KEY,
-    AccuracyError,
     wide,
 )
 from companion.measurements.effective_robustness import view
@@ -162,7 +161,7 @@ def _earlier_epochs(rows: pd.DataFrame) -> pd.Series[str]:
 def with_pretraining(table: pd.DataFrame, path: Path = PRETRAINING) -> pd.DataFrame:
     """The rows of `wide` with columns `data` and `group`, read off their names.
 
-    Raises AccuracyError for a model that no pattern names.
+    Raises CompanionError for a model that no pattern names.
     """
     rules = pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
     names = ["source", "model", "weights"]
@@ -171,7 +170,7 @@ def with_pretraining(table: pd.DataFrame, path: Path = PRETRAINING) -> pd.DataFr
         for rule in rules:
             if all(fnmatchcase(row[name], rule[name]) for name in names):
                 return rule["data"], rule["group"]
-        raise AccuracyError(
+        raise CompanionError(
             f"{path.name} does not say what {row['source']}'s {row['model']} {row['weights']} "
             "was trained on: add a row with a pattern of its name."
         )

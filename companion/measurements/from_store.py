@@ -31,6 +31,7 @@ from companion.measurements import (
     invariance,
     measures,
     pending,
+    records,
     textures,
     unread,
 )
@@ -39,7 +40,7 @@ from companion.measurements.invariance import Judge
 from companion.measurements.measurement import IMAGENET
 from companion.measurements.measures import Quantities
 from companion.measurements.pending import Job
-from companion.measurements.provenance import about_data, about_head, build, of_sidecars
+from companion.measurements.provenance import about_data, about_head, of_sidecars
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Data, Measurement, MeasurementError
 
@@ -93,15 +94,16 @@ def measure(job: Job) -> Measurement:
         about += f", of which the {counts['classes']} classes of the data set took part"
     sidecars = [store.read_sidecar(path) for path in job.features()]
     what = taken.what or "; ".join(about_data(sidecar) for sidecar in sidecars)
-    return build(
+    return records.build(
         job.experiment,
-        job.family,
-        job.model,
         taken.numbers,
-        counts,
+        family=job.family,
+        model=job.model.name,
+        level=job.model.level,
         data=Data(name=job.data, what=what),
+        counts=counts,
+        names=dict(taken.names),
         provenance=of_sidecars(sidecars, pending.made_from(job), about, _task_of(head)),
-        names=taken.names,
     )
 
 

@@ -7,7 +7,7 @@ measurement carries what it was made from, so whether it is current is a compari
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -125,14 +125,6 @@ def experiments_on(data: str) -> tuple[Experiment, ...]:
     return SINGLE
 
 
-def data_for(experiment: Experiment | None, family: Family) -> str:
-    """What is to be extracted for an experiment, as a command line takes it."""
-    if family.edition == "pocket" and experiment not in ("accuracy", "textures"):
-        return "pocket"
-    together = TOGETHER[experiment].values() if experiment in TOGETHER else ()
-    return " ".join(name for names in together for name in names if name in sets.GRID) or "FOLDER"
-
-
 def why_absent(data: str) -> str:
     """Why a published data set is not here, in a sentence; "" if it is, and for any other name."""
     description = sets.descriptions().get(data)
@@ -144,37 +136,48 @@ def why_absent(data: str) -> str:
     return ""
 
 
-def why_headless(family: Family) -> str:
-    """What is true of a family whose models have no head, where one is needed."""
-    told = f"families/{family.name}.yaml says head: none, but this needs a classifier"
-    if all(model.own_layer for model in family.models):
-        return f"{told}, which no features before the projection have"
-    return (
-        f"{told}; if there is one, companion add {family.name} CHECKPOINT --replace with --head "
-        "zero_shot or own describes it"
-    )
+@dataclass(frozen=True)
+class Lack:
+    """What a model lacks to be measured, or shown; ``command``: what brings it, or nothing."""
+
+    family: Family
+    model: Model
+    what: str
+    command: str = ""
 
 
-def why_nothing(experiment: Experiment, family: Family) -> str:
-    """What is lacking where there is nothing to measure, and what brings it."""
-    models = [model for model in family.models if model.loadable or records.data_sets(model)]
-    brings = f"companion extract {family.name} --data {data_for(experiment, family)}"
-    if not models:
-        return "no public weights of its models are known"
-    if declared()[experiment].head != "none" and all(model.head == "none" for model in models):
-        return why_headless(family)
-    if experiment == "pruning" and all(model.level == "random" for model in models):
-        return "its models have random weights, which are not pruned"
-    if problems := records.unusable(family):
-        return problems[0].removesuffix(".")
-    if not _on_features(experiment, family):
-        others = f"; `python data/embeddings/make.py {family.name}` enters what others published"
-        public = family.edition in ("paper", "contrast")
-        return f"the store has no features for it, which `{brings}` extracts{others * public}"
-    return (
-        "the images of its features have no labels that its head knows, which takes images in one "
-        f"subfolder per class, named as the head names its classes ({brings})"
-    )
+def lack(
+    experiments: Collection[Experiment], family: Family, model: Model, data: Sequence[str] = ()
+) -> Lack:
+    """What keeps a model from being measured, on some data sets if any are named."""
+    together = [names for one in experiments for names in TOGETHER.get(one, {}).values()]
+    wanted = data or [name for names in together for name in names if name in sets.GRID]
+    here = [
+        name
+        for name in records.data_sets(model)
+        if name in wanted or (not wanted and {*experiments} & {*experiments_on(name)})
+    ]
+    needs = {declared()[one].head for one in experiments}
+    if not model.loadable and not here:
+        return Lack(family, model, "public weights")
+    if model.head == "none" and needs and not {"none", "optional"} & needs:
+        return Lack(family, model, "a head (its file says `head: none`)")
+    if model.level == "random" and "pruning" in experiments:
+        return Lack(family, model, "trained weights")
+    problems = [store.problem(store.features_path(model.name, name), model) for name in here]
+    what = "labels, or a head of their classes" if here else "features"
+    if any(problems):
+        what = f"sound features ({next(filter(None, problems)).removesuffix('.')})"
+    place = "pocket" if family.edition == "pocket" else " ".join(wanted) or "FOLDER"
+    return Lack(family, model, what, f"companion extract {family.name} --data {place}")
+
+
+def in_words(lacks: Sequence[Lack]) -> str:
+    """What models lack, and the commands that bring it, in a clause."""
+    commands = dict.fromkeys(lack.command for lack in lacks if lack.command)
+    missing = dict.fromkeys(lack.what for lack in lacks if lack.command or not commands)
+    brings = f"; use `{'`, `'.join(commands)}`" * bool(commands)
+    return f"its models lack {' or '.join(missing)}{brings}"
 
 
 def jobs(family: Family, experiments: Collection[Experiment] | None = None) -> list[Job]:

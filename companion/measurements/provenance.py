@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from analysis.code import version_of
-from analysis.families.registry import Model, shown_weights
+from analysis.families.registry import shown_weights
 from analysis.images.imagelist import LEFT_OUT
-from companion.measurements.measures import Quantities
-from companion.measurements.quantities import Experiment
 from companion.measurements.records import (
-    Data,
-    Measurement,
     Origin,
     Provenance,
     today,
-    values_with_units,
 )
 
 #: Where features were taken, as their sidecar says it, in words.
@@ -26,31 +20,6 @@ LAYERS: dict[str | None, str] = {
     None: "what the head sees (the encoder's output)",
     "before_projection": "before CLIP's projection (behind the last normalisation)",
 }
-
-
-def build(
-    experiment: Experiment,
-    family: str,
-    model: Model,
-    numbers: Quantities,
-    counts: dict[str, int],
-    data: Data,
-    provenance: Provenance,
-    names: Mapping[str, list[str]] = MappingProxyType({}),
-) -> Measurement:
-    """Put numbers and provenance together into a checked measurement."""
-    return Measurement(
-        format=2,
-        experiment=experiment,
-        family=family,
-        model=model.name,
-        level=model.level,
-        data=data,
-        counts=counts,
-        names=dict(names),
-        provenance=provenance,
-        values=values_with_units(experiment, numbers),
-    )
 
 
 def of_sidecars(
@@ -76,18 +45,25 @@ def of_sidecars(
     }
     return Provenance(
         **{name: origin[name] for name in ("weights", "weights_note", "inferred", "layer")},
+        **of_today(made_from),
         weights_sha256=model["weights_sha256"] or None,
         origins=[Origin(name=file["name"], sha256=file["sha256"]) for file in origin["files"]],
         head=head,
         head_classes=head_classes,
-        version=version_of("interpreting-clip-companion"),
-        made_from=dict(made_from),
-        libraries={"python": platform.python_version(), "numpy": version_of("numpy")},
         device=first.get("device", "not known"),
         precision=f"features computed in {first['precision']}, kept as {first['dtype']}; "
         "measured in float64",
-        taken=today(),
     )
+
+
+def of_today(made_from: Mapping[str, str]) -> dict[str, Any]:
+    """What a `Provenance` notes of this package, the libraries and the day."""
+    return {
+        "version": version_of("interpreting-clip-companion"),
+        "made_from": dict(made_from),
+        "libraries": {"python": platform.python_version(), "numpy": version_of("numpy")},
+        "taken": today(),
+    }
 
 
 def about_data(sidecar: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ it carries a digest of itself, because no git protects it. Pages read both, see 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -42,15 +43,21 @@ STYLES: dict[str, tuple[str, ...]] = {
     for name, role in (("training", "imagenet"), ("seen", "seen"), ("unseen", "unseen"))
 }
 TRAINING = STYLES["training"][0]
+#: A list without others in it, as `json` writes it on lines of its own, behind its key if any.
+LIST = re.compile(r'^( *)("(?:[^"\\]|\\.)*": )?\[((?:[^][{}"]|"(?:[^"\\]|\\.)*")*)\]', re.MULTILINE)
 
 
-def values_with_units(experiment: Measured, numbers: Mapping[str, Any]) -> dict[str, Value]:
-    """Round numbers and arrays to the digits that are kept and attach their units."""
+def build(experiment: Measured, numbers: Mapping[str, Any], **about: Any) -> Measurement:
+    """A checked measurement of numbers and arrays, which get their units.
+
+    They are rounded to the digits that are kept. ``about`` has the other fields of a `Measurement`.
+    """
     known = declared()[experiment].quantities
-    return {
+    values = {
         name: Value(unit=known[name].unit, value=_rounded(np.asarray(value), known[name].digits))
         for name, value in numbers.items()
     }
+    return Measurement(format=2, experiment=experiment, values=values, **about)
 
 
 def recorded_path(model: str, data: str, experiment: Experiment) -> Path:
@@ -269,28 +276,21 @@ def to_text(measurement: Measurement, *, seal: bool = False) -> str:
     ``seal`` adds a digest of all of it, for files that no git protects.
     """
     fields = measurement.model_dump(mode="json")
-    told = {name: value for name, value in fields.items() if name != "names" or value}
-    return _json(common.sealed(told) if seal else told, 0) + "\n"
+    kept = {name: value for name, value in fields.items() if name != "names" or value}
+    content = common.sealed(kept) if seal else kept
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    return LIST.sub(_wrapped, text) + "\n"
 
 
-def _json(value: Any, depth: int) -> str:
-    inner, outer = " " * (depth + 1), " " * depth
-    if not isinstance(value, dict | list) or not value:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-    if isinstance(value, dict):
-        lines = [f"{inner}{json.dumps(k)}: {_json(v, depth + 1)}" for k, v in value.items()]
-        return "{\n" + ",\n".join(lines) + f"\n{outer}}}"
-    if isinstance(value[0], list | dict):
-        lines = [inner + _json(item, depth + 1) for item in value]
-        return "[\n" + ",\n".join(lines) + f"\n{outer}]"
-    flat = ", ".join(map(json.dumps, value))
-    if len(flat) + depth < 80:
-        return f"[{flat}]"
-    wrap = textwrap.TextWrapper(98, initial_indent=inner, subsequent_indent=inner)
-    wrap.break_long_words = wrap.break_on_hyphens = False
-    # between items only: no line ends within a text
-    items = ", ".join(json.dumps(item).replace(" ", "\0") for item in value)
-    return "[\n" + wrap.fill(items).replace("\0", " ") + f"\n{outer}]"
+def _wrapped(found: re.Match[str]) -> str:
+    """A list on one line, or on full lines; none ends within one of its texts."""
+    indent, key, content = found.groups()
+    items = ", ".join(json.dumps(item).replace(" ", "\0") for item in json.loads(f"[{content}]"))
+    if len(items) + len(indent) >= 80:
+        wrap = textwrap.TextWrapper(98, initial_indent=f"{indent} ", subsequent_indent=f"{indent} ")
+        wrap.break_long_words = wrap.break_on_hyphens = False
+        items = f"\n{wrap.fill(items)}\n{indent}"
+    return f"{indent}{key or ''}[{items}]".replace("\0", " ")
 
 
 def _rounded(array: np.ndarray[Any, Any], digits: int) -> Any:

@@ -8,7 +8,6 @@ is the book's notebook ``checkpoint_report``, of this probe alone.
 from __future__ import annotations
 
 import shlex
-import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -184,17 +183,8 @@ def summary(found: Probe) -> str:
     left_out = left_out_of(found)
     numbers += [f"{found.measurement.data.what}: {left_out}"] if left_out else []
     cautions = [text for about, text in notes(found) if about in (CAUTION, NOTE)]
-    return "\n".join(
-        [
-            *(textwrap.fill(found.sentence, 92), ""),
-            *(
-                textwrap.fill(n, 92, initial_indent="  - ", subsequent_indent="    ")
-                for n in numbers
-            ),
-            "",
-            *(textwrap.fill(c, 92, initial_indent="- ", subsequent_indent="  ") for c in cautions),
-        ]
-    )
+    parts = [[found.sentence], [f"  - {line}" for line in numbers], [f"- {c}" for c in cautions]]
+    return "\n\n".join("\n".join(part) for part in parts)
 
 
 def left_out_of(found: Probe) -> str:

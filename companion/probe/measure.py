@@ -6,19 +6,18 @@ Pure functions. The quantities are those of ``probe`` in ``data/quantities.yaml`
 from __future__ import annotations
 
 import hashlib
-import platform
 from typing import Any
 
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.code import version_of
 from analysis.common import CompanionError, as_words
 from analysis.families.registry import Level
 from analysis.metrics import basis, directions, outliers
 from companion.measurements import measures, records
 from companion.measurements.measures import Quantities
+from companion.measurements.provenance import of_today
 from companion.measurements.records import Data, Measurement, Origin, Provenance
 
 #: Fewer give no meaningful estimate.
@@ -59,12 +58,9 @@ def of_arrays(
             origins=[Origin(name="features", sha256=hashlib.sha256(array.tobytes()).hexdigest())],
             layer="as given",
             head="",
-            version=version_of("interpreting-clip-companion"),
-            made_from={CHECKPOINT: as_words(name), **records.code_parts("probe")},
-            libraries={"python": platform.python_version(), "numpy": version_of("numpy")},
             device="not known",
             precision=f"{array.dtype}; measured in float64",
-            taken=records.today(),
+            **of_today({CHECKPOINT: as_words(name), **records.code_parts("probe")}),
         )
         what = Data(name="images", what=f"{len(array)} images, given as features")
         return measured(array, weights, "checkpoint", "zero_shot", what, source)
@@ -88,17 +84,10 @@ def measured(
     if head is not None and len(np.atleast_1d(head)) < 2:  # nothing to choose between
         head = None
     counts = {"images": len(features), "components": features.shape[1]}
-    return Measurement(
-        format=2,
-        experiment="probe",
-        family="probe",
-        model=model,
-        level=level,
-        data=data,
-        counts=counts if head is None else counts | {"classes": len(head)},
-        values=records.values_with_units("probe", quantities(features, head)),
-        provenance=source,
-    )
+    counts |= {} if head is None else {"classes": len(head)}
+    about: dict[str, Any] = {"family": "probe", "model": model, "level": level, "data": data}
+    numbers = quantities(features, head)
+    return records.build("probe", numbers, counts=counts, provenance=source, **about)
 
 
 def quantities(features: NDArray[Any], head: NDArray[Any] | None) -> Quantities:

@@ -84,17 +84,15 @@ def _watch(
     snakemake: subprocess.Popen[bytes], progress: Progress, receipts: Mapping[str, Path]
 ) -> None:
     """Until Snakemake ends, say of each job that it is finished once its receipt is there."""
-    for name in receipts:
-        progress.began(name)
-    ended = False
-    while progress.running and not ended:
+    waiting, ended = [*receipts], False
+    while waiting and not ended:
         ended = snakemake.poll() is not None
-        for name in [name for name in progress.running if receipts[name].is_file()]:
-            progress.ended(name, "finished")
+        for name in [name for name in waiting if receipts[name].is_file()]:
+            progress.say("finished", name)
+            waiting.remove(name)
         time.sleep(0.5)
-    for name in [*progress.running]:
-        progress.ended(name, "FAILED")
-    progress.bar.close()
+    for name in waiting:
+        progress.say("FAILED", name)
     snakemake.wait()
 
 

@@ -91,7 +91,8 @@ def run(wanted: Run, given: Mapping[str, str], output: Path | None = None) -> Pa
     check_output(output)
     prepare([wanted])
     if not experiments.has_evidence(wanted):
-        raise RunError(status.nothing_to_show(wanted))
+        what = f"{wanted.experiment.name} for {wanted.subject}"
+        raise RunError(f"there is nothing to show of {what}: {status.why_nothing(wanted)}.")
     if given or output:  # no matter of the book's, so a failure is not noted
         output = output or ROOT / "runs" / wanted.experiment.name / f"{wanted.subject}.ipynb"
         call = _call(wanted, fingerprints.parts(wanted), values, output)

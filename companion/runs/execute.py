@@ -245,7 +245,7 @@ def _canonical(run: Run, notebook: dict[str, Any]) -> dict[str, Any]:
         cell["id"] = f"cell-{number}"
         cell["metadata"] = {k: v for k, v in cell["metadata"].items() if k == "tags"}
         if "outputs" in cell:
-            cell["outputs"] = [_clean(output) for output in cell["outputs"]]
+            cell["outputs"] = json.loads(_clean(json.dumps(cell["outputs"], ensure_ascii=False)))
     if run.experiment.scope == "family":
         title = load_family(run.subject).title  # goes in front of the notebook's own
         first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "markdown")
@@ -256,13 +256,7 @@ def _canonical(run: Run, notebook: dict[str, Any]) -> dict[str, Any]:
     return notebook
 
 
-def _clean(value: Any) -> Any:
-    """Output without this machine's paths and without memory addresses."""
-    if isinstance(value, str):
-        value = value.replace(str(ROOT) + os.sep, "").replace(sys.prefix, "<environment>")
-        return re.sub(r"\bat 0x[0-9a-f]{6,}", "at 0x…", value)
-    if isinstance(value, list):
-        return [_clean(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _clean(item) for key, item in value.items()}
-    return value
+def _clean(outputs: str) -> str:
+    """Outputs, as JSON, without this machine's paths and without memory addresses."""
+    text = outputs.replace(str(ROOT) + os.sep, "").replace(sys.prefix, "<environment>")
+    return re.sub(r"\bat 0x[0-9a-f]{6,}", "at 0x…", text)

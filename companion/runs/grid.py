@@ -59,11 +59,6 @@ class Job:
     def __str__(self) -> str:
         return f"{self.kind} {self.family} {self.data}"
 
-    def call(self, choice: Choice) -> Call:
-        """What does it: a function that returns why it went on without a model, by model."""
-        words = choice.model_dump(mode="json"), self.family, self.data
-        return Call(str(self), f"companion.runs.grid:{self.kind}", words)
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -220,15 +215,16 @@ def _do(
     what: str, jobs: Sequence[Job], choice: Choice, cores: int | None, profile: Path | None
 ) -> list[str]:
     """Have jobs done; returns a sentence on each that failed, and on each model left out."""
-    calls = [job.call(choice) for job in jobs]
+    asked, place = choice.model_dump(mode="json"), "companion.runs.grid"  # `features`, `measure`
+    calls = [Call(str(j), f"{place}:{j.kind}", (asked, j.family, j.data)) for j in jobs]
     if profile is None:
         places = cores or os.cpu_count() or 1
         if jobs[0].kind == "features":  # of which each has threads that decode, and waits for a GPU
             places = max(1, places // choice.workers)
         left_out = do_all(what, calls, places)
     else:
-        asked = {"workers": choice.workers, "gpu": int(choice.device != "cpu")}
-        left_out = cluster.do_all(what, calls, profile, cores, asked)
+        needs = {"workers": choice.workers, "gpu": int(choice.device != "cpu")}
+        left_out = cluster.do_all(what, calls, profile, cores, needs)
     problems = [
         f"{name}, left out: {_about(*one)}" for name in left_out for one in left_out[name].items()
     ]

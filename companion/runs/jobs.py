@@ -1,4 +1,4 @@
-"""Jobs on this machine: some at a time, one progress line, one way to note a failure.
+"""Jobs on this machine: some at a time, one way to say how far they are and to note a failure.
 
 A job is a function that is called in a process of its own. When one fails, the others finish. What
 is to be done follows from what artefacts say that they were made from; nothing else is remembered.
@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from analysis.common import CompanionError, fingerprint, write_text
 from companion.runs.experiments import STATE
@@ -66,31 +65,17 @@ def alone(who: str) -> Iterator[None]:
 
 
 class Progress:
-    """One line of how many jobs are done and which are running; a line for each elsewhere."""
+    """A line for each job that begins or ends, with how many are done."""
 
     def __init__(self, what: str, total: int) -> None:
         self.what, self.total, self.done, self.start = what, total, 0, time.monotonic()
-        self.running: list[str] = []
         self.stream = sys.stderr  # which may be another when a line is written
-        self.bar = tqdm(total=total, desc=what, unit="job", disable=not self.stream.isatty())
 
-    def began(self, name: str) -> None:
-        """Say that a job is running."""
-        self.running.append(name)
-        self._show(f"running {name}")
-
-    def ended(self, name: str, how: str) -> None:
-        """Say how a job ended: ``finished`` or ``FAILED``."""
-        self.running.remove(name)
-        self.done += 1
-        self.bar.update()
-        self._show(f"{how} {name}")
-
-    def _show(self, event: str) -> None:
-        self.bar.set_postfix_str(", ".join(self.running))
-        if self.bar.disable:
-            counted = f"{self.done} of {self.total}, {time.monotonic() - self.start:.0f} s"
-            print(f"{self.what}: {counted}: {event}", file=self.stream, flush=True)
+    def say(self, how: str, name: str) -> None:
+        """Say that a job is ``running``, has ``finished`` or has ``FAILED``."""
+        self.done += how != "running"
+        counted = f"{self.done} of {self.total}, {time.monotonic() - self.start:.0f} s"
+        print(f"{self.what}: {counted}: {how} {name}", file=self.stream, flush=True)
 
 
 def do_all(what: str, calls: Sequence[Call], places: int) -> dict[str, Any]:
@@ -101,12 +86,12 @@ def do_all(what: str, calls: Sequence[Call], places: int) -> dict[str, Any]:
     pool, progress, done = ProcessPool(), Progress(what, len(calls)), dict[str, Any]()
 
     def do(call: Call) -> None:
-        progress.began(call.name)
+        progress.say("running", call.name)
         try:
             done[call.name] = attempt(call, pool)
-            progress.ended(call.name, "finished")
+            progress.say("finished", call.name)
         except CompanionError:
-            progress.ended(call.name, "FAILED")
+            progress.say("FAILED", call.name)
 
     with ThreadPoolExecutor(places) as threads:
         try:
@@ -115,7 +100,6 @@ def do_all(what: str, calls: Sequence[Call], places: int) -> dict[str, Any]:
         finally:
             pool.stop()
             threads.shutdown(cancel_futures=True)
-            progress.bar.close()
     return done
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Container, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, get_args
 
 from analysis.families.registry import Family, Model, load_families, load_family
-from analysis.features import store
 from companion.measurements import pending, records
+from companion.measurements.pending import Lack, in_words
 from companion.measurements.quantities import Experiment as Measured
 from companion.measurements.quantities import declared
 from companion.measurements.records import Measurement
@@ -71,28 +71,15 @@ def _noted(run: Run, evidence: Collection[str], recorded: Sequence[Measurement])
     return found
 
 
-@dataclass(frozen=True)
-class Lack:
-    """What a model lacks to be shown in an experiment; ``command``: what brings it, or nothing."""
-
-    family: Family
-    model: Model
-    what: str
-    command: str
-
-
 def without_evidence() -> list[fingerprints.Status]:
     """The possible runs that the book has no page of, and what each family lacks."""
     runs = (run for run in experiments.possible_runs() if not experiments.has_evidence(run))
-    return [fingerprints.Status(run, "not measured", _in_words(run)) for run in runs]
+    return [fingerprints.Status(run, "not measured", why_nothing(run)) for run in runs]
 
 
-def nothing_to_show(run: Run) -> str:
-    """A sentence on why a run has no page, and what to do."""
-    family = load_family(run.subject)
-    why = f"there is nothing to show of {run.experiment.name} for {family.name}: {_in_words(run)}"
-    problems = records.unusable(family)
-    return " ".join([f"{why}, then run this again.", *problems]) if problems else f"{why}."
+def why_nothing(run: Run) -> str:
+    """Why a run has no page, and what brings it."""
+    return in_words(lacks(run.experiment, load_family(run.subject)))
 
 
 def lacks(experiment: Experiment, family: Family) -> list[Lack]:
@@ -103,11 +90,7 @@ def lacks(experiment: Experiment, family: Family) -> list[Lack]:
     labelled = {"accuracies", *(name for name, kind in declared().items() if kind.labels)}
     of_classes = not labelled.isdisjoint(experiment.kinds)
     models = [m for m in family.models if not (of_classes and m.level == "random")]
-    return [
-        Lack(family, model, *_lack(experiment, family, model))
-        for model in models
-        if not experiment.shows(model)
-    ]
+    return [_lack(experiment, family, model) for model in models if not experiment.shows(model)]
 
 
 def lacking() -> dict[str, list[Lack]]:
@@ -166,43 +149,19 @@ everyone, {{doc}}`/guide/your_checkpoint` how a checkpoint that you have takes p
 """
 
 
-def _lack(experiment: Experiment, family: Family, model: Model) -> tuple[str, str]:
-    """What a model lacks, and the command that brings it, or ""."""
-    published = "published accuracies, " * ("accuracies" in experiment.evidence)
+def _lack(experiment: Experiment, family: Family, model: Model) -> Lack:
+    """What a model lacks to be shown, and the command that brings it, or ""."""
     measured = [one for one in get_args(Measured) if one in experiment.kinds]
-    if not model.loadable:
-        return f"{published}public weights", ""
     for job in pending.jobs(family, measured):
         names = {job.experiment, f"{job.experiment}--{job.data}"}
         if job.model.name == model.name and names & {*experiment.evidence}:  # a run takes it first
-            return "measurements of its features", f"companion run {experiment.name} {family.name}"
-    needs = {declared()[one].head for one in measured}
-    if model.head == "none" and needs and not {"none", "optional"} & needs:
-        return f"{published}a head (its file says `head: none`)", ""
+            command = f"companion run {experiment.name} {family.name}"
+            return Lack(family, model, "measurements of their features", command)
     groups = pending.CONCEPTS | pending.SHIFTED
     parts = [kind.partition("--")[2] for kind in experiment.evidence]
     named = [
         one for part in parts if part not in ("", "pocket") for one in groups.get(part, [part])
     ]
-    data = "pocket" if family.edition == "pocket" else " ".join(named) or "FOLDER"
-    here = [
-        one
-        for one in records.data_sets(model)
-        if one in named or (not named and {*experiment.evidence} & {*pending.experiments_on(one)})
-    ]
-    problems = (store.problem(store.features_path(model.name, one), model) for one in here)
-    otherwise = "labels, or a head of their classes" if here else f"{published}features"
-    what = next(filter(None, problems), otherwise)
-    return what, f"companion extract {family.name} --data {data}"
-
-
-def _in_words(run: Run) -> str:
-    family = load_family(run.subject)
-    found = lacks(run.experiment, family)
-    commands = dict.fromkeys(lack.command for lack in found if lack.command)
-    missing = dict.fromkeys(lack.what for lack in found if lack.command)
-    if not commands and any(lack.model.loadable for lack in found):
-        return pending.why_headless(family)
-    if not commands:
-        return "no public weights of its models are known, and nothing was published"
-    return f"no {' or '.join(missing)} yet; get them by `{'`, `'.join(commands)}`"
+    found = pending.lack(measured, family, model, named)
+    published = "published accuracies, " * ("accuracies" in experiment.evidence)
+    return replace(found, what=f"{published}{found.what}")

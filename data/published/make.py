@@ -22,7 +22,7 @@ import pandas as pd
 from analysis.common import write_text
 from analysis.families.registry import load_families
 from analysis.images.public import artifact, fetch
-from companion.measurements.accuracies import CLASSES, COLUMNS, KEY, MORE_DATA, claimed_by
+from companion.measurements.accuracies import CLASSES, MODEL_KEY, MORE_DATA, matches
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "accuracies.csv"
@@ -30,6 +30,11 @@ SIZES = HERE / "open_clip_sizes.csv"
 OTHERS = HERE / "open_clip_others.csv"
 TYPES = HERE / "imagenet_testbed_types.csv"
 
+KEY = [*MODEL_KEY, "dataset"]
+COLUMNS = [
+    *("source", "commit", "model", "weights", "image_size", "level", "family", "kind"),
+    *("dataset", "classes", "accuracy", "defect"),
+]
 OPEN_CLIP = "open_clip/openclip_results.csv"
 TESTBED = "imagenet-testbed/robustness_top1s.csv"
 TIMM = "pytorch-image-models/results-{}.csv"
@@ -182,7 +187,8 @@ def build() -> pd.DataFrame:
     table["image_size"] = table["image_size"].astype("Int64")
     table["family"] = ""
     for family in load_families("paper").values():
-        table.loc[claimed_by(table, family), "family"] = family.name
+        for key in (key for model in family.models for key in model.published):
+            table.loc[matches(table, key), "family"] = family.name
     if table.duplicated(KEY).any():
         raise SystemExit(
             "two rows for one model and data set: " + str(table[table.duplicated(KEY)])
