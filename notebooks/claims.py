@@ -61,6 +61,7 @@ for name, claim in claims.items():
         {
             name: cards.card(claim, verdicts[name], evidence),
             f"{name}-line": cards.line(claim, verdicts[name]),
+            f"{name}-badge": cards.badge(verdicts[name]),
             f"{name}-outcome": cards.outcome(verdicts[name]),
         }
     )

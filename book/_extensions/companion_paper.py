@@ -58,7 +58,7 @@ class CounterpartsDirective(ResultDirective):
         for one in item.counterparts:
             anchor += self.beside(one.result, f"{one.closeness[0].upper()}{one.closeness[1:]}.")
         if not item.counterparts:
-            anchor += nodes.paragraph("", "Nothing stands beside it.")
+            anchor += nodes.paragraph("", "It has no counterpart here.")
         return [anchor]
 
     def claims(self, item: Item) -> str:
