@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from analysis.common import replaced, sha256_of, write_text
@@ -138,8 +139,8 @@ def command(
 def run(options: TrainOptions) -> Path:
     """Train, or go on, and return the path of the checkpoint in safetensors.
 
-    Raises TrainingError, or ModelError if what open_clip's trainer left does not fit or is not
-    finite.
+    Raises TrainingError, also if a weight is not finite, and ModelError if what open_clip's trainer
+    left does not fit.
     """
     recipe, out = recipes.load(options.recipe), options.folder()
     architecture = full_size.find_model(options).architecture or ""
@@ -172,9 +173,14 @@ def run(options: TrainOptions) -> Path:
             "and call again; it continues after the last complete epoch."
         )
     # nothing but tensors is read from it, and it is loaded once to see that it fits
-    encoders.load(checkpoints.find(str(last), architecture=architecture, level="captions"))
     outline = networks.build(last.name, "open_clip", architecture, outline=True)
     state = read_weights(last, outline).state
+    if wrong := [name for name, value in state.items() if not torch.isfinite(value).all()]:
+        raise TrainingError(
+            f"{last.name} has numbers in {wrong[0]} that are not finite: the training failed; use "
+            "a lower learning rate, in a recipe of your own."
+        )
+    encoders.load(checkpoints.find(str(last), architecture=architecture, level="captions"))
     weights = {name: v.float() if v.is_floating_point() else v for name, v in state.items()}
     notes = {"architecture": architecture, "level": "captions"}
     about = {"pretraining": "ImageNet-Captions", "made_from": made_from, **counts}
