@@ -190,8 +190,9 @@ def admonition(title: str, body: str, kind: str = "warning") -> str:
 
 
 def items(told: Iterable[str]) -> str:
-    """A list (MyST); "" of nothing."""
-    return "\n".join(f"- {one}" for one in told)
+    """Sentences as a list (MyST), one alone as it is; "" of nothing."""
+    sentences = [*told]
+    return "\n".join(sentences if len(sentences) == 1 else [f"- {one}" for one in sentences])
 
 
 def not_measured(what: str) -> str:
