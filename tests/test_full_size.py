@@ -288,7 +288,7 @@ def test_start_weights_that_do_not_fit(emoji, tmp_path):
         str(cut): "cut.safetensors is not a sound file of tensors",
         str(other): "1 tensors are missing (first visual.conv1.weight)",
         "pocket-cnn-supervised": "has no text encoder to make its first head with",
-        "efficientnet_lite0-supervised": "is not a model of open_clip's",
+        "efficientnet_lite0-supervised": "is not a model of open_clip: name a CLIP model",
     }
     for model, sentence in wrong.items():
         assert sentence in refused(options(emoji, tmp_path / "out", text, model=model))

@@ -70,7 +70,7 @@ def flip_a_bit(path):
         (flip_a_bit, "its checksum differs"),
         (lambda path: store.sidecar_of(path).unlink(), "was not finished: run `companion extract`"),
         (lambda path: store.sidecar_of(path).write_text("{"), "sidecar of .* is not what was"),
-        (Path.unlink, "is not there"),
+        (Path.unlink, "does not exist, or its extraction was not finished"),
     ],
 )
 def test_damaged_features_are_refused(tmp_path, damage, message):

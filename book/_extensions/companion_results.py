@@ -28,6 +28,7 @@ from docutils.parsers.rst import directives
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from analysis.code import hash_of
@@ -303,15 +304,21 @@ class ResultRole(SphinxRole):
         return [nodes.inline("", "", *shown, *marks)], messages
 
 
-def lead_to_not_measured(
-    app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, shown: nodes.TextElement
-) -> nodes.Element | None:
-    """Let a reference to the page of a run without evidence lead to what is said instead."""
-    page = page_instead(node["reftarget"].lstrip("/")) if node["reftype"] == "doc" else ""
-    if page not in env.found_docs:
-        return None
-    given = env, node["refdoc"], app.builder, "doc", f"/{page}", node, shown
-    return env.get_domain("std").resolve_xref(*given)
+class LeadToNotMeasured(SphinxPostTransform):
+    """Let references to the page of a run without evidence lead to what is said instead."""
+
+    default_priority = 5  # before references are resolved
+
+    def run(self, **_: Any) -> None:
+        """Give them the other page's name."""
+        for node in self.document.findall(addnodes.pending_xref):
+            name = str(node.get("reftarget", "")).lstrip("/")
+            if name.startswith("runs/") and name not in self.env.found_docs:
+                page = page_instead(name)
+                if page in self.env.found_docs:
+                    slash = "" if node["reftype"] == "myst" else "/"
+                    node.update_all_atts({"reftarget": slash + page, "reftargetid": None})
+                    node["refdomain"] = "doc" if node["reftype"] == "myst" else "std"
 
 
 def show_results_in_runs(app: Sphinx, docname: str, source: list[str]) -> None:
@@ -354,7 +361,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("result", ResultDirective)
     app.add_role("result", ResultRole())
     app.add_role("evidence", EvidenceRole())
-    app.connect("missing-reference", lead_to_not_measured)
+    app.add_post_transform(LeadToNotMeasured)
     app.connect("env-get-outdated", find_places)
     app.connect("source-read", show_results_in_runs)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
