@@ -128,7 +128,7 @@ def test_who_edits_a_reader_of_images_runs_no_chapter_again():
 BUDGETS = {
     "analysis": (4_620, 47_110),  # goal: 4,800 lines
     "companion": (7_860, 92_330),  # goal: 6,600
-    "training": (1_225, 12_960),  # goal: 1,150
+    "training": (1_230, 13_000),  # goal: 1,150
     "book/_extensions": (880, 9_830),  # goal: 850
     "notebooks": (2_070, 26_100),
     "tests": (9_930, 125_300),  # goal: 9,000

@@ -172,21 +172,28 @@ def run(options: TrainOptions) -> Path:
             f"open_clip's trainer left no {last.name} in {last.parent}: see its messages above, "
             "and call again; it continues after the last complete epoch."
         )
-    # nothing but tensors is read from it, and it is loaded once to see that it fits
-    outline = networks.build(last.name, "open_clip", architecture, outline=True)
-    state = read_weights(last, outline).state
-    if wrong := [name for name, value in state.items() if not torch.isfinite(value).all()]:
-        raise TrainingError(
-            f"{last.name} has numbers in {wrong[0]} that are not finite: the training failed; use "
-            "a lower learning rate, in a recipe of your own."
-        )
-    encoders.load(checkpoints.find(str(last), architecture=architecture, level="captions"))
-    weights = {name: v.float() if v.is_floating_point() else v for name, v in state.items()}
+    weights = trained_weights(last, architecture)
     notes = {"architecture": architecture, "level": "captions"}
     about = {"pretraining": "ImageNet-Captions", "made_from": made_from, **counts}
     about["images"] = images.what or images.name
     results.write(result, weights, notes, about)
     return result
+
+
+def trained_weights(path: Path, architecture: str) -> dict[str, torch.Tensor]:
+    """The weights in a checkpoint of open_clip's trainer, of which nothing but tensors is read.
+
+    They are loaded once to see that they fit. Raises TrainingError if a number is not finite.
+    """
+    outline = networks.build(path.name, "open_clip", architecture, outline=True)
+    state = read_weights(path, outline).state
+    if wrong := [name for name, value in state.items() if not torch.isfinite(value).all()]:
+        raise TrainingError(
+            f"{path.name} has numbers in {wrong[0]} that are not finite: the training failed; use "
+            "a lower learning rate, in a recipe of your own."
+        )
+    encoders.load(checkpoints.find(str(path), architecture=architecture, level="captions"))
+    return {name: v.float() if v.is_floating_point() else v for name, v in state.items()}
 
 
 def describe(options: TrainOptions) -> str:
