@@ -143,7 +143,8 @@ def main(count: int, shown: int, seed: int) -> None:
         runs = pages(json.loads(path.read_text(encoding="utf-8")))
         some = [runs[number] for number in rng.permutation(len(runs))[:4]]
         cases.append((f"{path.parent.name}/{path.name} ({how})", {path: json.dumps(content)}, some))
-    for folder in sorted(records.FOLDER.iterdir()):  # all of an experiment's files end early
+    folders = {path.parent for path in records.FOLDER.glob("*/*.json")}
+    for folder in sorted(folders):  # all of an experiment's files end early
         texts = {path: path.read_text(encoding="utf-8") for path in folder.glob("*.json")}
         runs = pages(json.loads(next(iter(texts.values()))))
         broken = {path: text[: len(text) // 2] for path, text in texts.items()}
