@@ -131,7 +131,7 @@ BUDGETS = {
     "training": (1_230, 13_000),  # goal: 1,150
     "book/_extensions": (880, 9_830),  # goal: 850
     "notebooks": (2_070, 26_100),
-    "tests": (9_930, 125_300),  # goal: 9,000
+    "tests": (9_940, 125_400),  # goal: 9,000
     "benchmarks": (350, 3_800),
 }
 FOLDED = 60  # `fmt: skip` and `fmt: off`
