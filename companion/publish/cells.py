@@ -54,9 +54,11 @@ class _Template(string.Formatter):
     """Fills in a row; a missing value raises `UnknownError`, numbers have a true minus sign."""
 
     def get_value(self, key: int | str, args: Any, kwargs: Mapping[str, Any]) -> Any:
+        """The row's value of that name; KeyError if it has none."""
         return kwargs[str(key)]
 
     def format_field(self, value: Any, format_spec: str) -> Any:
+        """A value in one of `FORMS` or of Python's; UnknownError if it is missing."""
         first = value[0] if isinstance(value, tuple) else value
         if np.ndim(first) == 0 and pd.isna(first):
             raise UnknownError
