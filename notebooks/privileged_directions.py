@@ -52,7 +52,7 @@ if found:
 # ## The top direction and the outlier coordinates
 
 # %%
-X, Y = "activation profile of the images, times the mean", "component in the top direction"
+X, Y = "image profile, times the mean", "component in the top direction"
 parts = []
 for title, m in shown.items():
     outliers = words.of_same_model(m, "outlier_features").get(m.data.name)

@@ -186,7 +186,9 @@ def scatter(
             axes.vlines(row[x], row["low"], row["high"], color=_colour(row), linewidth=0.9)
         for kind, marks in rows.groupby(["level", "look", "series"], sort=False):
             _scatter(axes, kind, marks[x], marks[y], marks["of"])
-        axes.set(xlabel=x if alike else panel, ylabel=y, title=panel if alike else "")
+        axes.set(xlabel=x if alike else panel, ylabel=y)
+        if not alike:
+            axes.set_title("")
     places = {"x": [*frame[x], *verticals.values()], "y": [*frame[y], *horizontals.values()]}
     _finish(panels, {axis: places[axis] for axis in log}, ticks)
     for axes, _, rows in panels if labels else ():
