@@ -85,7 +85,7 @@ def test_the_book_has_its_pages(visits):
 @pytest.mark.parametrize(
     "what",
     ["console", "failed", "foreign", "headings", "overflow", "broken", "silent", "unrendered",
-     "headless", "unnamed"],
+     "headless", "unnamed", "unreadable"],
 )  # fmt: skip
 def test_nothing_is_wrong_on_any_page(what, visits):
     assert {page: seen[what] for page, seen in visits.items() if seen[what]} == {}

@@ -61,7 +61,7 @@ def test_what_was_measured_says_which_images_a_page_looks_at():
 def test_what_is_not_measured_is_named_with_the_page_that_says_what_brings_it():
     early = load_family("vit_b_32").model("vit_b_32-openai-before-projection")
     told = words.not_measured([early])
-    assert f"- {early.title}\n" in told and "{doc}`/runs/not_measured`" in told
+    assert f"{early.title}\n" in told and "{doc}`/runs/not_measured`" in told
     assert words.not_measured([]) == ""
 
 

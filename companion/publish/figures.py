@@ -181,7 +181,7 @@ def _name_apart(axes: Axes, values: Array, far: Iterable[int], most: float) -> N
     """Write the numbers of coordinates at their stems, but where a larger one's stands."""
     named: list[int] = []
     for c in far:
-        near = (n for n in named if abs(c - n) < len(values) / 25)
+        near = (n for n in named if abs(c - n) < len(values) / 16)
         if all(abs(values[n] - values[c]) >= most / 5 for n in near):
             named.append(c)
             offset, side = (5, "left") if c < 0.8 * len(values) else (-5, "right")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # what draws is imported with the first figure: a page of tab
     from companion.measurements.measurement import Measurement
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
+LONGEST_TITLE = 54  # letters that fit above the narrowest panel of a whole row
 #: What a mark links to is its name: `to_svg` makes it a tooltip.
 TOOLTIP = "tooltip:"
 #: Fonts of figures in a browser: Verdana is as wide as DejaVu, by which matplotlib lays out.
@@ -101,16 +102,20 @@ def new_figure(
 def panels(
     titles: Iterable[str], columns: int, height: float, **options: Any
 ) -> tuple[Figure, Any]:
-    """A panel for each title, `height` inches each; the axes have the shape (rows, columns)."""
+    """A panel for each title, `height` inches each; the axes have the shape (rows, columns).
+
+    A colon breaks a title that would not fit.
+    """
     named = list(titles)
     rows = -(-len(named) // columns)
     figure, axes = new_figure(
         columns, rows, 7.2 if columns < 3 else 8.4, 1.2 + height * rows, squeeze=False, **options
     )
-    for place, panel in enumerate(axes.flat):
-        title = named[place] if place < len(named) else ""
-        panel.set_title(title if columns < 2 else title.replace(": ", ":\n"), fontsize=10)
-        panel.set_visible(place < len(named))
+    for panel in axes.flat[len(named) :]:
+        panel.set_visible(False)
+    for panel, title in zip(axes.flat, named, strict=False):
+        fits = columns < 2 and len(title) <= LONGEST_TITLE
+        panel.set_title(title if fits else title.replace(": ", ":\n"), fontsize=10)
     return figure, axes
 
 
