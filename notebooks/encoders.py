@@ -66,6 +66,7 @@ page.figure(
     style.kinds("published", style.kind(several)),
     holds=most < both["κ"].max(),
 )
+page.holds(most < both["κ"].max(), "the most robust of these encoders does not have the highest κ")
 for name, frame in (("pairs", certain), ("wider", wider)):
     page.texts({f"{name}-{key}": n for key, n in tables.orders(frame).items()})
 laion, openai = (certain.set_index("of").loc[f"ViT-B/32 {of}"] for of in ("LAION-2B", "OpenAI"))

@@ -36,6 +36,8 @@ controls["head_centred"] = controls["importance_head_centred"].str[0]
 centred = controls[["head_centred", "control_centred_features"]].max(axis=1)
 lower = (centred < controls["control_random_features"]).all()
 page.table("controls", controls, directions, holds=lower)
+mostly = (controls["head_centred"] < controls["largest"] / 2).all()
+page.holds(mostly, "most of its importance comes from a vector that all rows of a head share")
 page.numbers("of-controls", controls.to_dict("list"))
 
 # %% [markdown]
