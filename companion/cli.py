@@ -44,7 +44,7 @@ EXAMPLES = """examples:
   companion rerun outlier_features --checkpoint weights.safetensors --architecture ViT-B-32 \\
       --data pictures/
 
-exit status: 0 if it is done, 1 if not (one sentence on standard error says why),
+exit status: 0 on success, 1 on failure (one sentence on standard error says why),
 2 if the command line is wrong, 130 if it was interrupted (the next call continues)
 """
 

@@ -9,8 +9,9 @@
 # %% [markdown]
 # # Beyond ImageNet
 #
-# Does effective robustness on ImageNet's shifts go with accuracy on other data sets? Zero-shot CLIP
-# models with published accuracies. The page {doc}`/robustness_atlas` explains these results.
+# Does effective robustness on ImageNet's shifts go with accuracy on other data sets? This page asks
+# it of all zero-shot CLIP models with published accuracies; {doc}`/robustness_atlas` explains the
+# results.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # the atlas is one for all
@@ -90,8 +91,8 @@ page.texts(models=len(high), families=families, sets=elsewhere.shape[1])
 # %% [markdown]
 # ## A partial correlation by hand
 #
-# The correlation of what is left once the third quantity is taken out of both: here of ranks, on
-# the ranks of ImageNet accuracy.
+# It is the correlation of what is left once the third quantity is taken out of both: here of ranks,
+# on the ranks of ImageNet accuracy.
 
 # %%
 er, others, imagenet = (scipy.stats.rankdata(high[name]) for name in ("er", "others", "imagenet"))

@@ -9,8 +9,8 @@
 # %% [markdown]
 # # Data, filter, scale
 #
-# Every zero-shot CLIP model with published accuracies on all five shifts: on which line it lies,
-# and how far off. The page {doc}`/robustness_atlas` explains these results.
+# This page places every zero-shot CLIP model with published accuracies on all five shifts on or off
+# a line; {doc}`/robustness_atlas` explains the results.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # the atlas is one for all

@@ -9,8 +9,8 @@
 # %% [markdown]
 # # What equally accurate models reach
 #
-# Finetuned CLIP models compared with supervised models of equal ImageNet accuracy, from published
-# accuracies. The page {doc}`/robustness_atlas` shows these results and explains them.
+# This page compares finetuned CLIP models with supervised models of equal ImageNet accuracy, from
+# published accuracies; {doc}`/robustness_atlas` explains the results.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # whose families are named in the tables

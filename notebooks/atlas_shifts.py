@@ -9,8 +9,8 @@
 # %% [markdown]
 # # Two kinds of robustness
 #
-# Effective robustness shift by shift, given ImageNet accuracy, of zero-shot CLIP models with
-# published accuracies. The page {doc}`/robustness_atlas` explains these results.
+# This page measures the effective robustness of zero-shot CLIP models shift by shift, given
+# ImageNet accuracy, from published accuracies; {doc}`/robustness_atlas` explains the results.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # the atlas is one for all
@@ -37,8 +37,9 @@ page = Page("atlas_shifts", "published", resamples=resamples, seed=seed)
 # %% [markdown]
 # ## Above the lines
 #
-# On each shift alone: by how many logits a model lies above the line through all models above 60 %.
-# That is uncorrelated with ImageNet accuracy, so a correlation is one given ImageNet accuracy.
+# For each shift alone, we ask by how many logits a model lies above the line through all models
+# above 60 %. That number is uncorrelated with ImageNet accuracy, so a correlation between two
+# shifts is one given ImageNet accuracy.
 
 # %%
 high = clip[clip["imagenet"] > 0.6].reset_index(drop=True)

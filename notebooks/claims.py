@@ -45,9 +45,9 @@ page = Page("claims", evidence.measurements)
 # %% [markdown]
 # ## What a verdict rests on
 #
-# A rule looks at single cases, mostly one model: what the claim says holds there, fails, or is
-# undecided. The outcome follows from the cases; how many models were measured is counted apart. The
-# cases and the first numbers of one verdict:
+# A rule looks at single cases, mostly one model, in which the claim holds, fails, or is undecided.
+# The outcome follows from the cases; how many models were measured is counted separately. These are
+# the cases and the first numbers of one verdict:
 
 # %%
 verdicts["K-zero-shot"].cases, verdicts["K-zero-shot"].covered, verdicts["K-zero-shot"].numbers[:3]
@@ -90,8 +90,8 @@ page.table("brief", ledger)
 # %% [markdown]
 # ## Who is robust
 #
-# Several claims ask whether a model is robust. It is if its excess over ordinary models of its
-# accuracy lies above what 97.5 % of these have, with the whole interval, and if no reach of the
+# Several claims ask whether a model is robust. It is robust if the whole interval of its excess
+# over ordinary models of its accuracy lies above what 97.5 % of these have, and if no reach of the
 # local fit says the contrary.
 
 # %%

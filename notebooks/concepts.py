@@ -14,7 +14,7 @@
 # # Concepts
 #
 # Which concepts lie along single directions of this backbone's representations, and how many would
-# by chance? The section {doc}`/concepts` explains the question; this page computes
+# do so by chance? The section {doc}`/concepts` explains the question; this page computes
 # {eq}`eq-average-precision` and {eq}`eq-n-unique`.
 
 # %% tags=["parameters"]

@@ -38,7 +38,7 @@ page = Page("concepts_directions", evidence, shown=shown)
 # %% [markdown]
 # ## What the choices do
 #
-# The known text of the paper leaves open the sign of a direction, whether features are normalised,
+# As far as we know, the paper leaves open the sign of a direction, whether features are normalised,
 # and how many positives a concept needs. The table repeats the counts under other choices.
 
 # %%
@@ -76,7 +76,7 @@ page.figure(
 # %% [markdown]
 # ## Kinds of concepts
 #
-# From here on we look at each concept by itself, which needs the features on this disk.
+# From here on we look at single concepts, which needs the features on this disk.
 
 # %%
 probe = concept_tables.chosen(live.values())

@@ -10,8 +10,8 @@
 # %% [markdown]
 # # Concepts over all families
 #
-# What version 1 prints, the paper's own numbers, and what is measured, live or recorded. The page
-# {doc}`/concepts` shows these results and explains them; the families' pages show how an average
+# This page lists the numbers that version 1 prints, and what this book has measured, live or
+# recorded. {doc}`/concepts` explains these results; the families' pages show how an average
 # precision comes from projections.
 
 # %% tags=["parameters"]
@@ -61,7 +61,7 @@ page.texts(shares_supervised=f"{100 * supervised.min():.0f} to {100 * supervised
 # %% [markdown]
 # ## What is measured
 #
-# Along the right singular vectors, compared with chance, on Broden.
+# We count concepts of Broden along the right singular vectors, and compare the counts with chance.
 
 # %%
 titled = {measured.full_title(m, data=False): m for m in on_broden}

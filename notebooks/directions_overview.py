@@ -12,8 +12,9 @@
 # %% [markdown]
 # # Privileged directions over all families
 #
-# All that was measured, live or recorded. The page {doc}`/privileged_directions` shows these
-# results and explains them; the families' pages compute importance from a head and features.
+# This page collects every importance that was measured, live or recorded.
+# {doc}`/privileged_directions` explains these results; the families' pages compute importance from
+# a head and features.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families
@@ -49,8 +50,8 @@ page.table("directions", rows, chance=np.sqrt(2 / (np.pi * clip.counts["componen
 # %% [markdown]
 # ## What images and head share
 #
-# The example's embeddings, those of the teaching notebooks, along the first two directions of the
-# head that the captions make.
+# We project the embeddings of the teaching notebooks on the first two directions of the head that
+# the captions make.
 
 # %%
 with np.load("notebooks/teach/embeddings.npz") as file:

@@ -12,8 +12,9 @@
 # %% [markdown]
 # # Encoders whose features others published
 #
-# Features of single images, none of them ImageNet's validation images, of the paper's zero-shot
-# encoders and of supervised networks. The chapters show these results where they belong.
+# Others published features of single images, none of them ImageNet's validation images, from the
+# paper's zero-shot encoders and from supervised networks. The chapters show what we measured on
+# them.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families

@@ -11,7 +11,7 @@
 # %% [markdown]
 # # The explorer's numbers
 #
-# Every published model and every line that the page {doc}`/guide/explore` can choose.
+# This page computes every model and every line that {doc}`/guide/explore` can show.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # whose recorded measurements stand beside the accuracies

@@ -11,8 +11,8 @@
 # %% [markdown]
 # # ImageNet's zero-shot head
 #
-# Privileged directions, pruning and concepts of encoders whose head and features others published:
-# results for {doc}`/privileged_directions`, {doc}`/pruning` and {doc}`/concepts`.
+# We measure privileged directions, pruning and concepts of encoders whose head and features others
+# published, for {doc}`/privileged_directions`, {doc}`/pruning` and {doc}`/concepts`.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families

@@ -17,8 +17,8 @@
 # %% [markdown]
 # # Models, robustness and candidates
 #
-# What we know about each model that helps to judge an indicator of robustness, and the control that
-# made version 2 withdraw a claim of version 1. The page {doc}`/indicators` explains both.
+# This page shows what we know about each model that helps to judge an indicator of robustness, and
+# the control that made version 2 withdraw a claim of version 1; {doc}`/indicators` explains both.
 
 # %% tags=["parameters"]
 edition: str = "pocket"  # which families

@@ -11,8 +11,9 @@
 # %% [markdown]
 # # Indicators over all published CLIP models
 #
-# What the edition zoo has measured, against effective robustness, and compared with what ImageNet
-# accuracy and the training data say without any measurement; {doc}`/indicators` explains it.
+# This page compares what the edition zoo has measured with effective robustness, and with what
+# ImageNet accuracy and the training data say without any measurement; {doc}`/indicators` explains
+# it.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # the zoo is one for all
@@ -39,7 +40,7 @@ page = Page("indicators_zoo", "published, recorded", resamples=resamples, seed=s
 # %% [markdown]
 # ## The baseline by hand
 #
-# What ImageNet accuracy alone misses of a data family that was left out: the root mean square.
+# How far ImageNet accuracy alone misses a data family that was left out is a root mean square.
 
 # %%
 columns = [usable[name] for name in ("imagenet", "shifted", "group")]

@@ -13,9 +13,9 @@
 # %% [markdown]
 # # Inside the pocket models
 #
-# Outlier features, privileged directions and pruning of the pocket lab's models, over both
-# backbones. The pages {doc}`/outlier_features`, {doc}`/privileged_directions` and
-# {doc}`/pruning` explain what is measured.
+# This page measures outlier features, privileged directions and pruning of the pocket lab's models,
+# over both backbones; {doc}`/outlier_features`, {doc}`/privileged_directions` and {doc}`/pruning`
+# explain the quantities.
 
 # %% tags=["parameters"]
 edition: str = "pocket"  # which families

@@ -12,7 +12,8 @@
 # %% [markdown]
 # # What the head can undo
 #
-# What changes of features do to κ and to predictions, for {doc}`/what_kurtosis_measures`.
+# What do changes of the features do to κ and to predictions? {doc}`/what_kurtosis_measures`
+# explains the results.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families
@@ -33,8 +34,9 @@ page = Page("interventions", tried)
 # %% [markdown]
 # ## By hand
 #
-# A head W sees W h + b. Rotate h and W alike, add a constant to one coordinate, subtract its effect
-# in b: the logits stay, and κ can take any value. The mean image is such a constant, too.
+# A head W sees W h + b. Rotate h and W alike, add a constant to one coordinate, and subtract its
+# effect in b: the logits stay the same, while κ can take any value. The mean image is such a
+# constant, too.
 
 # %%
 rng = np.random.default_rng(0)

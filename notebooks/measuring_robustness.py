@@ -11,9 +11,9 @@
 # %% [markdown]
 # # Measuring robustness
 #
-# Figure 1 and Table 1 of the paper over all its families, from published accuracies and, where
-# there are features, from this book's own. The page {doc}`/measuring_robustness` shows these
-# results and explains them.
+# This page recomputes Figure 1 and Table 1 of the paper over all its families, from published
+# accuracies and, where there are features, from this book's own; {doc}`/measuring_robustness`
+# explains the results.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families
@@ -40,7 +40,8 @@ page = Page("measuring_robustness", "published", resamples=resamples, seed=seed)
 # %% [markdown]
 # ## A baseline by hand
 #
-# The straight line {eq}`eq-baseline` through the logits of the pool's accuracies {eq}`eq-logit`.
+# The baseline is the straight line {eq}`eq-baseline` through the logits {eq}`eq-logit` of the
+# pool's accuracies.
 
 # %%
 pool, line = view_five.pool, view_five.line

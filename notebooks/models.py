@@ -12,7 +12,8 @@
 # %% [markdown]
 # # Models
 #
-# Every model of every family, from the family files, and the tables of published accuracies.
+# This page lists every model of every family, from the family files, and the tables of published
+# accuracies.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families

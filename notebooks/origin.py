@@ -50,7 +50,7 @@ page.figure(
 # %% [markdown]
 # ## Two causes
 #
-# A row for each setting; its runs differ in their seed alone.
+# Each row is a setting; its runs differ in their seed alone.
 
 
 # %%

@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Outlier features, dose by dose
 #
-# How κ follows wrong captions, temperature and length of training, over runs of
-# `data/pocket/origin.csv`; see {doc}`/where_outlier_features_come_from`.
+# This page shows how κ depends on wrong captions, temperature and length of training, over the runs
+# of `data/pocket/origin.csv`; {doc}`/where_outlier_features_come_from` explains it.
 
 # %% tags=["parameters"]
 edition: str = "pocket"  # which families

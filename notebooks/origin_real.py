@@ -10,9 +10,9 @@
 # %% [markdown]
 # # Is each modality quiet where the other's mean lies?
 #
-# A prediction from small models ({doc}`/where_outlier_features_come_from`), on public images and
-# texts of real models. `data/modalities/pairs.yaml` says what was fixed in advance, and
-# `python data/modalities/make.py` measures it.
+# We test a prediction from small models ({doc}`/where_outlier_features_come_from`) on public
+# features of images and texts from real models. `data/modalities/pairs.yaml` says what was fixed in
+# advance, and `python data/modalities/make.py` measures it.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families
@@ -44,7 +44,8 @@ page = Page("origin_real")
 # %% [markdown]
 # ## By hand
 #
-# Texts that vary as much along every coordinate but one, and images whose mean lies on that one.
+# We draw texts that vary equally along every coordinate but one, and images whose mean lies on that
+# one.
 
 # %%
 rng = np.random.default_rng(0)

@@ -10,8 +10,8 @@
 # %% [markdown]
 # # Outlier features and robustness, in the pocket lab
 #
-# Whether κ goes with effective robustness over all runs of `data/pocket/origin.csv`, and in models
-# of which all weights were trained; see {doc}`/where_outlier_features_come_from`.
+# Does κ go with effective robustness, over all runs of `data/pocket/origin.csv` and in models with
+# all weights trained? {doc}`/where_outlier_features_come_from` explains the answer.
 
 # %% tags=["parameters"]
 edition: str = "pocket"  # which families

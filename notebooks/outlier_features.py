@@ -29,7 +29,7 @@ from companion.publish.page import Page
 
 backbone = load_family(family)
 found = available("outlier_features", backbone)
-# Of the pocket lab's styles this looks at the one that plays ImageNet; the others come below.
+# Among the pocket lab's styles we begin with the one that plays ImageNet; the others come below.
 looked_at = [m for m in found if m.data.name == TRAINING] or found
 shown = words.titled(looked_at)
 drawn = measured.one_set_each(looked_at)

@@ -9,8 +9,8 @@
 # %% [markdown]
 # # Outlier features over all families
 #
-# What is measured, live or recorded. The page {doc}`/outlier_features` shows these results and
-# explains them; the families' pages show how κ comes from an array.
+# This page collects every κ that was measured, live or recorded. {doc}`/outlier_features` explains
+# these results; the families' pages show how κ comes from an array.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families

@@ -9,8 +9,8 @@
 # %% [markdown]
 # # Pruning over all families
 #
-# All pruning that was measured, live or recorded. The page {doc}`/pruning` shows these results and
-# explains them; the families' pages show how a head is pruned.
+# This page collects all pruning that was measured, live or recorded. {doc}`/pruning` explains these
+# results; the families' pages show how a head is pruned.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families

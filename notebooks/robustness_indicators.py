@@ -14,8 +14,8 @@
 # %% [markdown]
 # # What indicates robustness?
 #
-# Candidates that need no shifted data, compared with effective robustness, one model at a time. The
-# page {doc}`/indicators` asks what an indicator has to do.
+# This page compares candidates that need no shifted data with effective robustness, one model at a
+# time; {doc}`/indicators` asks what an indicator has to do.
 
 # %% tags=["parameters"]
 edition: str = "pocket"  # which families

@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Pictures of robustness
 #
-# Three small pictures with measured numbers: what a shift costs, how effective robustness is read
-# off, and how it depends on the baseline.
+# Three small pictures with measured numbers show what a shift costs, how effective robustness is
+# read off, and how it depends on the baseline.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # whose models are shown

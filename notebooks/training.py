@@ -11,7 +11,8 @@
 # %% [markdown]
 # # Training at full size
 #
-# The recipes of the comparison models, with the source of every number, and what each would cost.
+# This page lists the recipes of the comparison models, with the source of every number, and what
+# each would cost.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families

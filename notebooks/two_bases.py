@@ -10,8 +10,9 @@
 # %% [markdown]
 # # One model's images in two bases
 #
-# Pictures for {doc}`/outlier_features` and {doc}`/what_kurtosis_measures`: what a rotation does to
-# one image, and to a cloud of images. The embeddings are those of the teaching notebooks.
+# What does a rotation do to one image, and to a cloud of images? These pictures for
+# {doc}`/outlier_features` and {doc}`/what_kurtosis_measures` use the embeddings of the teaching
+# notebooks.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families
@@ -49,7 +50,7 @@ page.figure("one-image", figures.stems(style.stacked(numbers), "number"), holds=
 # %% [markdown]
 # ## The same cloud in two bases
 #
-# The images, and the same after a rotation by 45° in the plane of two coordinates.
+# We draw the images before and after a rotation by 45° in the plane of two coordinates.
 
 # %%
 images /= np.linalg.norm(images, axis=1, keepdims=True)

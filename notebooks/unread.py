@@ -12,8 +12,8 @@
 # %% [markdown]
 # # What the head does not read
 #
-# Images without the directions along which their model's texts hardly vary. The page
-# {doc}`/what_kurtosis_measures` shows these results and explains them.
+# What is left of κ and of accuracy if images lose the directions along which their model's texts
+# hardly vary? {doc}`/what_kurtosis_measures` explains these results.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families
@@ -35,8 +35,8 @@ page = Page("unread", found, edition=edition)
 # %% [markdown]
 # ## By hand
 #
-# Texts that vary in 40 of 64 directions, and images with a large constant in one of the others. The
-# right singular vectors of the centred texts, the last ones first, are what texts vary along least.
+# We draw texts that vary in 40 of 64 directions, and images with a large constant in one of the
+# others. Texts vary least along the last right singular vectors of the centred texts.
 
 # %%
 rng = np.random.default_rng(0)

@@ -15,7 +15,8 @@
 # %% [markdown]
 # # What kurtosis measures
 #
-# What rotations and means do to κ and predictions, for {doc}`/what_kurtosis_measures`.
+# What do rotations and means do to κ and to predictions? {doc}`/what_kurtosis_measures` explains
+# the results.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families
@@ -41,7 +42,7 @@ page = Page("what_kurtosis_measures", kind, edition=edition)
 # %% [markdown]
 # ## By hand
 #
-# Images with one large coordinate, a head that names a class, and a random rotation of both.
+# We draw images with one large coordinate and a head that names a class, and rotate both at random.
 
 # %%
 rng = np.random.default_rng(0)

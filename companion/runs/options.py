@@ -144,7 +144,7 @@ class Extraction(Computing):
         names=lambda: ["pocket", "grid"],
     )
     without_labels: bool = option(
-        "use all images of a folder; its subfolders are no classes", False
+        "use all images of a folder; its subfolders are not classes", False
     )
     compile: bool = option("compile the encoders first", False)
     leave_out_damaged: bool = option("skip images that cannot be decoded, and list them", False)
