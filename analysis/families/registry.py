@@ -1,8 +1,8 @@
 """Which models the book looks at: the family files, parsed into typed, frozen objects.
 
-A *family* is one backbone with every model built on it, kept in ``families/<name>.yaml``. Adding a
-checkpoint is adding an entry to such a file. This module only reads descriptions: it loads no
-weights and imports no torch, so that a notebook can use it in a moment.
+A *family* is one backbone with every model built on it, kept in ``families/<name>.yaml``; a
+checkpoint is added as an entry of such a file. This module only reads descriptions. It loads no
+weights and imports no torch, so that notebooks can import it quickly.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ class RegistryError(CompanionError, ValueError):
 class Preprocessing(Strict):
     """How an image becomes the encoder's input.
 
-    The shorter edge is resized to ``resize`` pixels (to ``size`` where that is not given), a square
-    of ``size`` × ``size`` pixels is cut from the centre, and each RGB channel, in [0, 1], is
+    The shorter edge is resized to ``resize`` pixels (to ``size`` if ``resize`` is not given), a
+    square of ``size`` × ``size`` pixels is cut from the centre, and each RGB channel, in [0, 1], is
     normalised with ``mean`` and ``std``. With ``squash`` both edges are resized to ``resize``,
     whatever the picture's shape.
     """
@@ -120,8 +120,8 @@ class Preprocessing(Strict):
 class PublishedKey(Strict):
     """Which rows of ``data/published/accuracies.csv`` measured a model.
 
-    ``model`` may be a shell-style pattern such as ``model_*``, for many checkpoints that share one
-    description.
+    ``model`` may be a shell-style pattern such as ``model_*``, for several checkpoints that share
+    one description.
     """
 
     source: Literal["open_clip", "imagenet_testbed", "timm", "model_soups"]
@@ -171,19 +171,19 @@ class Model(Strict):
 
     @property
     def title(self) -> str:
-        """The model in words: its own title, else level, and pretraining where that matters."""
+        """The model in words: its own title, or level, and pretraining where that matters."""
         details = "" if self.level in ("captions", "random") else f", {self.pretraining}"
         details += ", before the projection" if self.own_layer else ""
         return self.own_title or f"{LEVEL_TITLES[self.level]}{details}"
 
     @property
     def loadable(self) -> bool:
-        """Whether the model can be built today from a library (random models need no weights)."""
+        """Whether a library can build the model today (random models need no weights)."""
         return self.library is not None
 
     @property
     def layer(self) -> Layer | None:
-        """Which layer its features are, None where that is not known.
+        """The layer at which features are taken, None if it is not known.
 
         Kurtosis depends on the basis, so models are comparable at the same kind of layer only.
         open_clip's models end in CLIP's projection, and so do the paper's that cannot be loaded.
@@ -200,12 +200,12 @@ class Model(Strict):
 
     @property
     def is_one(self) -> bool:
-        """Whether it is one checkpoint, and not many of one description."""
+        """Whether it is a single checkpoint rather than several with one description."""
         return not any("*" in key.model for key in self.published)
 
     @property
     def shown_weights(self) -> str:
-        """The weights as they are named to others: of a file elsewhere on this machine its name."""
+        """The weights as others may read them: of a file elsewhere on this machine, its name."""
         return shown_weights(self.weights or "")
 
     @model_validator(mode="after")
@@ -259,7 +259,7 @@ class Family(Strict):
 
     @model_validator(mode="after")
     def _names_and_titles_differ(self) -> Family:
-        """Pages tell models by their titles: of a reader's models equal ones get the names, too."""
+        """Titles identify models on pages, so a reader's models with equal ones get their names."""
         if repeated := _repeated(model.name for model in self.models):
             raise ValueError(f"model names must differ, but {repeated[0]!r} appears more than once")
         equal = _repeated(model.title for model in self.models) * (self.edition == "reader")
@@ -272,7 +272,8 @@ class Family(Strict):
     def at_level(self, level: Level) -> tuple[Model, ...]:
         """Return the models at ``level``, in the file's order, each once.
 
-        One of which features before the projection are taken too is no other model.
+        A second entry that takes the same model's features before the projection does not count as
+        another model.
         """
         return tuple(m for m in self.models if m.level == level and not m.own_layer)
 
@@ -296,7 +297,7 @@ def family_files(folder: Path = FAMILIES) -> list[Path]:
 def load_family(name: str, folder: Path = FAMILIES) -> Family:
     """Read and check ``<folder>/<name>.yaml``, or the zoo's below it.
 
-    Raises RegistryError, in one sentence, when there is no such family or its file is wrong.
+    Raises RegistryError, in one sentence, if there is no such family or its file is wrong.
     """
     # One after the other, not from a list: a run reads its own family alone.
     places = (folder, *([BOOK] if folder == FAMILIES else []), folder / ZOO)
@@ -314,9 +315,9 @@ HIDDEN: set[Edition] = set()
 def load_families(edition: Edition | None = None, folder: Path = FAMILIES) -> dict[str, Family]:
     """Read every family file in ``folder``, in the families' ``order``.
 
-    ``edition`` keeps one edition only; the zoo's families are read where that is asked for. Model
-    names must differ over all families, since features and measurements are filed under them;
-    RegistryError otherwise.
+    ``edition`` selects one edition; the zoo's families are read only if it is named. Model names
+    must differ across families, since features and measurements are filed under them; otherwise
+    RegistryError is raised.
     """
     place = folder / ZOO if edition == ZOO else folder
     families = sorted(
@@ -335,7 +336,7 @@ def load_families(edition: Edition | None = None, folder: Path = FAMILIES) -> di
 
 
 def is_file_name(weights: str) -> bool:
-    """Whether ``weights`` names a file, and is neither a tag nor a repository of the hub."""
+    """Whether ``weights`` names a file rather than a tag or a repository of the hub."""
     if weights.startswith(HUB):
         return False
     return "/" in weights or "\\" in weights or weights.endswith(WEIGHT_FILES)

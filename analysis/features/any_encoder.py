@@ -1,7 +1,7 @@
 """Features of pictures by any encoder: a network of your own, in your own script.
 
-Where a model is one that open_clip or timm can build, `analysis.features.extract` does the same for
-whole data sets, on disk and resumable.
+If open_clip or timm can build a model, `analysis.features.extract` does the same for whole data
+sets, resumably and on disk.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def features_of(
 ) -> NDArray[np.float32]:
     """Return an encoder's features of images, (N, d), float32.
 
-    ``encoder`` is a module, which is used in evaluation mode, on the device where its weights are,
-    and left as it was, or any function from a batch of inputs to features (n, d). The images of a
+    ``encoder`` is either a module, which runs in evaluation mode on the device of its weights and
+    is left as it was, or any function from a batch of inputs to features (n, d). The images of a
     folder are those that `analysis.images.imagelist.unlabelled` lists, in its order. Raises
-    DatasetError where there are no images, where pictures lack ``preprocess``, or where features
-    are of another shape.
+    DatasetError if there are no images, if pictures lack ``preprocess``, or if features have
+    another shape.
 
     >>> from torch import nn
     >>> features_of(nn.Flatten(), torch.ones(5, 3, 2, 2)).shape

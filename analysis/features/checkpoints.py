@@ -1,10 +1,10 @@
-"""What a user types about a checkpoint, turned into a model's description.
+"""Turn what a user types about a checkpoint into a model's description.
 
-`find` knows six kinds of names: a model of the book, open_clip's ``ARCHITECTURE/TAG``, a
-repository of the Hugging Face hub (``hf-hub:org/name``), a timm model, a local file, and a folder
-laid out as a repository is (``local-dir:``). What the libraries tell about it (input, width, how it
-was trained) is filled in, from a network without weights; `encoders.load` checks that all of it is
-true. What was chosen where a file leaves a choice stands in the description's note.
+`find` knows six kinds of names: a model of the book, open_clip's ``ARCHITECTURE/TAG``, a repository
+of the Hugging Face hub (``hf-hub:org/name``), a timm model, a local file, and a folder laid out as
+a repository (``local-dir:``). The libraries' own information (input, width, how the model was
+trained) is filled in from a network without weights; `encoders.load` checks that all of it is true.
+Where a file leaves a choice open, the description's note says what was chosen.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ def find(
 ) -> Model:
     """Describe the checkpoint that ``text`` names.
 
-    ``architecture`` is needed for a local file that does not say its own. ``name``, ``level``,
-    ``head`` and ``pretraining`` go before what is found or guessed, ``assumed_level`` only where
-    nothing is. ``layer`` is where features are taken, if not at the encoder's end. The text
-    ``random`` is an architecture with weights as they are drawn before any training. Raises
-    CheckpointError when there is no such checkpoint, ModelError when the hub cannot be reached or a
-    file cannot be read.
+    ``architecture`` is needed for a local file that does not state its own. ``name``, ``level``,
+    ``head`` and ``pretraining`` take precedence over what is found or guessed; ``assumed_level``
+    counts only where nothing is found. ``layer`` says where features are taken, if not at the
+    encoder's end. The text ``random`` stands for an architecture with weights as they are drawn
+    before training. Raises CheckpointError if there is no such checkpoint, and ModelError if the
+    hub cannot be reached or a file cannot be read.
     """
     text = text.strip()
     if not text:

@@ -1,4 +1,4 @@
-"""Images decoded ahead of the encoders, by threads, each once for all geometries."""
+"""Images decoded ahead of the encoders, by threads, once for all geometries."""
 
 from __future__ import annotations
 

@@ -42,8 +42,8 @@ def gpu(device: str) -> Iterator[str]:
 def computing(networks: Sequence[nn.Module], tf32: bool = False) -> Iterator[None]:
     """Let small networks compute in one thread, and NVIDIA GPUs in TF32 or not.
 
-    Where other processes keep the cores busy, more threads only wait for each other. PyTorch's
-    default is to allow TF32 in convolutions.
+    Where other processes occupy the cores, more threads only wait for each other. By default
+    PyTorch allows TF32 in convolutions.
     """
     threads = torch.get_num_threads()
     backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)

@@ -1,8 +1,8 @@
 """From a model's description to an encoder, its preprocessing and its head.
 
-`load` builds the architecture, puts the weights in, and refuses to go on where the libraries only
-warn: weights that are missing or do not fit, another activation than the weights were trained
-with, an output of another width than described.
+`load` builds the architecture and loads the weights, and stops where the libraries only warn: if
+weights are missing or do not fit, if the activation is not the one that the weights were trained
+with, or if the output has another width than described.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ TextEncoder = Callable[[Sequence[str]], Tensor]
 class Loaded:
     """A model ready to use, in evaluation mode.
 
-    ``encoder`` maps normalised images, float of shape (n, 3, size, size), to features of shape
-    (n, width). ``head`` is the model's own classifier; a model that has none but a ``text``
-    encoder gets one from class names, see `zero_shot_head`. ``weights_sha256`` is that of the
-    weights' file, or of the weights themselves where they were drawn at random. ``scale`` is what
-    a CLIP model multiplies cosines by: exp(logit scale).
+    ``encoder`` maps normalised images, float of shape (n, 3, size, size), to features of shape (n,
+    width). ``head`` is the model's own classifier; a model without one but with a ``text`` encoder
+    gets one from class names, see `zero_shot_head`. ``weights_sha256`` is the checksum of the
+    weights' file, or of the weights themselves if they were drawn at random. ``scale`` is the
+    factor by which a CLIP model multiplies cosines: exp(logit scale).
     """
 
     model: Model
@@ -78,10 +78,10 @@ def normalize(pixels: Tensor, model: Model) -> Tensor:
 def load(model: Model, checkpoint: Path | None = None, device: str = "cpu") -> Loaded:
     """Build a model and load its weights.
 
-    ``checkpoint``, a local file, is used instead of the described weights. Raises ModelError when
-    the weights are absent, not a file of tensors, of another architecture, or not those whose
-    sha256 is noted, when the activation is not the one they were trained with, when the output has
-    another width, or when there is no head where one is described.
+    ``checkpoint``, a local file, replaces the described weights. Raises ModelError if the weights
+    are absent, not a file of tensors, of another architecture, or do not have the noted sha256; if
+    the activation is not the one they were trained with; if the output has another width; and if a
+    described head is missing.
     """
     if not model.loadable:
         raise ModelError(f"{model.name} has no public weights, so it cannot be loaded.")

@@ -1,9 +1,9 @@
 """Extraction: every image of a data set through every encoder of a family, once.
 
 Images are decoded and resized once, by threads, for all encoders that share the geometry of their
-input, while the encoders work. Features are kept shard by shard; an extraction that was killed goes
-on after its last whole shard, and since batches are cut at the same images each time, its result is
-that of one that was not.
+input, while the encoders work. Features are kept shard by shard. An extraction that was killed
+continues after its last whole shard; since batches are cut at the same images each time, its result
+equals that of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -147,12 +147,12 @@ def extract(
 ) -> list[Path]:
     """Extract the features of ``images`` by every model, with heads, and return their paths.
 
-    Each model is loaded once for all lists of images, which follow one another. What is in the
-    store already, current and sound, is not made again. ``checkpoint`` is a local
-    weights file for a single model. Raises ExtractionError, ModelError, DatasetError or
-    StoreError, keeping the shards that were finished. With ``onerror`` a model that cannot be
-    loaded, has no head for these images or gives numbers that are not finite is left out and
-    ``onerror(model, error)`` called; the others go on, still with one pass over the images.
+    Each model is loaded once for all lists of images, which are processed in turn. Features already
+    in the store, current and sound, are not computed again. ``checkpoint`` is a local weights file
+    for a single model. Raises ExtractionError, ModelError, DatasetError or StoreError, keeping the
+    shards that were finished. With ``onerror``, a model that cannot be loaded, has no head for
+    these images or gives numbers that are not finite is skipped after a call of ``onerror(model,
+    error)``; the others continue, still with one pass over the images.
     """
     if checkpoint is not None and len(models) != 1:
         raise ExtractionError(f"a checkpoint is for one model, not {len(models)}: give --model.")

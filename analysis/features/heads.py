@@ -1,4 +1,4 @@
-"""From class names, or a checkpoint's own classifier, to the head that lies beside features."""
+"""From class names, or a checkpoint's own classifier, to the head stored next to features."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ WORDNET = re.compile(r"n\d{8}")
 
 
 def zero_shot_head(loaded: Loaded, prompts: Prompts, batch_size: int = 256) -> Head:
-    """Return the classifier that the text encoder makes of class names and templates.
+    """Return the classifier that the text encoder makes from class names and templates.
 
-    Per class: the mean over templates of the text features of length 1, scaled to length 1 again.
+    For each class, the text features of all templates are scaled to length 1 and averaged, and the
+    mean is scaled to length 1 again.
     """
     if loaded.text is None:
         raise ModelError(f"{loaded.model.name} has no text encoder to make a zero-shot head with.")
@@ -45,11 +46,11 @@ def zero_shot_head(loaded: Loaded, prompts: Prompts, batch_size: int = 256) -> H
 
 
 def see_to_head(loaded: Loaded, images: ImageList, path: Path) -> None:
-    """Put the model's head for these images at ``path``; nothing where there is none.
+    """Write the model's head for these images to ``path``, if it has one.
 
-    What is kept, there or for another data set of the model, is used again only if it came from the
-    same weights and prompts. Raises ExtractionError if the images are of classes that the head does
-    not know.
+    A head that is already there, or that belongs to another data set of the model, is used again
+    only if it came from the same weights and prompts. Raises ExtractionError if the images have
+    classes that the head does not know.
     """
     prompts = None if loaded.text is None else head_prompts(loaded.model, images)
     source = loaded.head or prompts

@@ -1,9 +1,9 @@
 """How programs write the same weights: what they put around the tensors and before their names.
 
-Training programs save more than a network, wrap it for several devices, for compiling or for an
-average over training, and the library transformers has names of its own for CLIP. Here all of that
-becomes the tensors that open_clip or timm expect, with a note for each choice that was made.
-Nothing is opened here, and nothing is left out without a word.
+Training programs save more than a network, wrap it for several devices, for compilation or for an
+average over training, and the library transformers has its own names for CLIP. This module turns
+all of that into the tensors that open_clip or timm expect, with a note for each choice made. It
+opens no file, and reports whatever it leaves out.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ PART = re.compile(r"(.*\.attn\.)([qkv])_proj\.(weight|bias)")
 
 
 class Weights(NamedTuple):
-    """Tensors by name, what a safetensors file says besides, and what a reader should know."""
+    """Tensors by name, the metadata of a safetensors file, and notes for the reader."""
 
     state: State
     metadata: Mapping[str, str] = {}
@@ -59,7 +59,7 @@ class Weights(NamedTuple):
 
 
 def taken(content: Any) -> Weights:
-    """Take the network's tensors out of what a file holds, with a note on what is left aside.
+    """Take the network's tensors out of a file's content, with a note on what is ignored.
 
     Raises ValueError if there are none.
     """
@@ -78,11 +78,11 @@ def taken(content: Any) -> Weights:
 
 
 def arranged(weights: Weights, wanted: Collection[str]) -> Weights:
-    """Give tensors the names that a network ``wanted`` them to have, as far as they are known.
+    """Rename tensors to the names that a network ``wanted``, as far as they are known.
 
-    What wrappers put before all names is removed. transformers' CLIP becomes open_clip's, and an
-    image tower alone gets the name that it has within CLIP. Raises ValueError for two tensors of
-    one name.
+    Prefixes that wrappers put before all names are removed. transformers' CLIP becomes open_clip's,
+    and an image tower alone gets the name that it has within CLIP. Raises ValueError for two
+    tensors of one name.
     """
     state, notes = dict(weights.state), [*weights.notes]
     if state.pop(AVERAGED, None) is not None:
@@ -106,8 +106,9 @@ def arranged(weights: Weights, wanted: Collection[str]) -> Weights:
 def of_transformers(state: Mapping[str, Tensor]) -> State:
     """Turn the tensors of transformers' ``CLIPModel`` into open_clip's.
 
-    Queries, keys and values are stacked, projections transposed, and the numbers of positions,
-    which older versions kept, are left out. What has another name keeps it, so that it is missed.
+    Queries, keys and values are stacked, projections transposed, and the position numbers that
+    older versions stored are left out. Other tensors keep their names, so that they are reported as
+    missing.
     """
     renamed: State = {}
     parts: dict[str, State] = {}
@@ -143,7 +144,8 @@ def load_older_layout(clip: nn.Module, state: State) -> None:
 def architecture_of(config: Mapping[str, Any]) -> str:
     """Find the architecture of open_clip that a ``config.json`` of transformers' CLIP describes.
 
-    What the file does not say is as transformers has it then. Raises ValueError if there is none.
+    Settings that the file does not state have transformers' default values. Raises ValueError if no
+    architecture fits.
     """
     vision, text = (config.get(f"{tower}_config") or {} for tower in ("vision", "text"))
     width = vision.get("hidden_size", 768)

@@ -1,8 +1,8 @@
-"""What open_clip and timm know: networks by name, without their weights, and what is told of them.
+"""Networks by name, without their weights, and what open_clip and timm say about them.
 
-The pocket lab's own architectures count as open_clip's. Of a repository of the hub, the network is
-built from the configuration that lies there. What is told of a network is its input, its width, and
-how it was trained, from the names of weights that are published.
+The pocket lab's own architectures count as open_clip's. For a repository of the hub, the network is
+built from the configuration stored there. A network's description is its input, its width, and how
+it was trained, which the names of published weights reveal.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ NOT_STATED = "not stated"
 
 
 class CheckpointError(ModelError):
-    """No checkpoint goes by the name that was given; the message says which are near."""
+    """No checkpoint has the given name; the message suggests similar ones."""
 
 
 def architecture(name: str) -> dict[str, Any]:
@@ -105,9 +105,9 @@ def build(
 ) -> Any:
     """Build a network by the name of its architecture; ModelError, about ``who``, if that fails.
 
-    Its weights are those that seed 0 draws if they are to be ``drawn``. For any other, drawing
-    would be wasted time: each tensor is loaded, or it is an error. An ``outline`` has no storage
-    for weights at all. The random state is left as it was.
+    If the weights are to be ``drawn``, they are those that seed 0 draws. Otherwise drawing would be
+    wasted time, because every tensor is loaded or missing, which is an error. An ``outline`` has no
+    storage for weights at all. The random state is left as it was.
     """
     device = torch.device("meta") if outline else contextlib.nullcontext()
     undrawn = contextlib.nullcontext() if drawn else _Undrawn()
@@ -136,10 +136,10 @@ def classifier_names(net: Any) -> tuple[str, ...]:
 
 
 def without_projection(who: str, encoder: Any) -> int:
-    """Take CLIP's projection out of an image encoder; return how many components it then gives.
+    """Remove CLIP's projection from an image encoder; return how many components it then gives.
 
-    These are the pooled and normalised ones that the projection would read. ModelError, about
-    ``who``, if the network is none of open_clip's vision transformers.
+    These are the pooled and normalised components that the projection would read. Raises
+    ModelError, about ``who``, if the network is not one of open_clip's vision transformers.
     """
     projection = getattr(encoder, "proj", None)
     if not isinstance(projection, nn.Parameter):
@@ -152,7 +152,7 @@ def without_projection(who: str, encoder: Any) -> int:
 
 
 def check_activation(model: Model, network: str) -> None:
-    """Raise ModelError if the network has another activation than its weights were trained with."""
+    """Raise ModelError if a network's activation is not the one its weights were trained with."""
     quick = quick_gelu(architecture(network))
     tag = get_pretrained_cfg(model.architecture, model.weights) if model.weights else {}
     if tag and quick_gelu(tag) != quick:
@@ -265,7 +265,7 @@ def preprocessing(
 
 
 def pretraining(tag: str) -> str:
-    """Return what a tag says about the data it was trained on first, else the tag itself."""
+    """Return the data that a tag says the model was first trained on, or the tag itself."""
     plain = tag.lower().replace("-", "_")
     matches = [(re.search(pattern, plain), title) for pattern, title in PRETRAINING.items()]
     titles = [(match.start(), match.expand(title)) for match, title in matches if match]

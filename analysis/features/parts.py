@@ -1,7 +1,7 @@
-"""Weights in several files, as the hub keeps large models: an index, and parts beside it.
+"""Weights in several files, as the hub stores large models: an index, and parts next to it.
 
 ``model.safetensors.index.json`` says which of ``model-00001-of-00002.safetensors`` and so on holds
-which tensor. The index stands for the whole wherever a file of weights is named. No torch.
+which tensor. Wherever a file of weights is named, the index represents the whole. No torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def is_index(path: Path) -> bool:
 
 
 def places(path: Path) -> dict[str, Path]:
-    """Where each tensor of an index lies; ValueError if it is none, or names no file beside it."""
+    """Where each tensor of an index lies; ValueError if it is no index or names absent files."""
     if path.stat().st_size > LONGEST:
         raise ValueError(f"an index of {path.stat().st_size:,} bytes is none")
     try:
@@ -39,12 +39,12 @@ def places(path: Path) -> dict[str, Path]:
 
 
 def files(path: Path) -> list[Path]:
-    """The files that weights are in: the file itself, or an index and all its parts."""
+    """The files that contain the weights: the file itself, or an index and all its parts."""
     return [path, *sorted({*places(path).values()})] if is_index(path) else [path]
 
 
 def checksum(path: Path) -> str:
-    """The sha256 of weights: of the file, of an index one over its own and its parts'.
+    """The sha256 of weights: of the file, or of an index and the checksums of its parts.
 
     Raises ValueError as `places` does, OSError if a part is not there.
     """

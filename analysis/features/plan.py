@@ -1,8 +1,8 @@
 """What an extraction is made from, and whether features in the store still are. No torch.
 
-Features carry the parts that they were made from: model, weights, images, settings, code and
-libraries. They are current if the parts are the same today. Only `extract` and who asks for it look
-at this; who reads features wants the same model and weights, see `store.read_features`.
+Features carry a description of what they were made from: model, weights, images, settings, code and
+libraries. They are current if that description is the same today. Only `extract` and its callers
+look at this; whoever reads features asks for the same model and weights, see `store.read_features`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _KEPT_ELSEWHERE = ("store.py", "plan.py", "__init__.py")
 
 
 class ExtractionError(CompanionError, RuntimeError):
-    """An extraction cannot start or go on; what it finished is kept."""
+    """An extraction cannot start or continue; whatever it finished is kept."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,10 @@ def made_from(
 def is_current(
     model: Model, images: ImageList, settings: Settings = USUAL, folder: Path | None = None
 ) -> bool:
-    """Whether a model's features of some images are what would be extracted now.
+    """Whether a model's features of some images are those that would be extracted now.
 
-    Files are looked at, not read: damage that leaves the size as it was is found by who reads them.
+    The files' sizes are checked, not their content; reading them finds damage that leaves the size
+    unchanged.
     """
     try:
         sidecar = store.read_sidecar(store.features_path(model.name, images.name, folder), model)
@@ -93,7 +94,7 @@ def is_current(
 
 
 def head_is_current(model: Model, images: ImageList, folder: Path | None = None) -> bool:
-    """Whether the head beside the features, or its absence, is what the description wants."""
+    """Whether the head next to the features, or its absence, matches the description."""
     try:
         kept = store.read_sidecar(store.head_path(model.name, images.name, folder))
     except store.StoreError:
@@ -110,9 +111,9 @@ def head_is_current(model: Model, images: ImageList, folder: Path | None = None)
 
 
 def head_prompts(model: Model, images: ImageList) -> Prompts | None:
-    """Return what a model's zero-shot head for a data set is made of; None if nothing is known.
+    """Return the prompts for a model's zero-shot head on a data set; None if nothing is known.
 
-    That is the model's own class names and templates where it is described with some, else those
+    They are the model's own class names and templates if its description has any, otherwise those
     of the data set.
     """
     if model.classes is None:

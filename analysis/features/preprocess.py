@@ -1,7 +1,7 @@
 """From a picture to an encoder's pixels: the resizing and cropping that every encoder expects.
 
-Only the pixels are made here, as bytes; scaling to [0, 1] and normalising a whole batch is cheaper
-on the encoder's own device (see `encoders.normalize`). No torch.
+This module makes only the pixels, as bytes; scaling to [0, 1] and normalising a whole batch is
+cheaper on the encoder's own device (see `encoders.normalize`). No torch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FILTERS = {
 def geometry(spec: Preprocessing) -> Geometry:
     """Return what decides the pixels: resized edge, crop, filter, and whether shape is lost.
 
-    Encoders that agree in these share one decoding and resizing, whatever their normalisation.
+    Encoders with the same geometry share one decoding and resizing, whatever their normalisation.
     """
     return spec.resize or spec.size, spec.size, spec.interpolation, spec.squash
 

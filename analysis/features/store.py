@@ -2,9 +2,9 @@
 
 ``<store>/<model>/<data set>.safetensors`` holds ``features`` (N, d), ``labels`` (N,) and ``rows``
 (N,), a number for each image's name, so that row order can be checked. The sidecar of the same
-name, written last, says what they are and where they came from; features count as complete only
-if it is there and its checksum holds, which is computed once a process. Features are memory-mapped
-on reading: they take no memory until they are used.
+name, written last, says what they are and where they came from. Features count as complete only if
+the sidecar is there and its checksum holds, which is computed once per process. Features are
+memory-mapped on reading, so they take no memory until they are used.
 
 Whether features are still what would be extracted today is for `analysis.features.plan` to say.
 
@@ -49,7 +49,7 @@ LONGEST_HEADER = 100_000_000
 
 
 class StoreError(CompanionError, RuntimeError):
-    """Something on disk is absent, damaged, outdated or not fit to be written."""
+    """Something on disk is absent, damaged, outdated or unfit to be written."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,8 @@ def features(model: Model, data: str) -> NDArray[Any]:
 def read_features(path: Path, model: Model | None = None) -> Features:
     """Map the features at ``path`` into memory, after checking them against their sidecar.
 
-    With ``model``, they must also have been made by it as it is described now. Raises StoreError,
-    saying how to get them, when they are absent, incomplete, damaged or outdated.
+    With ``model``, they must also have been made by that model as it is described now. Raises
+    StoreError, saying how to get them, if they are absent, incomplete, damaged or outdated.
     """
     tensors, sidecar = read(path, model)
     return Features(tensors["features"], tensors["labels"], tensors["rows"], sidecar)
@@ -174,9 +174,10 @@ def read(path: Path, model: Model | None = None) -> tuple[dict[str, NDArray[Any]
 
 
 def read_sidecar(path: Path, model: Model | None = None) -> dict[str, Any]:
-    """Read what the store says of the arrays at ``path``, without looking at them.
+    """Read the store's description of the arrays at ``path``, without looking at the arrays.
 
-    Raises StoreError as `read_features` does, but sees no damage that leaves the size as it was.
+    Raises StoreError as `read_features` does, but does not notice damage that leaves the size
+    unchanged.
     """
     if not path.is_file() or not sidecar_of(path).is_file():
         raise StoreError(
@@ -300,9 +301,9 @@ def describe(model: Model, weights_sha256: str) -> dict[str, Any]:
 
 
 def weights_sha256(model: Model, otherwise: str) -> str:
-    """Return the checksum that a model's weights have to have now, where that can be told.
+    """Return the checksum that a model's weights must have now, where it is known.
 
-    It is the one noted in the family file, else that of a file on this machine, else ``otherwise``.
+    It is the checksum in the family file, else that of a file on this machine, else ``otherwise``.
     """
     file = local_weights(model)
     there = model.weights_sha256 is None and file is not None and file.is_file()
@@ -313,7 +314,7 @@ def weights_sha256(model: Model, otherwise: str) -> str:
 
 
 def local_weights(model: Model) -> Path | None:
-    """Return the file that a model's weights are, if they name one; it may not exist."""
+    """Return the file that a model's weights name, if they name one; it may not exist."""
     weights = (model.weights or "").removeprefix(LOCAL_DIR)
     return WORKSPACE / Path(weights).expanduser() if is_file_name(weights) else None
 

@@ -1,8 +1,8 @@
 """Files of weights: fetched from the hub, checked, and read safely.
 
-Tensors are read from safetensors files, and from PyTorch's files that hold nothing but tensors and
-plain values, whatever such a file is called; nothing is opened in a way that could run code. What
-programs put around tensors is for `layouts`.
+Tensors are read from safetensors files, and from PyTorch files that contain only tensors and plain
+values, whatever such a file is called; no file is opened in a way that could run code. `layouts`
+handles what programs put around the tensors.
 """
 
 from __future__ import annotations
@@ -49,10 +49,11 @@ class ModelError(CompanionError, RuntimeError):
 
 
 def read_weights(path: Path, net: nn.Module | None = None) -> Weights:
-    """Read the tensors of a file of weights, with a note on whatever of it was left aside.
+    """Read the tensors of a file of weights, with a note on whatever was ignored.
 
-    With a network, they are named as it has them, as far as that can be told. ModelError for a file
-    that is absent, cut short, or holds anything else, and for two tensors of one name.
+    If a network is given, the tensors get its names, as far as these are known. Raises ModelError
+    for a file that is absent, cut short, or contains anything else, and for two tensors of one
+    name.
     """
     if not path.is_file():
         raise ModelError(f"there are no weights at {path}: check the path.")
@@ -168,7 +169,7 @@ def _online() -> bool:
 
 
 def checked(model: Model, path: Path) -> str:
-    """Return the sha256 of a model's weights; ModelError if they are not those noted."""
+    """Return the sha256 of a model's weights; ModelError if it is not the noted one."""
     sha256 = parts.checksum(path)
     if model.weights_sha256 not in (None, sha256):
         raise ModelError(

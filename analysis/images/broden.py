@@ -50,7 +50,7 @@ AGAIN = "unpack it again, or take it as it is: `companion extract` with --accept
 
 @dataclass(frozen=True)
 class Concepts:
-    """Which image shows which concept.
+    """Which concepts each image shows.
 
     ``names`` (C,), in the order of the label numbers, are distinct; ``categories`` (C,) is the one
     in which most images have the label. ``shares`` (N, C) is the largest share of a mask's pixels
@@ -69,7 +69,7 @@ class Concepts:
 
 
 def find_root() -> Path:
-    """Return Broden's folder; DatasetError, saying how it is obtained, if there is none."""
+    """Return Broden's folder; DatasetError, saying how to obtain it, if there is none."""
     return locate(descriptions()["broden"])
 
 

@@ -1,8 +1,8 @@
 """The pocket lab's images: emoji as ten sets of artists drew them, with names, tags and classes.
 
-The same concept in another set is the same content in another style: a natural distribution
-shift. ``data/emoji/emoji.zip`` holds everything; its README tells how it is made, by whom the
-drawings are and how classes and split were chosen. This module only reads it: no torch.
+The same concept in another set is the same content in another style: a natural distribution shift.
+``data/emoji/emoji.zip`` holds everything; its README says how it is made, who drew the emoji, and
+how classes and split were chosen. This module only reads it, without torch.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Emoji:
 
 @functools.cache
 def load(path: Path = ARCHIVE) -> Emoji:
-    """Read all images and their table; the result is kept, and shared by later calls.
+    """Read all images and their table; later calls share the cached result.
 
     Raises DatasetError if the file is missing or damaged.
     """

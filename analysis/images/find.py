@@ -31,7 +31,7 @@ def pocket(style: str, split: str = "test") -> ImageList:
 
 
 def pocket_prompts() -> Prompts:
-    """Return what the pocket models' zero-shot heads are made of."""
+    """Return the class names and templates of the pocket models' zero-shot heads."""
     return Prompts(emoji.CLASSES, emoji.CLASSES, emoji.TEMPLATES)
 
 
@@ -53,7 +53,7 @@ def packaged(name: str) -> ImageList:
 def find_all(
     texts: Iterable[str], *, accept_counts: bool = False, without_labels: bool = False
 ) -> list[ImageList]:
-    """Return what a command line names, see `find`; of folders all images ``without_labels``."""
+    """Return the data sets that a command line names; ``without_labels``, all images of folders."""
     if without_labels:
         return [imagelist.unlabelled(Path(text), smallest_side=1) for text in texts]
     return [images for text in texts for images in find(text, accept_counts=accept_counts)]
@@ -90,9 +90,9 @@ def find(text: str, *, accept_counts: bool = False) -> list[ImageList]:
 
 
 def availability() -> list[Availability]:
-    """Say of each data set that readers must obtain themselves whether it is here and complete.
+    """Say for each data set that readers must obtain whether it is present and complete.
 
-    Raises DatasetError if the file that says where they lie is wrong.
+    Raises DatasetError if the file that says where they are is wrong.
     """
     sets.root()
     return list(map(_availability, sets.descriptions().values()))

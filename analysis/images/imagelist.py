@@ -1,7 +1,7 @@
 """Data sets as ordered lists of labelled images: the pocket lab's, and any folder of images.
 
-An `ImageList` says which images there are, in which order, with which labels, and has one hash for
-all of that; pictures are opened only when asked for. No torch.
+An `ImageList` says which images there are, in which order and with which labels, and has one hash
+for all of that; pictures are opened only when they are needed. No torch.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ LEFT_OUT = "damaged images left out"
 
 
 def is_whole(what: str) -> bool:
-    """Whether images are those of the published data set, as far as their description says."""
+    """Whether images are those of the complete published data set, by their description."""
     return not any(mark in what for mark in (DIFFERS, LEFT_OUT))
 
 
 class DatasetError(CompanionError, ValueError):
-    """A data set is unknown, empty, or not what it is expected to be."""
+    """A data set is unknown, empty, or not what is expected."""
 
 
 class DamagedImageError(CompanionError, RuntimeError):
@@ -74,7 +74,7 @@ class Packed:
 
 @dataclass(frozen=True)
 class Prompts:
-    """What a zero-shot head is made of: for each class the name to put into the templates."""
+    """The material of a zero-shot head: for each class, the name to put into the templates."""
 
     classes: tuple[str, ...]
     names: tuple[str, ...]
@@ -154,7 +154,7 @@ class ImageList:
         return fingerprint([self.keys, self.labels.tolist(), self.classes, content, *border])
 
     def expect(self, classes: Sequence[str]) -> ImageList:
-        """Return the list itself if it has these classes in this order; else DatasetError."""
+        """Return the list itself if it has these classes in this order; otherwise DatasetError."""
         if tuple(classes) != self.classes:
             differ = sorted({*classes} ^ {*self.classes})
             raise DatasetError(

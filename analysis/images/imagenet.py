@@ -40,8 +40,8 @@ def words() -> dict[str, str]:
 def objectnet_prompts() -> Prompts:
     """ObjectNet's own 113 names (``alarm clock``), in the 80 templates.
 
-    So did those who published zero-shot accuracies on ObjectNet: CLIP_benchmark, from which
-    open_clip's table comes, and WiSE-FT.
+    Those who published zero-shot accuracies on ObjectNet did the same: CLIP_benchmark, the source
+    of open_clip's table, and WiSE-FT.
     """
     rows = [row for row in _rows("objectnet.csv") if row["wnids"]]
     names = tuple(row["label"].lower() for row in rows)
@@ -49,7 +49,7 @@ def objectnet_prompts() -> Prompts:
 
 
 def prompts_of(description: Description) -> Prompts:
-    """What a zero-shot head for a data set is made of; of ImageNet's subsets all 1,000 classes."""
+    """The prompts of a zero-shot head for a data set; ImageNet's subsets get all 1,000 classes."""
     if description.layout == "name":
         return class_prompts(subset(description), words())
     return objectnet_prompts() if description.layout == "objectnet" else prompts()

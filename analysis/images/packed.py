@@ -101,7 +101,7 @@ class Content(NamedTuple):
 
 
 def read(folder: Path) -> Content | None:
-    """Index the archives or tables in a folder; None if there are none.
+    """Index the archives or tables of a folder, None if it has none; DatasetError names faults.
 
     DatasetError names what is wrong with which file.
     """

@@ -1,4 +1,4 @@
-"""Public files of others: where each one lies, its checksum, and how it gets here.
+"""Public files of others: the address and checksum of each, and how it is downloaded.
 
 ``data/artifacts.yaml`` lists every file with its repository, commit, sha256, size and licence, and
 the mirrors that are tried in turn when its origin has it no more. A file is used only if its
@@ -102,11 +102,11 @@ def artifact(name: str) -> Artifact:
 
 
 def fetch(name: str, *, progress: bool = False) -> Path:
-    """Return the path of a checked copy of an artefact, downloading it if need be.
+    """Return the path of a checked copy of an artefact, downloading it if necessary.
 
-    Looked up in turn: the mirror folder, the cache, the network. Raises ArtifactError when it is in
-    none of them, or when what is found does not have the expected checksum; of a failed download
-    nothing is kept.
+    The mirror folder, the cache and the network are tried in turn. Raises ArtifactError if none has
+    the file, or if a file does not have the expected checksum; a failed download leaves nothing
+    behind.
     """
     wanted = artifact(name)
     return _from_mirror(wanted) or _from_cache_or_network(wanted, progress)
@@ -122,9 +122,10 @@ def fetch_all(names: Iterable[str] | None = None, *, progress: bool = False) -> 
 
 
 def in_package(place: str) -> Path:
-    """Return where a file or folder of an installed Python package lies: ``NAME/PATH``.
+    """Return the path of a file or folder in an installed Python package: ``NAME/PATH``.
 
-    ``NAME`` is the package's on PyPI; nothing of it is imported. ArtifactError if it is not there.
+    ``NAME`` is the package's name on PyPI; it is not imported. Raises ArtifactError if the path
+    does not exist.
     """
     package, _, inside = place.partition("/")
     try:

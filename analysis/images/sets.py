@@ -1,4 +1,4 @@
-"""The one table of the data sets: what each is called, how large it is, where it lies.
+"""The one table of the data sets: the name, size and place of each.
 
 ``data/imagenet/sets.yaml`` describes them: the sets that a reader has to obtain, the pocket lab's
 styles, and what else measurements name. Names are spelled one way, ``imagenet-v2``; `column` and
@@ -47,7 +47,7 @@ class _Titled(Strict):
 
 
 class Used(Strict):
-    """The part of a set that accuracies are taken on."""
+    """The part of a set on which accuracies are measured."""
 
     images: PositiveInt
     classes: PositiveInt
@@ -158,7 +158,7 @@ def subgroups() -> dict[str, tuple[str, ...]]:
 
 
 def title(name: str) -> str:
-    """Return what a data set is called; one that is not in the table, a reader's, by its name."""
+    """Return the title of a data set; a reader's set, which is not in the table, has its name."""
     return _titles().get(name, name.replace("_", " "))
 
 
@@ -204,9 +204,9 @@ def _titles() -> dict[str, str]:
 
 
 def locate(description: Description) -> Path:
-    """Return the folder a data set lies in; DatasetError, saying what was looked for, if nowhere.
+    """Return the folder of a data set; DatasetError, saying what was looked for, if none exists.
 
-    A folder that is named for the set itself goes before the names in its description.
+    A folder named after the set itself takes precedence over the names in its description.
     """
     title, folders = description.title, description.folders
     own, parent = _configured().get(description.name), root()
@@ -243,7 +243,7 @@ def root() -> Path | None:
 
 
 def config_file() -> Path:
-    """Return where the configuration lies, or would lie."""
+    """Return the path of the configuration, whether or not it exists."""
     return Path(os.environ.get("COMPANION_DATA_CONFIG") or CONFIG).expanduser()
 
 

@@ -1,15 +1,17 @@
 """Which concepts a direction encodes: the average precision of its scores, for every concept.
 
-One score per image and direction, one label per image and concept. `average_precision` gives
-scikit-learn's number for every pair; `balanced_sample` and `average_precision_on` the paper's, on
-all positives of a concept and as many drawn negatives. Small functions count what is encoded. The
-equations `eq-average-precision` and `eq-n-unique` are on the book's page of definitions; the
-protocol is that of Crabbé et al. (2024). What concepts mean is not known here.
+There is one score per image and direction, and one label per image and concept. `average_precision`
+gives scikit-learn's number for every pair; `balanced_sample` and `average_precision_on` give the
+paper's, on all positives of a concept and the same number of drawn negatives. Small functions count
+which concepts are encoded. The equations `eq-average-precision` and `eq-n-unique` are on the book's
+page of definitions; the protocol is that of Crabbé et al. (2024). This module does not know what a
+concept means.
 
-How it works. Each direction's scores are sorted once. One compiled pass then visits the images in
-that order and, in each, only the concepts that it shows; every concept keeps the number of its
-positives still to come, all that a precision needs. The work for a direction is a sort plus the
-labels, and nothing of size images × concepts is ever made."""
+How it works: each direction's scores are sorted once. One compiled pass then visits the images in
+that order and, in each image, only the concepts that it shows; every concept keeps the number of
+its positives still to come, which is all that a precision needs. The work for a direction is a sort
+plus the labels, and no array of size images × concepts is ever made.
+"""
 
 from __future__ import annotations
 
@@ -46,10 +48,10 @@ SOON = 4
 
 @cache
 def compiled(function: Any) -> Any:
-    """Compile a function that releases Python's lock, kept on disk where there is a place for it.
+    """Compile a function that releases Python's lock; cache it on disk where that is possible.
 
-    When first used, so that who only counts or draws waits for no compiler. Numba refuses a cache
-    when neither the source's folder nor the user's own can be written.
+    Compilation happens at first use, so that callers who only count or draw do not wait for it.
+    Numba refuses a cache when it can write neither to the source's folder nor to the user's own.
     """
     import numba
 
@@ -63,13 +65,13 @@ def compiled(function: Any) -> Any:
 def average_precision(scores: ArrayLike, labels: Labels, threads: int | None = None) -> Array:
     """Average precision of every direction for every concept, over all images.
 
-    AP = Σ_n (R_n − R_{n−1}) P_n over the distinct scores from the highest down, images of equal
-    score together (`eq-average-precision`): the definition of scikit-learn's
-    `average_precision_score`, which this equals to 1e-12. No interpolation.
+    AP = Σ_n (R_n − R_{n−1}) P_n over the distinct scores from the highest down, taking images of
+    equal score together (`eq-average-precision`). This is the definition of scikit-learn's
+    `average_precision_score`, which the result equals to 1e-12, without interpolation.
 
-    `scores`: (N, d) real numbers, perhaps memory-mapped. `labels`: scipy.sparse, (N, C); whatever
-    is not zero is a positive. `threads`: default, as many as there are cores. Returns (d, C),
-    fractions. A concept without positives has NaN; one that every image shows has 1. Raises
+    `scores`: (N, d) real numbers, possibly memory-mapped. `labels`: scipy.sparse, (N, C); every
+    non-zero entry is a positive. `threads`: by default, the number of cores. Returns (d, C),
+    fractions: NaN for a concept without positives, 1 for a concept that every image shows. Raises
     ValueError for NaN or infinite scores and for shapes that do not match.
 
     >>> shown = scipy.sparse.csr_array([[1, 0], [0, 0], [1, 1], [0, 1]])
@@ -87,11 +89,11 @@ def average_precision(scores: ArrayLike, labels: Labels, threads: int | None = N
 def average_precision_on(
     scores: ArrayLike, sample: BalancedSample, threads: int | None = None
 ) -> Array:
-    """Average precision of every direction for every concept, on the images drawn for the concept.
+    """Average precision of every direction for every concept, on the images drawn for it.
 
-    The paper's protocol: chance gives about 0.5. Several score matrices, of models or random
-    directions say, can be compared on one draw. Arguments, result and errors are those of
-    `average_precision`; a concept without members has NaN.
+    This is the paper's protocol, in which chance gives about 0.5. Several score matrices, for
+    example of models or of random directions, can be compared on one draw. Arguments, result and
+    errors are those of `average_precision`; a concept without members has NaN.
     """
     parts, concepts = 2 * sample.rows + ~sample.positive, len(sample.pairs)
     members = np.ones(len(parts), np.bool_), (parts, np.repeat(range(concepts), 2 * sample.pairs))
@@ -101,7 +103,7 @@ def average_precision_on(
 
 @dataclass(frozen=True)
 class BalancedSample:
-    """For each of C concepts, as many images that show it as images that do not.
+    """For each of C concepts, equal numbers of images that show it and that do not.
 
     `images`: N. `starts`: (C + 1,); the members of concept c are `rows[starts[c]:starts[c + 1]]`,
     first the positives, then the negatives, as `positive` says.
@@ -121,12 +123,13 @@ class BalancedSample:
 def balanced_sample(
     labels: Labels, seed: int, among: Sequence[Flags] | None = None
 ) -> BalancedSample:
-    """Draw, for each concept, as many negatives as it has positives, without replacement.
+    """Draw, without replacement, equal numbers of negatives and positives for each concept.
 
     `labels`: scipy.sparse, (N, C). `among`: for each concept the images, (N,), that may be its
-    negatives; default, all that do not show it. Concept c has a random generator of its own,
-    `default_rng(SeedSequence(seed, spawn_key=(c,)))`, so no draw depends on other concepts. With
-    too few negatives as many positives are drawn. NumPy may draw differently in another version.
+    negatives; by default, all that do not show it. Concept c has its own random generator,
+    `default_rng(SeedSequence(seed, spawn_key=(c,)))`, so no draw depends on other concepts. If
+    there are too few negatives, only that number of positives is drawn. Another version of NumPy
+    may draw differently.
     """
     by_concept = _flags(labels).tocsc()
     images, concepts = by_concept.shape
@@ -146,7 +149,7 @@ def balanced_sample(
 
 
 def _some(members: Indices, number: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """So many of some rows, drawn without replacement, ascending."""
+    """Draw a number of rows without replacement, in ascending order."""
     chosen = generator.choice(len(members), number, replace=False, shuffle=False)
     return members[np.sort(chosen)].astype(np.int64)
 
@@ -167,10 +170,10 @@ def polysemanticity(encodings: ArrayLike) -> Indices:
 
 
 def top_concepts(average_precisions: ArrayLike, direction: int, count: int = 5) -> Indices:
-    """The concepts of highest average precision for a direction, the best first.
+    """The concepts with the highest average precision for a direction, best first.
 
     `average_precisions`: (d, C). Concepts with NaN are left out, so there may be fewer than
-    `count`; of equals the lower number comes first.
+    `count`; among equals the lower number comes first.
     """
     values = np.asarray(average_precisions, dtype=np.float64)[direction]
     order = np.argsort(-values, kind="stable")  # NaN last
@@ -180,9 +183,9 @@ def top_concepts(average_precisions: ArrayLike, direction: int, count: int = 5) 
 def project(features: ArrayLike, directions: ArrayLike, *, normalise: bool) -> NDArray[np.float32]:
     """Scores of images along directions, h · v_i, or cos(h, v_i) with `normalise`: (N, k) float32.
 
-    `features`: (N, width), perhaps memory-mapped, read in blocks of rows and multiplied in
+    `features`: (N, width), possibly memory-mapped, read in blocks of rows and multiplied in
     float64. `directions`: (k, width), rows of length 1. Raises ValueError for widths that differ,
-    for features of NaN or infinity and, with `normalise`, for images that are zero.
+    for features with NaN or infinity and, with `normalise`, for images that are zero.
     """
     vectors = np.asarray(directions, dtype=np.float64)
     width, start = vectors.shape[1], 0
@@ -195,7 +198,7 @@ def project(features: ArrayLike, directions: ArrayLike, *, normalise: bool) -> N
 
 
 def random_directions(count: int, width: int, seed: int) -> Array:
-    """Directions drawn uniformly from the sphere: (count, width), rows of length 1."""
+    """Draw directions uniformly from the sphere: (count, width), rows of length 1."""
     vectors = np.random.default_rng(seed).normal(size=(count, width))
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 

@@ -1,11 +1,11 @@
-"""What of a representation is a matter of its basis, and what no rotation changes.
+"""Which properties of a representation depend on its basis, and which no rotation changes.
 
-A rotation of the features, undone in the head, changes no cosine and no prediction; the activation
-kurtosis, which looks at coordinates, follows it. Here are the operations that show that, and
-statements about the same features that stay; and, in any basis, the directions along which a
-model's texts hardly vary, which zero-shot classification therefore hardly reads. Images are taken
-at length 1, as CLIP compares them, (N, d) → (N, d); computing is in float64. The definitions are on
-the book's page `what_kurtosis_measures`.
+A rotation of the features that the head undoes changes no cosine and no prediction, but it changes
+the activation kurtosis, which looks at coordinates. This module has the operations that show this,
+quantities of the same features that no rotation changes, and the directions along which a model's
+texts hardly vary, which zero-shot classification therefore hardly reads in any basis. Images are
+taken at length 1, as CLIP compares them, (N, d) → (N, d); computations are in float64. The
+definitions are on the book's page `what_kurtosis_measures`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Array = NDArray[np.float64]
 
 
 def at_length_one(features: ArrayLike) -> Array:
-    """Each image scaled to length 1: (N, d) → (N, d); ValueError for rows that are zero."""
+    """Scale each image to length 1: (N, d) → (N, d); ValueError for rows that are zero."""
     array = checked_features(features)
     return np.concatenate(list(unit_blocks(array, array.shape[1])))
 
 
 def less_mean(features: ArrayLike) -> Array:
-    """Images at length 1, less their mean: (N, d) → (N, d). Needs two images or more.
+    """Images at length 1 minus their mean: (N, d) → (N, d). Needs two images or more.
 
     >>> less_mean([[2.0, 0.0], [0.0, 3.0]])
     array([[ 0.5, -0.5],
@@ -44,19 +44,19 @@ def less_mean(features: ArrayLike) -> Array:
 
 @lru_cache(maxsize=16)  # the same frames serve many sets of images
 def random_rotation(width: int, seed: int) -> Array:
-    """An orthogonal matrix (width, width), uniformly distributed (Haar)."""
+    """An orthogonal matrix (width, width) drawn uniformly (Haar measure)."""
     matrix: Array = scipy.stats.ortho_group.rvs(width, random_state=np.random.default_rng(seed))
     matrix.flags.writeable = False
     return matrix
 
 
 def eigenframe(features: ArrayLike) -> Array:
-    """Images in the frame of the eigenvectors of their second moments: (N, d) → (N, d).
+    """Images in the basis of the eigenvectors of their second moments: (N, d) → (N, d).
 
-    The second moments are E[h hᵀ] of the images at length 1, the mean not taken off; the frame is
-    ordered by falling eigenvalue, and in each direction the mean image is not negative. Rotating
-    the features before changes nothing here, so any statement about these coordinates is one about
-    the features in every basis.
+    The second moments are E[h hᵀ] of the images at length 1, without subtracting the mean. The
+    eigenvectors are ordered by falling eigenvalue, and each points to where the mean image is not
+    negative. Rotating the features beforehand changes nothing here, so any statement about these
+    coordinates holds for the features in every basis.
     """
     h = at_length_one(features)
     _, vectors = np.linalg.eigh(h.T @ h / len(h))
@@ -65,9 +65,9 @@ def eigenframe(features: ArrayLike) -> Array:
 
 
 def gaussian(features: ArrayLike, images: int, seed: int) -> Array:
-    """Draws (images, d) from the Gaussian with the images' mean and covariance.
+    """Draw (images, d) from the Gaussian with the images' mean and covariance.
 
-    A property that they share with the features follows from these two moments alone.
+    A property that the draws share with the features follows from these two moments alone.
     """
     h = at_length_one(features)
     centred = h - h.mean(axis=0)
@@ -78,7 +78,7 @@ def gaussian(features: ArrayLike, images: int, seed: int) -> Array:
 def mean_share(features: ArrayLike) -> float:
     """The share of the images' energy that lies in their mean, ‖E h‖² / E‖h‖², at length 1.
 
-    Between 0 (directions that cancel) and 1 (equal images). No rotation changes it.
+    It lies between 0 (directions that cancel) and 1 (equal images). No rotation changes it.
 
     >>> mean_share([[1, 0], [0, 5]])
     0.5
@@ -90,8 +90,8 @@ def mean_share(features: ArrayLike) -> float:
 def effective_rank(features: ArrayLike) -> float:
     """In how many directions images vary: (Σ λ)² / Σ λ² of the eigenvalues of their covariance.
 
-    Between 1 and the width, of the images at length 1. No rotation changes it. ValueError for
-    images that do not vary.
+    It lies between 1 and the width, for the images at length 1. No rotation changes it. Raises
+    ValueError for images that do not vary.
     """
     centred = less_mean(features)
     small = centred if len(centred) < centred.shape[1] else centred.T
@@ -103,11 +103,11 @@ def effective_rank(features: ArrayLike) -> float:
 
 
 class TextDirections(NamedTuple):
-    """An orthonormal basis of the space of features, ordered by how much texts vary along it.
+    """An orthonormal basis of feature space, ordered by how much texts vary along each direction.
 
-    `directions`: (d, d), a direction in each row. `variance`: (d,), rising; each one's share of the
-    texts' variance, adding up to 1. `spanned`: how many directions have a variance that rounding
-    cannot have made. `texts`: how many texts there were.
+    `directions`: (d, d), a direction in each row. `variance`: (d,), rising; each direction's share
+    of the texts' variance, summing to 1. `spanned`: how many directions have a variance that
+    rounding cannot have caused. `texts`: the number of texts.
     """
 
     directions: Array
@@ -117,20 +117,21 @@ class TextDirections(NamedTuple):
 
 
 class TextEnergy(NamedTuple):
-    """Along each text direction: the texts' `variance` and the images' `energy`, shares (d,)."""
+    """The texts' `variance` and the images' `energy` along each text direction, as shares (d,)."""
 
     variance: Array
     energy: Array
 
 
 def text_directions(texts: ArrayLike, at_length: bool = True) -> TextDirections:
-    """The directions along which texts vary, the least first: (n, d), n ≥ 2.
+    """The directions along which texts (n, d) vary, least first; n ≥ 2.
 
-    `texts` are embeddings, or the rows of a zero-shot head; `at_length`: at length 1, else as they
-    are, for a classifier whose rows' lengths count. They are the right singular vectors of the
-    texts minus their mean, and what is orthogonal to all of these comes first, with variance 0.
-    Neither a rotation nor a constant added to features and texts changes what they say. ValueError
-    for a single text, and for texts that are all equal.
+    `texts` are embeddings, or the rows of a zero-shot head. With `at_length` they are scaled to
+    length 1; without it they are taken as they are, for a classifier whose rows' lengths count. The
+    directions are the right singular vectors of the texts minus their mean; whatever is orthogonal
+    to all of these comes first, with variance 0. Rotating features and texts, or adding a constant
+    to them, changes no result. Raises ValueError for a single text, and for texts that are all
+    equal.
 
     >>> text_directions([[1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, -1, 0]]).variance
     array([0. , 0.5, 0.5])
@@ -152,7 +153,7 @@ def text_directions(texts: ArrayLike, at_length: bool = True) -> TextDirections:
 
 
 def _settled(null: Array) -> Array:
-    """Orthonormal rows that span a null space, chosen by a seed and not by how it was computed."""
+    """Orthonormal rows that span a null space, fixed by a seed whatever computed the space."""
     drawn = np.random.default_rng(0).normal(size=null.shape[::-1])
     columns, triangle = np.linalg.qr(null.T @ (null @ drawn))
     return (columns * np.sign(np.diag(triangle))).T
@@ -161,7 +162,7 @@ def _settled(null: Array) -> Array:
 def least_varying(texts: ArrayLike, share: float) -> Array:
     """The directions that together hold at most `share` of the texts' variance: (k, d).
 
-    ValueError if there is none: every direction holds more.
+    Raises ValueError if every direction holds more.
     """
     found = text_directions(texts)
     count = int((np.cumsum(found.variance) <= share).sum())
@@ -174,7 +175,7 @@ def least_varying(texts: ArrayLike, share: float) -> Array:
 
 
 def without(features: ArrayLike, directions: ArrayLike) -> Array:
-    """Features without their part along some orthonormal directions: (N, d), (k, d) → (N, d).
+    """Remove from features (N, d) their part along orthonormal directions (k, d): → (N, d).
 
     >>> without([[1.0, 2.0]], [[0.0, 1.0]])
     array([[1., 0.]])
@@ -186,10 +187,10 @@ def without(features: ArrayLike, directions: ArrayLike) -> Array:
 
 
 def energy_by_text_variance(features: ArrayLike, texts: ArrayLike | TextDirections) -> TextEnergy:
-    """How much energy images have along each text direction, the least varying first: (N, d).
+    """The images' energy along each text direction, the least varying first: images (N, d).
 
-    Energies are shares of E‖h‖², at length 1. Along directions without variance, which are
-    arbitrary among each other, their mean is given. Rotating features and texts changes nothing.
+    Energies are shares of E‖h‖², at length 1. Directions without variance have no natural order, so
+    each gets their mean energy. Rotating features and texts changes nothing.
     """
     found = texts if isinstance(texts, TextDirections) else text_directions(texts)
     energy = ((at_length_one(features) @ found.directions.T) ** 2).mean(axis=0)

@@ -1,10 +1,10 @@
-"""How many concepts a model's directions encode, and how many would come about by chance.
+"""How many concepts a model's directions encode, and how many chance would give.
 
-Which direction encodes which concept is computed in `average_precision`; here the counts
-(`eq-n-unique`) are set beside what the same number of random directions reach on the same features,
-beside what the model's own directions reach once the labels are permuted, and beside how much they
-vary: with the negatives drawn, and with the images at hand. Arrays in, numbers out; nothing here
-knows which images and concepts these are.
+`average_precision` computes which direction encodes which concept. This module compares the counts
+(`eq-n-unique`) with what the same number of random directions reach on the same features, and with
+what the model's own directions reach once the labels are permuted, and it measures how much the
+counts vary with the negatives drawn and with the images available. Arrays go in, numbers come out;
+the module does not know which images and concepts these are.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ REGIONS = {
 
 @dataclass(frozen=True)
 class ConceptImages:
-    """N images and C concepts.
+    """A probe: N images labelled with C concepts.
 
-    ``labels`` (N, C) says which image shows which concept; ``names`` and ``kinds`` (C,) name the
-    concepts. ``data`` are the store's data sets that hold the images, in the order of the rows, and
-    ``numbers`` (N,) the images' row numbers there. ``units`` (N,) numbers what an image is a
-    picture of, ``places`` (N,) by whom; images of one ``clusters`` number (N,) look alike or are of
-    one unit. For photographs each image is its own unit and cluster. Features of the images
-    numbered ``left_out`` may be in the store and are not used. ``annotated``: kind → the images
-    (N,) in which somebody looked for concepts of the kind, ``shares`` (N, C) how much of a picture
-    each concept takes, where these are known.
+    ``labels`` (N, C) says which image shows which concept; ``names`` and ``kinds`` (C,) describe
+    the concepts. ``data`` are the store's data sets that hold the images, in the order of the rows,
+    and ``numbers`` (N,) the images' row numbers there. ``units`` (N,) numbers what an image
+    depicts, ``places`` (N,) who drew it; images with the same number in ``clusters`` (N,) look
+    alike or share a unit. Each photograph is its own unit and cluster. Features of the images
+    numbered ``left_out`` may be in the store but are not used. Where they are known, ``annotated``
+    maps a kind to the images (N,) in which somebody looked for concepts of that kind, and
+    ``shares`` (N, C) says how much of a picture each concept takes.
     """
 
     title: str
@@ -129,12 +129,13 @@ class ConceptImages:
 class Settings:
     """How concepts are counted.
 
-    ``threshold`` is the average precision from which a concept is encoded, ``lower`` a second,
-    lower one. ``both_signs``: a direction and its opposite, whichever is better. ``normalise``:
-    scale features to length 1 before projecting. ``annotated``: negatives only from images in which
-    somebody looked for the concept's kind. ``draws`` of negatives, ``chance`` sets of random
-    directions and as many permutations, ``halves`` of the images for the standard error, in which
-    only concepts of at least ``frequent`` positive images are looked for.
+    ``threshold`` is the average precision from which a concept counts as encoded, ``lower`` a
+    second, lower threshold. ``both_signs`` takes the better of a direction and its opposite.
+    ``normalise`` scales features to length 1 before projecting. ``annotated`` takes negatives only
+    from images in which somebody looked for the concept's kind. ``draws`` is the number of draws of
+    negatives, ``chance`` that of sets of random directions and of permutations, and ``halves`` that
+    of halves of the images for the standard error, in which only concepts with at least
+    ``frequent`` positive images are counted.
     """
 
     threshold: float = 0.9
@@ -157,8 +158,8 @@ class Settings:
 def settings_for(probe: ConceptImages, **choices: Any) -> Settings:
     """The settings for a probe: fewer repetitions where it has more than `MANY_LABELS` labels.
 
-    `choices`: other fields of `Settings`. What is measured for a file and what a page shows live
-    are repeated equally often, because both ask here.
+    `choices`: other fields of `Settings`. Recorded measurements and live pages both call this
+    function, so they repeat equally often.
     """
     settings = Settings(**choices)
     if probe.labels.nnz <= MANY_LABELS:
@@ -170,13 +171,13 @@ def settings_for(probe: ConceptImages, **choices: Any) -> Settings:
 class Found:
     """Counts for one model's directions.
 
-    ``directions``: how many were looked at. ``ap`` (directions, C): average precisions for the
-    first draw of negatives; of a recorded measurement one row, each concept's best. Each other
-    array has one row per repetition and the columns of `QUANTITIES`: concepts encoded at the
-    threshold, at the lower one, and the mean over concepts of the best direction's average
-    precision. ``halves`` are of frequent concepts alone (see `draw`), ``of_frequent`` (3,) the same
-    quantities of these concepts in all images, first draw of negatives: none, and NaN, where no
-    concept is frequent.
+    ``directions``: their number. ``ap`` (directions, C): average precisions for the first draw of
+    negatives; a recorded measurement has one row, each concept's best. Each other array has one row
+    per repetition and the columns of `QUANTITIES`: concepts encoded at the threshold, at the lower
+    one, and the mean over concepts of the best direction's average precision. ``halves`` count
+    frequent concepts alone (see `draw`), and ``of_frequent`` (3,) has the same quantities of these
+    concepts in all images, for the first draw of negatives: zero, and NaN, where no concept is
+    frequent.
     """
 
     directions: int
@@ -206,7 +207,7 @@ class Found:
 
 
 class Difference(NamedTuple):
-    """A value, or the difference of two models' on the same images, and its standard error."""
+    """A value, or the difference of two models' values on the same images, with standard error."""
 
     value: float
     error: float
@@ -228,14 +229,15 @@ class Draws:
 
 
 def draw(probe: ConceptImages, settings: Settings) -> Draws:
-    """Draw positives and as many negatives for each concept, for everything that `count` does.
+    """Draw positives and equal numbers of negatives for each concept, for all that `count` does.
 
     The standard deviation of a count over random halves of the probe's clusters, drawn without
-    replacement, estimates the standard error of the whole (the jackknife that deletes half, Shao
-    and Wu 1989); the drawing of negatives is included. This needs a count whose level does not
-    depend on the number of images, and with fewer positives more concepts pass by luck. So halves
-    look for *frequent* concepts alone, which keep on average the least number of positives, and
-    the error is that of the count among these. A bootstrap, which repeats images, has that fault.
+    replacement, estimates the standard error of the count over all of them (the delete-half
+    jackknife, Shao and Wu 1989), including the draw of negatives. This requires a count whose level
+    does not depend on the number of images, but with fewer positives more concepts pass by luck.
+    Halves therefore count only *frequent* concepts, which keep the least number of positives on
+    average, and the error is that of the count among these. A bootstrap, which repeats images,
+    would not meet the requirement.
     """
     first = settings.seed
     frequent = probe.positives >= settings.frequent
@@ -260,7 +262,7 @@ def draw(probe: ConceptImages, settings: Settings) -> Draws:
 
 
 def count(features: ArrayLike, directions: ArrayLike, draws: Draws, settings: Settings) -> Found:
-    """Count concepts in directions (k, d) of features (N, d), with all that belongs to it."""
+    """Count concepts in directions (k, d) of features (N, d), with chance and standard error."""
     vectors = np.asarray(directions, dtype=np.float64)
     scores = project(features, vectors, normalise=settings.normalise)
     own = [average_precision(scores, sample, settings) for sample in draws.own]
@@ -299,11 +301,11 @@ def along_most_important(
     settings: Settings,
     weights: ArrayLike | None = None,
 ) -> tuple[int, Array]:
-    """The most important direction of a head, and the average precision along it, (C,).
+    """A head's most important direction, and the average precision along it, (C,).
 
-    ``features`` (N, d) are the probe's; ``weights`` (rank,) are the importances to go by, default
-    those for the probe's images. The direction's sign is arbitrary: it is made to point to where
-    the images lie on average, so that a low score is the unusual one.
+    ``features`` (N, d) are the probe's; ``weights`` (rank,) are the importances that select the
+    direction, by default those for the probe's images. The direction's arbitrary sign is chosen so
+    that it points to where the images lie on average; a low score is then the unusual one.
     """
     found = directions.importance(features, parts) if weights is None else np.asarray(weights)
     top = int(found.argmax())
@@ -331,7 +333,7 @@ def best_of(ap: ArrayLike) -> Array:
 def difference(one: Found, other: Found, quantity: Quantity) -> Difference:
     """How much one model's value exceeds another's among frequent concepts.
 
-    With the error of this paired difference.
+    The result includes the standard error of this paired difference.
     """
     apart = one.of("halves", quantity) - other.of("halves", quantity)
     whole = one.frequent(quantity).value - other.frequent(quantity).value
@@ -371,10 +373,11 @@ def _deviation(values: Array) -> float:
 
 
 def permuted_units(probe: ConceptImages, seed: int) -> scipy.sparse.csr_array:
-    """The labels (N, C) after the units have changed theirs with one another, at random.
+    """The labels (N, C) after the units have exchanged theirs at random.
 
-    Only units with pictures in the same places change, and all pictures of a unit go together: a
-    concept keeps its number of positives and what makes them alike, and loses what they show.
+    Only units with pictures in the same places are exchanged, and all pictures of a unit move
+    together: a concept keeps its number of positives and what makes them alike, but no longer what
+    they show.
     """
     generator = np.random.default_rng(seed)
     order = np.lexsort((probe.places, probe.units))
@@ -391,7 +394,7 @@ def permuted_units(probe: ConceptImages, seed: int) -> scipy.sparse.csr_array:
 
 
 def half_of_clusters(probe: ConceptImages, seed: int) -> NDArray[np.bool_]:
-    """Whether each image (N,) is in a random half of the clusters, of which none is divided."""
+    """Whether each image (N,) is in a random half of the clusters; no cluster is divided."""
     count = int(probe.clusters.max()) + 1
     chosen = np.random.default_rng(seed).permutation(count) < count // 2
     return chosen[probe.clusters]

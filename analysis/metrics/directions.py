@@ -1,9 +1,9 @@
-"""Directions that a linear head reads, and how important each is to the images at hand.
+"""The directions that a linear head reads, and how important each is for given images.
 
-A head W (classes × components) is decomposed as W = Σ_i σ_i u_i v_iᵀ. Everything follows the order
-of falling singular values. Features are read in blocks of rows and may be memory-mapped; computing
-is in float64. The equation `eq-importance` is on the book's page of definitions; it is that of
-Crabbé et al. (2023, 2024). What a model loses without directions is in `pruning`.
+A head W (classes × components) is decomposed as W = Σ_i σ_i u_i v_iᵀ; everything is in the order of
+falling singular values. Features are read in blocks of rows and may be memory-mapped; computations
+are in float64. The equation `eq-importance`, from Crabbé et al. (2023, 2024), is on the book's page
+of definitions. `pruning` measures what a model loses without directions.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ CONTROL_DRAWS, CONTROL_FEATURES = 3, 1000
 
 
 class Controls(NamedTuple):
-    """The largest importance over the mean importance, each with one thing changed.
+    """The largest importance over the mean importance, with one thing changed at a time.
 
-    A `random_head` for the features; `random_features` for the head; both random; the features at
-    length 1 less their mean.
+    The head is replaced by a `random_head`, the features by `random_features`, or both; or the
+    features, at length 1, lose their mean.
     """
 
     random_head: float
@@ -42,10 +42,10 @@ class Controls(NamedTuple):
 
 
 class Centred(NamedTuple):
-    """What `centred_importance` returns.
+    """The result of `centred_importance`.
 
-    `importance`: (rank,), over its mean, sorted from the largest; `error`: standard error over
-    images of the largest, by the delta method for a ratio.
+    `importance`: (rank,), divided by its mean, largest first; `error`: standard error over images
+    of the largest, by the delta method for a ratio.
     """
 
     importance: Array
@@ -54,7 +54,7 @@ class Centred(NamedTuple):
 
 @dataclass(frozen=True)
 class Decomposition:
-    """A head as Σ_i σ_i u_i v_iᵀ, directions without weight left out.
+    """A head as Σ_i σ_i u_i v_iᵀ, without directions of zero weight.
 
     `left`: (classes, rank), the u_i as columns. `singular_values`: (rank,), falling, positive.
     `directions`: (rank, components), the right singular vectors v_i as rows of length 1.
@@ -78,13 +78,15 @@ class Decomposition:
 def decompose(head: ArrayLike, less_mean: bool = False) -> Decomposition:
     """Singular value decomposition of a head (classes, components), finite real numbers.
 
-    ``less_mean``: of the head less its mean row, which predicts the same classes.
+    With ``less_mean``, the head is decomposed after subtracting its mean row, which changes no
+    prediction.
 
-    The rank counts singular values that neither computing nor storing can have made: above
-    max(shape) · ε · σ_1, as NumPy's `matrix_rank` does in float64, and above ε/2 · ‖W‖_F with ε of
-    the type in which the head W is kept, which bounds what rounding its entries moves a singular
-    value by (Weyl's inequality). The arbitrary signs are settled: the largest component of each v_i
-    is positive. Raises ValueError for other shapes, for NaN or infinity, and for a head of zeros.
+    The rank counts the singular values that neither computation nor storage can have caused: those
+    above max(shape) · ε · σ_1, as in NumPy's `matrix_rank` in float64, and above ε/2 · ‖W‖_F with ε
+    of the type in which the head W is stored, which bounds how far rounding its entries moves a
+    singular value (Weyl's inequality). The arbitrary signs are fixed so that the largest component
+    of each v_i is positive. Raises ValueError for other shapes, for NaN or infinity, and for a head
+    of zeros.
 
     >>> parts = decompose([[3, 0, 0], [0, -1, 0]])
     >>> parts.left.shape, parts.singular_values.shape, parts.directions.shape
@@ -117,17 +119,17 @@ def _rounding(stored: NDArray[Any]) -> float:
 
 
 def decomposed(head: ArrayLike | Decomposition) -> Decomposition:
-    """The decomposition of a head, which may be given as one."""
+    """The decomposition of a head; a decomposition is returned as it is."""
     return head if isinstance(head, Decomposition) else decompose(head)
 
 
 def importance(features: ArrayLike, head: ArrayLike | Decomposition) -> Array:
     """Importance of each direction, (σ_i / Σ_j σ_j) · mean over images of |cos(v_i, h)|.
 
-    `features`: (N, d); `head`: (classes, d), or its decomposition. Returns (rank,), in the order
-    of the singular values (`eq-importance`). Scaling the head or any image by a positive number
-    changes nothing, and neither does rotating both. Raises ValueError if the widths differ, and
-    for images that are zero or not finite.
+    `features`: (N, d); `head`: (classes, d), or its decomposition. Returns (rank,), in the order of
+    the singular values (`eq-importance`). Scaling the head or any image by a positive number
+    changes nothing, nor does rotating both. Raises ValueError if the widths differ, and for images
+    that are zero or not finite.
 
     >>> importance([[2, 0], [5, 5]], [[3, 0], [0, -1]]).round(3)
     array([0.64 , 0.088])
@@ -139,8 +141,8 @@ def importance(features: ArrayLike, head: ArrayLike | Decomposition) -> Array:
 def mean_absolute_cosine(features: ArrayLike, directions: ArrayLike) -> Array:
     """Mean over images of |cos(v_i, h)|: (N, d) and unit rows (rank, d) → (rank,) in [0, 1].
 
-    With a single row, a mean embedding say, this is the |cos| with that vector, which is another
-    quantity than the mean over images.
+    Features of a single row, such as a mean embedding, give the |cos| with that vector, which is
+    not the mean over images.
     """
     vectors = np.asarray(directions, dtype=np.float64)
     total, images = np.zeros(len(vectors)), 0
@@ -151,10 +153,10 @@ def mean_absolute_cosine(features: ArrayLike, directions: ArrayLike) -> Array:
 
 
 def controls(features: ArrayLike, head: ArrayLike) -> Controls:
-    """What the largest importance becomes when nothing is learned, or nothing is shared.
+    """How the largest importance changes when nothing is learned, or nothing is shared.
 
     `features`: (N, d); `head`: (classes, d). Random heads and features have independent Gaussian
-    entries (seed 0); of each a mean over `CONTROL_DRAWS` draws is taken.
+    entries (seed 0); each number is a mean over `CONTROL_DRAWS` draws.
     """
     parts, shape = decompose(head), np.shape(head)
     generator, draws = np.random.default_rng(0), []
@@ -176,9 +178,9 @@ def _top(importances: Array) -> float:
 def centred_importance(features: ArrayLike, head: ArrayLike) -> Centred:
     """Importance with both common parts removed: `features` (N, d), `head` (classes, d).
 
-    The mean row is subtracted from the head and the mean image from the images, which are scaled to
-    length 1 before. Neither changes a prediction if the head has a bias, so a ratio that remains is
-    not made by a constant that all images or all classes share.
+    The mean row is subtracted from the head, and the mean image from the images, which are first
+    scaled to length 1. Neither changes a prediction if the head has a bias, so a ratio that remains
+    is not due to a constant that all images or all classes share.
     """
     parts = decompose(head, less_mean=True)
     values = parts.shares * _centred_cosine(features, parts.directions)
@@ -216,7 +218,7 @@ def privileged(importances: ArrayLike, threshold: float = PRIVILEGED_THRESHOLD) 
     """Directions whose importance is at least `threshold` times the mean, the largest first.
 
     `importances`: (rank,), as `importance` returns them; `threshold` above 1. Returns indices,
-    perhaps none. The paper names no cut-off (`definition-privileged-direction`).
+    perhaps none. The paper gives no cut-off (`definition-privileged-direction`).
     """
     return far_above_mean(importances, threshold)
 
@@ -237,7 +239,7 @@ def unit_blocks(features: ArrayLike, width: int) -> Iterator[Array]:
 
 
 def matching_blocks(features: ArrayLike, width: int) -> Iterator[tuple[slice, Array]]:
-    """Yield which rows, and their values in float64, of features that match a head's width."""
+    """Yield row slices with float64 values, for features that match a head's width."""
     array = checked_features(features, smallest_width=1)
     if array.shape[1] != width:
         raise ValueError(

@@ -1,7 +1,7 @@
-"""Image by image: are images that have more of something recognised more or less often?
+"""Image by image: are images with a higher value recognised more or less often?
 
-Arrays of one number and one flag per image, (N,). Numbers of single images of one data set are
-compared, never those of two sets; what sets say is put together by `pooled`.
+Functions take one number and one flag per image, (N,). They compare numbers of single images within
+one data set, never across sets; `pooled` combines the results of several sets.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ FIFTHS = 5
 
 
 def by_image(features: ArrayLike, labels: ArrayLike, right: ArrayLike) -> dict[str, Any]:
-    """κ, and the cosine with the mean image, against what is recognised: (N, d), (N,), (N,).
+    """κ and the cosine with the mean image, against being recognised: (N, d), (N,), (N,).
 
     `right`: whether each image is recognised; images are taken at length 1. The cosine does not
-    depend on the basis. Of both: the mean value and the accuracy in each fifth of the images by
-    rising value, Spearman's rank correlation with `right`, and the one within classes (a list,
-    empty where it is not defined). Raises ValueError if all images are recognised or none is.
+    depend on the basis. For both quantities the result has the mean value and the accuracy in each
+    fifth of the images by rising value, Spearman's rank correlation with `right`, and the
+    correlation within classes (a list, empty where it is undefined). Raises ValueError if all
+    images are recognised or none is.
     """
     h, flags = at_length_one(features), np.asarray(right, np.float64)
     if np.ptp(flags) == 0:
@@ -46,7 +47,7 @@ def by_image(features: ArrayLike, labels: ArrayLike, right: ArrayLike) -> dict[s
 
 
 def by_fifths(values: ArrayLike, right: ArrayLike, groups: int = FIFTHS) -> tuple[Array, Array]:
-    """Mean value, and share recognised, of equal groups of images by rising value: (groups,) each.
+    """Mean value and share recognised in equal groups of images by rising value: (groups,) each.
 
     >>> by_fifths([4.0, 1, 3, 2], [0, 1, 0, 1], groups=2)
     (array([1.5, 3.5]), array([1., 0.]))
@@ -57,10 +58,10 @@ def by_fifths(values: ArrayLike, right: ArrayLike, groups: int = FIFTHS) -> tupl
 
 
 def correlation_within(values: ArrayLike, right: ArrayLike, classes: ArrayLike) -> float:
-    """Correlation of ranks of `values` with `right` once each class's means are subtracted.
+    """Correlation of ranks of `values` with `right`, after subtracting each class's means.
 
-    So a class that is hard, and of large values, makes none. NaN where nothing varies within a
-    class.
+    A class that is hard and has large values therefore causes no correlation. NaN where nothing
+    varies within a class.
     """
     own = np.unique(np.asarray(classes), return_inverse=True)[1]
     pair = np.array([scipy.stats.rankdata(values), np.asarray(right, np.float64)])
@@ -71,10 +72,11 @@ def correlation_within(values: ArrayLike, right: ArrayLike, classes: ArrayLike) 
 
 
 def by_class_means(features: ArrayLike, labels: ArrayLike) -> NDArray[np.bool_]:
-    """Whether the nearest mean of a class, by cosine, is that of the image's own: (N, d) → (N,).
+    """Whether the nearest class mean, by cosine, is that of the image's own class: (N, d) → (N,).
 
-    The image itself is left out of its class's mean, so this needs no head and no text. Images at
-    length 1. Raises ValueError for a class of a single image, which has no other to be near to.
+    The image itself is left out of its class's mean; no head and no text are needed. Images are
+    taken at length 1. Raises ValueError for a class with a single image, which has no other image
+    to be near.
     """
     h, own = at_length_one(features), np.unique(np.asarray(labels), return_inverse=True)[1]
     if (np.bincount(own) < 2).any():
@@ -95,17 +97,17 @@ class Pooled(NamedTuple):
 
 
 def rank_interval(correlation: float, number: float) -> Pooled:
-    """Spearman's correlation of so many pairs with its interval (Bonett and Wright 2000)."""
+    """Spearman's correlation of a number of pairs, with its interval (Bonett and Wright 2000)."""
     half = scipy.stats.norm.ppf(0.975) * np.sqrt((1 + correlation**2 / 2) / (number - 3))
     ends = np.tanh(np.arctanh(correlation) + np.array([-half, half]))
     return Pooled(correlation, *map(float, ends))
 
 
 def pooled(correlations: ArrayLike, numbers: ArrayLike) -> Pooled:
-    """Mean of correlations of several sets that may truly differ, each of so many pairs.
+    """Mean of the correlations of several sets whose true values may differ.
 
-    Random effects (DerSimonian and Laird 1986) of Fisher's z, whose variances are those of
-    `rank_interval`, Student's t; sets are taken as independent. Raises ValueError for a single set.
+    Random effects (DerSimonian and Laird 1986) of Fisher's z, with the variances of `rank_interval`
+    and Student's t. Sets are taken as independent. Raises ValueError for a single set.
     """
     rho, n = np.asarray(correlations, np.float64), np.asarray(numbers, np.float64)
     if len(rho) < 2:

@@ -1,9 +1,10 @@
-"""Does a quantity tell robust models from others? Rank correlation, separation, transfer.
+"""Does a quantity separate robust models from others? Rank correlation, separation, transfer.
 
-Pure functions on one value per model. Higher values are supposed to go with robustness. With a
-dozen models of a few kinds the intervals are wide, and models of one recipe are not independent:
-`interval` resamples groups of them. Of a separation by so few models no interval can be had by
-resampling (of a perfect one every resample is perfect): `permutation_p` counts assignments.
+These are pure functions of one value per model, in which higher values should go with robustness.
+With a dozen models of a few kinds the intervals are wide, and models of one recipe are not
+independent, so `interval` resamples groups of them. Resampling gives no interval for a separation
+by so few models (every resample of a perfect one is perfect), so `permutation_p` counts assignments
+instead.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ def rank_correlation(values: ArrayLike, robustness: ArrayLike) -> float:
 
 
 def partial_rank_correlation(values: ArrayLike, robustness: ArrayLike, given: ArrayLike) -> float:
-    """Spearman's rank correlation once that with a third quantity is taken out of both.
+    """Spearman's rank correlation with the influence of a third quantity removed from both.
 
     (ρ_xy − ρ_xz ρ_yz) / √((1 − ρ_xz²)(1 − ρ_yz²)) for x `values`, y `robustness` and z `given`,
-    such as ImageNet accuracy. NaN where `rank_correlation` is, and where `given` orders models as
-    one of the two does.
+    such as ImageNet accuracy. NaN where `rank_correlation` is NaN, and where `given` orders the
+    models as one of the two does.
     """
     every = np.array([values, robustness, given], dtype=np.float64)
     if every.shape[1] < 3 or (np.ptp(every, axis=1) == 0).any():
@@ -46,8 +47,8 @@ def partial_rank_correlation(values: ArrayLike, robustness: ArrayLike, given: Ar
 def separation(values: ArrayLike, robust: ArrayLike) -> float:
     """Probability that a robust model has the higher value (area under the ROC curve).
 
-    `robust`: whether each model is. Ties count half; 0.5 is no separation, 1 a perfect one, below
-    0.5 the order is reversed. NaN without models of both sorts.
+    `robust`: whether each model is robust. Ties count half. A value of 0.5 means no separation, 1 a
+    perfect one, and below 0.5 the order is reversed. NaN unless there are models of both kinds.
     """
     x, is_robust = np.asarray(values, np.float64), np.asarray(robust, np.bool_)
     one, other = x[is_robust], x[~is_robust]
@@ -58,11 +59,12 @@ def separation(values: ArrayLike, robust: ArrayLike) -> float:
 
 
 def permutation_p(values: ArrayLike, robust: ArrayLike) -> float:
-    """How often the separation would be as good if robustness were dealt out at random.
+    """How often the separation would be as good if robustness were assigned at random.
 
-    One value per model, (models,); the share of all assignments of as many robust models that reach
-    the `separation` at hand, exact up to `ASSIGNMENTS` of them. One-sided: higher values go with
-    robustness. NaN for fewer than `LEAST_OF_A_SORT` models of either sort.
+    One value per model, (models,). Returns the share of all assignments of the same number of
+    robust models that reach the observed `separation`, exact up to `ASSIGNMENTS` of them.
+    One-sided: higher values go with robustness. NaN for fewer than `LEAST_OF_A_SORT` models of
+    either kind.
     """
     ranks = scipy.stats.rankdata(np.asarray(values, np.float64))
     is_robust = np.asarray(robust, np.bool_)
@@ -80,9 +82,9 @@ def permutation_p(values: ArrayLike, robust: ArrayLike) -> float:
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """p-values adjusted for how many there are (Holm 1979), in the order given.
+    """p-values adjusted for their number (Holm 1979), in the order given.
 
-    What is not known (NaN) stays so, and does not count.
+    Unknown values (NaN) stay NaN and do not count.
     """
     p = np.asarray(p_values, np.float64)
     order = np.argsort(p)[: np.isfinite(p).sum()]
@@ -99,10 +101,10 @@ def interval(
     resamples: int,
     seed: int,
 ) -> tuple[float, float]:
-    """95 % bootstrap interval of `statistic(*arrays)`, whole groups drawn with replacement.
+    """95 % bootstrap interval of `statistic(*arrays)`, with whole groups drawn with replacement.
 
-    `groups`: (models,), which models belong together. Resamples in which the statistic is not
-    defined are left out; NaN if fewer than half remain.
+    `groups`: (models,), which models belong together. Resamples in which the statistic is undefined
+    are left out; the result is NaN if fewer than half remain.
     """
     label = np.unique(np.asarray(groups), return_inverse=True)[1]
     members = [np.flatnonzero(label == g) for g in range(label.max() + 1)]
@@ -118,9 +120,10 @@ def interval(
 
 
 def best_cut(values: ArrayLike, robust: ArrayLike) -> float:
-    """The cut halfway between two values that calls most models right, robust being above it.
+    """The cut between two values that classifies most models correctly, robust ones above it.
 
-    Right means the mean of the shares of robust and of other models; of equals the lowest.
+    Correctness is the mean of the shares of robust and of other models classified correctly. The
+    cut lies halfway between the values; among equally good cuts the lowest is taken.
     """
     x = np.unique(np.asarray(values, np.float64))
     cuts = np.concatenate([[-np.inf], (x[1:] + x[:-1]) / 2, [np.inf]])
@@ -129,6 +132,6 @@ def best_cut(values: ArrayLike, robust: ArrayLike) -> float:
 
 
 def balanced_accuracy(values: ArrayLike, robust: ArrayLike, cut: float) -> float:
-    """Mean of the share of robust models above the cut and of others below: 0.5 is chance."""
+    """Mean of the shares of robust models above the cut and of others below it; chance is 0.5."""
     above, is_robust = np.asarray(values, np.float64) > cut, np.asarray(robust, np.bool_)
     return float((above[is_robust].mean() + (~above[~is_robust]).mean()) / 2)

@@ -1,6 +1,6 @@
 """Two modalities in one space: where the mean of one lies, and how much the other varies there.
 
-Items are taken at length 1, as CLIP compares them, (N, d); computing is in float64.
+Items are taken at length 1, as CLIP compares them, (N, d); computations are in float64.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Dominant(NamedTuple):
 
 
 def dominant_coordinate(features: ArrayLike) -> Dominant:
-    """Where the mean of items lies: the coordinate with the largest |mean|, items at length 1.
+    """The coordinate with the largest |mean| over items at length 1, where their mean lies.
 
     >>> dominant_coordinate([[3.0, 0.0, 4.0], [3.0, 0.0, 4.0]])
     Dominant(coordinate=2, share=0.64)
@@ -36,8 +36,9 @@ def dominant_coordinate(features: ArrayLike) -> Dominant:
 def spread_ranks(features: ArrayLike) -> Array:
     """How much items vary along each coordinate, as a rank among the others: (N, d) → (d,).
 
-    The share of the other coordinates with a smaller standard deviation, items at length 1: 0 for
-    the coordinate that varies least, 1 for the one that varies most, one half by chance.
+    The rank is the share of the other coordinates with a smaller standard deviation, for items at
+    length 1: 0 for the coordinate that varies least, 1 for the one that varies most, one half by
+    chance.
     """
     spread = at_length_one(features).std(axis=0)
     smaller = np.searchsorted(np.sort(spread), spread, side="left")
@@ -47,6 +48,6 @@ def spread_ranks(features: ArrayLike) -> Array:
 def quietness(features: ArrayLike, others: ArrayLike) -> float:
     """The rank of the spread of ``others`` at the dominant coordinate of ``features``, a fraction.
 
-    Both (·, d) with the same d, of one model. See `spread_ranks`.
+    Both arrays are (·, d) with the same d, from one model. See `spread_ranks`.
     """
     return float(spread_ranks(others)[dominant_coordinate(features).coordinate])

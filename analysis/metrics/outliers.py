@@ -1,10 +1,10 @@
 """Outlier features: how far a few coordinates of a representation tower above the rest.
 
-Everything looks at one image at a time: each row of the features is standardised over its own
-components, z = (h − μ(h)) / σ(h), and what is reported is averaged over images. `outlier_features`
-finds all of it in one pass. Features are read in blocks of rows, so a memory-mapped file is never
-loaded whole; computing is in float64. The equations are on the book's page of definitions
-(`eq-kurtosis`, `definition-outlier-feature`).
+Each image is treated alone: each row of the features is standardised over its own components, z =
+(h − μ(h)) / σ(h), and results are averaged over images. `outlier_features` finds all of them in one
+pass. Features are read in blocks of rows, so a memory-mapped file is never loaded whole;
+computations are in float64. The equations are on the book's page of definitions (`eq-kurtosis`,
+`definition-outlier-feature`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BLOCK_BYTES = 8 * 2**20
 
 
 class Persistence(NamedTuple):
-    """The coordinate that most often has the largest |z_i|, and the fraction of images it leads."""
+    """The coordinate that most often has the largest |z_i|, and the fraction of such images."""
 
     coordinate: int
     fraction: float
@@ -36,7 +36,7 @@ class Persistence(NamedTuple):
 
 @dataclass(frozen=True)
 class OutlierFeatures:
-    """What N images say about outlier features in d coordinates.
+    """Statistics of N images that show outlier features in d coordinates.
 
     `kurtosis`: (N,), the activation kurtosis of each image. `profile`: (d,), how large each
     coordinate is on average, relative to the mean coordinate. `leading`: (d,), in how many images
@@ -68,31 +68,31 @@ class OutlierFeatures:
 
     @property
     def persistence(self) -> Persistence:
-        """How often the commonest largest coordinate leads.
+        """How often the model's dominant coordinate has the largest |z_i|.
 
-        An outlier feature leads in nearly every image; in a vector that is merely sparse the
-        leader changes from image to image.
+        An outlier feature is dominant in nearly every image; in vectors that are merely sparse the
+        dominant coordinate changes from image to image.
         """
         coordinate = int(self.leading.argmax())
         return Persistence(coordinate, float(self.leading[coordinate] / self.leading.sum()))
 
     @property
     def leaders(self) -> int:
-        """How many different coordinates lead in some image."""
+        """How many different coordinates are dominant in some image."""
         return int((self.leading > 0).sum())
 
     def coordinates(self, threshold: float = OUTLIER_THRESHOLD) -> Indices:
         """The outlier features: coordinates far above the mean coordinate, the largest first.
 
-        Rule: the profile, averaged over images, is at least `threshold`, which must be above 1.
-        The paper names no cut-off (`definition-outlier-feature`): report how the result depends
-        on it.
+        A coordinate counts if its profile, an average over images, is at least `threshold`, which
+        must be above 1. The paper gives no cut-off (`definition-outlier-feature`), so report how
+        the result depends on it.
         """
         return far_above_mean(self.profile, threshold)
 
 
 def outlier_features(features: ArrayLike) -> OutlierFeatures:
-    """All that this module finds in features, in one pass over them.
+    """Compute everything that this module finds in features, in one pass over them.
 
     `features`: (N, d) with d ≥ 2, any real numbers. Raises ValueError for other shapes, for NaN or
     infinity, and for rows whose components are all equal, in which nothing stands out.
@@ -125,10 +125,10 @@ def outlier_features(features: ArrayLike) -> OutlierFeatures:
 def kurtosis(features: ArrayLike) -> Array:
     """Activation kurtosis of each image, (1/d) Σ_i z_i⁴ (`eq-kurtosis`, before averaging).
 
-    Features (N, d), as `outlier_features` takes them. Returns (N,), dimensionless: a Gaussian gives
-    about 3, a single differing component d − 2 + 1/(d − 1), the most that there can be. Scaling a
-    row by a non-zero number or adding a constant to it changes nothing. Source: Crabbé et al.
-    (2024), Section 3.
+    `features`: (N, d), as for `outlier_features`. Returns (N,), dimensionless: a Gaussian gives
+    about 3; a single component that differs gives the largest possible value, d − 2 + 1/(d − 1).
+    Scaling a row by a non-zero number or adding a constant to it changes nothing. Source: Crabbé et
+    al. (2024), Section 3.
 
     >>> kurtosis([[1, -1, 1, -1], [0, 0, 0, 7]]).round(4)
     array([1.    , 2.3333])
@@ -137,14 +137,15 @@ def kurtosis(features: ArrayLike) -> Array:
 
 
 def persistence(features: ArrayLike) -> Persistence:
-    """How often the commonest largest coordinate leads: features (N, d) → its number and share."""
+    """Dominant coordinate of features (N, d), and the fraction of images in which it dominates."""
     return outlier_features(features).persistence
 
 
 def standardised(h: Array, first: int = 0) -> Array:
-    """z = (h − μ(h)) / σ(h) of each row, σ biased: finite rows (n, d), which are overwritten.
+    """Standardise each row, z = (h − μ(h)) / σ(h), σ biased; rows (n, d) are overwritten.
 
-    Raises ValueError for a row whose components are all equal; `first` is the number of the first.
+    Raises ValueError for a row whose components are all equal; `first` is the number of the first
+    row.
     """
     constant = np.ptp(h, axis=1) == 0
     if constant.any():
@@ -159,7 +160,7 @@ def standardised(h: Array, first: int = 0) -> Array:
 
 
 def finite_blocks(features: NDArray[Any]) -> Iterator[tuple[slice, Array]]:
-    """Yield which rows, and a float64 copy of them; ValueError names a row with NaN or infinity."""
+    """Yield row slices with float64 copies; ValueError names a row with NaN or infinity."""
     step = max(1, BLOCK_BYTES // (8 * features.shape[1]))
     for start in range(0, len(features), step):
         rows = slice(start, min(start + step, len(features)))

@@ -1,10 +1,9 @@
 """Robustness compared with other models: what other groups predict, and what causes explain.
 
-Effective robustness is a distance to one line. Here the same accuracies are compared with lines
-through other models, and shift by shift (models of equal accuracy: `robustness.matched_excess`).
-Accuracies are
-fractions, shape (models,), as in `robustness`; intervals come from `indicators.interval`, with
-whole groups of models drawn.
+Effective robustness is a distance to one line. This module compares the same accuracies with lines
+through other models, and shift by shift (`robustness.matched_excess` compares with models of equal
+accuracy). Accuracies are fractions of shape (models,), as in `robustness`; intervals come from
+`indicators.interval`, with whole groups of models drawn.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ Array = NDArray[np.float64]
 def expected_by_others(
     imagenet: ArrayLike, shifted: ArrayLike, groups: ArrayLike, *more: ArrayLike
 ) -> Array:
-    """Accuracy under shift that ImageNet accuracy alone predicts of a group that was left out.
+    """The accuracy under shift that ImageNet accuracy alone predicts for a group left out.
 
-    For each group a line is fitted, in logits, to all models outside it and read off at the
-    group's own ImageNet accuracies: fractions, (models,). Less a baseline's expectation this is the
-    predicted effective robustness. ``more``: other quantities, (models,) each, that the logit of
-    the accuracy under shift may depend on linearly beside the logit of ImageNet accuracy. Raises
-    ValueError for a single group, and as `logit`.
+    For each group a line is fitted, in logits, to all models outside it and evaluated at the
+    group's own ImageNet accuracies: fractions, (models,). Subtract a baseline's expectation to get
+    the predicted effective robustness. ``more``: other quantities, (models,) each, on which the
+    logit of the accuracy under shift may depend linearly as well as on that of ImageNet accuracy.
+    Raises ValueError for a single group, and as `logit` does.
     """
     x, y, label = logit(imagenet), logit(shifted), np.asarray(groups)
     names = np.unique(label)
@@ -47,26 +46,27 @@ def expected_by_others(
 def left_out_error(
     imagenet: ArrayLike, shifted: ArrayLike, groups: ArrayLike, *more: ArrayLike
 ) -> float:
-    """Root mean square of what `expected_by_others` misses, a fraction.
+    """Root mean square error of `expected_by_others`, a fraction.
 
-    The same for accuracy under shift and for effective robustness, against whatever baseline: this
-    is how well ImageNet accuracy alone predicts either, so what an indicator has to beat.
+    It is the same for accuracy under shift and for effective robustness, against any baseline. It
+    says how well ImageNet accuracy alone predicts either, so an indicator has to beat it.
     """
     missed = np.asarray(shifted, float) - expected_by_others(imagenet, shifted, groups, *more)
     return float(np.sqrt((missed**2).mean()))
 
 
 def off_the_line(imagenet: ArrayLike, shifted: ArrayLike) -> Array:
-    """Logits by which models lie above the line that is fitted to them all: (models,).
+    """How many logits each model lies above the line fitted to all of them: (models,).
 
-    Uncorrelated with ImageNet accuracy, so that it compares shifts given this.
+    The result is uncorrelated with ImageNet accuracy, so correlations between shifts are given that
+    accuracy.
     """
     line = fit_baseline(imagenet, shifted)
     return logit(shifted) - line.slope * logit(imagenet) - line.intercept
 
 
 class Curvature(NamedTuple):
-    """A parabola through logits next to their line: see `curvature`."""
+    """A parabola through logits, compared with a line: see `curvature`."""
 
     coefficients: Array
     p_value: float
@@ -75,7 +75,7 @@ class Curvature(NamedTuple):
 
 
 def curvature(imagenet: ArrayLike, shifted: ArrayLike) -> Curvature:
-    """Is the relation of two accuracies, in logits, bent? Least squares of a parabola, (models,).
+    """Is the relation of two accuracies bent in logits? A least-squares parabola, (models,).
 
     `coefficients`: of the parabola, the highest power first; `p_value`: of the quadratic term,
     two-sided (t with n − 3 degrees of freedom, models taken as independent); `…_misses`: standard
@@ -93,11 +93,12 @@ def curvature(imagenet: ArrayLike, shifted: ArrayLike) -> Curvature:
 
 
 def share_explained(values: ArrayLike, *causes: ArrayLike) -> float:
-    """Share of the variance that causes explain, adjusted for how many they are (R²).
+    """Share of the variance that some causes explain, adjusted for their number (R²).
 
-    Least squares of `values` (models,) on all `causes` together, each (models,): numbers count as
-    they are, names as groups with a mean of their own. Adjusted, 1 − (1 − R²)(n − 1)/(n − k) with k
-    fitted constants, so that causes of no effect explain 0 on average; NaN if n is not above k.
+    Least squares of `values` (models,) on all `causes` together, each (models,): numbers enter as
+    they are, names as groups with a mean of their own. Adjusted means 1 − (1 − R²)(n − 1)/(n − k)
+    with k fitted constants, so that causes of no effect explain 0 on average; NaN unless n is above
+    k.
     """
     y = np.asarray(values, np.float64)
     design = np.concatenate([np.ones((len(y), 1)), *map(_columns, causes)], axis=1)

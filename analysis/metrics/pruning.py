@@ -1,17 +1,17 @@
 """Pruning a head: what is lost when only some of its directions are kept.
 
-`prune` is the equation (`eq-pruning`, Crabbé et al. 2023, 2024). `right_at_every_step` is the one
+`prune` is the equation (`eq-pruning`, Crabbé et al. 2023, 2024). `right_at_every_step` does the
 sweep: it projects each image once and adds one direction after another to its logits, so the curve
-over all numbers of directions costs little more than a single one. The rest judges pruning under
-shift: the directions are ordered once, on the images of the training distribution, then each data
-set is classified with the first k directions of that order. Nothing here knows which data sets
-these are: the pocket lab's drawing styles, or ImageNet and its five shifts.
+over all numbers of directions costs little more than a single point. The rest judges pruning under
+shift: the directions are ordered once, on the images of the training distribution, and each data
+set is then classified with the first k directions of that order. The module does not know which
+data sets these are: the pocket lab's drawing styles, or ImageNet and its five shifts.
 
-Uncertainty comes in two ways. Where data sets show the same *units* (the pocket lab's concepts),
-`resampled` draws these, the same ones in every data set, refits the baseline to resampled pools,
-and compares a pruned head with the whole one within each resample. Where the test sets share no
-image and are large, `sampled` takes the binomial errors with the baseline held fixed, as
-`robustness.sampling_error` does, and pairs the two heads image by image.
+Uncertainty is computed in two ways. Where data sets show the same *units* (the pocket lab's
+concepts), `resampled` draws units, the same ones in every data set, refits the baseline to
+resampled pools, and compares a pruned head with the whole one within each resample. Where the test
+sets share no image and are large, `sampled` takes the binomial errors with the baseline held fixed,
+as `robustness.sampling_error` does, and pairs the two heads image by image.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LOGIT_BYTES = 2**20
 
 
 def pruning_order(importances: ArrayLike, kind: Order, seed: int = 0) -> Integers:
-    """The order in which directions are kept, the first one kept longest: (rank,) → (rank,).
+    """The order in which directions are kept, the longest kept first: (rank,) → (rank,).
 
     `importance`: the most important first. `singular_value`: the largest σ first. `reversed`: the
     least important first. `random`: shuffled by `seed`.
@@ -67,8 +67,8 @@ def pruning_curve(
 ) -> Array:
     """Accuracy with 1, 2, … rank directions kept, in `order`: fractions of shape (rank,).
 
-    Features (N, d), labels (N,) as rows of the head (classes, d): see `right_at_every_step`, which
-    says it of every image, and knows more kinds of heads and labels.
+    `features` (N, d), `labels` (N,) as rows of the head (classes, d). See `right_at_every_step`,
+    which gives the result for every image and accepts more kinds of heads and labels.
     """
     return right_at_every_step(features, labels, head, order).mean(axis=1)
 
@@ -83,15 +83,15 @@ def right_at_every_step(
     owners: ArrayLike | None = None,
     kept: ArrayLike | None = None,
 ) -> Flags:
-    """Which images are classified right with the first k directions of `order`, for every k.
+    """Which images the first k directions of `order` classify correctly, for every k.
 
     `features`: (N, d). `labels`: (N,) classes. `class_subset`: (C,) the rows of the head that
     compete, for data sets with fewer classes (default: all). `owners`: (C,) the class that each of
-    these rows stands for, where a class has several; else a row is its own class. `bias`:
-    (classes,), added whatever is kept, for heads that have one. `kept`: the numbers k, rising;
-    default 1 to the rank. Returns (steps, N). Of equal logits the lower row wins. Raises ValueError
-    for a label that is none of the classes that compete, for another number of labels than of
-    images, and for an order that does not hold each direction once.
+    these rows stands for, where a class has several; by default a row is its own class. `bias`:
+    (classes,), added whatever is kept, for heads that have one. `kept`: the numbers k, rising; by
+    default 1 to the rank. Returns (steps, N). Among equal logits the lower row wins. Raises
+    ValueError for a label that is not among the competing classes, if the numbers of labels and
+    images differ, and for an order that does not contain each direction once.
     """
     parts, sequence = decomposed(head), np.asarray(order)
     if not np.array_equal(np.sort(sequence), np.arange(parts.rank)):
@@ -124,10 +124,10 @@ def accuracy_without_each(
     class_subset: ArrayLike | None = None,
     bias: ArrayLike | None = None,
 ) -> Array:
-    """Accuracy with one direction left out, for each: fractions (rank,), order of σ.
+    """Accuracy with one direction left out, for each direction: fractions (rank,), in order of σ.
 
-    The arguments are those of `right_at_every_step`. Shows how much a direction matters to the
-    predictions, where importance only says how strongly it is read.
+    The arguments are those of `right_at_every_step`. The result shows how much a direction matters
+    to the predictions, whereas importance only says how strongly it is read.
     """
     parts = decomposed(head)
     classes, wanted, writing, constant = _task(features, labels, parts, class_subset, None, bias)
@@ -143,8 +143,8 @@ def accuracy_without_each(
 def paired_difference(right: ArrayLike, reference: ArrayLike) -> tuple[Array, Array]:
     """Difference of two accuracies on the same images, and its standard error: fractions.
 
-    `right`: (…, N) and `reference`: (N,), whether each image is classified right. The images are
-    taken as an independent sample; what both share cancels (McNemar 1947).
+    `right`: (…, N) and `reference`: (N,), whether each image is classified correctly. The images
+    count as an independent sample; what both heads share cancels (McNemar 1947).
     """
     change = np.asarray(right, dtype=np.float64) - np.asarray(reference, dtype=np.float64)
     return change.mean(axis=-1), change.std(axis=-1) / np.sqrt(change.shape[-1])
@@ -153,10 +153,10 @@ def paired_difference(right: ArrayLike, reference: ArrayLike) -> tuple[Array, Ar
 def fewest_kept_without_loss(highest: ArrayLike, kept: ArrayLike | None = None) -> int:
     """The smallest number of directions kept from which on no loss is established.
 
-    `highest`: (steps,) upper ends of the interval of the change from the whole head, the whole head
-    last. `kept`: (steps,) how many directions each step keeps, default 1, 2, … A loss is
-    established where the whole interval lies below zero. With few images that is a weak test: no
-    loss found is not no loss.
+    `highest`: (steps,) upper ends of the interval of the change from the whole head, which comes
+    last. `kept`: (steps,) how many directions each step keeps, by default 1, 2, … A loss is
+    established where the whole interval lies below zero. With few images this is a weak test:
+    finding no loss does not show that there is none.
 
     >>> fewest_kept_without_loss([-0.2, 0.1, -0.1, 0, 0])
     4
@@ -185,9 +185,9 @@ class Images:
 class Curves(NamedTuple):
     """Accuracies and effective robustness with 1, 2, … rank directions kept, or at some steps.
 
-    Fractions, (steps,) each. `inside`: accuracy on the training distribution; `outside`: plain mean
-    of the accuracies under shift; `robustness`: `outside` less what the baseline expects at
-    `inside` (`eq-effective-robustness`).
+    All are fractions, (steps,) each. `inside`: accuracy on the training distribution; `outside`:
+    plain mean of the accuracies under shift; `robustness`: `outside` minus what the baseline
+    expects at `inside` (`eq-effective-robustness`).
     """
 
     inside: Array
@@ -213,11 +213,11 @@ class Sweep:
     change_high: Curves | None = None
 
     def at(self, kept: int) -> int:
-        """The step with that many directions kept."""
+        """The step that keeps that many directions."""
         return self.steps.tolist().index(kept)
 
     def fewest_without_loss(self, quantity: Literal["inside", "outside", "robustness"]) -> int:
-        """See `fewest_kept_without_loss`; random orders have no interval to tell it by."""
+        """See `fewest_kept_without_loss`; random orders have no interval to decide by."""
         return fewest_kept_without_loss(getattr(self.change_high, quantity), self.steps)
 
 
@@ -231,7 +231,7 @@ def sweeps(
     random_orders: int,
     steps: Integers,
 ) -> dict[str, Sweep]:
-    """Prune one head in some orders: order → its curves, with intervals by `judge`.
+    """Prune one head in several orders: order → its curves, with intervals by `judge`.
 
     The first data set is the training distribution, on which importance is taken; the others are
     the shifts. `judge` turns the flags (steps, N) of every data set into a sweep, by `resampled` or
@@ -316,7 +316,7 @@ def _curves(accuracies: Sequence[Array], baseline: Baseline | Sequence[Baseline]
 def _errors(sets: Sequence[Array], through: Array) -> Array:
     """Standard errors inside, outside and of robustness, from values of single images (steps, N).
 
-    `through`: what each image inside changes of the accuracy that the baseline expects.
+    `through`: how much each image inside changes the accuracy that the baseline expects.
     """
     inside, *outside, of_line = (one.var(axis=1) / one.shape[1] for one in (*sets, through))
     mean = np.sum(outside, axis=0) / len(outside) ** 2

@@ -7,11 +7,11 @@ the book's page of definitions; they follow Taori et al. (2020) and Crabbé et a
 Uncertainty comes from the models that the line was fitted to (`bootstrap_baselines`), from finite
 test sets that share no image (`sampling_error`) or, where test sets show the same units, from
 resampling these (`resampled_units`, `weighted_accuracy`). None of them says whether a model is
-*robust*: ordinary models scatter about the line far more than test sets explain, so that is asked
-against ordinary models of the same accuracy (`matched_excess`, `is_robust`).
+*robust*: ordinary models scatter about the line far more than test sets explain, so
+`matched_excess` and `is_robust` compare a model with ordinary models of the same accuracy.
 
-NumPy alone, because every page of the book imports this: `scipy.special` would take it a quarter
-of a second to save two lines.
+The module uses NumPy alone, because every page of the book imports it: `scipy.special` would add a
+quarter of a second to save two lines.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def inverse_logit(log_odds: ArrayLike) -> Array:
 def fit_baseline(imagenet: ArrayLike, shifted: ArrayLike) -> Baseline:
     """Ordinary least squares of logit(shifted) on logit(imagenet), one pair per model.
 
-    `imagenet`, `shifted`: fractions, shape (models,), at least three models.
-    Raises ValueError for other shapes, for fewer models, and where all ImageNet accuracies agree.
+    `imagenet`, `shifted`: fractions, shape (models,), at least three models. Raises ValueError for
+    other shapes, for fewer models, and where all ImageNet accuracies are equal.
     """
     x, y = _pairs(imagenet, shifted)
     return _lines(x[None], y[None])[0]
@@ -93,7 +93,7 @@ def fit_baseline(imagenet: ArrayLike, shifted: ArrayLike) -> Baseline:
 def effective_robustness(
     shifted: ArrayLike, imagenet: ArrayLike, baseline: Baseline = PAPER_BASELINE
 ) -> Array:
-    """ER = ACC(S) − f(ACC(I)): less what the baseline f expects (`eq-effective-robustness`).
+    """ER = ACC(S) − f(ACC(I)), where f is the baseline (`eq-effective-robustness`).
 
     `shifted`, `imagenet`: fractions, shapes that broadcast. Returns fractions (0.1 is ten
     percentage points) in the broadcast shape. Raises ValueError for accuracies outside [0, 1].
@@ -102,12 +102,13 @@ def effective_robustness(
 
 
 def expected(accuracy: ArrayLike, baseline: Baseline | Sequence[Baseline]) -> Array:
-    """What a baseline expects under shift, or each of several: fractions.
+    """The accuracy under shift that one or several baselines expect: fractions.
 
     One baseline gives the shape of `accuracy`; several take (n,) or (baselines, n) and give
     (baselines, n). At accuracies 0 and 1, which pruning and resampling may reach and where the
-    logit is infinite, the line's limits are taken: 0 and 1 if it rises, 1 and 0 if it falls, as a
-    resampled pool's may. Nothing is clipped. Raises ValueError for accuracies outside [0, 1].
+    logit is infinite, the result is the line's limit: 0 and 1 if it rises, 1 and 0 if it falls, as
+    the line of a resampled pool may. Nothing is clipped. Raises ValueError for accuracies outside
+    [0, 1].
     """
     a = _fractions(accuracy)
     lines = [baseline] if isinstance(baseline, Baseline) else baseline
@@ -139,9 +140,9 @@ def sampling_error(
     """Standard error of effective robustness from the finite test sets, a fraction.
 
     `shifted`: (…, S) accuracies on the S shifts whose plain mean is ACC(S); `shifted_images`: (S,)
-    images per shift; `imagenet`: (…). Binomial variance a(1 − a)/n of each accuracy; through the
-    baseline by the delta method (`expected_slope`). The sets share no image, so the variances add.
-    The baseline is held fixed. NaN where ImageNet accuracy is 0 or 1.
+    images per shift; `imagenet`: (…). Each accuracy has the binomial variance a(1 − a)/n, which
+    passes through the baseline by the delta method (`expected_slope`). The sets share no image, so
+    the variances add. The baseline is held fixed. NaN where ImageNet accuracy is 0 or 1.
     """
     s = np.asarray(shifted, dtype=np.float64)
     a = np.asarray(imagenet, dtype=np.float64)
@@ -173,14 +174,13 @@ def matched_excess(
     pool_er: ArrayLike,
     reach: float = REACH,
 ) -> Matched:
-    """How far models lie above ordinary models of equal accuracy, with the trend taken out.
+    """How far models lie above ordinary models of equal accuracy, after removing the trend.
 
     `imagenet`, `er`: (n,) accuracy and effective robustness of the models to judge, fractions;
-    `pool_imagenet`, `pool_er`: (models,) the same of ordinary models, on the same shifts and
-    against the same line. For each model, `pool_er` is regressed on logit accuracy and its square
-    over the ordinary models within `reach` of its ImageNet accuracy. Effective robustness of
-    ordinary models rises with accuracy, so a plain percentile over such a window would be set by
-    its most accurate members.
+    `pool_imagenet`, `pool_er`: (models,) those of ordinary models, on the same shifts and against
+    the same line. For each model, `pool_er` is regressed on logit accuracy and its square over the
+    ordinary models within `reach` of its ImageNet accuracy. Effective robustness of ordinary models
+    rises with accuracy, so the most accurate members of such a window would set a plain percentile.
 
     The fit is defined with at least `LEAST_MATCHED` ordinary models within reach, and at most
     `BEYOND` outside the range of their accuracies. Raises ValueError for pool arrays of different
@@ -214,7 +214,7 @@ def matched_excess(
 
 
 def is_robust(low: float, high: float, limit: float) -> bool | None:
-    """Whether a model is robust: its excess exceeds what ordinary models scatter.
+    """Whether a model is robust: its excess is larger than the scatter of ordinary models.
 
     `low`, `high`: the ends of the 95 % interval of `Matched.excess`; `limit`: `Matched.limit`.
     True if the whole interval lies above the limit, False if it lies below, None (unknown) if it
@@ -243,7 +243,8 @@ def recognised(
 
     `features`: (N, d) as the head sees them; `weight`: (rows, d) and `bias`: (rows,) of the rows
     that compete; `owners`: (rows,) the class that each row stands for, by default its number;
-    `labels`: (N,) classes. Of equal logits the first row wins. Computed in float32, as heads are.
+    `labels`: (N,) classes. Among equal logits the first row wins. Computed in float32, as heads
+    are.
     """
     h, targets = np.asarray(features), np.asarray(labels)
     w = np.asarray(weight, np.float32)
@@ -263,8 +264,8 @@ def bootstrap_baselines(
 ) -> list[Baseline]:
     """The baseline refitted on `resamples` resamples of the models, drawn with replacement.
 
-    Case resampling (Efron 1979): shows how far the line depends on which models are in the pool.
-    Inputs as for `fit_baseline`; one seed gives one result.
+    Case resampling (Efron 1979) shows how far the line depends on which models are in the pool.
+    Inputs as for `fit_baseline`; the same seed gives the same result.
     """
     x, y = _pairs(imagenet, shifted)
     drawn = np.random.default_rng(seed).integers(0, x.size, size=(resamples, x.size))
@@ -276,7 +277,7 @@ def resampled_units(units: Sequence[ArrayLike], resamples: int, seed: int) -> li
 
     `units`: for each data set (N,) whole numbers, what each image shows. A resample draws as many
     units as there are in all data sets, the same ones for every data set (Efron 1979). Returns for
-    each data set (resamples, N); one seed gives one result.
+    each data set (resamples, N); the same seed gives the same result.
     """
     shown = [np.asarray(one) for one in units]
     known = np.unique(np.concatenate(shown))
@@ -287,7 +288,7 @@ def resampled_units(units: Sequence[ArrayLike], resamples: int, seed: int) -> li
 
 
 def weighted_accuracy(flags: Flags, weights: Integers) -> Array:
-    """Accuracy where images count several times: (rows, N), (resamples, N) → (resamples, rows).
+    """Accuracy where images may count repeatedly: (rows, N), (resamples, N) → (resamples, rows).
 
     Raises ValueError if all images of a resample have weight zero.
     """
