@@ -188,7 +188,7 @@ class _UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: 
 
 @contextlib.contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """Give a path beside ``path`` to write to; it takes its place, flushed, if nothing failed.
+    """Give a path next to ``path`` to write to; it replaces ``path``, flushed, if nothing fails.
 
     A link stays one: what it leads to is replaced. Readers see the old file or the whole new one.
     What a killed process leaves ends in ``.HOST.PID.part``: the machine's name too, since on a

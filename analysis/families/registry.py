@@ -135,7 +135,7 @@ class Model(Strict):
     ``library``, ``architecture`` and ``weights`` are all set, or all absent when the model is known
     but its weights are not public. A ``random`` model has a library and an architecture only.
     ``width`` is the number of components of the representation that the head sees. A ``title`` is
-    given where level and pretraining do not tell the models of a family apart. With ``layer``
+    given where level and pretraining do not distinguish the models of a family. With ``layer``
     ``before_projection`` the features are what CLIP's vision transformer has before its projection,
     where models finetuned from it end.
 

@@ -206,7 +206,7 @@ def _head(weight: Tensor, bias: Tensor | None, classes: tuple[str, ...], normali
 
 
 def _text_encoder(model: Model, clip: Any, name: str, device: str) -> TextEncoder:
-    """The text encoder, whose tokenizer is had, from the hub perhaps, once there is a text."""
+    """The text encoder; its tokenizer is loaded, perhaps from the hub, with the first text."""
 
     @cache
     def tokenizer() -> Callable[[Sequence[str]], Tensor]:

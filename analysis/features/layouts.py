@@ -186,7 +186,7 @@ def _towers(known: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def shown(name: object) -> str:
-    """A name out of a file, as it can stand in a sentence."""
+    """A name from a file, in a form that fits into a sentence."""
     return re.sub(r"[^\w.-]", "?", str(name), flags=re.ASCII)[:60]
 
 
@@ -196,7 +196,7 @@ def _is_state(entry: Any) -> TypeGuard[State]:
 
 
 def _prefix(state: State, wanted: Collection[str]) -> str:
-    """What stands before most tensors' names, where the rest is a name that the network has."""
+    """The prefix of most tensors' names whose remainder is a name that the network has."""
     splits = ((name, name.split(".", n)[-1]) for name in state for n in range(name.count(".") + 1))
     prefixes = Counter(name.removesuffix(end) for name, end in splits if end in wanted)
     return prefixes.most_common(1)[0][0] if prefixes else ""

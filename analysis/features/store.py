@@ -1,4 +1,4 @@
-"""Features, labels and heads on disk: safetensors beside a JSON sidecar, read without torch.
+"""Features, labels and heads on disk: safetensors with a JSON sidecar, read without torch.
 
 ``<store>/<model>/<data set>.safetensors`` holds ``features`` (N, d), ``labels`` (N,) and ``rows``
 (N,), a number for each image's name, so that row order can be checked. The sidecar of the same
@@ -261,9 +261,9 @@ def write_head(path: Path, head: Head, sidecar: Mapping[str, Any]) -> None:
 
 
 def write(path: Path, tensors: Mapping[str, NDArray[Any]], sidecar: Mapping[str, Any]) -> None:
-    """Write named arrays as safetensors and then the sidecar; each beside, then renamed.
+    """Write named arrays as safetensors, then the sidecar; each is written elsewhere and renamed.
 
-    Between the two an old sidecar is of other arrays, as its checksum tells.
+    Between the two steps an old sidecar describes other arrays, which its checksum reveals.
     """
     arrays = {
         name: np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))

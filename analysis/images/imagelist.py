@@ -60,7 +60,8 @@ class DamagedImageError(CompanionError, RuntimeError):
 class Packed:
     """An image within a larger file, whose ``name`` is for messages.
 
-    ``size``: bytes of it, or of the smallest piece of the file that holds it; tells versions apart.
+    ``size``: bytes of it, or of the smallest piece of the file that holds it; distinguishes
+    versions.
     """
 
     path: Path
@@ -283,7 +284,7 @@ def _in_rgb(picture: Image.Image) -> Image.Image:
 
 
 def _version(source: Path | Packed) -> int | str:
-    """What tells an image from another one of its name."""
+    """A key that distinguishes versions of an image with the same name."""
     if not isinstance(source, Path):
         return source.size
     return sha256_of(source) if source.suffix.lower() in PLAIN else source.stat().st_size

@@ -60,9 +60,8 @@ class Description(_Titled):
     accuracies, if it is there. ``per_class`` is the number of images of every class, where that is
     the same for all. ``layout`` says what class folders are called: by WordNet id, by number, in
     ObjectNet's or Broden's own way, or each by its ``name``, of any classes. ``border`` is the
-    width in pixels of the frame that is cut off every image. ``how`` tells how the set is obtained,
-    where its ``origin`` no longer serves it.
-    ``citation`` is a key of the book's bibliography.
+    width in pixels of the frame that is cut off every image. ``how`` says how to obtain the set if
+    its ``origin`` no longer serves it. ``citation`` is a key of the book's bibliography.
     """
 
     short: Text | None = None
@@ -114,7 +113,7 @@ class Availability:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The same for programs, beside what was published."""
+        """The same for programs, with what was published."""
         about = {"images", "classes", "origin", "terms"}
         published = descriptions()[self.name].model_dump(include=about)
         here = {"state": self.state, "folder": self.folder, "why": self.why}

@@ -116,7 +116,7 @@ class BalancedSample:
 
     @property
     def pairs(self) -> Indices:
-        """How many positives each concept has in the sample, and as many negatives: (C,)."""
+        """The number of positives, and of negatives, of each concept in the sample: (C,)."""
         return (np.diff(self.starts) // 2).astype(np.intp)
 
 

@@ -92,7 +92,7 @@ class ConceptImages:
     def sample(
         self, seed: int, annotated: bool = False, labels: scipy.sparse.csr_array | None = None
     ) -> BalancedSample:
-        """Positives and as many negatives of each concept, of the labels (N, C) or of others.
+        """Equal numbers of positives and negatives of each concept, by the labels (N, C) or others.
 
         ``annotated``: negatives only from images in which somebody looked for the concept's kind.
         """
