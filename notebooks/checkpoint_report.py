@@ -13,8 +13,8 @@
 # %% [markdown] tags=["book"]
 # # Probe report
 #
-# What `companion probe` says about each model of this family, from the features in the store:
-# whether they show the sign of robustness that the paper found. The page {doc}`/guide/probe` says
+# This page shows what `companion probe` says about each model of this family, from the features in
+# the store: whether they show the sign of robustness that the paper found. {doc}`/guide/probe` says
 # how to read the report, and what it cannot show.
 
 # %% tags=["parameters"]

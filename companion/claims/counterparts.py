@@ -31,8 +31,8 @@ class Counterpart(Strict):
     @property
     def closeness(self) -> str:
         """How close it is to the paper's, in words."""
-        of = f"; other {', '.join(self.other)}" if self.other else ""
-        mini = "; in miniature, by the pocket lab" if self.miniature else ""
+        of = f", with other {', '.join(self.other)}" if self.other else ""
+        mini = ", in the pocket lab's miniature" if self.miniature else ""
         return f"{self.quantity}{of}{mini}{f' ({self.says})' if self.says else ''}"
 
 

@@ -198,7 +198,7 @@ def notes(found: Probe) -> list[tuple[str, str]]:
     return [
         *((REASON, reason) for reason in found.reasons),
         *((CAUTION, caution) for caution in found.cautions),
-        *([(NOTE, f"Of the checkpoint: {note}")] if note else []),
+        *([(NOTE, f"Note on the checkpoint: {note}")] if note else []),
         (PLACE, found.place),
     ]
 
