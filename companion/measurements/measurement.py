@@ -52,7 +52,7 @@ class Value(_Strict):
 class Data(_Strict):
     """The data set: a name that can be part of a file's, and what it is."""
 
-    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+    name: Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]
     what: Words
 
     @property
@@ -164,6 +164,8 @@ def misfits(m: Measurement) -> Iterator[str]:
     kind = declared()[m.experiment]
     for name in m.values.keys() - kind.quantities.keys():
         yield f"values.{name} is not a known quantity of this experiment"
+    for name in m.counts.keys() - {*kind.counted, "classes"}:
+        yield f"counts.{name} is not a known count of this experiment"
     wanted = [name for name in m.lacks if not kind.quantities[name].optional]
     for name in (
         *(f"counts.{n}" for n in kind.counted if n not in m.counts),

@@ -8,6 +8,7 @@ coherent and traceable, not that its numbers are right: only taking them again c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def problems(path: Path, families: Mapping[str, Family]) -> list[str]:
         m = records.read(path)
     except MeasurementError as error:
         return [str(error)]
-    checks = (_model(m, families), _published(m), _coherence(m))
+    checks = (_model(m, families), _published(m), _taken(m), _coherence(m))
     return [f"{path.name}: {problem}" for check in checks for problem in check]
 
 
@@ -106,6 +107,13 @@ def _model(m: Measurement, families: Mapping[str, Family]) -> Iterator[str]:
         )
 
 
+def _taken(m: Measurement) -> Iterator[str]:
+    """Whether it was taken by today, wherever on Earth."""
+    day = m.provenance.taken
+    if day and date.fromisoformat(day) > datetime.now(UTC).date() + timedelta(days=1):
+        yield f"it was taken on {day}, which is to come: correct the date, or this machine's clock."
+
+
 def _coherence(m: Measurement) -> Iterator[str]:
     """What must hold between the numbers, and is said if it does not."""
     v = {name: np.asarray(m.value(name), dtype=np.float64) for name in m.values}
@@ -134,15 +142,18 @@ def _outlier_features(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     else:
         error = v["kurtosis_standard_error"]
         yield from _mean_of(p, v["kurtosis_mean"], error, m.counts["images"])
-    if {*v["outlier_coordinates"].tolist()} != {*np.flatnonzero(reached).tolist()}:
+    if sorted(v["outlier_coordinates"]) != [*np.flatnonzero(reached)]:
         yield "outlier_coordinates are not those whose profile reaches outlier_threshold."
+    if len({*v["sample_coordinates"]}) < len(v["sample_coordinates"]):
+        yield "sample_coordinates must differ."
 
 
 def _privileged_directions(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     importance, top = v["importance"], v["top_direction"]
     if importance[min(int(top), len(importance) - 1)] != importance.max():
         yield "top_direction is not the direction of the largest importance."
-    if {*v["privileged_directions"]} != {*np.flatnonzero(importance >= v["privileged_threshold"])}:
+    reached = np.flatnonzero(importance >= v["privileged_threshold"])
+    if sorted(v["privileged_directions"]) != [*reached]:
         yield "privileged_directions are not those whose importance reaches the threshold."
     if (np.diff(v["singular_value_share"]) > 0).any():
         yield "singular_value_share must fall."
