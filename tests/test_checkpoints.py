@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import zipfile
 
 import huggingface_hub
 import open_clip
@@ -103,6 +104,7 @@ def test_names_for_checkpoints_without_one():
     assert default_name("hf-hub:laion/CLIP-ViT-B@main") == "laion-clip-vit-b"
     assert default_name(r"C:\my wéights\Mine (1).safetensors") == "mine-1"
     assert default_name("/data/2024.pt") == "model-2024"
+    assert default_name(f"/data/{'x' * 200}.pt") == "x" * 60
 
 
 def test_paths_of_this_machine_are_not_shown():
@@ -265,9 +267,13 @@ def test_files_that_are_no_weights_are_refused_and_nothing_runs(tmp_path, file):
     optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(2))]).state_dict()
     whole = tmp_path / "whole.pt"
     torch.save(state, whole)
+    with zipfile.ZipFile(tmp_path / "small.pt", "w", zipfile.ZIP_DEFLATED) as small:
+        for name in zipfile.ZipFile(whole).namelist():
+            small.writestr(name, zipfile.ZipFile(whole).read(name))
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "program.pt"))
     cases = [
         ("program.pt", None, "TorchScript"),
+        ("small.pt", None, "it is compressed, and would take"),
         ("pickle.pt", Bomb(), "holds more than tensors and plain values"),
         ("within.bin", {"state_dict": state, "arguments": Bomb()}, "holds more than tensors and"),
         ("optimizer.pt", optimizer, "it holds state, param_groups where a dictionary of tensors"),

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import re
 import time
 from unittest import mock
@@ -125,6 +126,9 @@ def test_what_is_more_than_the_network_is_named(clip, tmp_path):
         (prefixed | {"loss.x": torch.ones(3)}, r"1 tensors are left over \(first loss\.x\); get"),
         (state | {"a": torch.ones(1)} | twice, r"tensors are left over \(first a\)"),
         (state | missing, "features are not finite numbers: check the weights"),
+        ({name: one.to(torch.int8) for name, one in state.items()}, "the type torch.int8 for"),
+        ({name: one + 0j for name, one in state.items()}, "the type torch.complex64 for"),
+        (state | {"a": torch.ones(1).expand(9, 9)}, "a repeats numbers instead of having each"),
     ):
         torch.save({"state_dict": content}, path)
         with pytest.raises(ModelError, match=sentence):
@@ -192,10 +196,13 @@ def test_weights_in_parts(clip, tmp_path):
     with pytest.raises(ModelError, match=r"No such file .*model-00002-of-00002.safetensors"):
         find(str(index), architecture="tiny-vit", name="x")
     part.write_bytes(kept)
+    os.mkfifo(tmp_path / "pipe.safetensors")
     for wrong, said in (
         ({"visual.proj": "../../x.safetensors"}, "its parts are not all called NAME"),
         ([1], "does not say under weight_map"),
         ({}, "its parts are not all called NAME"),
+        ({"visual.proj": "pipe.safetensors"}, "its part pipe.safetensors is no file"),
+        ({"visual.x": part.name}, f"its part {part.name} lacks visual.x"),
     ):
         index.write_text(json.dumps({"weight_map": wrong}))
         with pytest.raises(ModelError, match=said):

@@ -125,7 +125,7 @@ def default_name(text: str) -> str:
     >>> default_name("ViT-B-32-quickgelu/openai")
     'vit-b-32-quickgelu-openai'
     """
-    slug = re.sub(r"[^a-z0-9_.]+", "-", short_name(text).lower()).strip("-._")
+    slug = re.sub(r"[^a-z0-9_.]+", "-", short_name(text).lower()).strip("-._")[:60]
     return slug if slug[:1].isascii() and slug[:1].isalpha() else f"model-{slug}".strip("-")
 
 

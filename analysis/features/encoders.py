@@ -249,6 +249,11 @@ def _take_head(model: Model, state: State, metadata: Mapping[str, str]) -> Head 
     return _head(weight, bias, classes, normalize)
 
 
+def _is_kind(wanted: Tensor, given: Tensor) -> bool:
+    """Whether numbers can be loaded as what they are: none of integers, or of complex ones."""
+    return given.is_floating_point() or not (wanted.is_floating_point() or given.is_complex())
+
+
 def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: bool) -> None:
     """Load every tensor into its place; no key may be missing, left over or of another shape."""
     wanted = net.state_dict()
@@ -256,6 +261,13 @@ def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: b
         state = dict(zip(wanted, state.values(), strict=True))
     if not full:
         state = {key.removeprefix("visual."): value for key, value in state.items()}
+    kinds = [key for key in wanted.keys() & state.keys() if not _is_kind(wanted[key], state[key])]
+    if kinds:
+        raise ModelError(
+            f"{path.name} has numbers of the type {state[min(kinds)].dtype} for "
+            f"{layouts.shown(min(kinds))}, where real ones are expected: give weights that are "
+            "neither quantised nor complex."
+        )
     try:
         if model.library == "open_clip" and full and wanted.keys() != state.keys():
             layouts.load_older_layout(net, state)

@@ -35,7 +35,10 @@ def places(path: Path) -> dict[str, Path]:
     wrong = [part for part in found.values() if not re.fullmatch(r"[\w.-]+\.safetensors", part)]
     if wrong or not found:
         raise ValueError("its parts are not all called NAME.safetensors")
-    return {tensor: path.parent / part for tensor, part in found.items()}
+    lying = {part: path.parent / part for part in found.values()}
+    if waited := [name for name, part in lying.items() if part.exists() and not part.is_file()]:
+        raise ValueError(f"its part {waited[0]} is no file")  # but a pipe, say
+    return {tensor: lying[part] for tensor, part in found.items()}
 
 
 def files(path: Path) -> list[Path]:

@@ -11,6 +11,7 @@ import argparse
 import itertools
 import pickle
 import warnings
+import zipfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -29,7 +30,7 @@ from analysis.common import CompanionError
 from analysis.families.registry import HUB, PACKAGE, Model
 from analysis.features import parts
 from analysis.features.layouts import State as State
-from analysis.features.layouts import Weights, arranged, taken
+from analysis.features.layouts import Weights, arranged, shown, taken
 from analysis.features.store import local_weights
 from analysis.images.public import in_package
 
@@ -81,13 +82,18 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _of_safetensors(path: Path) -> Weights:
-    """The tensors of a file, or those of all parts that an index names."""
+    """The tensors of a file, or those that an index names, each from the part that it says."""
     state: State = {}
     metadata: dict[str, str] = {}
-    for part in sorted({*parts.places(path).values()}) if parts.is_index(path) else [path]:
+    places = parts.places(path) if parts.is_index(path) else {}
+    for part in sorted({*places.values()}) or [path]:
         with safe_open(part, framework="pt") as file:
             metadata |= file.metadata() or {}
-            state |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            there = set(file.keys())
+            named = {name for name, place in places.items() if place == part} or there
+            if absent := named - there:
+                raise ValueError(f"its part {part.name} lacks {shown(min(absent))}")
+            state |= {name: file.get_tensor(name) for name in sorted(named)}
     return taken(state)._replace(metadata=metadata)
 
 
@@ -97,9 +103,23 @@ def _of_pytorch(path: Path) -> Weights:
             f"PyTorch {'.'.join(map(str, SAFE_TORCH))} or newer is needed, since with "
             f"{torch.__version__} such a file can run code: update PyTorch"
         )
+    _check_sizes(path)
     keeps_options = torch.serialization.safe_globals([argparse.Namespace])  # timm does, in these
     with warnings.catch_warnings(action="ignore"), keeps_options:
-        return taken(torch.load(path, map_location="cpu", weights_only=True))
+        weights = taken(torch.load(path, map_location="cpu", weights_only=True))
+    for name, tensor in weights.state.items():
+        if tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
+            raise ValueError(f"{shown(name)} repeats numbers instead of having each: save a copy")
+    return weights
+
+
+def _check_sizes(path: Path) -> None:
+    """Raise ValueError for an archive that would be larger unpacked: PyTorch compresses nothing."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > path.stat().st_size:
+            raise ValueError(f"it is compressed, and would take {size:,} bytes")
 
 
 def weights_file(model: Model) -> Path:
