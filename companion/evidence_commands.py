@@ -44,6 +44,8 @@ def extract(
     chosen = [whole.model(name) for name in model] or [m for m in whole.models if m.loadable]
     if not extraction.data:
         raise RunError("--data is missing: name a data set, or a folder of images.")
+    if checkpoint and not checkpoint.exists():
+        raise RunError(f"there are no weights at {checkpoint}: check the path.")
     for line in extraction.extracted(chosen, extraction.images(), checkpoint):
         print(line)
     registry.load_family(family)  # or it was removed meanwhile
@@ -58,7 +60,8 @@ def measure(
         bool, option("for Broden: take negatives from images annotated in the concept's category")
     ] = False,
     least_percent: Annotated[
-        int, option("for Broden: least percent of a mask that shows a concept (0: one pixel)")
+        int,
+        option("for Broden: least percent of a mask that shows a concept (0: one pixel)", least=0),
     ] = 0,
 ) -> int:
     """Take the measurements of an experiment for a family, and compare them with the recorded ones.

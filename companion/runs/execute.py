@@ -32,11 +32,9 @@ from companion.runs.jobs import log_of
 Parameter = str | int | float | bool
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 ENGINE = "in this process"
-#: No number that a notebook takes is larger, in size.
+#: No number that a notebook takes is larger, in size. Counts are positive, seeds may be 0.
 LARGEST = 1_000_000
-SIZE = Field(ge=-LARGEST, le=LARGEST)
-NUMBERS = {"int": Annotated[int, SIZE], "float": Annotated[float, SIZE]}
-TYPES: dict[str, Any] = {"str": str, "bool": bool, **NUMBERS}
+TYPES: dict[str, type] = {"str": str, "bool": bool, "int": int, "float": float}
 
 
 def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]:
@@ -61,12 +59,16 @@ def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]
         kind = known[name]["inferred_type_name"]
         if kind not in TYPES:
             raise RunError(f"parameter {name} cannot be set from the command line.{listed}")
+        least = {"int": int(known[name]["default"] != "0"), "float": -LARGEST}.get(kind)
+        wanted: Any = TYPES[kind]
+        if least is not None:
+            wanted = Annotated[wanted, Field(ge=least, le=LARGEST)]
         try:
-            values[name] = TypeAdapter(TYPES[kind]).validate_strings(text)
+            values[name] = TypeAdapter(wanted).validate_strings(text)
         except ValidationError:
-            size = f" of at most {LARGEST:,} in size" * (kind in NUMBERS)
+            ends = "" if least is None else f" from {least:,} to {LARGEST:,}"
             raise RunError(
-                f"parameter {name} must be of type {kind}{size}, got {text!r}.{listed}"
+                f"parameter {name} must be of type {kind}{ends}, got {text!r}.{listed}"
             ) from None
     return values
 

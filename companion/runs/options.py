@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from analysis.common import Strict
+from analysis.common import Strict, Text
 from analysis.families.registry import (
     Edition,
     Family,
@@ -136,7 +136,7 @@ class Computing(Machine):
 class Extraction(Computing):
     """Which images, and how their features are computed."""
 
-    data: tuple[str, ...] = option(
+    data: tuple[Text, ...] = option(
         "pocket (the test images of all styles), pocket-STYLE-SPLIT, imagenet, its shifts, broden "
         "or grid (all of these; `companion status --data` lists them), or a folder of images, with "
         "or without a subfolder per class",
@@ -176,12 +176,12 @@ class Extraction(Computing):
 class Probing(Machine):
     """Which checkpoint, on which images, and what to write."""
 
-    checkpoint: str = option(
+    checkpoint: Text = option(
         "a model of the book, open_clip's ARCHITECTURE/TAG, hf-hub:ORG/NAME, a timm model, or a "
         "file of weights",
         placed=True,
     )
-    images: str = option("folder of images, with or without subfolders; labels are ignored")
+    images: Text = option("folder of images, with or without subfolders; labels are ignored")
     architecture: str | None = option("its name in open_clip or timm, for a file of weights", None)
     html: Path | None = option("file for the report", None)
     json_file: Path | None = option("file for the numbers", None, flag="--json")
@@ -240,7 +240,7 @@ class Choice(Computing):
         "only these (default: all of the edition)", (), names=family_names
     )
     models: tuple[str, ...] = option("only these of their models (default: all)", ())
-    data: tuple[str, ...] = option(
+    data: tuple[Text, ...] = option(
         "as for `companion extract` (default: the edition's own, grid or pocket)", ()
     )
     workers: int = option("decoding threads of a job (default: 8)", 8, least=1)
