@@ -55,7 +55,7 @@ def add(wish: Wish, folder: Path = FAMILIES) -> tuple[Family, Model, Path]:
     `analysis.features.weights.ModelError` in one sentence; then nothing was written.
     """
     check_name(wish.name)
-    check_name(wish.model or f"{wish.name}-x", "model")
+    check_name(wish.model or f"{wish.name}-supervised", "model")
     _existing(wish, wish.model or "", folder)
     described = _described(wish, wish.level)
     name = wish.model or f"{wish.name}-{described.level}"
@@ -129,7 +129,7 @@ def check_name(name: str, what: str = "family") -> None:
     except ValidationError:
         raise AddError(
             f"{name!r} is not a valid name of a {what}: lower-case letters, digits, _ . and - are "
-            "expected, starting with a letter."
+            "expected, 100 at most, starting with a letter."
         ) from None
     if name in get_args(Edition) or name.startswith(f"{ZOO}-"):
         raise AddError(f"{name!r} is the name of an edition of the book: choose another name.")
@@ -302,6 +302,7 @@ def remove(name: str, *, features: bool = False) -> tuple[list[Path], list[Path]
     going = kept if features else []
     book = WORKSPACE / "book"
     made = [path for folder in ("runs", "_build") for path in (book / folder).rglob(f"{name}.*")]
+    made = [path for path in made if path.stem == name]  # and not of a family called NAME.more
     gone = [file, *(path for path in made if "runs" in path.relative_to(book).parts[:-1])]
     locks = [lock for folder in going for lock in folder.glob("*.lock")]
     with alone("a change of the families"), store.locked(locks):  # an extraction finishes first

@@ -457,11 +457,14 @@ def test_a_checkpoint_goes_through_the_chapters_and_out_again(project, mine):
     stale = project / "book/_build/html/runs/pruning/mine.html"
     stale.parent.mkdir(parents=True)
     stale.write_text("a page")
+    other = stale.with_name("mine.too.html")
+    other.write_text("a page of another family")
     removed, listed, gone = companion_in(
         project, ["remove", "mine", "--features"], ["status", "--json"], ["remove", "mine"]
     )
     assert removed[0] == 0 and "kept" not in removed[1] and gone[0] == 1
-    assert not stale.exists() and not list((project / "book/runs").rglob("mine.*"))
+    assert other.exists() and not stale.exists()
+    assert not list((project / "book/runs").rglob("mine.*"))
     assert not features.parent.exists() and runs_of("mine", listed[1]) == set()
     assert (project / "families/rn50.yaml").is_file()
 
