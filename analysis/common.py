@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import re
+import reprlib
 import shutil
 import sys
 import tempfile
@@ -34,10 +35,12 @@ MARKUP = re.compile(r"[<>{}\[\]`$*|\\]|&[#\w]+;?")
 #: Characters of a text on a page.
 LONGEST_TEXT = 5000
 NO_BREAK = "\N{NO-BREAK SPACE}"
+#: Letters that show nothing.
+FILLERS = "\u115f\u1160\u3164\uffa0"
 
 #: Names become file names: letters, digits, ``_``, ``-`` and ``.``, starting with a letter.
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$")]
-Text = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=100)]
+Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -88,11 +91,16 @@ PACKAGES = ROOT if (ROOT / "analysis" / "common.py").is_file() else CODE
 
 def plain(text: str) -> str:
     """The same text; ValueError if it holds what a page could read as more than characters."""
-    unprintable = (one for one in text if not (one.isprintable() or one == NO_BREAK))
+    unprintable = (one for one in text if not is_shown(one))
     wrong = next(unprintable, "") or next((match[0] for match in MARKUP.finditer(text)), "")
     if wrong:
         raise ValueError(f"plain words are expected, without {wrong!r}")
     return text
+
+
+def is_shown(character: str) -> bool:
+    """Whether a character can be seen on a page, spaces included."""
+    return character == NO_BREAK or (character.isprintable() and character not in FILLERS)
 
 
 def worded(text: str) -> str:
@@ -108,7 +116,7 @@ def worded(text: str) -> str:
 
 def as_words(text: str) -> str:
     """A text as `Words`: a question mark for each character that a page could read as more."""
-    shown = "".join(c if c.isprintable() or c == NO_BREAK else "?" for c in text.replace("\\", "/"))
+    shown = "".join(c if is_shown(c) else "?" for c in text.replace("\\", "/"))
     shown = MARKUP.sub(lambda found: f"?{found[0][1:]}", shown)[:LONGEST_TEXT]
     return shown if any(map(str.isalnum, shown)) else f"without a name {shown}"
 
@@ -130,8 +138,21 @@ Plain = Annotated[str, AfterValidator(plain)]
 Words = Annotated[Plain, Field(min_length=1), AfterValidator(worded)]
 
 
+def printable(text: str) -> str:
+    """The text without what could steer a terminal: such characters as escapes, lines as they are.
+
+    It is cut where it is too long to be read.
+    """
+    escaped = "".join(c if is_shown(c) or c == "\n" else ascii(c)[1:-1] for c in text)
+    return escaped if len(escaped) <= LONGEST_TEXT else f"{escaped[:LONGEST_TEXT]}…"
+
+
 class CompanionError(Exception):
     """The root of all errors that a reader sees: one sentence on what is wrong and what to do."""
+
+    def __str__(self) -> str:
+        """The message, which may quote files that anyone may have written, as it can be printed."""
+        return printable(super().__str__())
 
 
 class Strict(BaseModel):
@@ -141,6 +162,9 @@ class Strict(BaseModel):
 
 
 S = TypeVar("S", bound=Strict)
+#: How values are quoted: all of a text, a few entries of lists within lists.
+QUOTES = reprlib.Repr()
+QUOTES.maxlevel, QUOTES.maxstring, QUOTES.maxlong, QUOTES.maxother = 3, 200, 200, 200
 
 
 def checked(
@@ -162,10 +186,12 @@ def parse_yaml(content: str | bytes, file: str, error: type[CompanionError]) -> 
     """What YAML says, by PyYAML's parser in C where it has one; ``error`` names file and line."""
     try:
         return yaml.load(content, Loader=_UniqueKeyLoader)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as wrong:
+    except Exception as wrong:  # of many kinds, by the tags that a file gives to its values
         mark = getattr(wrong, "problem_mark", None)
         place = f"line {mark.line + 1}: " if mark else ""
         problem = str(getattr(wrong, "problem", None) or wrong).splitlines()[0]
+        if isinstance(wrong, LookupError | AttributeError):
+            problem = "a value is not what its tag says"
         raise error(f"{file}: {place}the file is not readable as YAML ({problem}).") from None
 
 
@@ -383,12 +409,24 @@ def first_reason(error: ValidationError) -> str:
     # pydantic calls a list too short, too, whose entries are wrong
     problems = [problem for problem in errors if problem["type"] != "too_short"] or errors
     first = problems[0]
-    path = "".join(f"[{n}]" if isinstance(n, int) else f".{n}" for n in first["loc"])
+    path = "".join(f"[{n}]" if isinstance(n, int) else f".{_in_short(n)}" for n in first["loc"])
     field = path.removeprefix(".") or "the family"
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[:1].lower() + reason[1:]
     if first["type"] not in {"missing", "value_error", "extra_forbidden"}:
-        given = repr(first["input"])
-        reason += f", got {given if len(given) < 100 else given[:80] + '…'}"
+        reason += f", got {_quoted(first['input'])}"
     more = len(problems) - 1
     return f"{field}: {reason}" + (f" (and {more} more to correct)" if more else "")
+
+
+def _in_short(text: object, most: int = 100) -> str:
+    whole = str(text)
+    return whole if len(whole) < most else f"{whole[: most - 20]}…"
+
+
+def _quoted(given: object) -> str:
+    """A value as Python writes it, in short; one of YAML may be without end."""
+    try:
+        return _in_short(QUOTES.repr(given))
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number that is too long"

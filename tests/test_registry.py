@@ -54,11 +54,17 @@ def test_models_without_public_weights_are_known_and_not_loadable():
 
 
 GOOD = (ROOT / "tests/cases/family.yaml").read_text(encoding="utf-8")
+#: Lists of nine lists each, which YAML keeps once.
+NESTED = "".join(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]\n" for n in range(1, 20))
 LONG = [
     ("Tiny", "x" * 121, "title: .* at most 120 characters"),
     ("ImageNet-1k labels", "x" * 9999, r"pretraining: 9,999 characters are given, at most 5,000"),
     ("order: 9", f"order: {'9' * 5000}", "the file is not readable as YAML"),
     ("order: 9", f"order: {'[' * 3000}", "the file is not readable"),
+    ("order: 9", f"order: 0x{'f' * 5000}", "order: .* got a number that is too long"),
+    ("order: 9", f"order: 9\n{'k' * 5000}: 1", r"tiny.yaml: k{80}…: extra inputs"),
+    ("order: 9", f"x0: &x0 [1]\n{NESTED}order: *x19", r"order: .* got \[\[.*…"),
+    ("tiny-one", "n" * 101, r"models\[0\].name: .* at most 100 characters"),
     (GOOD[GOOD.index("models:") :], "models: []", r"models: .* at least 1 item .*, got \[\]\.$"),
 ]
 

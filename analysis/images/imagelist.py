@@ -229,7 +229,7 @@ def _of_files(path: Path, name: str | None, files: list[Path], **fields: Any) ->
     if name:
         return listed
     slug = re.sub(r"[^a-z0-9]+", "-", path.resolve().name.lower()).strip("-") or "folder"
-    return replace(listed, name=f"{slug}-{listed.manifest[:8]}")
+    return replace(listed, name=f"{slug[:80]}-{listed.manifest[:8]}")
 
 
 def is_image(name: str) -> bool:

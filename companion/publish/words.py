@@ -76,7 +76,7 @@ def unusable(problems: Sequence[str]) -> str:
 
     The sentences quote files that anyone may have written: but for code they hold no markup.
     """
-    escaped = (as_markdown(problem, "<>&{}[]$*|\\") for problem in problems)
+    escaped = (as_markdown(" ".join(text.split()), "<>&{}[]$*|\\") for text in problems)
     return admonition("What cannot be used", items(escaped))
 
 
