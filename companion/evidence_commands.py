@@ -74,7 +74,7 @@ def measure(
     """
     from companion.measurements import from_store, pending, records
     from companion.measurements.concept_probe import Reading
-    from companion.publish.words import in_brief
+    from companion.publish.measured import in_brief
 
     reading = Reading(annotated, least_percent)
     if reading != Reading() and (experiment != "concepts" or least_percent > 100):
@@ -137,12 +137,12 @@ def claims(
     companion claims --json --measurements my-measurements/
     """
     from companion.claims import evidence, ledger, rules
-    from companion.publish import cards
+    from companion.publish import claim_cards
 
     found = evidence.gather(edition, measurements)
     verdicts = rules.judge_all(found, ledger.load_claims())
-    as_text = json.dumps(cards.rows(verdicts), indent=1, ensure_ascii=False)
-    print(as_text if as_json else "\n".join(cards.lines(verdicts)))
+    as_text = json.dumps(claim_cards.rows(verdicts), indent=1, ensure_ascii=False)
+    print(as_text if as_json else "\n".join(claim_cards.lines(verdicts)))
 
 
 @verb()
@@ -177,7 +177,7 @@ def probe(
     companion probe weights.safetensors --architecture RN50 --images pictures/ --json probe.json
     """
     from companion.measurements.records import to_text
-    from companion.probe import checkpoint
+    from companion.probe import checkpoint, report
 
     registry.load_families()  # no two may have models of one name
     wanted = [path for path in (options.html, options.json_file) if path]
@@ -190,8 +190,8 @@ def probe(
     if options.json_file:
         write_output(options.json_file, to_text(found.measurement))
     said = sys.stderr if any(map(is_stream, wanted)) else sys.stdout
-    print(found.sentence if quiet else checkpoint.summary(found), file=said)
-    if quiet and (left_out := checkpoint.left_out_of(found)):
+    print(found.sentence if quiet else report.summary(found), file=said)
+    if quiet and (left_out := report.left_out_of(found)):
         print(f"{found.measurement.data.what}: {left_out}", file=said)
     if not quiet:
         print(*wanted, sep="\n", file=said)

@@ -28,17 +28,18 @@ from pathlib import Path
 from analysis.families.registry import load_family
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
-from companion.probe import checkpoint as reports
+from companion.probe import report
 from companion.probe.judge import RULES, in_words, layer, title
-from companion.publish import figures, words
+from companion.publish import figures
+from companion.publish.measured import absent_models
 from companion.publish.page import Page
-from companion.publish.style import items
+from companion.publish.style import items, unusable
 
 if numbers:
-    judged = reports.of_file(Path(numbers))
+    judged = report.of_file(Path(numbers))
     probes, missing, failed = {title(judged.measurement): judged}, [], []
 else:
-    probes, missing, failed = reports.of_family(load_family(family), data)
+    probes, missing, failed = report.of_family(load_family(family), data)
 measured = {name: found.measurement for name, found in probes.items()}
 sets = dict.fromkeys(f"`{m.data.name}`" for m in measured.values())
 said = {name: in_words(m) for name, m in measured.items()}
@@ -49,8 +50,8 @@ page = Page("checkpoint_report", "live")
 
 # %%
 page.texts(sentences=items(found.sentence for found in probes.values()))
-notes = reports.listed(probes, reports.notes)
-why = notes["about"] == reports.REASON
+notes = report.listed(probes, report.notes)
+why = notes["about"] == report.REASON
 page.table("notes", notes[~why])
 
 # %% [markdown]
@@ -96,19 +97,19 @@ page.figure(
 # ## Among the recorded models
 
 # %%
-page.table("recorded", reports.among_recorded(probes), "recorded, live")
+page.table("recorded", report.among_recorded(probes), "recorded, live")
 
 # %% [markdown]
 # ## How it was judged and computed
 
 # %%
 page.texts(rules=RULES)
-page.table("provenance", reports.listed(probes, reports.facts))
+page.table("provenance", report.listed(probes, report.facts))
 
 # %% [markdown] tags=["book"]
 # ## What is missing
 
 # %% tags=["remove-input", "book"]
 if failed:
-    page.texts(unusable=words.unusable(failed))
-page.texts(not_measured=words.not_measured(missing) or "Every model was probed.")
+    page.texts(unusable=unusable(failed))
+page.texts(not_measured=absent_models(missing) or "Every model was probed.")

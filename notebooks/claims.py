@@ -33,7 +33,7 @@ from analysis.metrics.robustness import REACHES
 from companion.claims.evidence import Cuts, gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge_all
-from companion.publish import cards, style
+from companion.publish import claim_cards, style
 from companion.publish.page import Page
 
 claims = load_claims()
@@ -59,22 +59,22 @@ verdicts["K-zero-shot"].cases, verdicts["K-zero-shot"].covered, verdicts["K-zero
 for name, claim in claims.items():
     page.texts(
         {
-            name: cards.card(claim, verdicts[name], evidence),
-            f"{name}-line": cards.line(claim, verdicts[name]),
-            f"{name}-badge": cards.badge(verdicts[name]),
-            f"{name}-outcome": cards.outcome(verdicts[name]),
+            name: claim_cards.card(claim, verdicts[name], evidence),
+            f"{name}-line": claim_cards.line(claim, verdicts[name]),
+            f"{name}-badge": claim_cards.badge(verdicts[name]),
+            f"{name}-outcome": claim_cards.outcome(verdicts[name]),
         }
     )
 
 # %%
 ledger = [
     {"name": name, "claim": claim, "verdict": verdicts[name]}
-    | {"chip": cards.chip(verdicts[name]), "sentence": cards.sentence(verdicts[name])}
-    | {"brief": cards.brief(claim, verdicts[name])}
+    | {"chip": claim_cards.chip(verdicts[name]), "sentence": claim_cards.sentence(verdicts[name])}
+    | {"brief": claim_cards.brief(claim, verdicts[name])}
     for name, claim in claims.items()
 ]
 page.table("ledger", ledger, style.kinds("published", style.kind(evidence.measurements)))
-page.texts(counts=cards.counts(verdicts), strip=cards.strip(claims, verdicts))
+page.texts(counts=claim_cards.counts(verdicts), strip=claim_cards.strip(claims, verdicts))
 models = [model for model in evidence.models.values() if model.level != "random"]
 public, images = sum(m.loadable for m in models), sum(map(sets.images, sets.GRID))
 page.sentence(

@@ -33,14 +33,15 @@ from companion.claims.evidence import of_family
 from companion.claims.rules import judge
 from companion.measurements import concept_probe
 from companion.measurements.tables import counts_of
-from companion.publish import cards, concept_tables, pictures, plots, style, words
+from companion.publish import claim_cards, concept_tables, pictures, plots, style
+from companion.publish.measured import closing_notes, model_of
 from companion.publish.page import Page
 
 BASES = {"": "right singular vectors", "coordinates_": "coordinates"}
 backbone = load_family(family)
 measured = concept_tables.of_family(backbone)
 probe = concept_tables.chosen(measured.values())  # None without features on this disk
-live = [words.whose(m)[1] for m in measured.values() if m.live]
+live = [model_of(m) for m in measured.values() if m.live]
 evidence = style.kind(measured.values())
 page = Page("concepts", evidence, backbone=backbone.title)
 
@@ -122,5 +123,6 @@ page.figure(
 # %%
 for name, claim in ledger.load_claims().items():
     if name.startswith("C-") or name == "D-texture":
-        page.texts({f"claim-{name}": f"**{name}.** {cards.brief(claim, judge(claim, known))}"})
-page.texts(words.missing("concepts", backbone, list(measured.values())))
+        brief = claim_cards.brief(claim, judge(claim, known))
+        page.texts({f"claim-{name}": f"**{name}.** {brief}"})
+page.texts(closing_notes("concepts", backbone, list(measured.values())))

@@ -26,7 +26,8 @@ import pandas as pd
 
 from analysis.families.registry import load_family
 from companion.measurements.tables import counts_of
-from companion.publish import concept_tables, pictures, plots, style, words
+from companion.publish import concept_tables, pictures, plots, style
+from companion.publish.measured import closing_notes, model_of
 from companion.publish.page import Page
 
 backbone = load_family(family)
@@ -91,7 +92,7 @@ page.table("kinds", kinds, "live")
 along, ends = [], {}
 images, names = concept_tables.emoji_of(probe)
 for title, m in live.items():
-    row, order = concept_tables.most_important(words.whose(m)[1], probe, named)
+    row, order = concept_tables.most_important(model_of(m), probe, named)
     along.append(row)
     ends[title] = [*order[:shown], *order[-shown:]]
 page.table("top-concepts", along, "live")
@@ -104,4 +105,4 @@ page.figure("pictures", pictures.ends(ends, images, names) if len(images) else N
 page.table("every-concept", concept_tables.lookup(probe, live), "live")
 
 # %% tags=["remove-input"]
-page.texts(words.missing("concepts", backbone, list(measured.values())))
+page.texts(closing_notes("concepts", backbone, list(measured.values())))

@@ -23,7 +23,7 @@ threshold: float = 10.0  # times the mean importance: from there a direction is 
 # %%
 import numpy as np
 
-from companion.publish import figures, measured, words
+from companion.publish import figures, measured
 from companion.publish.page import Page
 
 found = measured.known("privileged_directions", edition, "reader")
@@ -79,7 +79,7 @@ page.numbers("of-control", rows.iloc[1])
 
 # %%
 parts = clip.value("top_components") ** 2
-of_data = words.of_same_model(clip, "outlier_features")
+of_data = measured.of_same_model(clip, "outlier_features")
 dominant = {data: int(m.value("persistence_coordinate")) for data, m in of_data.items()}
 images, most = dominant[clip.data.name], int(parts.argmax())
 captions = next(c for data, c in dominant.items() if "captions" in data)

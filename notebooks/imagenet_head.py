@@ -20,7 +20,8 @@ share: float = 0.8  # of the directions pruned, the least important first: that 
 
 # %%
 from companion.measurements import records
-from companion.publish import concept_tables, figures, measured, plots, tables
+from companion.measurements.pruned import in_each_order
+from companion.publish import concept_tables, measured, plots, pruning_figures, tables
 from companion.publish.page import Page
 
 directions = measured.with_imagenets_head(measured.known("privileged_directions", edition))
@@ -51,12 +52,12 @@ page.holds(apart.max() < 0.005, "weighting by the images adds next to nothing")
 page.holds(cost["lost"].tolist()[1] == "undecided", "a loss is undecided")
 page.figure(
     "pruning",
-    figures.pruning({measured.set_title(m): figures.pruning_steps(m) for m in pruning}),
+    pruning_figures.curves({measured.set_title(m): pruning_figures.all_steps(m) for m in pruning}),
     pruning,
     orders=pruning[0].value("random_orders"),
 )
 KEPT = (1, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the table
-rows = measured.frame(pruning, lambda m: tables.in_each_order(m, KEPT).to_dict("list"))
+rows = measured.frame(pruning, lambda m: in_each_order(m, KEPT).to_dict("list"))
 page.table("kept", rows, pruning)
 page.table("eighty", cost, pruning, share=100 * share, holds=lost.eq("yes").all())
 
@@ -72,7 +73,7 @@ strips = {
     f"all {len(accuracy)} directions": (len(accuracy), accuracy[-1]),
     f"{100 * share:g} % pruned: {kept} directions kept": (kept, accuracy[kept - 1]),
 }
-page.figure("strips", figures.strips(importance, strips), [b32], share=100 * share)
+page.figure("strips", pruning_figures.strips(importance, strips), [b32], share=100 * share)
 
 # %% [markdown]
 # ## Textures, and a warning about counts of concepts

@@ -23,7 +23,7 @@ import numpy as np
 
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
-from companion.publish import measured, words
+from companion.publish import measured
 from companion.publish.page import Page
 from companion.publish.style import digits
 
@@ -86,7 +86,7 @@ page.table("kept", rows)
 # %%
 zero_shot = [m for m in changed if m.level == "zero_shot"]
 for front in sorted(zero_shot, key=lambda m: m.counts["images"])[-1:]:
-    of_front = words.of_same_model(front, "basis")[front.data.name]
+    of_front = measured.of_same_model(front, "basis")[front.data.name]
     page.numbers("of-head", measured.frame([front]).iloc[0])
     page.numbers("of-images", measured.frame([of_front]).iloc[0])
     change, error = (front.value(f"difference_leader_at_mean{part}") for part in ("", "_error"))

@@ -22,16 +22,16 @@ threshold: float = 6.0  # times the mean coordinate: from there a coordinate is 
 import numpy as np
 
 from analysis.families.registry import load_family
-from analysis.metrics.outliers import kurtosis
+from analysis.metrics.outliers import far_above_mean, kurtosis
 from companion.measurements.records import STYLES, TRAINING, available
-from companion.publish import arrays, figures, measured, style, words
+from companion.publish import arrays, figures, measured, style
 from companion.publish.page import Page
 
 backbone = load_family(family)
 found = available("outlier_features", backbone)
 # Among the pocket lab's styles we begin with the one that plays ImageNet; the others come below.
 looked_at = [m for m in found if m.data.name == TRAINING] or found
-shown = words.titled(looked_at)
+shown = measured.by_title(looked_at)
 drawn = measured.one_set_each(looked_at)
 evidence = style.kind(looked_at)
 page = Page("outlier_features", evidence, backbone=backbone.title, threshold=threshold)
@@ -44,12 +44,12 @@ page = Page("outlier_features", evidence, backbone=backbone.title, threshold=thr
 
 def spread(m):
     """How far the images are apart, and the coordinates that are far above the mean one."""
-    far = {"far": words.outliers(m.value("profile"), threshold)}
+    far = {"far": style.listed(far_above_mean(m.value("profile"), threshold))}
     return far | {"spread": m.value("sample").std(axis=0).mean() if "sample" in m.values else None}
 
 
 page.table("kurtosis", measured.frame(shown.values(), spread).assign(title=[*shown]))
-titled = words.titled(drawn)
+titled = measured.by_title(drawn)
 page.figure("distribution", figures.kurtosis(titled) if titled else None)
 
 # %% [markdown]
@@ -58,7 +58,7 @@ page.figure("distribution", figures.kurtosis(titled) if titled else None)
 # %%
 images = [m for m in drawn if "captions" not in m.data.name]
 page.figure("profile", figures.profiles(titled, threshold) if titled else None)
-page.figure("heat-map", figures.heat_maps(words.titled(images)) if images else None)
+page.figure("heat-map", figures.heat_maps(measured.by_title(images)) if images else None)
 
 # %% [markdown]
 # ## The control, and other styles
@@ -89,4 +89,4 @@ assert np.allclose(of_each_image, kurtosis(h))
 page.sentence("by-hand", what=what, kappa=of_each_image.mean(), rows=len(h))
 
 # %% tags=["remove-input"]
-page.texts(words.missing("outlier_features", backbone, found))
+page.texts(measured.closing_notes("outlier_features", backbone, found))

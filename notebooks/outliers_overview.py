@@ -35,7 +35,7 @@ page.texts(coverage=measured.coverage(found, edition, "reader"))
 
 # %%
 every = [*found, *measured.known("outlier_features", "contrast")]
-shown = measured.titled(every)
+shown = measured.by_full_title(every)
 
 
 def profile(m):

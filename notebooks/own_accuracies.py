@@ -26,7 +26,7 @@ from analysis.images import sets
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import effective, view
 from companion.measurements.records import available, unusable
-from companion.publish import reproduced, style, words
+from companion.publish import reproduced, style
 from companion.publish.page import Page
 
 backbone = load_family(family)
@@ -55,5 +55,5 @@ robustness = effective(measured, accuracies.FIVE_SHIFTS)
 of_published = view("five").models(accuracies.known([backbone]))
 page.table("own-robustness", reproduced.robustness(backbone, robustness, of_published, table))
 page.table("own-missing", reproduced.lacking(backbone, measured), "")
-if problems := words.unusable(unusable(backbone)):
+if problems := style.unusable(unusable(backbone)):
     page.texts(unusable=problems)

@@ -25,13 +25,13 @@ from analysis.families.registry import load_family
 from analysis.metrics.directions import importance
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements.records import available
-from companion.publish import arrays, figures, measured, plots, words
+from companion.publish import arrays, figures, measured, plots
 from companion.publish.page import Page
 from companion.publish.style import digits
 
 backbone = load_family(family)
 found = available("privileged_directions", backbone)
-shown = words.titled(found)
+shown = measured.by_title(found)
 page = Page("privileged_directions", found, backbone=backbone.title)
 
 # %% [markdown]
@@ -39,7 +39,7 @@ page = Page("privileged_directions", found, backbone=backbone.title)
 
 # %%
 if found:
-    page.figure("importance", figures.importance(shown, threshold), heads=words.heads(found))
+    page.figure("importance", figures.importance(shown, threshold), heads=measured.heads(found))
 
     chance = np.sqrt(2 / (np.pi * found[0].counts["components"]))
     rows = measured.frame(shown.values(), measured.top_direction).assign(title=[*shown])
@@ -55,7 +55,7 @@ if found:
 X, Y = "image profile, times the mean", "component in the top direction"
 parts = []
 for title, m in shown.items():
-    outliers = words.of_same_model(m, "outlier_features").get(m.data.name)
+    outliers = measured.of_same_model(m, "outlier_features").get(m.data.name)
     if outliers:
         profile, size = outliers.value("profile"), np.abs(m.value("top_components"))
         part = pd.DataFrame({"panel": title, "level": m.level, X: profile, Y: size})
@@ -84,4 +84,4 @@ largest = digits(by_hand.max() / by_hand.mean())
 page.sentence("by-hand", what=what, directions=len(by_hand), largest=largest)
 
 # %% tags=["remove-input"]
-page.texts(words.missing("privileged_directions", backbone, found))
+page.texts(measured.closing_notes("privileged_directions", backbone, found))

@@ -21,8 +21,9 @@ import pandas as pd
 
 from analysis.families.registry import load_family
 from analysis.metrics import directions, pruning
+from companion.measurements.pruned import in_each_order
 from companion.measurements.records import available
-from companion.publish import arrays, figures, tables, words
+from companion.publish import arrays, measured, pruning_figures
 from companion.publish.page import Page
 from companion.publish.style import percent
 
@@ -30,7 +31,7 @@ KEPT = (1, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the ta
 
 backbone = load_family(family)
 found = available("pruning", backbone)
-shown = words.titled(found)
+shown = measured.by_title(found)
 page = Page("pruning", found, backbone=backbone.title)
 
 # %% [markdown]
@@ -40,12 +41,12 @@ page = Page("pruning", found, backbone=backbone.title)
 if found:
     page.figure(
         "curve",
-        figures.pruning({title: figures.pruning_steps(m) for title, m in shown.items()}),
+        pruning_figures.curves({title: pruning_figures.all_steps(m) for title, m in shown.items()}),
         orders=found[0].value("random_orders"),
-        task=words.task(found[0]),
-        heads=words.heads(found),
+        task=measured.task(found[0]),
+        heads=measured.heads(found),
     )
-    rows = (tables.in_each_order(m, KEPT).assign(model=title) for title, m in shown.items())
+    rows = (in_each_order(m, KEPT).assign(model=title) for title, m in shown.items())
     page.table("kept", pd.concat(rows))
 
 # %%
@@ -87,4 +88,4 @@ page.sentence(
 )
 
 # %% tags=["remove-input"]
-page.texts(words.missing("pruning", backbone, found, random=False))
+page.texts(measured.closing_notes("pruning", backbone, found, random=False))

@@ -17,9 +17,8 @@ edition: str = "paper"  # which families
 share: float = 0.8  # of the directions pruned, the least important first: that of the claim
 
 # %%
-from analysis.images.imagelist import is_whole
-from companion.claims import rules
-from companion.publish import figures, measured, tables, words
+from companion.measurements.pruned import in_each_order, pruned
+from companion.publish import measured, pruning_figures, tables
 from companion.publish.page import Page
 
 found = measured.known("pruning", edition, "reader")
@@ -30,11 +29,11 @@ page = Page("pruning_overview", [first], share=100 * share)
 # ## The example
 
 # %%
-pruned = rules.pruned(first, share)  # as the claim is judged
-change = pruned["accuracy_change"]
+of_first = pruned(first, share)  # as the claim is judged
+change = of_first["accuracy_change"]
 page.figure(
     "pruning",
-    figures.pruning({measured.full_title(first): figures.pruning_steps(first)}),
+    pruning_figures.curves({measured.full_title(first): pruning_figures.all_steps(first)}),
     orders=first.value("random_orders"),
     classes=first.counts["classes"],
     holds=change.high < 0,
@@ -42,13 +41,13 @@ page.figure(
 
 # %%
 KEPT = (1, 0.6, 0.4, 0.3, 0.2, 0.1)
-page.table("kept", tables.in_each_order(first, KEPT), model=measured.full_title(first))
+page.table("kept", in_each_order(first, KEPT), model=measured.full_title(first))
 
 # %%
 page.holds(tables.lost(change) == "yes", "a loss of more than one point is established")
-by_value = first.value("accuracy_singular_value")[pruned["kept"] - 1]
-page.numbers("of-example", pruned | {"by_value": by_value})
-directions = words.of_same_model(first, "privileged_directions")[first.data.name]
+by_value = first.value("accuracy_singular_value")[of_first["kept"] - 1]
+page.numbers("of-example", of_first | {"by_value": by_value})
+directions = measured.of_same_model(first, "privileged_directions")[first.data.name]
 without = first.value("accuracy_without_each")
 worst = int(without.argmin())
 is_top = worst == directions.value("top_direction") == 0
@@ -60,5 +59,5 @@ page.numbers("without", row | {"with_mean": directions.value("top_with_head_mean
 # ## On ImageNet
 
 # %%
-on_imagenet = [m for m in found if m.data.name == "imagenet" and is_whole(m.data.what)]
-page.table("imagenet", measured.frame(on_imagenet, lambda m: rules.pruned(m, share)), on_imagenet)
+on_imagenet = [m for m in found if m.data.name == "imagenet" and m.data.is_whole]
+page.table("imagenet", measured.frame(on_imagenet, lambda m: pruned(m, share)), on_imagenet)

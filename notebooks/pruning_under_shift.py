@@ -25,7 +25,8 @@ from analysis.families.registry import load_family
 from companion.measurements.effective_robustness import view
 from companion.measurements.measures import RESAMPLES, SEED
 from companion.measurements.records import available
-from companion.publish import figures, style, words
+from companion.publish import pruning_figures, style
+from companion.publish.measured import closing_notes
 from companion.publish.page import Page
 from companion.publish.pocket_models import pruning_losses, pruning_rows, pruning_steps
 from companion.publish.style import percent
@@ -55,7 +56,7 @@ quantities = {"accuracy (%)": "inside", f"ER, {outside} (points)": "robustness"}
 curves = {title: pruning_steps(m, quantities, lowest) for title, m in shown.items()}
 page.figure(
     "curve",
-    figures.pruning(curves) if found else None,
+    pruning_figures.curves(curves) if found else None,
     orders=next((m.value("random_orders") for m in found), "no"),
     lowest=percent(lowest),
     resamples=RESAMPLES,
@@ -68,4 +69,4 @@ page.table("kept", rows, inside=trained_on, outside=outside.removesuffix(" style
 page.table("losses", (pruning_losses(title, m) for title, m in shown.items()))
 
 # %% tags=["remove-input"]
-page.texts(words.missing("pruning_under_shift", backbone, found, random=False))
+page.texts(closing_notes("pruning_under_shift", backbone, found, random=False))

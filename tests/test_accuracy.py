@@ -12,7 +12,7 @@ from tiny import keep, model
 from analysis.families.registry import Family, load_families, load_family
 from analysis.features import store
 from analysis.features.store import Features, Head
-from analysis.images import imagelist, imagenet, sets
+from analysis.images import imagenet, sets
 from analysis.metrics.robustness import NORMAL_95
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims
@@ -25,8 +25,8 @@ from companion.measurements import (
     records,
 )
 from companion.measurements.effective_robustness import effective, of_measured, once, view
+from companion.publish.measured import in_brief
 from companion.publish.reproduced import lacking
-from companion.publish.words import in_brief
 
 WIDTH = 24
 COUNT = 300
@@ -143,7 +143,7 @@ def possible(*models):
 
 def test_a_measurement_counts_the_right_images_of_every_class(own_store):
     described, head = model(width=WIDTH), imagenet_head()
-    top1 = fill(described, "objectnet", head, 1, f"{imagelist.DIFFERS}: few")
+    top1 = fill(described, "objectnet", head, 1, f"{sets.DIFFERS}: few")
     (found,) = taken(described, "objectnet")
     assert in_brief(found).endswith(", of which the 113 classes of the data set took part")
     stored = store.read_features(store.features_path(described.name, "objectnet"))
@@ -311,9 +311,7 @@ def test_own_accuracies_complete_a_group_that_published_ones_leave_open(monkeypa
     before = judged([])
     assert (len(before.cases), before.measured, before.covered) == (28, 0, 48)
     assert before.count("stand-in")["holds"] == 28
-    assert (
-        before.cases == judged(all_recorded(families["rn50"], f"; {imagelist.DIFFERS}: few")).cases
-    )
+    assert before.cases == judged(all_recorded(families["rn50"], f"; {sets.DIFFERS}: few")).cases
     after = judged(all_recorded(families["rn50"]))
     # of RN50 with OpenAI's data a finetuned model that is no stand-in: one pair without the
     # supervised model, which is one; and that one's with zero-shot was known
@@ -360,7 +358,7 @@ def test_a_readers_features_come_to_its_pages_live_and_as_recorded(tmp_path, mon
     for place, one in enumerate(load_family("mini", folder / "families").models):
         for seed, data in enumerate(DATA, 10 * place):
             head = imagenet_head(width=one.width)
-            fill(one, data, head, seed, f"{imagelist.DIFFERS}: few")
+            fill(one, data, head, seed, f"{sets.DIFFERS}: few")
     pages = results(folder, "own_accuracies mini")
     shown = {(row[0].split(",")[0], row[1]): row for row in rows_of(pages["own-accuracies"])}
     titles = ("ImageNet", "V2", "R", "Sketch", "ObjectNet", "A")

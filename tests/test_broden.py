@@ -13,7 +13,7 @@ from PIL import Image
 from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images import broden, sets
-from analysis.images.imagelist import DatasetError
+from analysis.images.sets import DatasetError
 from companion.cli import main
 from companion.measurements import concept_probe, from_store, pending, records
 

@@ -14,7 +14,8 @@ from tiny import image_list, pictures, save_folder
 
 from analysis.common import ROOT
 from analysis.images import find, imagelist, packed, sets
-from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList
+from analysis.images.imagelist import DamagedImageError, ImageList
+from analysis.images.sets import DatasetError
 
 
 def test_a_folder_of_classes_is_listed_in_order(tmp_path):

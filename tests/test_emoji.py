@@ -24,7 +24,7 @@ from analysis.images.emoji import (
     sizes,
 )
 from analysis.images.emoji import appearance as stored_appearance
-from analysis.images.imagelist import DatasetError
+from analysis.images.sets import DatasetError
 
 FOLDER = ROOT / "data" / "emoji"
 WEB_SMALL, WEB_LARGE = CAPTIONS["web_small"], CAPTIONS["web_large"]

@@ -10,8 +10,8 @@ from conftest import cases, contrast
 from analysis.families.registry import LEVELS
 from analysis.metrics.robustness import Baseline
 from companion.measurements.records import FOLDER, read
-from companion.publish import diagrams, figures, pictures, plots, style
-from companion.publish.svg import plain
+from companion.publish import diagrams, figures, pictures, plots, pruning_figures, style
+from companion.publish.style import plain
 
 CASES = cases("drawings")
 REGIONS = {
@@ -32,7 +32,7 @@ IMAGES, DIRECTIONS, CONTROL = (
 
 LINE = Baseline(1.0, 0.0, 1.0)
 POOL = pd.DataFrame({"imagenet": [0.2, 0.5, 0.8], "shifted": [0.2, 0.5, 0.8]})
-CURVE = figures.steps(
+CURVE = pruning_figures.steps(
     "accuracy (%)", "importance", np.linspace(0.1, 0.6, 10), np.zeros(10), np.ones(10)
 ).assign(extrapolated=lambda curve: curve["directions kept"] < 2)
 ENDS = ((0.1, 0.9), (0.1, 0.9))
@@ -55,7 +55,7 @@ DRAWN = {
     "profiles": lambda: figures.profiles({"CLIP": IMAGES}, 6),
     "heat maps": lambda: figures.heat_maps({"CLIP": IMAGES}),
     "importance": lambda: figures.importance({"CLIP": DIRECTIONS, "random": CONTROL}, 10),
-    "pruning": lambda: figures.pruning({"CLIP": CURVE}),
+    "pruning": lambda: pruning_figures.curves({"CLIP": CURVE}),
     "cone": lambda: figures.clouds(
         {
             "images": ("zero_shot", np.array([[0.2, 0.1], [0.4, -0.3]])),
@@ -67,7 +67,7 @@ DRAWN = {
     "turned": lambda: figures.clouds(
         {"κ = 3": ("zero_shot", np.array([[0.2, 0.1], [0.4, 0.3]]))}, ("x", "y"), apart=True
     ),
-    "strips": lambda: figures.strips(np.arange(1.0, 5), {"half": (2, 0.5)}),
+    "strips": lambda: pruning_figures.strips(np.arange(1.0, 5), {"half": (2, 0.5)}),
     "lines": lambda: plots.lines(FRAME, "x", "value", log="y", horizontals={"mean": 1}, told=(1,)),
     "marks": lambda: plots.marks(FRAME, "value", other="other", note="leader", verticals={"3": 3}),
     "points": lambda: plots.scatter(SERIES, "x", "value", labels="note", log="x"),

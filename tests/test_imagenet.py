@@ -17,7 +17,8 @@ from pyarrow import parquet
 
 from analysis.common import ROOT
 from analysis.images import copies, find, imagenet, packed, sets
-from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList
+from analysis.images.imagelist import DamagedImageError, ImageList
+from analysis.images.sets import DatasetError
 from companion.cli import main
 
 ALL = (

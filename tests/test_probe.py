@@ -16,12 +16,12 @@ from tiny import save_clip, save_folder, use_architectures
 from analysis.common import CompanionError
 from analysis.families.registry import load_family
 from analysis.features import store
-from analysis.images import imagelist
+from analysis.images import imagelist, sets
 from analysis.metrics import directions, outliers
 from companion import cli
 from companion.measurements import records
 from companion.measurements.measurement import Value
-from companion.probe import checkpoint, encoder, judge, probe
+from companion.probe import checkpoint, encoder, judge, probe, report
 from companion.probe.measure import ProbeError
 
 pytestmark = pytest.mark.usefixtures("own_store")
@@ -288,7 +288,7 @@ def test_the_numbers_are_a_measurement_of_which_the_verdict_follows(tmp_path):
     again = records.parse(file)
     assert again == found.measurement and judge.judge(again, []) == found
     assert judge.title(again) == "?b? ?x? a?lt;b"  # nothing that a page could read as markup
-    assert checkpoint.of_file(file).answer == found.answer == "shows"
+    assert report.of_file(file).answer == found.answer == "shows"
 
 
 @pytest.mark.parametrize(
@@ -306,14 +306,14 @@ def test_numbers_that_anyone_may_have_written(change, said, tmp_path):
     file = tmp_path / "numbers.json"
     file.write_text(change(records.to_text(probe(with_outlier()).measurement)), encoding="utf-8")
     with pytest.raises(CompanionError, match=said):
-        checkpoint.of_file(file)
+        report.of_file(file)
 
 
 def test_another_file_is_no_probe(tmp_path):
     with pytest.raises(CompanionError, match="holds outlier_features, not a probe"):
-        checkpoint.of_file(records.recorded_path(OTHER.model, OTHER.data.name, OTHER.experiment))
+        report.of_file(records.recorded_path(OTHER.model, OTHER.data.name, OTHER.experiment))
     with pytest.raises(CompanionError, match=r"gone.json is not there"):
-        checkpoint.of_file(tmp_path / "gone.json")
+        report.of_file(tmp_path / "gone.json")
 
 
 def check_page(text, figures):
@@ -399,7 +399,7 @@ def test_a_probe_from_the_command_line(tiny, images, tmp_path, capsys):
     torch.save({"model": state, "model_ema": state}, both)
     assert run(both, *TINY, "--images", images, "--html", html, "--json", numbers) == 0
     said = capsys.readouterr().out
-    found = checkpoint.of_file(numbers)
+    found = report.of_file(numbers)
     source, images_seen = found.measurement.provenance, found.measurement.counts["images"]
     assert images_seen == 12 and judge.title(found.measurement) == "das beste.pt"
     assert said.split("\n\n")[0].replace("\n", " ") == found.sentence
@@ -421,7 +421,7 @@ def test_any_encoder_gets_the_same_numbers(tiny, images, tmp_path):
     from analysis.features import checkpoints, encoders
 
     assert run(tiny, *TINY, "--images", images, "--json", tmp_path / "n.json") == 0
-    typed = checkpoint.of_file(tmp_path / "n.json")
+    typed = report.of_file(tmp_path / "n.json")
     loaded = encoders.load(checkpoints.find(str(tiny)))
     listed = imagelist.unlabelled(images)
     pictures = [listed.image(row) for row in range(len(listed))]
@@ -434,7 +434,7 @@ def test_any_encoder_gets_the_same_numbers(tiny, images, tmp_path):
                 np.testing.assert_allclose(value(found, name), value(typed, name), rtol=1e-3)
             assert (found.answer, found.among) == (typed.answer, typed.among)
     assert loaded.encoder.training
-    with pytest.raises(imagelist.DatasetError, match="give preprocess, a function"):
+    with pytest.raises(sets.DatasetError, match="give preprocess, a function"):
         encoder.probe(loaded.encoder, images)
     with pytest.raises(ProbeError, match="3 images are too few"):
         encoder.probe(loaded.encoder, inputs[:3])
@@ -469,9 +469,9 @@ MASKED = np.ma.masked_array(np.ones((9, 12)), mask=np.eye(9, 12))
 )
 def test_what_is_no_encoder_is_a_sentence(encoder_of, said):
     torch = pytest.importorskip("torch")
-    with pytest.raises(imagelist.DatasetError, match=said):
+    with pytest.raises(sets.DatasetError, match=said):
         encoder.probe(encoder_of, torch.ones(9, 3, 4, 4))
-    with pytest.raises(imagelist.DatasetError, match="the images are of type int: give a folder"):
+    with pytest.raises(sets.DatasetError, match="the images are of type int: give a folder"):
         encoder.probe(torch.nn.Identity(), 3)
 
 
@@ -519,9 +519,9 @@ def test_images_that_cannot_be_used_are_named_or_left_out(refused, tiny, images,
     assert "pixel.png (1 × 1 pixels are too few" in said and "text.jpg" in said
     assert "notes.txt" not in said
     assert run(tiny, "--images", folder, "--leave-out-damaged", "--json", numbers) == 0
-    found = checkpoint.of_file(numbers)
+    found = report.of_file(numbers)
     assert found.measurement.counts["images"] == 12
-    told = checkpoint.left_out_of(found)
+    told = report.left_out_of(found)
     assert "pixel.png: 1 × 1 pixels" in told and "text.jpg: " in told
     assert "2 damaged images left out: pixel.png" in " ".join(capsys.readouterr().out.split())
 
@@ -560,7 +560,7 @@ def test_public_embeddings_of_clip_show(artefacts, own_store):
     family = load_family("vit_b_16")
     artefacts["into_store"](family)
     clip, control = (
-        checkpoint.of_store(family.model(f"vit_b_16-{n}"), "coco_500_images", own_store)
+        report.of_store(family.model(f"vit_b_16-{n}"), "coco_500_images", own_store)
         for n in ("openai", "random")
     )
     assert clip.answer == "shows" and control.answer == "none"

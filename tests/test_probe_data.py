@@ -14,7 +14,7 @@ from analysis.metrics.concept_counts import ConceptImages
 from companion.measurements import concept_probe, records
 from companion.measurements.pending import CONCEPTS
 from companion.measurements.tables import counts_of
-from companion.publish import concept_tables, words
+from companion.publish import concept_tables, measured
 
 KEYS = [f"{unit}/{hand}" for hand in (0, 1) for unit in range(7 - hand)]
 
@@ -60,9 +60,9 @@ def test_what_was_measured_says_which_images_a_page_looks_at():
 
 def test_what_is_not_measured_is_named_with_the_page_that_says_what_brings_it():
     early = load_family("vit_b_32").model("vit_b_32-openai-before-projection")
-    told = words.not_measured([early])
+    told = measured.absent_models([early])
     assert f"{early.title}\n" in told and "{doc}`/runs/not_measured`" in told
-    assert words.not_measured([]) == ""
+    assert measured.absent_models([]) == ""
 
 
 def test_a_table_of_counts_has_each_number_of_the_measurement():

@@ -15,7 +15,7 @@ from conftest import ROOT, cases
 from markdown_it import MarkdownIt
 
 from analysis.families.registry import load_families, load_family
-from analysis.images import imagelist
+from analysis.images import sets
 from companion import cli
 from companion.measurements import measures, plausible, quantities, records
 from companion.measurements.records import (
@@ -27,7 +27,7 @@ from companion.measurements.records import (
     differences,
     read,
 )
-from companion.publish import cells, measured, words
+from companion.publish import cells, measured, style
 from companion.runs import execute, experiments
 
 RECORDED = sorted(FOLDER.glob("*/*.json"))
@@ -128,7 +128,7 @@ def test_an_accuracy_is_of_the_published_images_or_says_how_it_differs(tmp_path)
     assert problems() == []
     (problem,) = problems(7463)
     assert "published with 7500 images, this saw 7463" in problem
-    assert problems(7463, f"ImageNet-A; {imagelist.DIFFERS}: 7,463 images") == []
+    assert problems(7463, f"ImageNet-A; {sets.DIFFERS}: 7,463 images") == []
 
 
 def test_no_flipped_bit_of_a_live_measurement_is_used(own_store):
@@ -223,9 +223,9 @@ def test_what_is_said_of_a_file_on_a_page_is_no_markup(edited):
     path = path.rename(path.with_name(f"{path.stem}&lt;i&gt;.json"))
     (said,) = plausible.problems(path, FAMILIES)
     assert "<b onload=P>" in said and "&lt;i&gt;" in said
-    shown = MarkdownIt().render(words.unusable([said]))
+    shown = MarkdownIt().render(style.unusable([said]))
     assert not re.search(r"<(?!/?(p|ul|li|pre|code)\b)", shown)
-    shown = MarkdownIt().render(words.unusable([said]).split("\n", 1)[1])
+    shown = MarkdownIt().render(style.unusable([said]).split("\n", 1)[1])
     assert "&lt;b onload=P&gt;" in shown and "&amp;lt;i&amp;gt;" in shown
     assert "# more" in MarkdownIt().render(words.unusable(["a\n\n# more"])).split("<li>")[1]
 
@@ -279,10 +279,10 @@ def test_what_is_not_the_whole_published_set_says_so(edited):
     what = "500 images, NOT the published set, taken as it is"
     found = read(edited("outlier_features", ("data/what", what)))
     assert found.data.title.endswith(", not the published set")
-    assert what in words.cautions([found, read(IMAGES)])
-    assert words.cautions([read(IMAGES)]) == ""
+    assert what in measured.cautions([found, read(IMAGES)])
+    assert measured.cautions([read(IMAGES)]) == ""
     relu = read(edited("outlier_features", ("negative_share", 0.0)))
-    assert "behind a ReLU" in words.cautions([relu])
+    assert "behind a ReLU" in measured.cautions([relu])
     styles = [
         relu.model_copy(update={"data": relu.data.model_copy(update={"name": name})})
         for name in STYLES["unseen"]

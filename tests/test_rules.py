@@ -10,7 +10,7 @@ import yaml
 from conftest import cases
 
 from analysis.families.registry import Family, load_families
-from analysis.images.imagelist import DIFFERS
+from analysis.images.sets import DIFFERS
 from analysis.metrics.robustness import effective_robustness, is_robust
 from companion import cli
 from companion.claims.evidence import Evidence, beside_ordinary, gather
@@ -19,7 +19,7 @@ from companion.claims.rules import judge
 from companion.measurements.effective_robustness import view
 from companion.measurements.measurement import IMAGENET, Measurement
 from companion.measurements.quantities import declared
-from companion.publish.cards import badge, brief, card, flips, lines, rows, sentence
+from companion.publish.claim_cards import badge, brief, card, flips, lines, rows, sentence
 
 CLAIMS = load_claims()
 CASES, CARDS, VERDICTS = cases("rules"), cases("cards"), cases("verdicts")

@@ -11,10 +11,10 @@ from scipy import sparse
 from analysis.common import ROOT
 from analysis.families.registry import load_families
 from companion.claims.evidence import gather
-from companion.claims.ledger import Interval
+from companion.measurements.intervals import Interval
 from companion.measurements.records import MeasurementError, available, read_all
 from companion.measurements.textures import textures
-from companion.publish import arrays, measured, style, tables, words
+from companion.publish import arrays, measured, style, tables
 
 FAMILIES = load_families("paper") | load_families("contrast")
 IMAGES, CAPTIONS, RANDOM, _ = measured.example(measured.known("outlier_features", "paper"))
@@ -161,10 +161,10 @@ def test_the_share_in_the_leader_needs_outlier_features_of_the_same_images():
 
 def test_a_familys_recorded_numbers_name_the_images_and_a_model_that_is_inferred():
     found = read_all("outlier_features", "rn101")
-    (title,) = words.titled(found)
+    (title,) = measured.by_title(found)
     assert title.endswith(": 1,600 images of 100 ImageNet classes (model inferred)")
     live = [m.model_copy(update={"live": True}) for m in found]
-    assert title.startswith(*words.titled(live))
+    assert title.startswith(*measured.by_title(live))
 
 
 def test_an_example_that_is_not_there_is_named():

@@ -40,7 +40,8 @@ from analysis.features import checkpoints, encoders, heads, networks
 from analysis.features.plan import head_prompts
 from analysis.features.preprocess import to_pixels
 from analysis.images import find, sets
-from analysis.images.imagelist import DamagedImageError, DatasetError, ImageList
+from analysis.images.imagelist import DamagedImageError, ImageList
+from analysis.images.sets import DatasetError
 from training import recipes, results, tables
 from training.objectives import Classifier, weights_of
 from training.recipes import ClassifierSettings, TrainingError, TrainOptions

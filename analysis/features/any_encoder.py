@@ -17,7 +17,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from analysis.images import imagelist
-from analysis.images.imagelist import DatasetError, ImageList
+from analysis.images.imagelist import ImageList
+from analysis.images.sets import DatasetError
 
 #: Maps a batch of inputs (n, ...) to features (n, d).
 Encoder = Callable[[Tensor], Any]

@@ -41,8 +41,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from analysis.common import fingerprint, replaced, sha256_of
-from analysis.images.imagelist import DIFFERS, DatasetError, ImageList
-from analysis.images.sets import descriptions, locate
+from analysis.images.imagelist import ImageList
+from analysis.images.sets import DIFFERS, DatasetError, descriptions, locate
 
 CATEGORIES = ("color", "object", "part", "material", "scene", "texture")
 AGAIN = "unpack it again, or take it as it is: `companion extract` with --accept-counts"

@@ -26,8 +26,8 @@ import numpy as np
 
 from analysis.common import fingerprint
 from analysis.images import imagenet, packed
-from analysis.images.imagelist import DIFFERS, DatasetError, ImageList, Packed, is_image
-from analysis.images.sets import Description, descriptions, locate
+from analysis.images.imagelist import ImageList, Packed, is_image
+from analysis.images.sets import DIFFERS, DatasetError, Description, descriptions, locate
 
 WNID = re.compile(r"n\d{8}")
 #: The hub's names of validation images end in the class, others' do not.

@@ -24,7 +24,8 @@ from PIL import Image
 
 from analysis.common import ROOT, sha256_of, suggestion
 from analysis.images import sets
-from analysis.images.imagelist import DatasetError, Pixels
+from analysis.images.imagelist import Pixels
+from analysis.images.sets import DatasetError
 
 ARCHIVE = ROOT / "data" / "emoji" / "emoji.zip"
 TABLE = "concepts.csv"

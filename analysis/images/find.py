@@ -10,8 +10,8 @@ import numpy as np
 
 from analysis.common import fingerprint, suggestion
 from analysis.images import broden, copies, emoji, imagelist, imagenet, public, sets
-from analysis.images.imagelist import DatasetError, ImageList, Prompts
-from analysis.images.sets import Availability, Description
+from analysis.images.imagelist import ImageList, Prompts
+from analysis.images.sets import Availability, DatasetError, Description
 
 
 def pocket(style: str, split: str = "test") -> ImageList:

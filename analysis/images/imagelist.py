@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from analysis.common import CompanionError, fingerprint, sha256_of
+from analysis.images.sets import DatasetError
 
 Pixels = NDArray[np.uint8]
 
@@ -32,19 +33,6 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 PLAIN = (".bmp", ".ppm", ".tif", ".tiff")
 #: For folders of pictures of anything.
 PHOTO_TEMPLATES = ("a photo of a {}.",)
-#: How a data set, and all that is measured on it, says that the copy is not the published one.
-DIFFERS = "NOT the published set, taken as it is"
-#: How a measurement says that images were left out of a data set.
-LEFT_OUT = "damaged images left out"
-
-
-def is_whole(what: str) -> bool:
-    """Whether images are those of the complete published data set, by their description."""
-    return not any(mark in what for mark in (DIFFERS, LEFT_OUT))
-
-
-class DatasetError(CompanionError, ValueError):
-    """A data set is unknown, empty, or not what is expected."""
 
 
 class DamagedImageError(CompanionError, RuntimeError):

@@ -27,7 +27,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from analysis.images.imagelist import SUFFIXES, DatasetError, Packed
+from analysis.images.imagelist import SUFFIXES, Packed
+from analysis.images.sets import DatasetError
 
 LABELS = ("wnid", "label")
 #: The columns that hold the bytes and the names of the images' files.

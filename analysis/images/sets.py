@@ -26,8 +26,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from analysis.common import ROOT, Name, Strict, Text, checked, parse_yaml, read_yaml, suggestion
-from analysis.images.imagelist import DatasetError
+from analysis.common import (
+    ROOT,
+    CompanionError,
+    Name,
+    Strict,
+    Text,
+    checked,
+    parse_yaml,
+    read_yaml,
+    suggestion,
+)
 
 SETS = ROOT / "data" / "imagenet" / "sets.yaml"
 CONFIG = Path("~/.config/companion/data.yaml")
@@ -37,8 +46,16 @@ SHIFTS = ("imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet", "imagenet
 #: What the paper computes on.
 GRID = (IMAGENET, *SHIFTS, "broden")
 SPLITS = ("train", "test")
+#: How a data set, and all that is measured on it, says that the copy is not the published one.
+DIFFERS = "NOT the published set, taken as it is"
+#: How a measurement says that images were left out of a data set.
+LEFT_OUT = "damaged images left out"
 
 Role = Literal["imagenet", "seen", "unseen", "web"]
+
+
+class DatasetError(CompanionError, ValueError):
+    """A data set is unknown, empty, or not what is expected."""
 
 
 class _Titled(Strict):
@@ -177,6 +194,11 @@ def classes(name: str) -> int:
     """Return the number of classes that a prediction on a described set chooses among."""
     description = descriptions()[name]
     return (description.used or description).classes
+
+
+def is_whole(what: str) -> bool:
+    """Whether images are those of the complete published data set, by their description."""
+    return not any(mark in what for mark in (DIFFERS, LEFT_OUT))
 
 
 def column(name: str) -> str:

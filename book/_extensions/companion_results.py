@@ -36,8 +36,8 @@ from analysis.common import fingerprint
 from companion.publish import runpage
 from companion.publish.downloads import shown_in
 from companion.publish.labels import kind_in_source
+from companion.publish.style import unusable
 from companion.publish.svg import explorer, inline_svg
-from companion.publish.words import unusable
 from companion.runs import experiments
 from companion.runs.experiments import OUTPUTS as RUNS
 

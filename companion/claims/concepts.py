@@ -23,9 +23,7 @@ from companion.claims.ledger import (
     Case,
     Claim,
     Findings,
-    Interval,
     Number,
-    Result,
     Scope,
     all_hold,
     holds,
@@ -33,6 +31,7 @@ from companion.claims.ledger import (
     printed_regions,
 )
 from companion.claims.outliers import LOWER, not_robust
+from companion.measurements.intervals import Interval, Result
 from companion.measurements.measurement import Measurement
 from companion.measurements.measures import TOP_CONCEPTS
 from companion.measurements.tables import counts_of

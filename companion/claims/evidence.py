@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import Edition, Family, Level, Model, load_families
-from analysis.images.imagelist import is_whole
 from analysis.metrics.concept_counts import Quantity
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
@@ -29,7 +28,7 @@ from analysis.metrics.robustness import (
     matched_excess,
     robust_at_every_reach,
 )
-from companion.claims.ledger import Aside, ClaimError, Interval, Number, Scope, numbers
+from companion.claims.ledger import Aside, ClaimError, Number, Scope, numbers
 from companion.measurements import accuracies, records
 from companion.measurements.effective_robustness import (
     View,
@@ -39,6 +38,7 @@ from companion.measurements.effective_robustness import (
     view,
     with_interval,
 )
+from companion.measurements.intervals import Interval
 from companion.measurements.measurement import IMAGENET, Measurement
 from companion.measurements.measures import RESAMPLES, SEED
 from companion.measurements.quantities import Experiment, Measured
@@ -154,7 +154,7 @@ class Evidence:
             and m.family in self.families
             and not self.models[m.model].own_layer
             and "captions" not in m.data.name
-            and is_whole(m.data.what)
+            and m.data.is_whole
             and m.counts["images"] >= LEAST_IMAGES
         ]
         on_reference = {m.model for m in sound if m.data.name == self.reference}

@@ -32,19 +32,18 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
-import scipy
 from pydantic import Field, TypeAdapter, ValidationError
 
 from analysis.common import ROOT, CompanionError, Strict, first_reason, read_yaml
 from analysis.families.registry import Level
 from analysis.metrics.concept_counts import REGIONS
+from companion.measurements.intervals import Result
 
 CLAIMS = ROOT / "data" / "claims.yaml"
 
-Result = Literal["holds", "fails", "undecided"]
 #: Why a case decides nothing.
 Aside = Literal["stand-in", "inferred", "another task", "another probe", "no test"]
 ASIDES: tuple[Aside, ...] = get_args(Aside)
@@ -85,39 +84,6 @@ class Claim(Entry):
     tolerance: float = 0
     tolerance_reason: str
     needs: str
-
-
-class Interval(NamedTuple):
-    """A value and the ends of its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def around(cls, value: float, half: float) -> Interval:
-        """The interval that reaches as far to both sides."""
-        return cls(value, value - half, value + half)
-
-    @classmethod
-    def of_mean(cls, mean: float, error: float, number: int) -> Interval:
-        """The interval of a mean over so many values with its standard error (Student's t)."""
-        return cls.around(mean, float(scipy.stats.t.ppf(0.975, number - 1)) * error)
-
-    def less(self, other: Interval) -> Interval:
-        """The difference of two that are independent."""
-        value = self.value - other.value
-        below = np.hypot(self.value - self.low, other.high - other.value)
-        above = np.hypot(self.high - self.value, other.value - other.low)
-        return Interval(value, value - below, value + above)
-
-    def above(self, cut: float) -> Result:
-        """Whether the value is larger than a cut; a value without error must not equal it."""
-        return "holds" if self.low > cut else "fails" if self.high < cut else "undecided"
-
-    def below(self, cut: float) -> Result:
-        """Whether it is smaller than a cut, as `above`."""
-        return "holds" if self.high < cut else "fails" if self.low > cut else "undecided"
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,6 @@ from companion.claims.ledger import (
     Case,
     Claim,
     Findings,
-    Interval,
-    Result,
     Scope,
     all_hold,
     holds,
@@ -21,6 +19,7 @@ from companion.claims.ledger import (
 )
 from companion.measurements.accuracies import CLIP_V2
 from companion.measurements.effective_robustness import POOL_TITLES
+from companion.measurements.intervals import Interval, Result
 
 
 def er_order(claim: Claim, evidence: Evidence) -> Findings:

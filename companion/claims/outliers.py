@@ -15,15 +15,14 @@ from companion.claims.ledger import (
     Case,
     Claim,
     Findings,
-    Interval,
     Number,
-    Result,
     Scope,
     all_hold,
     combined,
     holds,
     numbers,
 )
+from companion.measurements.intervals import Interval, Result
 from companion.measurements.measurement import Measurement
 
 LOWER: tuple[Level, ...] = ("finetuned", "supervised")

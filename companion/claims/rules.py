@@ -1,30 +1,26 @@
 """How this book judges each claim: one pure function per claim, (claim, evidence) → what it finds.
 
-Nothing is read here and nothing is said: `evidence` gathers, `cards` puts into words. The same
-functions judge the paper's models and the pocket lab. The paper names hardly any cut-off; those of
-this book are `evidence.Cuts`, and stand in words in the field `rule` of `data/claims.yaml`. The
-rules on effective robustness are in `order`, those on kurtosis in `outliers`, those on concepts in
-`concepts`; what cases are and how an outcome follows from them is at the top of `ledger`.
+Nothing is read here and nothing is said: `evidence` gathers, `claim_cards` puts into words. The
+same functions judge the paper's models and the pocket lab. The paper names hardly any cut-off;
+those of this book are `evidence.Cuts`, and stand in words in the field `rule` of
+`data/claims.yaml`. The rules on effective robustness are in `order`, those on kurtosis in
+`outliers`, those on concepts in `concepts`; what cases are and how an outcome follows from them is
+at the top of `ledger`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 
 from analysis.families.registry import Level
-from analysis.metrics.pruning import fewest_kept_without_loss
-from analysis.metrics.robustness import NORMAL_95
 from companion.claims import concepts, order, outliers
 from companion.claims.evidence import Evidence, numbers_of
 from companion.claims.ledger import (
     Case,
     Claim,
     Findings,
-    Interval,
-    Result,
     Scope,
     Verdict,
     all_hold,
@@ -32,7 +28,9 @@ from companion.claims.ledger import (
     verdict,
 )
 from companion.claims.outliers import LOWER
+from companion.measurements.intervals import Interval, Result
 from companion.measurements.measurement import Measurement
+from companion.measurements.pruned import directions, pruned, pruned_under_shift
 
 #: Margins by which a whole head's accuracy must exceed chance before "no loss" means anything.
 ABOVE_CHANCE = 10
@@ -121,58 +119,6 @@ def p_80(claim: Claim, evidence: Evidence) -> Findings:
             yield m.model, Case(lost, evidence.aside(m) or other_task)
             alone |= set() if other_task else {m.model}
     yield from numbers(accuracy_models=len(shifted | alone), robustness_models=len(shifted))
-
-
-def pruned(measurement: Measurement, share: float, of: int = 0) -> dict[str, Any]:
-    """Accuracy with that share of the directions pruned, by name: see `p_80`.
-
-    ``of``: of how many directions, without it of those that have weight, which ``rank`` counts.
-    ``fewest``: directions, kept by importance, from which on no loss is established;
-    ``without_loss``: the share that can be pruned down to these.
-    """
-    values, counts = measurement.value("accuracy_importance"), measurement.counts
-    rank = len(values)
-    kept = min(round((1 - share) * (of or rank)), rank)
-    changes = measurement.value("difference_importance")
-    halves = NORMAL_95 * measurement.value("difference_importance_error")
-    fewest = fewest_kept_without_loss(changes + halves)
-    return {
-        "rank": rank,
-        "kept": kept,
-        "fewest": fewest,
-        "without_loss": 1 - fewest / rank,
-        "images": counts["images"],
-        "classes": counts["classes"],
-        "accuracy_whole": values[-1],
-        "accuracy_kept": values[kept - 1],
-        "accuracy_random": measurement.value("accuracy_random")[kept - 1],
-        "accuracy_change": Interval.around(changes[kept - 1], halves[kept - 1]),
-    }
-
-
-def directions(measurement: Measurement) -> int:
-    """How many directions a head has, with those without weight."""
-    return min(measurement.counts[name] for name in ("classes", "components"))
-
-
-def pruned_under_shift(measurement: Measurement, share: float) -> dict[str, Any]:
-    """What pruning that share of the directions changes, under shift too, by name: see `p_80`."""
-    steps = measurement.value("kept")
-    (step,) = np.flatnonzero(steps == round((1 - share) * int(steps[-1])))
-    whole, kept = measurement.value("inside_importance")[0, [-1, step]]
-    accuracy, robustness = (
-        Interval(*measurement.value(f"{part}_change_importance")[:, step])
-        for part in ("inside", "robustness")
-    )
-    return {
-        "rank": steps[-1],
-        "kept": steps[step],
-        "accuracy_whole": whole,
-        "accuracy_kept": kept,
-        "accuracy_random": measurement.value("inside_random")[0, step],
-        "accuracy_change": accuracy,
-        "robustness_change": robustness,
-    }
 
 
 def _largest_centred(measurement: Measurement) -> Interval:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from analysis.families.registry import Edition, Family, Level
 from analysis.images import emoji
-from analysis.images.imagelist import is_whole
+from analysis.images.sets import is_whole
 from analysis.metrics.robustness import (
     NORMAL_95,
     PAPER_BASELINE,

@@ -16,7 +16,6 @@ from pydantic import ConfigDict, Field, model_validator
 from analysis.common import CompanionError, Name, Plain, Sha256, Strict, Words
 from analysis.families.registry import Level
 from analysis.images import sets
-from analysis.images.imagelist import is_whole
 from companion.measurements.quantities import (
     LARGEST,
     NONE_OR_MORE,
@@ -58,7 +57,12 @@ class Data(_Strict):
     @property
     def title(self) -> str:
         """What the data set is called."""
-        return sets.title(self.name) + ", not the published set" * (not is_whole(self.what))
+        return sets.title(self.name) + ", not the published set" * (not self.is_whole)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the images are those of the published data set, as far as is known."""
+        return sets.is_whole(self.what)
 
 
 class Origin(_Strict):

@@ -19,7 +19,7 @@ from analysis.families.registry import Family, Model
 from analysis.features import store
 from analysis.features.store import StoreError
 from analysis.images import imagenet, sets
-from analysis.images.imagelist import DatasetError
+from analysis.images.sets import DatasetError
 from companion.measurements import records
 from companion.measurements.quantities import Experiment, declared
 

@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from analysis.common import suggestion
 from analysis.families.registry import ZOO, Family
 from analysis.images import sets
-from analysis.images.imagelist import is_whole
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.measurements import accuracies, atlas, records
 from companion.measurements.quantities import declared
@@ -221,7 +220,7 @@ def _published(m: Measurement) -> Iterator[str]:
     name = m.data.name
     if len(m.data.what.split()) < 2 and m.data.what != sets.title(name):
         yield f"data.what is {m.data.what!r}: say how many images there are, and of what."
-    if name not in sets.descriptions() or not is_whole(m.data.what):
+    if name not in sets.descriptions() or not m.data.is_whole:
         return
     published = {"images": sets.images(name)}
     if m.experiment == "accuracy":  # which all classes of the set take part in

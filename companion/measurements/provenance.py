@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.code import version_of
 from analysis.families.registry import shown_weights
-from analysis.images.imagelist import LEFT_OUT
+from analysis.images.sets import LEFT_OUT
 from companion.measurements.records import (
     Origin,
     Provenance,

@@ -17,14 +17,13 @@ import scipy
 from numpy.typing import ArrayLike
 
 from analysis.common import ROOT, read_yaml
-from analysis.metrics.outliers import OUTLIER_THRESHOLD
+from analysis.metrics.outliers import OUTLIER_THRESHOLD, far_above_mean
 from companion.measurements import records
 from companion.measurements.measurement import Measurement
 from companion.probe import measure
 from companion.probe.measure import FEWEST_IMAGES
 from companion.probe.measure import ProbeError as ProbeError
-from companion.publish.style import digits, share
-from companion.publish.words import outliers
+from companion.publish.style import digits, listed, share
 
 Interval = tuple[float, float]
 
@@ -307,7 +306,7 @@ def in_words(m: Measurement) -> dict[str, Any]:
         "images": images,
         "needed": images_needed(m),
         "interval": _ends(interval(m), digits),
-        "named": outliers(profile, m.value("outlier_threshold")),
+        "named": listed(far_above_mean(profile, m.value("outlier_threshold"))),
         "largest": digits(profile.max()),
         "they": "It is" if len(m.value("outlier_coordinates")) == 1 else "They are",
         "lead": round(m.value("outliers_lead") * images),

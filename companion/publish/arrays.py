@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from analysis.families.registry import Family
 from analysis.features import store
 from companion.measurements.measurement import Measurement
-from companion.publish import words
+from companion.publish.measured import title
 
 
 class Arrays(NamedTuple):
@@ -40,7 +40,7 @@ def of(found: Iterable[Measurement], family: Family) -> Arrays:
         if features.is_file():
             images = store.read_features(features)
             h = images.features.astype(np.float64)
-            arrays = _gaussian(h.shape[1])._replace(title=words.title(m), h=h, labels=images.labels)
+            arrays = _gaussian(h.shape[1])._replace(title=title(m), h=h, labels=images.labels)
             if not head.is_file():
                 return arrays
             weight, bias = (read := store.read_head(head)).weight, read.bias

@@ -32,7 +32,7 @@ from companion.measurements import concept_probe
 from companion.measurements.pending import CONCEPTS
 from companion.measurements.records import TRAINING, Measurement, available
 from companion.measurements.tables import counts_of
-from companion.publish import words
+from companion.publish.measured import model_of
 from companion.publish.style import digits, minus
 
 #: By what a quantity is multiplied to be shown: counts stay, a precision is in percent.
@@ -53,7 +53,7 @@ def of_family(family: Family) -> dict[str, Measurement]:
     every = available("concepts", family, ["pocket", "broden"])
     first = next((m for m in every if m.live), every[0] if every else None)
     return {
-        words.whose(m)[1].title: m
+        model_of(m).title: m
         for m in every
         if first and np.array_equal(m.value("positives"), first.value("positives"))
     }
@@ -141,7 +141,7 @@ def trio(measured: Iterable[Measurement]) -> dict[str, Measurement]:
     models = list(measured)
     needed = ("zero_shot", "finetuned", "supervised")
     for three in product(*([m for m in models if m.level == level] for level in needed)):
-        if len({words.whose(m)[1].pretraining for m in three[:2]}) == 1:
+        if len({model_of(m).pretraining for m in three[:2]}) == 1:
             return dict(zip(needed, three, strict=True))
     return {}
 
@@ -153,7 +153,7 @@ def chosen(measured: Iterable[Measurement]) -> ConceptImages | None:
     """The images that live measurements are of, with the concepts that count; None without any."""
     if not (live := [m for m in measured if m.live]):
         return None
-    images = concept_probe.of_data(live[0].data.name, [words.whose(m)[1] for m in live])
+    images = concept_probe.of_data(live[0].data.name, [model_of(m) for m in live])
     return images.select(concept_counts.LEAST_POSITIVES, concept_counts.LEAST_CLUSTERS)
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from companion.publish.svg import plain
+from companion.publish.style import plain
 
 #: What an output holds → how its file's name ends.
 ENDINGS = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements.measurement import Measurement
@@ -24,15 +24,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-KAPPA, PRUNED = "activation kurtosis κ", "directions pruned (%)"
+KAPPA = "activation kurtosis κ"
 GAUSSIAN = {"Gaussian": 3.0}
-#: The orders of pruning, as a measurement calls them: name and look.
-ORDERS = {
-    "importance": ("least important first", Look("#1f83c4")),
-    "singular_value": ("smallest singular value first", Look("#d55e00", (4, 2))),
-    "random": ("random", Look("#7d7d7d")),
-    "reversed": ("most important first", Look("#c0609a", (1, 1.5))),
-}
 HEADS = {
     "importance": ("head as it is", Look(style.INK)),
     "importance_head_centred": ("mean-centred head", Look(style.MUTED, (4, 2), 1.2)),
@@ -82,63 +75,6 @@ def importance(shown: Mapping[str, Measurement], threshold: float) -> Drawing:
         axes.set_ylim(0.05, 2.4 * max(peaks))
         plots.write(axes, f"{digits(largest)} ×", (1, largest), (6, 0), va="center")
     return drawing
-
-
-def pruning_steps(m: Measurement) -> pd.DataFrame:
-    """Accuracy (%) in four orders of pruning, and what pruning by importance changes (points)."""
-    best, change, half = pruned(m)
-    random = (m.value("accuracy_random_lowest"), m.value("accuracy_random_highest"))
-    ends = {"importance": (best - half, best + half), "random": random}
-    accuracy = (
-        steps("accuracy (%)", name, m.value(f"accuracy_{name}"), *ends.get(name, ()))
-        for name in ORDERS
-    )
-    difference = steps("difference (points)", "importance", change, change - half, change + half)
-    return pd.concat([*accuracy, difference], ignore_index=True)
-
-
-def steps(
-    quantity: str, order: str, values: ArrayLike, *ends: ArrayLike, kept: ArrayLike | None = None
-) -> pd.DataFrame:
-    """One curve of pruning as rows, the last with all directions; fractions in, percent out.
-
-    `ends` of its interval, if any; `kept`: how many directions are left, without it 1, 2, …
-    """
-    columns = dict(zip(("value", "low", "high"), (values, *ends), strict=False))
-    frame = pd.DataFrame({name: 100 * np.asarray(part) for name, part in columns.items()})
-    left = np.arange(1, len(frame) + 1) if kept is None else np.asarray(kept)
-    about = {"quantity": quantity, "of": ORDERS[order][0], "directions kept": left}
-    return frame.assign(**about, **{PRUNED: 100 * (1 - left / left[-1])})
-
-
-def pruned(m: Measurement) -> tuple[Array, Array, Array]:
-    """Accuracy with the 1, 2, … most important directions, its change from the whole head's, and
-    half of that change's 95 % interval; fractions, all (rank,).
-    """
-    difference, error = (m.value(f"difference_importance{part}") for part in ("", "_error"))
-    return m.value("accuracy_importance"), difference, 1.96 * error
-
-
-def pruning(shown: Mapping[str, pd.DataFrame]) -> Drawing:
-    """Curves against the share of directions pruned, a row of panels for each model.
-
-    `shown`: model → rows of `steps`; what is `extrapolated` is not drawn. Vertical: the paper's
-    80 %. Losses above 20 points are cut off.
-    """
-    parts = [frame.assign(panel=title) for title, frame in shown.items()]
-    whole = pd.concat(parts, ignore_index=True)
-    drawn = whole[~whole["extrapolated"].astype(bool)] if "extrapolated" in whole else whole
-    looks, columns, at = dict(ORDERS.values()), whole["quantity"].nunique(), {"80 %": 80}
-    drawing = plots.lines(
-        drawn, PRUNED, "value", looks=looks, columns=columns, verticals=at, told=(0, 80), height=2.4
-    )
-    for axes in drawing.figure.axes:
-        low, high = axes.get_ylim()
-        signed = "points" in axes.get_ylabel()
-        axes.set(xlim=(0, 100), ylim=(max(low, -20) if signed else 0, high))
-        axes.axhline(0, color=style.INK, linewidth=0.8)
-    names = ["panel", "quantity", "of", "directions kept", "value", "low", "high"]
-    return drawing._replace(data=whole[[name for name in names if name in whole]])
 
 
 def profiles(shown: Mapping[str, Measurement], threshold: float) -> Drawing:
@@ -253,31 +189,3 @@ def clouds(
         for (title, (_, points)), mean in zip(shown.items(), means, strict=True)
     )
     return Drawing.of(drawing.figure, "Clouds of points with their means", told, frame)
-
-
-def strips(importances: Array, shown: Mapping[str, tuple[int, float]]) -> Drawing:
-    """A head as a strip for each direction, the most important at the left; what is pruned is grey.
-
-    `shown`: title → how many directions are kept, and the accuracy that is left (fraction).
-    """
-    height = np.sort(importances)[::-1]
-    figure, panels = style.panels(shown, 1, 1.1, sharex=True, sharey=True)
-    figure.set_figwidth(plots.PHONE)
-    place = np.arange(1, len(height) + 1)
-    for axes, (kept, accuracy) in zip(panels[:, 0], shown.values(), strict=True):
-        colours = np.where(place <= kept, LEVEL_STYLES["zero_shot"].colour, style.GRID)
-        axes.bar(place, height, width=0.8, color=colours, linewidth=0)
-        axes.set(yscale="log", yticks=[], xlim=(0, len(height) + 1), ylabel="importance")
-        axes.minorticks_off()
-        words = f"accuracy {style.percent(accuracy)} %"
-        plots.write(axes, words, (0.98, 0.8), (0, 0), xycoords="axes fraction", ha="right")
-    panels[-1, 0].set(xlabel="direction of the head, the most important first")
-    told = (
-        f"{title}: {kept} of {len(height)} strips in colour, accuracy {100 * right:.1f} %"
-        for title, (kept, right) in shown.items()
-    )
-    data = style.stacked(
-        {"of": title, "direction": place, "importance": height, "kept": place <= kept}
-        for title, (kept, _) in shown.items()
-    )
-    return Drawing.of(figure, "Bars, one for each direction of a head", told, data)

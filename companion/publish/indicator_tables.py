@@ -17,8 +17,8 @@ from analysis.metrics import indicators
 from analysis.metrics.peers import left_out_error, off_the_line, share_explained
 from analysis.metrics.robustness import logit
 from companion.claims.evidence import Evidence, on_unseen_styles
-from companion.claims.ledger import Interval
 from companion.measurements.accuracies import POCKET
+from companion.measurements.intervals import Interval
 from companion.measurements.measurement import Measurement
 from companion.measurements.quantities import Experiment
 from companion.measurements.tables import counts_of

@@ -1,7 +1,8 @@
-"""Which measurements a page shows, in which order, and what they are called there."""
+"""Which measurements a page shows, in which order, what they are called, and what is missing."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NoReturn
@@ -9,15 +10,54 @@ from typing import Any, NoReturn
 import pandas as pd
 
 from analysis.common import ROOT, read_yaml
-from analysis.families.registry import Edition, Level, load_families
+from analysis.families.registry import Edition, Family, Level, Model, load_families, load_family
+from companion.measurements import records
 from companion.measurements.quantities import Experiment
-from companion.measurements.records import STYLES, Measurement, MeasurementError, available
-from companion.publish import words
+from companion.measurements.records import (
+    STYLES,
+    Measurement,
+    MeasurementError,
+    available,
+    broken,
+    code_note,
+)
 from companion.publish.cells import joined
+from companion.publish.style import admonition, items, unusable
 
 #: The model and the data that the paper's pages discuss in detail.
 EXAMPLE, DATA = "vit_b_16", "coco_500_"
 INFERRED = "(inferred)"
+
+
+def family_of(measurement: Measurement) -> Family:
+    """The family that was measured, from its file."""
+    return load_family(measurement.family)
+
+
+def model_of(measurement: Measurement) -> Model:
+    """The model that was measured, as its family's file describes it."""
+    return family_of(measurement).model(measurement.model)
+
+
+def of_same_model(m: Measurement, experiment: Experiment) -> dict[str, Measurement]:
+    """Data set → what another experiment found for the same model."""
+    update = {"models": (model_of(m),)}  # no other model's files are read
+    alone = family_of(m).model_copy(update=update)
+    return {found.data.name: found for found in available(experiment, alone)}
+
+
+def title(measurement: Measurement) -> str:
+    """The model and the data of a measurement, as words."""
+    return f"{model_of(measurement).title}: {measurement.data.title}"
+
+
+def by_title(measured: Sequence[Measurement]) -> dict[str, Measurement]:
+    """A family's measurements by title, which names the data, unless all are this build's of one.
+
+    Of what was recorded the reader is told on which images, and whether the model is inferred.
+    """
+    alone = len({m.data.name for m in measured}) == 1 and all(m.live for m in measured)
+    return {model_of(m).title if alone else title(m): m for m in measured}
 
 
 def known(experiment: Experiment, *editions: Edition) -> list[Measurement]:
@@ -71,7 +111,7 @@ def image_sets() -> dict[str, list[Measurement]]:
     """
     found: dict[str, list[Measurement]] = {}
     for m in known("outlier_features", "paper", "contrast"):
-        if not of_captions(m) and not words.whose(m)[1].own_layer:
+        if not of_captions(m) and not model_of(m).own_layer:
             found.setdefault(m.model, []).append(m)
     return {model: _in_order(sets) for model, sets in found.items()}
 
@@ -103,7 +143,7 @@ def with_imagenets_head(found: Sequence[Measurement]) -> list[Measurement]:
 
 def model_title(m: Measurement) -> str:
     """Backbone and pretraining set, or level where it is not zero-shot; inferred if it is."""
-    family, model = words.whose(m)
+    family, model = family_of(m), model_of(m)
     if family.edition == "pocket":
         return f"{family.title}, {model.title}"
     what = model.pretraining.split()[0] if m.level == "zero_shot" else model.title
@@ -118,11 +158,11 @@ def set_title(m: Measurement) -> str:
 
 def full_title(m: Measurement, data: bool = True) -> str:
     """Backbone and model as the families call them, and the data if wanted."""
-    family, model = words.whose(m)
-    return f"{family.title}, {words.title(m) if data else model.title}"
+    family, model = family_of(m), model_of(m)
+    return f"{family.title}, {title(m) if data else model.title}"
 
 
-def titled(found: Sequence[Measurement]) -> dict[str, Measurement]:
+def by_full_title(found: Sequence[Measurement]) -> dict[str, Measurement]:
     """Measurements by backbone, model and data."""
     return {full_title(m): m for m in found}
 
@@ -132,7 +172,7 @@ def coverage(found: Sequence[Measurement], *editions: Edition) -> str:
     families = [f for edition in editions for f in load_families(edition).values()]
     names = {model.name for f in families for model in f.at_level("zero_shot")}
     told = f"{len({m.model for m in found} & names)} of the {len(names)} zero-shot models"
-    inferred = dict.fromkeys(words.whose(m)[0].title for m in found if m.provenance.inferred)
+    inferred = dict.fromkeys(family_of(m).title for m in found if m.provenance.inferred)
     return f"{told} (we inferred the identity of {', '.join(inferred)})" if inferred else told
 
 
@@ -160,7 +200,7 @@ def top_direction(m: Measurement) -> dict[str, Any]:
     """
     row = {"largest": m.value("importance").max(), "dominant": None, "in_dominant": None}
     row["cosine"] = m.value("cosine_with_images")[m.value("top_direction")]
-    if outliers := words.of_same_model(m, "outlier_features").get(m.data.name):
+    if outliers := of_same_model(m, "outlier_features").get(m.data.name):
         row["dominant"] = dominant = outliers.value("persistence_coordinate")
         row["in_dominant"] = m.value("top_components")[dominant] ** 2
     return row
@@ -175,7 +215,7 @@ def by_style(found: Iterable[Measurement]) -> pd.DataFrame:
     groups = {name: group for group, names in STYLES.items() for name in names}
     every = frame(
         (m for m in found if m.data.name in groups),
-        lambda m: {"model": words.whose(m)[1].title, "group": groups[m.data.name]},
+        lambda m: {"model": model_of(m).title, "group": groups[m.data.name]},
     )
     if every.empty:
         return every
@@ -186,3 +226,77 @@ def by_style(found: Iterable[Measurement]) -> pd.DataFrame:
     unseen = grouped.size().unstack(fill_value=0).reindex(columns=[*STYLES], fill_value=0)["unseen"]
     few = ~unseen.isin((0, len(STYLES["unseen"]))).all()
     return means.assign(styles_unseen=unseen if few else None)
+
+
+# What a page says beside its results
+
+
+def head(measurement: Measurement) -> str:
+    """What the head is, in words: as the measurement says, without checksums."""
+    return re.sub(r", prompts [0-9a-f]{64}", "", measurement.provenance.head)
+
+
+def heads(measured: Iterable[Measurement]) -> str:
+    """What the heads of several models are, each kind once."""
+    return "; ".join(dict.fromkeys(map(head, measured)))
+
+
+def task(measurement: Measurement) -> str:
+    """What the head has to tell apart, as a sentence without its full stop."""
+    classes = measurement.counts["classes"]
+    captions = "captions" in measurement.provenance.head
+    own = "own caption" if captions else "class"
+    here = "" if measurement.data.name.startswith("imagenet") else "The task is not ImageNet: each"
+    return f"{here or 'Each'} image is to be given its {own} out of {classes}"
+
+
+def in_brief(measurement: Measurement) -> str:
+    """The single numbers of a measurement, by name, and the head if not all of it took part."""
+    values = measurement.values.items()
+    single = [(name, v.value) for name, v in values if isinstance(v.value, int | float)]
+    told = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in single]
+    return "; ".join([*told, of] if "took part" in (of := head(measurement)) else told)
+
+
+def absent_models(missing: Iterable[Model]) -> str:
+    """An admonition (MyST) that names models, and the page that says what brings them; "" if none.
+
+    That page lists what every chapter lacks.
+    """
+    named = items(model.title for model in missing)
+    tells = "{doc}`/runs/not_measured` says what each model lacks and which command brings it."
+    return admonition("Not measured yet", named and f"{named}\n\n{tells}", "not-measured")
+
+
+def closing_notes(
+    experiment: Experiment, family: Family, measured: Sequence[Measurement], random: bool = True
+) -> dict[str, str]:
+    """The end of a family's page, its texts by name: what is not measured, and what is unusable.
+
+    Models of random weights count if ``random`` says so.
+    """
+    older = (f"`{m.file_name}`: {note}" for m in measured if (note := code_note(m)))
+    known = {m.model for m in measured}
+    absent = [m for m in family.models if m.name not in known and (random or m.level != "random")]
+    notes = {
+        "not-measured": absent_models(absent) or "Every model of this family was measured.",
+        "cautions": cautions(measured),
+        "older-code": admonition("Older code", items(older)),
+        "unusable": unusable([*records.unusable(family), *broken(experiment, family)]),
+    }
+    return {name: note for name, note in notes.items() if note}
+
+
+def cautions(measured: Sequence[Measurement]) -> str:
+    """An admonition (MyST) on what keeps measurements from being compared; "" if nothing does."""
+    notes = [f"{title(m)}: {m.data.what}." for m in measured if not m.data.is_whole]
+    precisions = list(dict.fromkeys(m.provenance.precision for m in measured if m.live))
+    if len(precisions) > 1:
+        notes.append(f"Not all are of one precision: {'; '.join(precisions)}.")
+    shares = [m.value("negative_share") for m in measured if "negative_share" in m.values]
+    if 0.0 in shares:
+        notes.append(
+            "Some of these features are never negative, as behind a ReLU: there a coordinate can "
+            "be far above the mean one without being an outlier of the kind that the paper means."
+        )
+    return admonition("To be kept in mind", items(notes))

@@ -10,9 +10,9 @@ import pandas as pd
 
 from analysis.families.registry import Edition
 from analysis.metrics.pruning import fewest_kept_without_loss
-from companion.claims.rules import pruned_under_shift
+from companion.measurements.pruned import pruned_under_shift
 from companion.measurements.records import TRAINING, Measurement
-from companion.publish import figures, measured, words
+from companion.publish import measured, pruning_figures
 
 
 def models(edition: Edition, pruned_share: float) -> pd.DataFrame:
@@ -23,8 +23,8 @@ def models(edition: Edition, pruned_share: float) -> pd.DataFrame:
     """
     rows = []
     for m in measured.known("outlier_features", edition):
-        directions = words.of_same_model(m, "privileged_directions").get(TRAINING)
-        pruned = words.of_same_model(m, "pruning_under_shift").get("pocket")
+        directions = measured.of_same_model(m, "privileged_directions").get(TRAINING)
+        pruned = measured.of_same_model(m, "pruning_under_shift").get("pocket")
         if m.data.name == TRAINING and directions and pruned:
             rows.append(_row(m, directions) | _pruned(pruned, pruned_share))
     return pd.DataFrame(rows)
@@ -32,7 +32,7 @@ def models(edition: Edition, pruned_share: float) -> pd.DataFrame:
 
 def _row(m: Measurement, directions: Measurement) -> dict[str, Any]:
     """What a model's features and head are like."""
-    family, model = words.whose(m)
+    family, model = measured.family_of(m), measured.model_of(m)
     return {
         "backbone": family.title,
         "of": f"{family.title.removeprefix('Pocket ')}, {model.title}",
@@ -69,9 +69,9 @@ def pruning_steps(m: Measurement, quantities: Mapping[str, str], lowest: float) 
     ``lowest``: the accuracy below which the baseline is extrapolated.
     """
     parts = []
-    for (label, quantity), order in product(quantities.items(), figures.ORDERS):
+    for (label, quantity), order in product(quantities.items(), pruning_figures.ORDERS):
         ends = m.value(f"{quantity}_{order}")[: 3 if order in ("importance", "random") else 1]
-        part = figures.steps(label, order, *ends, kept=m.value("kept"))
+        part = pruning_figures.steps(label, order, *ends, kept=m.value("kept"))
         below = m.value(f"inside_{order}")[0] < (lowest if quantity == "robustness" else 0)
         parts.append(part.assign(extrapolated=below))
     return pd.concat(parts)

@@ -6,7 +6,6 @@ import pandas as pd
 
 from analysis.families.registry import Family
 from analysis.images import sets
-from analysis.images.imagelist import is_whole
 from companion.measurements import accuracies
 from companion.publish import style
 from companion.publish.robustness import intervals
@@ -24,7 +23,7 @@ def rows(family: Family, compared: pd.DataFrame) -> pd.DataFrame:
         set=compared["dataset"].map(lambda name: sets.short(sets.published()[name])),
         limit=compared["limit"].where(compared["limit"] > 0),
         gap=100 * (compared["accuracy"] - compared["published"]),
-        other=compared["what"].mask(compared["what"].map(is_whole).astype(bool)),
+        other=compared["what"].mask(compared["what"].map(sets.is_whole).astype(bool)),
     )
     within = (table["gap"].abs() <= 100 * compared["limit"]).astype(object)
     return table.assign(within=within.where(table["gap"].notna(), None))

@@ -7,7 +7,7 @@ from string import Template
 from typing import Any
 
 from analysis.families.registry import FAMILIES, load_family
-from companion.publish.words import unusable
+from companion.publish.style import unusable
 
 #: The end of a run's page.
 RERUN = Template(Path(__file__).with_name("rerun.md").read_text(encoding="utf-8"))

@@ -19,8 +19,8 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
+from analysis.common import as_markdown
 from analysis.families.registry import LEVEL_TITLES
-from companion.publish.svg import plain
 
 if TYPE_CHECKING:  # what draws is imported with the first figure: a page of tables needs none
     from matplotlib.axes import Axes
@@ -179,6 +179,15 @@ def to_csv(frame: pd.DataFrame) -> str:
     return str(rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
+def plain(markdown: str) -> str:
+    """A table's cell without its MyST: the words of links, roles and spans, on one line."""
+    text = re.sub(r"\s*\{cite:\w\}`[^`]*`", "", markdown)  # a key is no word
+    text = re.sub(r"\{[\w-]+\}`([^`<]*?)\s*(?:<[^`]*>)?`", r"\1", text)
+    text = re.sub(r"\[([^\]]*)\](?:\([^)]*\)|\{[^}]*\})", r"\1", text)
+    text = re.sub(r"`|\*\*|(?<![\w\\])\*(?=\S)|(?<=[^\s\\])\*(?!\w)", "", text)
+    return " ".join(text.replace("\\*", "*").split())
+
+
 def kind(measured: Iterable[Measurement]) -> str:
     """What kind of evidence measurements are, for the badge of a figure or table of them."""
     return kinds(*("live" if m.live else "recorded" for m in measured)) or "recorded"
@@ -198,6 +207,15 @@ def items(told: Iterable[str]) -> str:
     """Sentences as a list (MyST), one alone as it is; "" of nothing."""
     sentences = [*told]
     return "\n".join(sentences if len(sentences) == 1 else [f"- {one}" for one in sentences])
+
+
+def unusable(problems: Sequence[str]) -> str:
+    """An admonition (MyST) on what is here and cannot be used; "" if there is nothing.
+
+    The sentences quote files that anyone may have written: but for code they hold no markup.
+    """
+    escaped = (as_markdown(" ".join(text.split()), "<>&{}[]$*|\\") for text in problems)
+    return admonition("What cannot be used", items(escaped))
 
 
 def not_measured(what: str) -> str:
@@ -257,6 +275,13 @@ def interval(value: float, low: float, high: float) -> str:
 def digits(value: float) -> str:
     """A number with three significant digits."""
     return f"{value:#.3g}".rstrip(".")
+
+
+def listed(numbers: Iterable[Any]) -> str:
+    """Whole numbers in their order, the first six and how many more there are; or "none"."""
+    names = [str(number) for number in numbers]
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return ", ".join(names[:6]) + more or "none"
 
 
 def span(values: Iterable[float], write: Callable[[float], str] = digits) -> str:

@@ -1,4 +1,4 @@
-"""Figures, numbers to choose from and cells without markup, for pages. No matplotlib."""
+"""Figures, and numbers to choose from, as parts of a page."""
 
 from __future__ import annotations
 
@@ -57,12 +57,3 @@ def explorer(numbers: str, static: str) -> str:
         f'<script defer src="{static}/explorer_plot.js"></script>'
         f'<script defer src="{static}/explorer.js"></script>'
     )
-
-
-def plain(markdown: str) -> str:
-    """A table's cell without its MyST: the words of links, roles and spans, on one line."""
-    text = re.sub(r"\s*\{cite:\w\}`[^`]*`", "", markdown)  # a key is no word
-    text = re.sub(r"\{[\w-]+\}`([^`<]*?)\s*(?:<[^`]*>)?`", r"\1", text)
-    text = re.sub(r"\[([^\]]*)\](?:\([^)]*\)|\{[^}]*\})", r"\1", text)
-    text = re.sub(r"`|\*\*|(?<![\w\\])\*(?=\S)|(?<=[^\s\\])\*(?!\w)", "", text)
-    return " ".join(text.replace("\\*", "*").split())

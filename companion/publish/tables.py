@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import LEVEL_TITLES
-from companion.claims import rules
 from companion.claims.evidence import Cuts
-from companion.claims.ledger import Interval
+from companion.measurements.intervals import Interval
 from companion.measurements.measurement import Measurement
+from companion.measurements.pruned import directions, pruned
 from companion.measurements.tables import counts_of
 from companion.publish import figures, plots, style
-from companion.publish.figures import ORDERS, pruned
 from companion.publish.measured import frame, model_title, set_title
 from companion.publish.style import Drawing
 
@@ -88,16 +87,6 @@ def orders(models: pd.DataFrame) -> dict[str, int]:
     return {"all": len(pairs), "higher": higher, "lower": lower, "open": undecided}
 
 
-def in_each_order(m: Measurement, shares: Iterable[float]) -> pd.DataFrame:
-    """A row for each share of directions kept: accuracy in every order, and what is lost."""
-    best, difference, half = pruned(m)
-    kept = np.array([round(share * len(best)) for share in shares])
-    accuracy = {name: m.value(f"accuracy_{name}")[kept - 1] for name in ORDERS}
-    lost = np.where(kept < len(best), difference[kept - 1], np.nan)
-    columns = {"pruned": 100 * (1 - kept / len(best)), "kept": kept, "difference": lost}
-    return pd.DataFrame(columns | accuracy | {"half": half[kept - 1]})
-
-
 def pruned_at(found: Sequence[Measurement], share: float) -> pd.DataFrame:
     """What pruning a share costs, next to other orders; a row for each model.
 
@@ -106,9 +95,9 @@ def pruned_at(found: Sequence[Measurement], share: float) -> pd.DataFrame:
     """
     rows = []
     for m in found:
-        rank, most = len(m.value("accuracy_importance")), rules.directions(m)
+        rank, most = len(m.value("accuracy_importance")), directions(m)
         for of in (rank, most) if rank < 0.9 * most else (rank,):
-            row = rules.pruned(m, share, of) | {"set": set_title(m), "of_all": of}
+            row = pruned(m, share, of) | {"set": set_title(m), "of_all": of}
             row["singular_value"] = m.value("accuracy_singular_value")[row["kept"] - 1]
             rows.append(row | {"lost": lost(row["accuracy_change"])})
     return pd.DataFrame(rows)

@@ -28,7 +28,7 @@ from analysis.features import store
 from analysis.images.public import fetch
 from companion.measurements import accuracies
 from companion.publish import course
-from companion.publish.svg import plain
+from companion.publish.style import plain
 
 TARGET = ROOT / "notebooks" / "teach"
 CAPTIONS = Path(__file__).with_name("captions.csv")

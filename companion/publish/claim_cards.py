@@ -24,11 +24,11 @@ from companion.claims.ledger import (
     Claim,
     Number,
     Outcome,
-    Result,
     Verdict,
     claims_file,
 )
 from companion.claims.rules import judge
+from companion.measurements.intervals import Result
 from companion.publish.style import digits, minus, to_markdown
 
 #: A result in words, of one case and of several.

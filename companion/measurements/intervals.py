@@ -1,0 +1,43 @@
+"""Numbers with their 95 % intervals, and what these say of a cut."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import scipy
+
+Result = Literal["holds", "fails", "undecided"]
+
+
+class Interval(NamedTuple):
+    """A value and the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def around(cls, value: float, half: float) -> Interval:
+        """The interval that reaches as far to both sides."""
+        return cls(value, value - half, value + half)
+
+    @classmethod
+    def of_mean(cls, mean: float, error: float, number: int) -> Interval:
+        """The interval of a mean over so many values with its standard error (Student's t)."""
+        return cls.around(mean, float(scipy.stats.t.ppf(0.975, number - 1)) * error)
+
+    def less(self, other: Interval) -> Interval:
+        """The difference of two that are independent."""
+        value = self.value - other.value
+        below = np.hypot(self.value - self.low, other.high - other.value)
+        above = np.hypot(self.high - self.value, other.value - other.low)
+        return Interval(value, value - below, value + above)
+
+    def above(self, cut: float) -> Result:
+        """Whether the value is larger than a cut; a value without error must not equal it."""
+        return "holds" if self.low > cut else "fails" if self.high < cut else "undecided"
+
+    def below(self, cut: float) -> Result:
+        """Whether it is smaller than a cut, as `above`."""
+        return "holds" if self.high < cut else "fails" if self.low > cut else "undecided"

@@ -1,0 +1,88 @@
+"""What measurements of pruning say of the head that is left, beside the whole one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.metrics.pruning import fewest_kept_without_loss
+from analysis.metrics.robustness import NORMAL_95
+from companion.measurements.intervals import Interval
+from companion.measurements.measurement import Measurement
+from companion.measurements.quantities import ORDERS
+
+Array = NDArray[np.float64]
+
+
+def against_whole(m: Measurement) -> tuple[Array, Array, Array]:
+    """Accuracy with the 1, 2, … most important directions, its change from the whole head's, and
+    half of that change's 95 % interval; fractions, all (rank,).
+    """
+    difference, error = (m.value(f"difference_importance{part}") for part in ("", "_error"))
+    return m.value("accuracy_importance"), difference, 1.96 * error
+
+
+def in_each_order(m: Measurement, shares: Iterable[float]) -> pd.DataFrame:
+    """A row for each share of directions kept: accuracy in every order, and what is lost."""
+    best, difference, half = against_whole(m)
+    kept = np.array([round(share * len(best)) for share in shares])
+    accuracy = {name: m.value(f"accuracy_{name}")[kept - 1] for name in ORDERS}
+    lost = np.where(kept < len(best), difference[kept - 1], np.nan)
+    columns = {"pruned": 100 * (1 - kept / len(best)), "kept": kept, "difference": lost}
+    return pd.DataFrame(columns | accuracy | {"half": half[kept - 1]})
+
+
+def pruned(measurement: Measurement, share: float, of: int = 0) -> dict[str, Any]:
+    """Accuracy with that share of the directions pruned, by name.
+
+    ``of``: of how many directions, without it of those that have weight, which ``rank`` counts.
+    ``fewest``: directions, kept by importance, from which on no loss is established;
+    ``without_loss``: the share that can be pruned down to these.
+    """
+    values, counts = measurement.value("accuracy_importance"), measurement.counts
+    rank = len(values)
+    kept = min(round((1 - share) * (of or rank)), rank)
+    changes = measurement.value("difference_importance")
+    halves = NORMAL_95 * measurement.value("difference_importance_error")
+    fewest = fewest_kept_without_loss(changes + halves)
+    return {
+        "rank": rank,
+        "kept": kept,
+        "fewest": fewest,
+        "without_loss": 1 - fewest / rank,
+        "images": counts["images"],
+        "classes": counts["classes"],
+        "accuracy_whole": values[-1],
+        "accuracy_kept": values[kept - 1],
+        "accuracy_random": measurement.value("accuracy_random")[kept - 1],
+        "accuracy_change": Interval.around(changes[kept - 1], halves[kept - 1]),
+    }
+
+
+def directions(measurement: Measurement) -> int:
+    """How many directions a head has, with those without weight."""
+    return min(measurement.counts[name] for name in ("classes", "components"))
+
+
+def pruned_under_shift(measurement: Measurement, share: float) -> dict[str, Any]:
+    """What pruning that share of the directions changes, under shift too, by name."""
+    steps = measurement.value("kept")
+    (step,) = np.flatnonzero(steps == round((1 - share) * int(steps[-1])))
+    whole, kept = measurement.value("inside_importance")[0, [-1, step]]
+    accuracy, robustness = (
+        Interval(*measurement.value(f"{part}_change_importance")[:, step])
+        for part in ("inside", "robustness")
+    )
+    return {
+        "rank": steps[-1],
+        "kept": steps[step],
+        "accuracy_whole": whole,
+        "accuracy_kept": kept,
+        "accuracy_random": measurement.value("inside_random")[0, step],
+        "accuracy_change": accuracy,
+        "robustness_change": robustness,
+    }
