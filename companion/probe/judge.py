@@ -19,13 +19,12 @@ from numpy.typing import ArrayLike
 from analysis.common import ROOT, read_yaml
 from analysis.metrics.outliers import OUTLIER_THRESHOLD, far_above_mean
 from companion.measurements import records
+from companion.measurements.intervals import Interval
 from companion.measurements.measurement import Measurement
 from companion.probe import measure
 from companion.probe.measure import FEWEST_IMAGES
 from companion.probe.measure import ProbeError as ProbeError
 from companion.publish.style import digits, listed, share
-
-Interval = tuple[float, float]
 
 #: An outlier feature is the same coordinate in nearly every image: in more than this share.
 PERSISTENCE_THRESHOLD = 0.75
@@ -188,13 +187,13 @@ def _hanging(m: Measurement, others: Sequence[Measurement], answer: str) -> Iter
 def _answer(m: Measurement, marks: Marks) -> tuple[str, str]:
     """The answer, and why there is none."""
     why = _doubt(m, marks)
-    low = interval(m)[1] < marks.at(1 / 3)
+    low = interval(m).high < marks.at(1 / 3)
     return ("cannot tell" if why else "none" if low else "shows"), why
 
 
 def _doubt(m: Measurement, marks: Marks) -> str:
     """Why there is no answer; "" if there is one."""
-    low, high = interval(m)
+    _, low, high = interval(m)
     outlying = len(m.value("outlier_coordinates")) > 0
     least, most = _share_interval(m, "outliers_lead")
     if layer(m) != "signed":
@@ -211,7 +210,7 @@ def _doubt(m: Measurement, marks: Marks) -> str:
         return "few for persistence"
     if m.value("varying") < VARYING_THRESHOLD:
         return "alike"
-    return "mean alone" if interval(m, *LESS_MEAN)[0] <= LESS_MEAN_THRESHOLD else ""
+    return "mean alone" if interval(m, *LESS_MEAN).low <= LESS_MEAN_THRESHOLD else ""
 
 
 # What a measurement says of one model, and of several
@@ -232,9 +231,8 @@ def layer(m: Measurement) -> str:
 def interval(
     m: Measurement, mean: str = "kurtosis_mean", error: str = "kurtosis_standard_error"
 ) -> Interval:
-    """The 95 % interval of a mean over images (Student's t), by default of κ."""
-    half = float(scipy.stats.t.ppf(0.975, m.counts["images"] - 1) * m.value(error))
-    return m.value(mean) - half, m.value(mean) + half
+    """A mean over images with its 95 % interval, by default κ."""
+    return Interval.of_mean(m.value(mean), m.value(error), m.counts["images"])
 
 
 def images_needed(m: Measurement) -> int:
@@ -269,7 +267,7 @@ def _signed(m: Measurement) -> bool:
     return bool(m.value("negative_share") > 0)
 
 
-def _share_interval(m: Measurement, name: str) -> Interval:
+def _share_interval(m: Measurement, name: str) -> tuple[float, float]:
     """Wilson's 95 % interval of a share of images."""
     images = m.counts["images"]
     tested = scipy.stats.binomtest(round(m.value(name) * images), images)
@@ -305,13 +303,13 @@ def in_words(m: Measurement) -> dict[str, Any]:
         **words,
         "images": images,
         "needed": images_needed(m),
-        "interval": _ends(interval(m), digits),
+        "interval": _ends(interval(m)[1:], digits),
         "named": listed(far_above_mean(profile, m.value("outlier_threshold"))),
         "largest": digits(profile.max()),
         "they": "It is" if len(m.value("outlier_coordinates")) == 1 else "They are",
         "lead": round(m.value("outliers_lead") * images),
         "outliers_lead_interval": _ends(_share_interval(m, "outliers_lead")),
-        "less_mean_interval": _ends(interval(m, *LESS_MEAN), digits),
+        "less_mean_interval": _ends(interval(m, *LESS_MEAN)[1:], digits),
         "in_mean": share(1 - m.value("varying")),
         "leads_interval": _ends(_share_interval(m, "persistence_fraction")),
         "leaders": leaders,
@@ -339,5 +337,5 @@ def _head_in_words(m: Measurement) -> dict[str, str]:
     return words | {"head": SENTENCES["head"].format(**words)}
 
 
-def _ends(ends: Interval, form: Callable[[float], str] = "{:.1%}".format) -> str:
+def _ends(ends: tuple[float, float], form: Callable[[float], str] = "{:.1%}".format) -> str:
     return f"{form(ends[0])} to {form(ends[1])}".replace("%", "")

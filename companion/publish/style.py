@@ -209,7 +209,7 @@ def items(told: Iterable[str]) -> str:
     return "\n".join(sentences if len(sentences) == 1 else [f"- {one}" for one in sentences])
 
 
-def unusable(problems: Sequence[str]) -> str:
+def unusable(problems: Iterable[str]) -> str:
     """An admonition (MyST) on what is here and cannot be used; "" if there is nothing.
 
     The sentences quote files that anyone may have written: but for code they hold no markup.

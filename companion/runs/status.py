@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Container, Sequence
 from dataclasses import replace
+from pathlib import Path
+from string import Template
 from typing import Any, get_args
 
 from analysis.families.registry import Family, Model, load_families, load_family
@@ -21,18 +23,6 @@ from companion.runs.experiments import Experiment, Run
 
 #: Chapters whose measurements are called otherwise.
 TAKEN_AS = {"effective_robustness": "accuracy"}
-
-
-TABLE = """::::{{table}} Every run of this build: what it rests on, and with which code it was made.
-:name: run-status
-:class: sortable
-
-| experiment | for | evidence | code | day of the evidence | machine |
-|---|---|---|---|---|---|
-{rows}
-
-::::
-"""
 
 
 def table(pages: Container[str]) -> str:
@@ -55,7 +45,7 @@ def table(pages: Container[str]) -> str:
                 *(", ".join(sorted({*filter(None, texts)})) for texts in noted),
             ]
             rows.append(f"| {' | '.join(cells)} |")
-    return TABLE.format(rows="\n".join(rows))
+    return _filled("status_table.md", rows)
 
 
 def _noted(run: Run, evidence: Collection[str], recorded: Sequence[Measurement]) -> list[Any]:
@@ -125,28 +115,13 @@ def not_measured() -> str:
         f"| {chapter} | {family} | {'; '.join(models)} | {what} | {brings} |"
         for (chapter, family, what, brings), models in alike.items()
     ]
-    return PAGE.format(rows="\n".join(rows))
+    return _filled("not_measured.md", rows)
 
 
-PAGE = """# What is not measured yet
-
-Each row names models that a chapter cannot show, what they lack, and the command or page that \
-brings it. A backbone gets its own page in a chapter once one of its models can be shown.
-
-::::{{table}} Models that a chapter cannot show yet, and what brings the missing part.
-:name: not-measured
-:class: sortable
-
-| chapter | backbone | models | missing | what brings it |
-|---|---|---|---|---|
-{rows}
-
-::::
-
-The next `jupyter-book build book/` after such a command shows the model; `pip install -e \
-'.[extract]'` is needed once. {{doc}}`/guide/contribute` says how a measurement is recorded for \
-everyone, {{doc}}`/guide/your_checkpoint` how a checkpoint that you have takes part.
-"""
+def _filled(template: str, rows: Sequence[str]) -> str:
+    """A text (MyST) that lies beside this module, with the rows of its table."""
+    text = Path(__file__).with_name(template).read_text(encoding="utf-8")
+    return Template(text).substitute(rows="\n".join(rows))
 
 
 def _lack(experiment: Experiment, family: Family, model: Model) -> Lack:
