@@ -61,13 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(words)
     command = VERBS[parsed.verb]
     options = {name: _read(model, parsed) for name, model in parsed.kinds.items()}
-    own = dict(options.pop(""))  # those that are no model's
+    single = dict(options.pop(""))  # those that are no model's
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it stops a command as Ctrl-C does
     quietly = contextlib.redirect_stderr(io.StringIO())  # errors are printed after this
     try:
         _check_root(parsed.verb, command.checkout)
         with quietly if parsed.quiet else contextlib.nullcontext():
-            status = command.do(**own, **options) or 0
+            status = command.do(**single, **options) or 0
             sys.stdout.flush()
         return status
     except CompanionError as error:
@@ -111,8 +111,8 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     version = f"companion {version_of('interpreting-clip-companion')}"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
-    for name, one in VERBS.items():
-        *about, examples = inspect.cleandoc(one.do.__doc__ or "").split("\n\n")
+    for name, verb in VERBS.items():
+        *about, examples = inspect.cleandoc(verb.do.__doc__ or "").split("\n\n")
         text = " ".join(" ".join(about).split())
         first = text.split(". ")[0].rstrip(".")
         command = commands.add_parser(
@@ -122,7 +122,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             epilog="examples:\n" + textwrap.indent(examples, "  "),
             **style,
         )
-        kinds = _models_of(one.do) if name in words else {}
+        kinds = _models_of(verb.do) if name in words else {}
         command.set_defaults(kinds=kinds, parser=command)
         for model in kinds.values():
             for option, field in model.model_fields.items():
@@ -146,14 +146,14 @@ def _read(kind: type[M], parsed: argparse.Namespace) -> M:
 def _models_of(do: Callable[..., Any]) -> dict[str, type[BaseModel]]:
     """The models that make a function's arguments, by parameter; "" has those that are options."""
     hints = typing.get_type_hints(do, include_extras=True)
-    found: dict[str, type[BaseModel]] = {}
-    own: dict[str, Any] = {}
-    for name, one in inspect.signature(do).parameters.items():
+    models: dict[str, type[BaseModel]] = {}
+    fields: dict[str, Any] = {}
+    for name, given in inspect.signature(do).parameters.items():
         if isinstance(hints[name], type) and issubclass(hints[name], BaseModel):
-            found[name] = hints[name]
+            models[name] = hints[name]
         else:
-            own[name] = (hints[name], ... if one.default is one.empty else one.default)
-    return found | {"": create_model("Own", __base__=Strict, **own)}
+            fields[name] = (hints[name], ... if given.default is given.empty else given.default)
+    return models | {"": create_model("Own", __base__=Strict, **fields)}
 
 
 def _add(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
@@ -186,7 +186,7 @@ def _argparse(kind: Any, field: FieldInfo) -> dict[str, Any]:
     """
     optional = type(None) in get_args(kind)
     if optional:
-        (kind,) = (one for one in get_args(kind) if one is not type(None))
+        (kind,) = (part for part in get_args(kind) if part is not type(None))
     if kind is bool:
         if optional:
             return {"action": argparse.BooleanOptionalAction}

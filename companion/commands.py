@@ -83,20 +83,20 @@ def status(
     if data:
         from analysis.images import find
 
-        found = find.availability()
-        fields = [one.fields for one in found]
-        print(json.dumps(fields, indent=1, default=str) if as_json else "\n".join(map(str, found)))
+        sets = find.availability()
+        fields = [data_set.fields for data_set in sets]
+        print(json.dumps(fields, indent=1, default=str) if as_json else "\n".join(map(str, sets)))
         return
     from companion.runs import fingerprints, status
 
-    known = [*fingerprints.statuses(experiments.all_runs()), *status.without_evidence()]
+    statuses = [*fingerprints.statuses(experiments.all_runs()), *status.without_evidence()]
     names = ["experiment", "family", "state", "why"]
-    rows = [(s.run.experiment.name, s.run.subject, s.state, s.why) for s in known]
+    rows = [(s.run.experiment.name, s.run.subject, s.state, s.why) for s in statuses]
     if as_json:
         print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1))
         return
-    shown = ((*row, shorten(why, 80, placeholder=" …")) for *row, why in rows)
-    print(*aligned([names, *shown]), sep="\n")
+    shortened = ((*row, shorten(why, 80, placeholder=" …")) for *row, why in rows)
+    print(*aligned([names, *shortened]), sep="\n")
 
 
 @verb()
@@ -160,12 +160,12 @@ def rerun(
     from companion import readers
     from companion.runs import engine, execute
 
-    known, given = experiments.of_checkpoints(chapter), dict(parameters.parameter)
-    execute.check_parameters(Run(known, "any"), given)
+    experiment, given = experiments.of_checkpoints(chapter), dict(parameters.parameter)
+    execute.check_parameters(Run(experiment, "any"), given)
     engine.check_output(parameters.output)
     images = extraction.images()  # before anything is loaded
     family, model, path = readers.find_or_add(
-        checkpoint, name, about, with_features=known.features and not images
+        checkpoint, name, about, with_features=experiment.features and not images
     )
     for line in [*filter(None, [path]), *extraction.extracted([model], images)]:
         print(line)
@@ -274,7 +274,7 @@ def fetch(
     from analysis.images import public
 
     if list:
-        for one in [public.artifact(n) for n in names] or public.load_catalogue().values():
-            print(f"{one.name}  {one.bytes:,} bytes  {one.licence}  {one.url}")
+        for file in [public.artifact(n) for n in names] or public.load_catalogue().values():
+            print(f"{file.name}  {file.bytes:,} bytes  {file.licence}  {file.url}")
         return
     print(*public.fetch_all(names or None, progress=True).values(), sep="\n")

@@ -96,9 +96,9 @@ def measure(
         raise RunError(f"{experiment} of {family} cannot be measured: {why}.")
     differ = 0
     for measurement in taken:
-        found = [] if record else records.compare_with_recorded(measurement)
-        differ += found not in ([], ["not recorded"])  # which is no difference
-        compared = f"{measurement.file_name}: {'; '.join(found) or 'as recorded'}"
+        differing = [] if record else records.compare_with_recorded(measurement)
+        differ += differing not in ([], ["not recorded"])  # which is no difference
+        compared = f"{measurement.file_name}: {'; '.join(differing) or 'as recorded'}"
         print(records.write(measurement) if record else compared)
         print(f"  {in_brief(measurement)}")
     return int(differ > 0)
@@ -139,8 +139,8 @@ def claims(
     from companion.claims import evidence, ledger, rules
     from companion.publish import claim_cards
 
-    found = evidence.gather(edition, measurements)
-    verdicts = rules.judge_all(found, ledger.load_claims())
+    gathered = evidence.gather(edition, measurements)
+    verdicts = rules.judge_all(gathered, ledger.load_claims())
     as_text = json.dumps(claim_cards.rows(verdicts), indent=1, ensure_ascii=False)
     print(as_text if as_json else "\n".join(claim_cards.lines(verdicts)))
 
@@ -182,16 +182,16 @@ def probe(
     registry.load_families()  # no two may have models of one name
     wanted = [path for path in (options.html, options.json_file) if path]
     check_writable(*wanted)
-    found = checkpoint.of_checkpoint(
+    result = checkpoint.of_checkpoint(
         options.checkpoint, options.images, options.settings(), options.architecture
     )
     if options.html:
-        checkpoint.write_page(found, options.html)
+        checkpoint.write_page(result, options.html)
     if options.json_file:
-        write_output(options.json_file, to_text(found.measurement))
+        write_output(options.json_file, to_text(result.measurement))
     said = sys.stderr if any(map(is_stream, wanted)) else sys.stdout
-    print(found.sentence if quiet else report.summary(found), file=said)
-    if quiet and (left_out := report.left_out_of(found)):
-        print(f"{found.measurement.data.what}: {left_out}", file=said)
+    print(result.sentence if quiet else report.summary(result), file=said)
+    if quiet and (left_out := report.left_out_of(result)):
+        print(f"{result.measurement.data.what}: {left_out}", file=said)
     if not quiet:
         print(*wanted, sep="\n", file=said)

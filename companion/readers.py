@@ -218,11 +218,11 @@ def _checked(model: Model) -> Model:
     kind: HeadKind = "own" if loaded.head else "zero_shot" if loaded.text else "none"
     head = model.head or kind
     sha256 = None if model.level == "random" else loaded.weights_sha256
-    found = model.model_copy(update={"head": head, "weights_sha256": sha256})
-    loaded = encoders.with_head(replace(loaded, model=found))
+    checked = model.model_copy(update={"head": head, "weights_sha256": sha256})
+    loaded = encoders.with_head(replace(loaded, model=checked))
     if head == "zero_shot":
         _check_text_encoder(loaded)
-    return found
+    return checked
 
 
 def _check_size(loaded: Any) -> None:
@@ -289,7 +289,7 @@ def remove(name: str, *, features: bool = False) -> tuple[list[Path], list[Path]
     """
     file = FAMILIES / f"{name}.yaml"
     if not file.is_file() and name not in (families := load_families()):
-        yours = [known for known, family in families.items() if family.edition == "reader"]
+        yours = [other for other, family in families.items() if family.edition == "reader"]
         raise AddError(f"there is no family {name!r} of yours: {suggestion(name, yours)}.")
     family = load_family(name)  # whose removal no other, broken file may prevent
     if family.edition != "reader":

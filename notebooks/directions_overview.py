@@ -26,7 +26,7 @@ import numpy as np
 from companion.publish import figures, measured
 from companion.publish.page import Page
 
-found = measured.known("privileged_directions", edition, "reader")
+found = measured.of_editions("privileged_directions", edition, "reader")
 example = measured.example(found)
 clip, control = (measured.of_level(level, example) for level in ("zero_shot", "random"))
 page = Page("directions_overview", found)

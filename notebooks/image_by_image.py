@@ -25,7 +25,7 @@ from analysis.metrics.image_by_image import by_fifths, pooled, rank_interval
 from companion.publish import measured, plots
 from companion.publish.page import Page
 
-found = measured.known("image_by_image", edition)
+found = measured.of_editions("image_by_image", edition)
 trained = [m for m in found if m.level != "random"]
 page = Page("image_by_image", found)
 

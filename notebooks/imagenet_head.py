@@ -24,8 +24,8 @@ from companion.measurements.pruned import in_each_order
 from companion.publish import concept_tables, measured, plots, pruning_figures, tables
 from companion.publish.page import Page
 
-directions = measured.with_imagenets_head(measured.known("privileged_directions", edition))
-pruning = measured.with_imagenets_head(measured.known("pruning", edition))
+directions = measured.with_imagenets_head(measured.of_editions("privileged_directions", edition))
+pruning = measured.with_imagenets_head(measured.of_editions("pruning", edition))
 page = Page("imagenet_head")
 
 # %% [markdown]

@@ -27,7 +27,7 @@ from companion.publish import measured
 from companion.publish.page import Page
 from companion.publish.style import digits
 
-changed = measured.known("interventions", edition)
+changed = measured.of_editions("interventions", edition)
 tried = measured.one_set_each([m for m in changed if m.level != "random"])
 page = Page("interventions", tried)
 

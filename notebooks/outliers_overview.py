@@ -23,7 +23,7 @@ from companion.publish import figures, measured
 from companion.publish.page import Page
 from companion.publish.style import digits
 
-found = measured.known("outlier_features", edition, "reader")
+found = measured.of_editions("outlier_features", edition, "reader")
 example = measured.example(found)
 photographs = records.read_all("outlier_features", "efficientnet_lite0")
 sparse = next(m for m in photographs if m.data.name == "scikit_image_photographs")
@@ -34,7 +34,7 @@ page.texts(coverage=measured.coverage(found, edition, "reader"))
 # ## Every model
 
 # %%
-every = [*found, *measured.known("outlier_features", "contrast")]
+every = [*found, *measured.of_editions("outlier_features", "contrast")]
 shown = measured.by_full_title(every)
 
 

@@ -21,7 +21,7 @@ from companion.measurements.pruned import in_each_order, pruned
 from companion.publish import measured, pruning_figures, tables
 from companion.publish.page import Page
 
-found = measured.known("pruning", edition, "reader")
+found = measured.of_editions("pruning", edition, "reader")
 first = measured.example(found)[0]
 page = Page("pruning_overview", [first], share=100 * share)
 

@@ -53,7 +53,7 @@ for candidate in [*indicator_tables.judgeable(models)][:1]:
     ranks, ranks_er = (rows[v].rank() - (len(rows) + 1) / 2 for v in (candidate, "er"))
     rho = (ranks * ranks_er).sum() / np.sqrt((ranks**2).sum() * (ranks_er**2).sum())
     assert np.isclose(rho, indicators.rank_correlation(rows[candidate], rows["er"]))
-    sure = indicator_tables.known(rows)  # robust or not
+    sure = indicator_tables.of_known_robustness(rows)  # robust or not
     if sure["robust"].nunique() == 2:
         x, robust = sure[candidate].to_numpy(), sure["robust"].to_numpy()
         pairs = np.sign(x[robust][:, None] - x[~robust])  # 1: the robust one is higher; a tie: 0
@@ -82,7 +82,7 @@ for name, (frame, of_kind) in SHOWN.items():
     titles = indicator_tables.judgeable(frame)
     judged = indicator_tables.judged(frame, titles, TO_BEAT, resamples, seed)
     if len(judged):
-        robust = indicator_tables.known(frame)["robust"]
+        robust = indicator_tables.of_known_robustness(frame)["robust"]
         counts = {"models": len(frame), "robust": robust.sum(), "not": (~robust).sum()}
         page.texts({f"{label}{name}": count for label, count in counts.items()})
         few = min(robust.sum(), (~robust).sum()) < indicators.LEAST_OF_A_SORT

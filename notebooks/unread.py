@@ -29,7 +29,7 @@ from companion.publish.page import Page
 from companion.publish.style import digits
 
 editions = (edition, "contrast") if edition == "paper" else (edition,)
-found = measured.known("unread", *editions)
+found = measured.of_editions("unread", *editions)
 page = Page("unread", found, edition=edition)
 
 # %% [markdown]

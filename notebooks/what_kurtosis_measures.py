@@ -34,7 +34,7 @@ from companion.publish.page import Page
 from companion.publish.style import digits
 
 editions = (edition, "contrast") if edition == "paper" else (edition,)
-bases = [m for m in measured.known("basis", *editions) if not measured.of_captions(m)]
+bases = [m for m in measured.of_editions("basis", *editions) if not measured.of_captions(m)]
 one_each, kind = measured.one_set_each(bases), style.kind(bases)
 clip = [m for m in bases if m.level == "zero_shot"]
 page = Page("what_kurtosis_measures", kind, edition=edition)

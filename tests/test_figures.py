@@ -68,7 +68,7 @@ DRAWN = {
         {"κ = 3": ("zero_shot", np.array([[0.2, 0.1], [0.4, 0.3]]))}, ("x", "y"), apart=True
     ),
     "strips": lambda: pruning_figures.strips(np.arange(1.0, 5), {"half": (2, 0.5)}),
-    "lines": lambda: plots.lines(FRAME, "x", "value", log="y", horizontals={"mean": 1}, told=(1,)),
+    "lines": lambda: plots.lines(FRAME, "x", "value", log="y", horizontals={"mean": 1}, named=(1,)),
     "marks": lambda: plots.marks(FRAME, "value", other="other", note="leader", verticals={"3": 3}),
     "points": lambda: plots.scatter(SERIES, "x", "value", labels="note", log="x"),
     "venn": lambda: pictures.venn({"RN50": REGIONS}),

@@ -17,9 +17,9 @@ from companion.measurements.textures import textures
 from companion.publish import arrays, measured, style, tables
 
 FAMILIES = load_families("paper") | load_families("contrast")
-IMAGES, CAPTIONS, RANDOM, _ = measured.example(measured.known("outlier_features", "paper"))
-CLIP, CONTROL = measured.example(measured.known("privileged_directions", "paper"))
-(PRUNED,) = measured.example(measured.known("pruning", "paper"))
+IMAGES, CAPTIONS, RANDOM, _ = measured.example(measured.of_editions("outlier_features", "paper"))
+CLIP, CONTROL = measured.example(measured.of_editions("privileged_directions", "paper"))
+(PRUNED,) = measured.example(measured.of_editions("pruning", "paper"))
 
 
 def models(*rows):
@@ -71,7 +71,7 @@ def test_what_pruning_costs_and_whether_that_is_a_loss():
     assert outcomes == ["yes", "undecided", "no"]
     (row,) = tables.pruned_at([PRUNED], 0.8).to_dict("records")
     assert (row["kept"], row["of_all"], row["lost"]) == (100, 500, "yes")
-    known = measured.with_imagenets_head(measured.known("pruning", "paper"))
+    known = measured.with_imagenets_head(measured.of_editions("pruning", "paper"))
     (rn50,) = [m for m in known if m.family == "rn50"]
     rows = tables.pruned_at([rn50], 0.8)
     assert rows["of_all"].tolist() == [512, 1000] and rows["kept"].tolist() == [102, 200]
@@ -82,7 +82,7 @@ def test_features_before_the_projection_are_no_other_encoder(monkeypatch):
     before = measured.image_sets()
     own = before["vit_b_32-openai"][0]
     early = own.model_copy(update={"model": "vit_b_32-openai-before-projection"})
-    known = measured.known("outlier_features", "paper", "contrast")
+    known = measured.of_editions("outlier_features", "paper", "contrast")
     monkeypatch.setattr(measured, "known", lambda *_: [*known, early])
     assert measured.image_sets() == before
 
@@ -174,4 +174,4 @@ def test_an_example_that_is_not_there_is_named():
     ):
         measured.example([])
     with pytest.raises(MeasurementError, match="a model of the level random, of which no sound"):
-        measured.of_level("random", measured.example(measured.known("pruning", "paper")))
+        measured.of_level("random", measured.example(measured.of_editions("pruning", "paper")))

@@ -91,8 +91,8 @@ def c_more(claim: Claim, evidence: Evidence) -> Findings:
     gaps, asides = {}, {}
     for pair in compared:
         if _same_probe(evidence, *pair):
-            one, other = _found(evidence, *pair)
-            gaps[pair] = concept_counts.difference(one, other, evidence.counts)
+            first, other = _found(evidence, *pair)
+            gaps[pair] = concept_counts.difference(first, other, evidence.counts)
             asides[pair] = evidence.aside(*_probed(evidence, *pair))
     for decides in (True, False):
         chosen = [pair for pair in gaps if (asides[pair] is None) == decides]
@@ -106,8 +106,8 @@ def c_more(claim: Claim, evidence: Evidence) -> Findings:
         yield from _counts(evidence)
         return
     for family in (f for f in evidence.families if f"{f}_zero_shot" in claim.values):
-        own, *others = (claim.values[f"{family}_{level}"] for level in ("zero_shot", *LOWER))
-        yield from numbers(family, printed_lead=own - max(others))
+        top, *others = (claim.values[f"{family}_{level}"] for level in ("zero_shot", *LOWER))
+        yield from numbers(family, printed_lead=top - max(others))
 
 
 def c_overlap(claim: Claim, evidence: Evidence) -> Findings:
@@ -128,8 +128,8 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Findings:
         both, encoded_after = int((before & after).sum()), int(after.sum())
         leads = [
             _more_shared(before[after], _encoded(evidence, rival)[after])
-            for one, rival in evidence.pairs("zero_shot", "supervised")
-            if one == start and _same_probe(evidence, start, rival)
+            for higher, rival in evidence.pairs("zero_shot", "supervised")
+            if higher == start and _same_probe(evidence, start, rival)
         ]
         most = _more_often(both, encoded_after - both)
         result = all_hold([most, *(lead for _, lead in leads)] if leads else [most, "undecided"])
@@ -176,8 +176,8 @@ def c_not_indicator(claim: Claim, evidence: Evidence) -> Findings:
             order, nearer = _nearer(groups, evidence.counts)
             robust = not_robust(model.name, evidence)
             aside: Aside | None = "no test" if robust == "fails" else None
-            known = order.above(0) == "holds"
-            result = all_hold([nearer.above(0), robust]) if known else "undecided"
+            tells_apart = order.above(0) == "holds"
+            result = all_hold([nearer.above(0), robust]) if tells_apart else "undecided"
             stand_in = evidence.aside(evidence.concepts[model.name])
             yield model.name, Case(result, stand_in or aside)
             zero_shot, supervised = (mean(f.value(evidence.counts) for f in g) for g in groups[1:])
@@ -213,11 +213,11 @@ def _nearer(
     """
 
     def difference(count: Callable[[Found], Any]) -> tuple[Any, Any]:
-        own, top, low = (np.mean([count(found) for found in group], axis=0) for group in groups)
-        return top - low, own - (top + low) / 2
+        captions, top, low = (np.mean([count(each) for each in group], axis=0) for group in groups)
+        return top - low, captions - (top + low) / 2
 
-    values = difference(lambda found: found.frequent(quantity).value)
-    halves = difference(lambda found: found.of("halves", quantity))
+    values = difference(lambda each: each.frequent(quantity).value)
+    halves = difference(lambda each: each.of("halves", quantity))
     order, nearer = (
         Interval.around(float(value), NORMAL_95 * apart.std(ddof=1) if len(apart) > 1 else np.nan)
         for value, apart in zip(values, halves, strict=True)
@@ -225,14 +225,14 @@ def _nearer(
     return order, nearer
 
 
-def _more_shared(one: Flags, other: Flags) -> tuple[Interval, Result]:
+def _more_shared(flags: Flags, other: Flags) -> tuple[Interval, Result]:
     """How much larger a share of concepts one model encodes than another, of the same concepts.
 
     The interval is McNemar's: only concepts that one of the two alone encodes count. The result is
     that of the exact test.
     """
-    first, second = int((one & ~other).sum()), int((other & ~one).sum())
-    share, half = (first - second) / len(one), NORMAL_95 * sqrt(first + second) / len(one)
+    first, second = int((flags & ~other).sum()), int((other & ~flags).sum())
+    share, half = (first - second) / len(flags), NORMAL_95 * sqrt(first + second) / len(flags)
     return Interval.around(share, half), _more_often(first, second)
 
 
@@ -297,14 +297,14 @@ def _same_probe(evidence: Evidence, *models: Model) -> bool:
 def _counts(evidence: Evidence) -> Iterator[Number]:
     """How many concepts each model encodes, and as many random directions of its features."""
     for name, measurement in evidence.concepts.items():
-        found = counts_of(measurement)
-        drawn = found.chance(evidence.counts, "random")
-        concepts = found.value(evidence.counts)
+        counts = counts_of(measurement)
+        drawn = counts.chance(evidence.counts, "random")
+        concepts = counts.value(evidence.counts)
         yield from numbers(name, concepts=concepts, concepts_of_random_directions=drawn)
 
 
 def _encoded(evidence: Evidence, model: Model) -> Flags:
     """Which of the probe's concepts a model encodes."""
-    found = evidence.concepts[model.name]
-    threshold = found.value("threshold" if evidence.counts == "unique" else "lower_threshold")
-    return np.asarray(encoded(found.value("best"), threshold))
+    measured = evidence.concepts[model.name]
+    threshold = measured.value("threshold" if evidence.counts == "unique" else "lower_threshold")
+    return np.asarray(encoded(measured.value("best"), threshold))

@@ -57,17 +57,17 @@ def load_counterparts(path: Path = COUNTERPARTS) -> dict[str, Item]:
 
 def bearing(items: Mapping[str, Item], claim: str) -> list[str]:
     """The results that bear on a claim, the best first, those in miniature last."""
-    found = [
-        (one.miniature, one.result)
+    results = [
+        (ours.miniature, ours.result)
         for item in items.values()
-        for one in item.counterparts
-        if claim in item.claims_of(one)
+        for ours in item.counterparts
+        if claim in item.claims_of(ours)
     ]
-    return [result for _, result in sorted(found, key=lambda each: each[0])]
+    return [result for _, result in sorted(results, key=lambda each: each[0])]
 
 
 def borne_on(items: Mapping[str, Item], result: str) -> tuple[list[Item], list[str]]:
     """The items of the paper that a result stands beside, and the claims that it bears on."""
-    beside = [(i, one) for i in items.values() for one in i.counterparts if one.result == result]
-    claims = dict.fromkeys(name for item, one in beside for name in item.claims_of(one))
+    beside = [(i, ours) for i in items.values() for ours in i.counterparts if ours.result == result]
+    claims = dict.fromkeys(name for item, ours in beside for name in item.claims_of(ours))
     return [item for item, _ in beside], list(claims)

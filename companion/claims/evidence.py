@@ -193,12 +193,12 @@ class Evidence:
         A finetuned model is compared with those of its own pretraining set, any other with all.
         """
         return [
-            (one, other)
+            (first, other)
             for family in self.families.values()
-            for one in family.at_level(higher)
+            for first in family.at_level(higher)
             for other in family.at_level(lower)
-            if one.is_one and other.is_one
-            if lower != "finetuned" or one.pretraining == other.pretraining
+            if first.is_one and other.is_one
+            if lower != "finetuned" or first.pretraining == other.pretraining
         ]
 
     @cached_property
@@ -232,13 +232,13 @@ class Evidence:
         """
         order = sorted(self.by_view, key=lambda view: view != "four")
         every = [each for view in order for each in self.by_view[view].items()]
-        return dict(every) | {name: found for name, found in every if not np.isnan(found.limit)}
+        return dict(every) | {name: model for name, model in every if not np.isnan(model.limit)}
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:
         """Model → effective robustness on all shifts, of those that are one checkpoint."""
         views = (models for view, models in self.by_view.items() if view != "four")
-        return {name: found.er for models in views for name, found in models.items()}
+        return {name: model.er for models in views for name, model in models.items()}
 
 
 def numbers_of(measurement: Measurement, **values: Any) -> tuple[Number, ...]:
@@ -268,7 +268,7 @@ def gather(
             "data/measurements, with a folder for each experiment."
         )
     families, others = load_families(edition), load_families("contrast")
-    known = [
+    taken = [
         m
         for family in (families | others).values()
         for experiment in experiments
@@ -279,18 +279,18 @@ def gather(
         )
     ]
     if edition == "pocket":
-        known = [m for m in known if m.data.name in (TRAINING, POCKET["probe"])]
+        taken = [m for m in taken if m.data.name in (TRAINING, POCKET["probe"])]
         every = on_unseen_styles(families, RESAMPLES, SEED)
         shipped = every[every["seed"] == 0].reset_index(drop=True)
-        return Evidence(families, known, {"unseen": shipped}, others=others, **POCKET)
+        return Evidence(families, taken, {"unseen": shipped}, others=others, **POCKET)
     five, four = view("five"), view("four")
     table = accuracies.known(families.values())
     robustness = {
         "five": beside_ordinary(five.models(table), five),
         "four": beside_ordinary(four.models(table), four),
-        "own": beside_ordinary(of_measured(families, known), five),
+        "own": beside_ordinary(of_measured(families, taken), five),
     }
-    return Evidence(families, known, robustness, fit_choices(), _misread(families), others=others)
+    return Evidence(families, taken, robustness, fit_choices(), _misread(families), others=others)
 
 
 def on_unseen_styles(families: Mapping[str, Family], resamples: int, seed: int) -> pd.DataFrame:
@@ -324,8 +324,8 @@ def beside_ordinary(models: pd.DataFrame, view: View) -> pd.DataFrame:
     answers = []
     for reach in REACHES:
         tables = pd.concat([_matched(models, pool, view, reach) for pool in pools])
-        known = tables[tables["limit"].notna()]
-        matched = known[~known.index.duplicated()].reindex(models.index)
+        with_limit = tables[tables["limit"].notna()]
+        matched = with_limit[~with_limit.index.duplicated()].reindex(models.index)
         ends = matched[["excess_low", "excess_high", "limit"]].to_numpy().tolist()
         answers.append([is_robust(*each) for each in ends])
         if reach == REACH:
@@ -341,17 +341,17 @@ def _matched(models: pd.DataFrame, pool: pd.DataFrame, view: View, reach: float)
     The interval adds the model's own and the fit's error, taken as independent.
     """
     er = effective_robustness(pool["shifted"], pool["imagenet"], view.reference)
-    found = matched_excess(models["imagenet"], models["er"], pool["imagenet"], er, reach)
+    matched = matched_excess(models["imagenet"], models["er"], pool["imagenet"], er, reach)
     below, above = (
-        np.hypot(apart, NORMAL_95 * found.error)
+        np.hypot(apart, NORMAL_95 * matched.error)
         for apart in (models["er"] - models["low"], models["high"] - models["er"])
     )
     columns = {
-        "excess": found.excess,
-        "excess_low": found.excess - below,
-        "excess_high": found.excess + above,
-        "limit": found.limit,
-        "ordinary_models": found.models.astype(float),
+        "excess": matched.excess,
+        "excess_low": matched.excess - below,
+        "excess_high": matched.excess + above,
+        "limit": matched.limit,
+        "ordinary_models": matched.models.astype(float),
     }
     return pd.DataFrame(columns, models.index)
 

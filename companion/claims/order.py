@@ -32,9 +32,9 @@ def er_order(claim: Claim, evidence: Evidence) -> Findings:
     see the same images, so these are too wide rather than too narrow.
     """
     pairs = {
-        (one.name, other.name): f"{higher} over {lower}"
+        (first.name, other.name): f"{higher} over {lower}"
         for higher, lower in combinations(claim.order, 2)
-        for one, other in evidence.pairs(higher, lower)
+        for first, other in evidence.pairs(higher, lower)
     }
     yield Scope(len(pairs), "pairs")
     gaps = {
@@ -60,11 +60,11 @@ def er_order(claim: Claim, evidence: Evidence) -> Findings:
             gap.value for of in gaps.values() for pair, gap in of.items() if pairs[pair] == part
         ]
         yield from numbers(part, smallest_gap=min(of_part)) if of_part else ()
-    if own := evidence.by_view.get("own"):
+    if measured := evidence.by_view.get("own"):
         decided = [gap.above(0) for gap in gaps["own"].values()]
         in_order = decided.count("holds")
         yield from numbers(
-            "own", models=len(own), own_pairs=len(decided), own_pairs_in_order=in_order
+            "own", models=len(measured), own_pairs=len(decided), own_pairs_in_order=in_order
         )
 
 
@@ -131,8 +131,8 @@ def er_fit(claim: Claim, evidence: Evidence) -> Findings:
     off = (fits[constants] - pd.Series(claim.values)).abs()
     agree = (off <= claim.tolerance).all(axis=1)
     yield "line", Case(holds(bool(agree.any())))
-    shown = fits[agree] if agree.any() else fits.loc[[off["intercept"].idxmin()]]
-    for fit in shown.to_dict("records"):
+    reported = fits[agree] if agree.any() else fits.loc[[off["intercept"].idxmin()]]
+    for fit in reported.to_dict("records"):
         name = f"V2 {fit['v2']}, {POOL_TITLES[fit['kinds']]}"
         yield from numbers(name, **{each: fit[each] for each in ("models", *constants)})
     yield from numbers(fits=len(fits), fits_agreeing=int(agree.sum()))

@@ -50,8 +50,8 @@ def k_zero_shot(claim: Claim, evidence: Evidence) -> Findings:
         far_above = _kurtosis(m).above(evidence.cuts.near_gaussian)
         result = all_hold([far_above, _exceeds(m, controls)])
         yield m.model, Case(result, evidence.aside(m))
-        for one in (m, *controls):
-            yield from _numbers(one, low_kurtosis=one.value("kurtosis_percentiles")[5])
+        for each in (m, *controls):
+            yield from _numbers(each, low_kurtosis=each.value("kurtosis_percentiles")[5])
     yield from numbers(on_reference=evidence.on_reference(measured))
 
 
@@ -65,8 +65,8 @@ def k_others(claim: Claim, evidence: Evidence) -> Findings:
     yield evidence.scope(*LOWER)
     for m in evidence.measured("outlier_features", *LOWER):
         yield m.model, Case(_near_gaussian(m, evidence), evidence.aside(m))
-        for one in (m, *evidence.zero_shot_at_layer(m)):
-            yield from _numbers(one)
+        for each in (m, *evidence.zero_shot_at_layer(m)):
+            yield from _numbers(each)
     for m in evidence.measurements:
         if m.experiment == "outlier_features" and m.family not in evidence.families:
             yield from _numbers(m, images=m.counts["images"], leaders=m.value("leaders"))
@@ -80,9 +80,9 @@ def k_openai(claim: Claim, evidence: Evidence) -> Findings:
         if "OpenAI" in rich.pretraining and poor.pretraining in ("YFCC-15M", "CC-12M")
     ]
     yield Scope(len(pairs), "pairs")
-    known = {(m.model, m.data.name): m for m in evidence.measured("outlier_features", "zero_shot")}
-    for pair, data in product(pairs, dict.fromkeys(data for _, data in known)):
-        both = [known[name, data] for name in pair if (name, data) in known]
+    by_set = {(m.model, m.data.name): m for m in evidence.measured("outlier_features", "zero_shot")}
+    for pair, data in product(pairs, dict.fromkeys(data for _, data in by_set)):
+        both = [by_set[name, data] for name in pair if (name, data) in by_set]
         if len(both) == 2:
             ratio, names = _ratio(*map(_kurtosis, both)), ", ".join(pair)
             far_above = ratio.above(evidence.cuts.far_above)
@@ -99,8 +99,8 @@ def k_captions(claim: Claim, evidence: Evidence) -> Findings:
         results = [no_outliers(m, evidence), not_robust(m.model, evidence)]
         yield m.model, Case(all_hold(results), evidence.aside(m))
         yield from _with_robustness(m, evidence)
-        if known := evidence.robust.get(m.model):
-            yield from numbers(m.model, ordinary_models=known.ordinary_models)
+        if robustness := evidence.robust.get(m.model):
+            yield from numbers(m.model, ordinary_models=robustness.ordinary_models)
 
 
 def k_indicator(claim: Claim, evidence: Evidence) -> Findings:
@@ -128,8 +128,8 @@ def k_indicator(claim: Claim, evidence: Evidence) -> Findings:
 
 def not_robust(model: str, evidence: Evidence) -> Result:
     """Whether a model is known not to be robust."""
-    known = evidence.robust.get(model)
-    robust = known.robust if known else None
+    robustness = evidence.robust.get(model)
+    robust = robustness.robust if robustness else None
     return "undecided" if robust is None else holds(not robust)
 
 
@@ -172,12 +172,14 @@ def _numbers(m: Measurement, **more: float) -> tuple[Number, ...]:
 
 def _with_robustness(m: Measurement, evidence: Evidence) -> Findings:
     yield from _numbers(m)
-    if known := evidence.robust.get(m.model):
-        yield from numbers(m.model, robustness=known.er, excess=known.excess)
+    if robustness := evidence.robust.get(m.model):
+        yield from numbers(m.model, robustness=robustness.er, excess=robustness.excess)
 
 
-def _ratio(one: Interval, other: Interval) -> Interval:
+def _ratio(first: Interval, other: Interval) -> Interval:
     """The ratio of two independent means with its 95 % interval, normal on the scale of logs."""
-    ratio = one.value / other.value
-    half = np.hypot((one.high - one.value) / one.value, (other.high - other.value) / other.value)
+    ratio = first.value / other.value
+    half = np.hypot(
+        (first.high - first.value) / first.value, (other.high - other.value) / other.value
+    )
     return Interval(ratio, ratio * np.exp(-half), ratio * np.exp(half))

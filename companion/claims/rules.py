@@ -48,7 +48,7 @@ def d_privileged(claim: Claim, evidence: Evidence) -> Findings:
     levels: tuple[Level, ...] = ("zero_shot", *LOWER)
     yield evidence.scope(*levels)
     measured = evidence.measured("privileged_directions", *levels)
-    known = {(m.model, m.data.name): m for m in measured}
+    by_set = {(m.model, m.data.name): m for m in measured}
     start = {b.name: a.name for a, b in evidence.pairs("zero_shot", "finetuned")}
     for m in measured:
         largest, cut = _largest_centred(m), evidence.cuts.privileged
@@ -59,7 +59,7 @@ def d_privileged(claim: Claim, evidence: Evidence) -> Findings:
             exceeds: Result = "holds" if more == ["holds"] else "undecided"
             result = all_hold([largest.above(cut), exceeds])
         else:
-            other = known.get((start.get(m.model, ""), m.data.name))
+            other = by_set.get((start.get(m.model, ""), m.data.name))
             result = largest.less(_largest_centred(other)).below(0) if other else "undecided"
         yield m.model, Case(result, evidence.aside(m) or evidence.other_task(m))
     beside = evidence.measured("privileged_directions", "captions", "random")
@@ -90,28 +90,28 @@ def p_80(claim: Claim, evidence: Evidence) -> Findings:
     yield Scope(len(evidence.at("zero_shot")))
     under_shift = evidence.measured("pruning_under_shift", "zero_shot")
     for m in under_shift:
-        found = pruned_under_shift(m, share)
-        changes = found["accuracy_change"], found["robustness_change"]
+        after = pruned_under_shift(m, share)
+        changes = after["accuracy_change"], after["robustness_change"]
         result = all_hold(change.above(-margin) for change in changes)
-        whole = found["accuracy_whole"]
+        whole = after["accuracy_whole"]
         above_chance = whole - 1 / m.counts["classes"] >= ABOVE_CHANCE * margin
-        can_lose = above_chance and whole - found["accuracy_random"] > margin
-        keeps_fewer = round((1 - share) * directions(m)) > found["kept"] + 1
+        can_lose = above_chance and whole - after["accuracy_random"] > margin
+        keeps_fewer = round((1 - share) * directions(m)) > after["kept"] + 1
         if (result == "holds" and not can_lose) or (result == "fails" and keeps_fewer):
             result = "undecided"  # there was nothing to lose; or it is due to keeping fewer
         yield m.model, Case(result, evidence.aside(m))
-        yield from numbers_of(m, **found)
+        yield from numbers_of(m, **after)
     shifted, alone = {m.model for m in under_shift}, set()
     for m in evidence.measured("pruning", "zero_shot"):
-        found, every = pruned(m, share), directions(m)
+        after, every = pruned(m, share), directions(m)
         of_all = pruned(m, share, every)
-        if of_all["kept"] > found["kept"] + 1:  # one is rounding
-            found |= {"all": every, "kept_of_all": of_all["kept"]}
-            found["change_of_all"] = of_all["accuracy_change"]
-        yield from numbers_of(m, **found)
+        if of_all["kept"] > after["kept"] + 1:  # one is rounding
+            after |= {"all": every, "kept_of_all": of_all["kept"]}
+            after["change_of_all"] = of_all["accuracy_change"]
+        yield from numbers_of(m, **after)
         if m.model not in shifted:
             counted = [
-                found[name] for name in ("accuracy_change", "change_of_all") if name in found
+                after[name] for name in ("accuracy_change", "change_of_all") if name in after
             ]
             same = {change.above(-margin) for change in counted}
             lost: Result = "fails" if same == {"fails"} else "undecided"

@@ -189,8 +189,8 @@ def in_paper_order(family: Family, er: pd.DataFrame) -> list[bool]:
     answers: list[bool] = []
     for _, same in er[er["source"] != MEASURED].groupby("seed"):
         each = groups(same, {family.name: family}).set_index(["pretraining", "level"])["er"]
-        known = each.unstack("level")[list(ORDER)].dropna()
-        answers += (known.diff(axis=1).iloc[:, 1:] < 0).all(axis=1).tolist()
+        complete = each.unstack("level")[list(ORDER)].dropna()
+        answers += (complete.diff(axis=1).iloc[:, 1:] < 0).all(axis=1).tolist()
     return answers
 
 
@@ -216,11 +216,11 @@ def by_shift(
         lines |= {shift: _line(view.pool[view.pool[shift] > 0], shift) for shift in new}
         models = once(view.models(table))
         parts.append(models.melt([*MODELS, "imagenet"], list(view.shifts), "shift", "accuracy"))
-    found = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
-    found = found.drop_duplicates(["name", "source", "model", "seed", "shift"])
-    pairs = found[["shift", "imagenet"]].itertuples(index=False)
+    rows = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+    rows = rows.drop_duplicates(["name", "source", "model", "seed", "shift"])
+    pairs = rows[["shift", "imagenet"]].itertuples(index=False)
     expects = [float(lines[str(shift)].predict(inside)) for shift, inside in pairs]
-    return found.assign(er=found["accuracy"].astype(float) - expects), lines
+    return rows.assign(er=rows["accuracy"].astype(float) - expects), lines
 
 
 # Intervals
@@ -265,13 +265,13 @@ def resampled(view: View, models: pd.DataFrame, resamples: int, seed: int) -> di
     pool = view.pool
     refits = bootstrap_baselines(pool["imagenet"], pool["shifted"], resamples, seed + 1)
     accuracy = _accuracy_resampled(resamples, seed)
-    found: dict[str, list[Array]] = {}
+    by_model: dict[str, list[Array]] = {}
     for name, number in models[["name", "seed"]].itertuples(index=False):
         shifted = np.mean([accuracy[name, number, style] for style in view.shifts], axis=0)
         inside = accuracy[name, number, emoji.IMAGENET]
         column = shifted - expected(inside[:, None], refits)[:, 0]
-        found.setdefault(name, []).append(column)
-    return {name: np.column_stack(columns) for name, columns in found.items()}
+        by_model.setdefault(name, []).append(column)
+    return {name: np.column_stack(columns) for name, columns in by_model.items()}
 
 
 @lru_cache(maxsize=4)
@@ -283,12 +283,12 @@ def _accuracy_resampled(resamples: int, seed: int) -> dict[tuple[str, int, str],
     of_style = {str(style): rows["unit"] for style, rows in units.groupby("style", sort=False)}
     drawn = resampled_units(list(of_style.values()), resamples, seed)
     right = accuracies.recognised()
-    found: dict[tuple[str, int, str], Array] = {}
+    by_key: dict[tuple[str, int, str], Array] = {}
     for style, weights in zip(of_style, drawn, strict=True):
         keys = [key for key in right if key[2] == style]
         accuracy = weighted_accuracy(np.array([right[key] for key in keys]), weights)
-        found |= zip(keys, accuracy.T, strict=True)
-    return found
+        by_key |= zip(keys, accuracy.T, strict=True)
+    return by_key
 
 
 def _line(pool: pd.DataFrame, shifted: str = "shifted") -> Baseline:

@@ -67,11 +67,11 @@ def of_family(
     ``reading`` is how Broden is read. Raises MeasurementError if features of concepts wait for
     their images or for a head.
     """
-    found = pending.jobs(family, [experiment])
-    if experiment == "concepts" and not found:
-        found = pending.waiting_for_concepts(family)
+    jobs = pending.jobs(family, [experiment])
+    if experiment == "concepts" and not jobs:
+        jobs = pending.waiting_for_concepts(family)
     names = {"broden": reading.data}
-    return [measure(replace(job, data=names.get(job.data, job.data))) for job in found]
+    return [measure(replace(job, data=names.get(job.data, job.data))) for job in jobs]
 
 
 def measure(job: Job) -> Measurement:
@@ -122,23 +122,23 @@ def _pruning(job: Job, head: store.Head) -> Taken:
 
 
 def _interventions(job: Job, head: store.Head) -> Taken:
-    found = _read(job)
-    images = seen(found, head)
-    judge = _judge(head, found, images.labels)
+    stored = _read(job)
+    images = seen(stored, head)
+    judge = _judge(head, stored, images.labels)
     return Taken(invariance.interventions(images.features, judge), images.features)
 
 
-def _judge(head: store.Head, found: store.Features, labels: Integers) -> Judge:
-    rows, owners = rows_of(head, found.classes, found.sidecar["data"]["name"])
+def _judge(head: store.Head, stored: store.Features, labels: Integers) -> Judge:
+    rows, owners = rows_of(head, stored.classes, stored.sidecar["data"]["name"])
     bias = None if head.bias is None else head.bias[rows]
     return Judge(head.weight[rows], bias, owners, labels)
 
 
 def _unread(job: Job, head: store.Head | None) -> Taken:
-    found, judge = _read(job), None
-    features = found.features
+    stored, judge = _read(job), None
+    features = stored.features
     if head is not None:
-        judge = _judge(head, found, found.labels.astype(np.intp))
+        judge = _judge(head, stored, stored.labels.astype(np.intp))
         features = _as_seen(features, head)
     texts, titles = [], []
     for path in job.texts():
@@ -150,13 +150,13 @@ def _unread(job: Job, head: store.Head | None) -> Taken:
 
 
 def _accuracy(job: Job, head: store.Head) -> Taken:
-    found = _read(job)
-    images = seen(found, head)
+    stored = _read(job)
+    images = seen(stored, head)
     if not len(images.labels):
         raise MeasurementError(
             f"{job.data} has no image with a class, so there is no accuracy on it."
         )
-    classes = len(found.classes)
+    classes = len(stored.classes)
     numbers = measures.accuracy(recognised_by(head, images), images.labels, classes)
     return Taken(numbers, images.features, {"classes": classes})
 
@@ -164,9 +164,9 @@ def _accuracy(job: Job, head: store.Head) -> Taken:
 def _pruning_under_shift(job: Job, head: store.Head) -> Taken:
     sets, pool, what = [], None, ""
     for part, path in zip(job.parts, job.features(), strict=True):
-        found = store.read_features(path, job.model)
-        units = concepts_of(found, part) if job.data == "pocket" else None
-        sets.append(seen(found, head, units))
+        stored = store.read_features(path, job.model)
+        units = concepts_of(stored, part) if job.data == "pocket" else None
+        sets.append(seen(stored, head, units))
     if job.data == "pocket":
         models = accuracies.pocket_pool("unseen")
         pool = (models["imagenet"], models["shifted"])
@@ -201,20 +201,20 @@ def _textures(job: Job, head: store.Head) -> Taken:
 
 
 def _image_by_image(job: Job, head: store.Head | None) -> Taken:
-    found = _read(job)
+    stored = _read(job)
     if head is not None:
-        images = seen(found, head)
+        images = seen(stored, head)
         features, labels, right = images.features, images.labels, recognised_by(head, images)
     else:  # of a class's only image nothing is left to compare it with
-        sizes = np.bincount(found.labels[found.labels >= 0], minlength=len(found.classes))
-        kept = (found.labels >= 0) & (sizes[found.labels] > 1)
-        features, labels = found.features[kept], found.labels[kept]
+        sizes = np.bincount(stored.labels[stored.labels >= 0], minlength=len(stored.classes))
+        kept = (stored.labels >= 0) & (sizes[stored.labels] > 1)
+        features, labels = stored.features[kept], stored.labels[kept]
         right = image_by_image.by_class_means(features, labels)
     try:
         numbers = image_by_image.by_image(features, labels, right)
     except ValueError as error:
         raise MeasurementError(f"{job.model.name} on {job.data}: {error}") from None
-    return Taken(numbers, features, {"classes": len(found.classes)})
+    return Taken(numbers, features, {"classes": len(stored.classes)})
 
 
 #: How each experiment is measured: from a job and the head that it needs, or none.
@@ -245,17 +245,17 @@ def _as_seen(features: NDArray[Any], head: store.Head) -> NDArray[Any]:
     return scaled
 
 
-def seen(found: store.Features, head: store.Head, units: Integers | None = None) -> Images:
+def seen(stored: store.Features, head: store.Head, units: Integers | None = None) -> Images:
     """The images that have a class, as a head sees them. ``units`` (N,) as in `Images`.
 
     Labels count through the data set's classes, of which one may be several rows of the head: of
     ObjectNet's, where the head has ImageNet's (see `accuracies`). Raises MeasurementError if the
     head lacks a class.
     """
-    rows, owners = rows_of(head, found.classes, found.sidecar["data"]["name"])
-    labelled = found.labels >= 0
-    features = _as_seen(found.features if labelled.all() else found.features[labelled], head)
-    labels = found.labels[labelled].astype(np.intp)
+    rows, owners = rows_of(head, stored.classes, stored.sidecar["data"]["name"])
+    labelled = stored.labels >= 0
+    features = _as_seen(stored.features if labelled.all() else stored.features[labelled], head)
+    labels = stored.labels[labelled].astype(np.intp)
     return Images(features, labels, None if units is None else units[labelled], rows, owners)
 
 
@@ -276,16 +276,16 @@ def rows_of(
     owners: list[int] = []
     for owner, name in enumerate(classes):
         names = (name,) if name in index else several.get(name, (name,))
-        if any(own not in index for own in names):
+        if any(wanted not in index for wanted in names):
             raise MeasurementError(
                 f"the head has no class {name!r} of {data}; use the head that belongs to it."
             )
-        rows += [index[own] for own in names]
+        rows += [index[wanted] for wanted in names]
         owners += [owner] * len(names)
     return np.array(rows, dtype=np.intp), np.array(owners, dtype=np.intp)
 
 
-def concepts_of(found: store.Features, data: str) -> Integers:
+def concepts_of(stored: store.Features, data: str) -> Integers:
     """A number for each emoji's concept, the same in every style: (N,).
 
     Raises StoreError if the features are of other emoji than the test emoji of this style.
@@ -294,7 +294,7 @@ def concepts_of(found: store.Features, data: str) -> Integers:
     table = emoji.metadata()
     concepts = sorted(table[table["split"] == "test"]["concept"].unique())
     numbers = store.row_numbers([f"{concept}/{style}" for concept in concepts])
-    place: Integers = pd.Index(numbers).get_indexer(pd.Index(found.rows))
+    place: Integers = pd.Index(numbers).get_indexer(pd.Index(stored.rows))
     if unknown := int((place < 0).sum()):
         raise StoreError(
             f"{unknown} images of {data} are not among the test emoji in {emoji.ARCHIVE.name}: "

@@ -176,12 +176,12 @@ def misfits(m: Measurement) -> Iterator[str]:
         *(f"values.{n}" for n in wanted),
     ):
         yield f"{name} is missing"
-    known = {name: quantity for name, quantity in kind.quantities.items() if name in m.values}
-    for name, quantity in known.items():
+    given = {name: quantity for name, quantity in kind.quantities.items() if name in m.values}
+    for name, quantity in given.items():
         yield from _misfit(name, quantity, m.values[name], m.counts)
-    shapes = {name: np.shape(m.values[name].value) for name in known}
+    shapes = {name: np.shape(m.values[name].value) for name in given}
     sizes = m.counts | {name: m.value(name) for name, shape in shapes.items() if not shape}
-    for name, quantity in known.items():
+    for name, quantity in given.items():
         for size, of in zip(shapes[name], quantity.shape, strict=True):
             expected = of if isinstance(of, int) else sizes.setdefault(of, size)
             if not size and of != NONE_OR_MORE:

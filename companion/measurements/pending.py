@@ -43,7 +43,7 @@ TOGETHER: dict[Experiment, dict[str, tuple[str, ...]]] = {
     "textures": {"textures": CONCEPTS["textures"]},
 }
 #: What is measured of one data set alone.
-SINGLE = tuple(one for one in get_args(Experiment) if one not in TOGETHER)
+SINGLE = tuple(name for name in get_args(Experiment) if name not in TOGETHER)
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class Job:
             return None
         if kind == "largest":
             return largest_head(self.model, self.parts)
-        own = store.head_path(self.model.name, self.parts[0])
-        return own if kind == "own" or own.is_file() else None
+        place = store.head_path(self.model.name, self.parts[0])
+        return place if kind == "own" or place.is_file() else None
 
     def texts(self) -> list[Path]:
         """All sets of texts that may choose directions, those that are no head first.
@@ -83,13 +83,13 @@ class Job:
         if declared()[self.experiment].head != "texts":
             return []
         place = store.head_path(self.model.name, "any").parent
-        found = sorted(place.glob(f"{TEXTS}*.head.safetensors"))
+        paths = sorted(place.glob(f"{TEXTS}*.head.safetensors"))
         try:
-            return [*found, largest_head(self.model, self.parts)]
+            return [*paths, largest_head(self.model, self.parts)]
         except StoreError:
-            if not found:
+            if not paths:
                 raise
-        return found
+        return paths
 
 
 def largest_head(model: Model, data: Iterable[str] = ()) -> Path:
@@ -97,9 +97,9 @@ def largest_head(model: Model, data: Iterable[str] = ()) -> Path:
 
     Raises StoreError if the store has none.
     """
-    own = [path for name in data if (path := store.head_path(model.name, name)).is_file()]
+    of_data = [path for name in data if (path := store.head_path(model.name, name)).is_file()]
     beside = sorted(store.head_path(model.name, "any").parent.glob("*.head.safetensors"))
-    heads = own or [path for path in beside if not path.name.startswith(TEXTS)]
+    heads = of_data or [path for path in beside if not path.name.startswith(TEXTS)]
     if not heads:
         raise StoreError(
             f"the store has no head of {model.name}: run `companion extract` on a data set with "
@@ -150,14 +150,14 @@ def lack(
     experiments: Collection[Experiment], family: Family, model: Model, data: Sequence[str] = ()
 ) -> Lack:
     """What keeps a model from being measured, on some data sets if any are named."""
-    together = [names for one in experiments for names in TOGETHER.get(one, {}).values()]
+    together = [names for name in experiments for names in TOGETHER.get(name, {}).values()]
     wanted = data or [name for names in together for name in names if name in sets.GRID]
     here = [
         name
         for name in records.data_sets(model)
         if name in wanted or (not wanted and {*experiments} & {*experiments_on(name)})
     ]
-    needs = {declared()[one].head for one in experiments}
+    needs = {declared()[name].head for name in experiments}
     if not model.loadable and not here:
         return Lack(family, model, "public weights")
     if model.head == "none" and needs and not {"none", "optional"} & needs:
@@ -183,8 +183,8 @@ def in_words(lacks: Sequence[Lack]) -> str:
 def jobs(family: Family, experiments: Collection[Experiment] | None = None) -> list[Job]:
     """All that can be measured of a family from what is in the store, one experiment by another."""
     every = get_args(Experiment)
-    wanted = [one for one in every if experiments is None or one in experiments]
-    return [job for one in wanted for job in _on_features(one, family) if _possible(job)]
+    wanted = [name for name in every if experiments is None or name in experiments]
+    return [job for name in wanted for job in _on_features(name, family) if _possible(job)]
 
 
 def waiting_for_concepts(family: Family) -> list[Job]:
@@ -196,7 +196,7 @@ def jobs_to_take(families: Iterable[Family]) -> list[Job]:
     """What is to be measured: features are there, and neither a live file nor a recorded one is
     current. A recorded measurement of the very same features and head is, whatever code took it.
     """
-    return [job for one in families for job in jobs(one) if not current(job)]
+    return [job for family in families for job in jobs(family) if not current(job)]
 
 
 def remove_outdated(families: Iterable[Family]) -> None:
@@ -273,8 +273,8 @@ def _possible(job: Job) -> bool:
     if place is None:  # images of one class take the head's part
         return all((np.bincount(rows[rows >= 0], minlength=1) > 1).any() for rows in labels)
     several = imagenet.objectnet_to_imagenet()
-    known = [any(head & {name, *several.get(name, ())} for name in names) for names in classes]
-    return all(known) and all((rows >= 0).any() for rows in labels)
+    matched = [any(head & {name, *several.get(name, ())} for name in names) for names in classes]
+    return all(matched) and all((rows >= 0).any() for rows in labels)
 
 
 def _arrays(job: Job) -> dict[str, str]:

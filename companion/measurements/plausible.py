@@ -40,14 +40,14 @@ def files(given: Sequence[Path]) -> list[Path]:
 
     Raises MeasurementError if there is none.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     for place in given or [records.FOLDER]:
         if not place.exists():
             raise MeasurementError(f"{place} does not exist: check the path.")
-        found += sorted(place.rglob("*.json")) if place.is_dir() else [place]
-    if not found:
+        paths += sorted(place.rglob("*.json")) if place.is_dir() else [place]
+    if not paths:
         raise MeasurementError(f"there is no measurement file in {', '.join(map(str, given))}.")
-    return found
+    return paths
 
 
 def report(paths: Sequence[Path], families: Mapping[str, Family]) -> tuple[list[str], int]:
@@ -119,9 +119,9 @@ def _coherence(m: Measurement) -> Iterator[str]:
     if rules := _COHERENT.get(m.experiment):
         yield from rules(m, v)
     for name, values in v.items():
-        one = declared()[m.experiment].quantities[name].one
-        if one and not _near(ONE[one](values), 1):
-            yield f"{name} must have the {one} 1."
+        which = declared()[m.experiment].quantities[name].one
+        if which and not _near(ONE[which](values), 1):
+            yield f"{name} must have the {which} 1."
         for end, sign in ENDS.items():
             middle = v.get(name.removesuffix(end)) if name.endswith(end) else None
             if middle is None or middle.shape != values.shape:

@@ -39,7 +39,7 @@ from companion.measurements.quantities import Experiment, Measured, declared
 FOLDER = ROOT / "data" / "measurements"
 #: Test emoji by what their style is for. No model trains on the unseen ones.
 STYLES: dict[str, tuple[str, ...]] = {
-    name: tuple(f"pocket-{one.name}-test" for one in sets.styles().values() if one.role == role)
+    name: tuple(f"pocket-{art.name}-test" for art in sets.styles().values() if art.role == role)
     for name, role in (("training", "imagenet"), ("seen", "seen"), ("unseen", "unseen"))
 }
 TRAINING = STYLES["training"][0]
@@ -52,9 +52,9 @@ def build(experiment: Measured, numbers: Mapping[str, Any], **about: Any) -> Mea
 
     They are rounded to the digits that are kept. ``about`` has the other fields of a `Measurement`.
     """
-    known = declared()[experiment].quantities
+    kinds = declared()[experiment].quantities
     values = {
-        name: Value(unit=known[name].unit, value=_rounded(np.asarray(value), known[name].digits))
+        name: Value(unit=kinds[name].unit, value=_rounded(np.asarray(value), kinds[name].digits))
         for name, value in numbers.items()
     }
     return Measurement(format=2, experiment=experiment, values=values, **about)
@@ -138,8 +138,8 @@ def available(
     names. Those that are `broken` are left out, and those of other weights than the family file
     notes.
     """
-    found = [m for m, _ in _tried(files(experiment, family)) if m and _is_of(m, family)]
-    kept = {(m.model, m.data.name): m for m in found}
+    sound = [m for m, _ in _tried(files(experiment, family)) if m and _is_of(m, family)]
+    kept = {(m.model, m.data.name): m for m in sound}
     order = [model.name for model in family.models]
     wanted = [m for m in kept.values() if data is None or m.data.name in data]
     return sorted(wanted, key=lambda m: (order.index(m.model), m.data.name))
@@ -155,7 +155,7 @@ def unsound(experiments: Iterable[Experiment]) -> list[str]:
 
     Those that git knows and that are gone count, where others of the experiment are there.
     """
-    places = [FOLDER / one for one in experiments if any((FOLDER / one).glob("*.json"))]
+    places = [FOLDER / name for name in experiments if any((FOLDER / name).glob("*.json"))]
     paths = (path for place in places for path in sorted(place.glob("*.json")))
     return [problem for _, problem in _tried(paths) if problem] + _deleted(places)
 
@@ -208,26 +208,26 @@ def differences(recorded: Measurement, fresh: Measurement) -> list[str]:
 
     Code, libraries and device may differ; everything else must agree.
     """
-    found = []
+    differing = []
     for field in ("experiment", "family", "model", "level", "data", "counts"):
         if getattr(recorded, field) != getattr(fresh, field):
-            found.append(f"{field}: {getattr(recorded, field)} → {getattr(fresh, field)}")
+            differing.append(f"{field}: {getattr(recorded, field)} → {getattr(fresh, field)}")
     for name in recorded.values:
         if name in fresh.lacks:
-            found.append(f"{name}: is no longer measured")
+            differing.append(f"{name}: is no longer measured")
             continue
         old, new = np.asarray(recorded.value(name)), np.asarray(fresh.value(name))
         if old.shape != new.shape:
-            found.append(f"{name}: shape {old.shape} → {new.shape}")
+            differing.append(f"{name}: shape {old.shape} → {new.shape}")
             continue
         digits = declared()[recorded.experiment].quantities[name].digits
         apart = ~np.isclose(old, new, rtol=1.1 * 10.0 ** (1 - digits), atol=1e-6)
         if apart.any():
-            found.append(
+            differing.append(
                 f"{name}: {old[apart].flat[0]:g} → {new[apart].flat[0]:g}"
                 + (f" ({int(apart.sum())} of {old.size} numbers)" if old.size > 1 else "")
             )
-    return found
+    return differing
 
 
 def compare_with_recorded(fresh: Measurement) -> list[str]:
@@ -244,10 +244,10 @@ def today() -> str:
 @cache
 def code_parts(experiment: Measured) -> Mapping[str, str]:
     """A hash of what each module does that decides the experiment's numbers, by its name."""
-    own, root = declared()[experiment].code, common.PACKAGES
-    imports = "\n".join(f"import {name}" for name in own if name.startswith("analysis.metrics."))
+    parts, root = declared()[experiment].code, common.PACKAGES
+    imports = "\n".join(f"import {name}" for name in parts if name.startswith("analysis.metrics."))
     paths = {path for path in code.import_closure(imports) if path.name != "__init__.py"}
-    paths |= {root / f"{name.replace('.', '/')}.py" for name in own}
+    paths |= {root / f"{name.replace('.', '/')}.py" for name in parts}
     names = {".".join(path.relative_to(root).with_suffix("").parts): path for path in paths}
     return {name: code.hash_of(names[name].read_text("utf-8")) for name in sorted(names)}
 
@@ -282,9 +282,9 @@ def to_text(measurement: Measurement, *, seal: bool = False) -> str:
     return LIST.sub(_wrapped, text) + "\n"
 
 
-def _wrapped(found: re.Match[str]) -> str:
+def _wrapped(match: re.Match[str]) -> str:
     """A list on one line, or on full lines; none ends within one of its texts."""
-    indent, key, content = found.groups()
+    indent, key, content = match.groups()
     items = ", ".join(json.dumps(item).replace(" ", "\0") for item in json.loads(f"[{content}]"))
     if len(items) + len(indent) >= 80:
         wrap = textwrap.TextWrapper(98, initial_indent=f"{indent} ", subsequent_indent=f"{indent} ")
@@ -309,9 +309,9 @@ def data_sets(model: Model) -> list[str]:
 
 def unusable(family: Family) -> list[str]:
     """Why features of the family that are in the store cannot be used: a sentence for each."""
-    found = [
+    problems = [
         store.problem(store.features_path(model.name, data), model)
         for model in family.models
         for data in data_sets(model)
     ]
-    return [problem for problem in found if problem]
+    return [problem for problem in problems if problem]

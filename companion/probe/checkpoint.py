@@ -84,11 +84,11 @@ def find_images(text: str) -> ImageList:
     return imagelist.unlabelled(path)
 
 
-def write_page(found: Probe, path: Path) -> None:
+def write_page(judged: Probe, path: Path) -> None:
     """Write the report as one page that loads nothing."""
     with temporary_folder() as folder:
         numbers = folder / "probe.json"
-        write_text(numbers, records.to_text(found.measurement))
+        write_text(numbers, records.to_text(judged.measurement))
         parameters = {"numbers": str(numbers)}
         executed = execute.in_this_process(NOTEBOOK, parameters, SimpleNamespace(on=False))
-    write_output(path, page(executed, f"Probe of {title(found.measurement)}"))
+    write_output(path, page(executed, f"Probe of {title(judged.measurement)}"))

@@ -35,5 +35,5 @@ def probe(
     from analysis.features.any_encoder import features_of
 
     features = features_of(encoder, images, preprocess, batch_size=batch_size)
-    known = judge.known_models()
-    return judge.probe(features, head, name=name, recorded=known, rows_are_images=True)
+    recorded = judge.known_models()
+    return judge.probe(features, head, name=name, recorded=recorded, rows_are_images=True)

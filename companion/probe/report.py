@@ -51,12 +51,12 @@ def _source(
 ) -> records.Provenance:
     """Where numbers come from, as features, settings and the command line say it."""
     left_out = sidecar["data"].get("left_out") or {}
-    known = {
+    named = {
         LEFT_OUT: "; ".join(f"{name}: {why}" for name, why in left_out.items()),
         **typed,
         "features": sidecar["sha256"],
     }
-    made_from = {name: as_words(text) for name, text in known.items() if text}
+    made_from = {name: as_words(text) for name, text in named.items() if text}
     whole = provenance.of_sidecars([sidecar], {**made_from, **records.code_parts("probe")})
     notes = " ".join(filter(None, [whole.weights_note, model.note]))
     libraries = whole.libraries | sidecar.get("versions", {})
@@ -71,9 +71,9 @@ def of_family(family: Family, data: str = "") -> tuple[dict[str, Probe], list[Mo
     """
     probes, missing, failed = {}, [], []
     for model in family.models:
-        known = records.data_sets(model)
-        wanted = data or next(iter(known), "")
-        if wanted not in known:
+        data_sets = records.data_sets(model)
+        wanted = data or next(iter(data_sets), "")
+        if wanted not in data_sets:
             missing.append(model)
             continue
         try:
@@ -96,43 +96,43 @@ def of_file(path: Path) -> Probe:
 # What a report says
 
 
-def summary(found: Probe) -> str:
+def summary(judged: Probe) -> str:
     """The verdict and the main numbers as plain text."""
-    words = in_words(found.measurement)
-    numbers = [line.format(**words) for line in judge.SENTENCES["summary"]] + [found.place]
-    left_out = left_out_of(found)
-    numbers += [f"{found.measurement.data.what}: {left_out}"] if left_out else []
-    cautions = [text for about, text in notes(found) if about in (CAUTION, NOTE)]
-    parts = [[found.sentence], [f"  - {line}" for line in numbers], [f"- {c}" for c in cautions]]
+    words = in_words(judged.measurement)
+    numbers = [line.format(**words) for line in judge.SENTENCES["summary"]] + [judged.place]
+    left_out = left_out_of(judged)
+    numbers += [f"{judged.measurement.data.what}: {left_out}"] if left_out else []
+    cautions = [text for about, text in notes(judged) if about in (CAUTION, NOTE)]
+    parts = [[judged.sentence], [f"  - {line}" for line in numbers], [f"- {c}" for c in cautions]]
     return "\n\n".join("\n".join(part) for part in parts)
 
 
-def left_out_of(found: Probe) -> str:
+def left_out_of(judged: Probe) -> str:
     """Which images were left out, and why; "" if none was."""
-    return found.measurement.provenance.made_from.get(LEFT_OUT, "")
+    return judged.measurement.provenance.made_from.get(LEFT_OUT, "")
 
 
-def notes(found: Probe) -> list[tuple[str, str]]:
+def notes(judged: Probe) -> list[tuple[str, str]]:
     """What a verdict rests on, what must be kept in mind, and what is known of the checkpoint."""
-    note = found.measurement.provenance.weights_note
+    note = judged.measurement.provenance.weights_note
     return [
-        *((REASON, reason) for reason in found.reasons),
-        *((CAUTION, caution) for caution in found.cautions),
+        *((REASON, reason) for reason in judged.reasons),
+        *((CAUTION, caution) for caution in judged.cautions),
         *([(NOTE, f"Note on the checkpoint: {note}")] if note else []),
-        (PLACE, found.place),
+        (PLACE, judged.place),
     ]
 
 
-def facts(found: Probe) -> list[tuple[str, str]]:
+def facts(judged: Probe) -> list[tuple[str, str]]:
     """Where the model and the images of a probe come from, and the command that repeats it."""
-    m = found.measurement
+    m = judged.measurement
     source, typed = m.provenance, m.provenance.made_from
     named = {
         "checkpoint": title(m),
         "weights": source.weights,
         "sha256 of the weights": source.weights_sha256 or "not known",
         "images": f"{m.counts['images']} of {typed.get(FOLDER, m.data.name)}",
-        "left out": left_out_of(found),
+        "left out": left_out_of(judged),
         "arithmetic": f"{source.precision}; on {source.device}",
         "versions": ", ".join(f"{k} {v}" for k, v in source.libraries.items()),
         "again": typed.get(COMMAND, ""),
@@ -144,7 +144,7 @@ def listed(
     probes: Mapping[str, Probe], said: Callable[[Probe], Iterable[tuple[str, str]]]
 ) -> pd.DataFrame:
     """What is said of probes, by title: each text once, with those it is about if not of all."""
-    rows = [(*row, key) for key, found in probes.items() for row in said(found)]
+    rows = [(*row, key) for key, judged in probes.items() for row in said(judged)]
     frame = pd.DataFrame(rows, columns=["about", "what", "model"])
     frame = frame.groupby(["about", "what"], sort=False)["model"].agg("; ".join).reset_index()
     frame["model"] = frame["model"].replace("; ".join(probes), "all")
@@ -154,7 +154,7 @@ def listed(
 
 def among_recorded(probes: Mapping[str, Probe]) -> pd.DataFrame:
     """Probes, by title in bold, among the models to compare with, by falling κ."""
-    measured = {f"**{key}**": found.measurement for key, found in probes.items()}
+    measured = {f"**{key}**": judged.measurement for key, judged in probes.items()}
     names = {m.model for m in measured.values()}
     # the level of a checkpoint may be assumed
     rows = [*measured.items(), *((m.model, m) for m in known_models() if m.model not in names)]

@@ -28,12 +28,12 @@ class Arrays(NamedTuple):
     b: NDArray[np.float64]
 
 
-def of(found: Iterable[Measurement], family: Family) -> Arrays:
+def of(measurements: Iterable[Measurement], family: Family) -> Arrays:
     """Those of the first measured model whose features are in the store.
 
     Where there are none: Gaussian numbers as wide as the family's features, labelled by a head.
     """
-    for m in found:
+    for m in measurements:
         features, head = (
             path(m.model, m.data.name) for path in (store.features_path, store.head_path)
         )

@@ -86,12 +86,12 @@ def written(frame: pd.DataFrame, templates: Mapping[str, str]) -> pd.DataFrame:
     """
     frame = frame.reset_index() if any(frame.index.names) else frame
     rows = frame.to_dict("records")
-    known = frame.notna().any()
+    present = frame.notna().any()
     return pd.DataFrame(
         {
             heading: [cell(template, row) for row in rows]
             for heading, template in templates.items()
-            if any(known[[*names]].all() for names in fields(template) if names)
+            if any(present[[*names]].all() for names in fields(template) if names)
         }
     )
 

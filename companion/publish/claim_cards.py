@@ -50,7 +50,7 @@ def card(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
         "Other cuts": flips(claim, evidence),
         "Shown in": f"{{bearing}}`{claim.id}`",
     }
-    table = to_markdown(shown(claim, verdict, evidence))
+    table = to_markdown(numbers_table(claim, verdict, evidence))
     text = {name: f"**{name}:** {value}" for name, value in parts.items() if value}
     text["Measured"] += f"\n\n{table}" * bool(table)
     head = f"**{claim.id}** {badge(verdict)} *{claim.place}, {' and '.join(claim.version)}*"
@@ -67,8 +67,8 @@ def line(claim: Claim, verdict: Verdict) -> str:
 
 def brief(claim: Claim, verdict: Verdict) -> str:
     """A verdict on models that the claim is not about, and what it means for them, as MyST."""
-    known: Outcome = "reproduced" if verdict.outcome == "agrees so far" else verdict.outcome
-    return f"{badge(verdict)} {claim.pocket.get(known, '')}".rstrip()
+    key: Outcome = "reproduced" if verdict.outcome == "agrees so far" else verdict.outcome
+    return f"{badge(verdict)} {claim.pocket.get(key, '')}".rstrip()
 
 
 def strip(claims: Mapping[str, Claim], verdicts: Mapping[str, Verdict]) -> str:
@@ -119,17 +119,17 @@ def sentence(verdict: Verdict) -> str:
 
 def _counted(results: Mapping[Result, int]) -> str:
     """How many agree, differ and are undecided."""
-    found = {result: number for result, number in results.items() if number}
-    if len(found) == 1 and sum(found.values()) > 1:
-        return f"all {RESULTS[next(iter(found))][1]}"
-    return ", ".join(f"{number} {RESULTS[result][number > 1]}" for result, number in found.items())
+    some = {result: number for result, number in results.items() if number}
+    if len(some) == 1 and sum(some.values()) > 1:
+        return f"all {RESULTS[next(iter(some))][1]}"
+    return ", ".join(f"{number} {RESULTS[result][number > 1]}" for result, number in some.items())
 
 
 def counts(verdicts: Mapping[str, Verdict]) -> str:
     """How many claims have which outcome, leaving out outcomes that none has."""
-    found = Counter(one.outcome for one in verdicts.values())
-    told = (f"{found[outcome]} {outcome}" for outcome in OUTCOMES if found[outcome])
-    return f"{len(verdicts)} claims: {', '.join(told)}."
+    by_outcome = Counter(verdict.outcome for verdict in verdicts.values())
+    parts = (f"{by_outcome[outcome]} {outcome}" for outcome in OUTCOMES if by_outcome[outcome])
+    return f"{len(verdicts)} claims: {', '.join(parts)}."
 
 
 def outcome(verdict: Verdict) -> str:
@@ -151,7 +151,7 @@ def flips(claim: Claim, evidence: Evidence) -> str:
     return f"{', '.join(parts)}." if parts and not parts[0].startswith("*not measured") else ""
 
 
-def shown(claim: Claim, verdict: Verdict, evidence: Evidence) -> pd.DataFrame:
+def numbers_table(claim: Claim, verdict: Verdict, evidence: Evidence) -> pd.DataFrame:
     """A verdict's numbers as finished text: a row for each thing and data set that they are of."""
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for n in verdict.numbers:
@@ -171,22 +171,22 @@ def written(n: Number, heading: str = "") -> str:
     fraction = n.unit == "fraction"
     sign = "+" if heading.endswith("(points)") else ""
 
-    def one(value: float) -> str:
+    def as_text(value: float) -> str:
         if fraction:
             return minus(f"{100 * value:{sign}.1f}")
         return f"{value:,.0f}" if n.unit == "count" and not value % 1 else minus(digits(value))
 
     if n.low is None or n.high is None:
-        return one(n.value)
-    return f"{one(n.value)} ({one(n.low)} to {one(n.high)})"
+        return as_text(n.value)
+    return f"{as_text(n.value)} ({as_text(n.low)} to {as_text(n.high)})"
 
 
 def _name(of: str, evidence: Evidence) -> str:
     """What a number is of, in words: a family, a model, or models that are compared."""
     if of in evidence.families:
         return evidence.families[of].title
-    known = [*evidence.families.values(), *evidence.others.values()]
-    families = {m.name: f for f in known for m in f.models}
+    every = [*evidence.families.values(), *evidence.others.values()]
+    families = {m.name: f for f in every for m in f.models}
     names = of.split(", ")
     if names[0] not in families:
         return {"own": "own features"}.get(of, of.replace("_", "-"))

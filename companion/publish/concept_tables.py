@@ -125,11 +125,11 @@ def excess(measured: Mapping[str, Measurement]) -> pd.DataFrame:
     """What the first model's count exceeds each other's by, among frequent concepts, ± 95 %."""
     rows, (first, *others) = [], [*measured] or [""]
     for other in others:
-        one, two = (counts_of(measured[title]) for title in (first, other))
+        of_first, of_other = (counts_of(measured[title]) for title in (first, other))
         row = {"models": f"{first} minus {other}"}
         for quantity, named in quantities(measured.values()).items():
-            if len(one.halves) == len(two.halves) > 0:
-                value, error = concept_counts.difference(one, two, quantity)
+            if len(of_first.halves) == len(of_other.halves) > 0:
+                value, error = concept_counts.difference(of_first, of_other, quantity)
                 scale = SCALE[quantity]
                 row[named] = minus(f"{scale * value:+.1f} ± {scale * 1.96 * error:.1f}")
         rows.append(row)
@@ -157,12 +157,12 @@ def chosen(measured: Iterable[Measurement]) -> ConceptImages | None:
     return images.select(concept_counts.LEAST_POSITIVES, concept_counts.LEAST_CLUSTERS)
 
 
-def kinds(found: Found, images: ConceptImages, cuts: Iterable[float]) -> dict[str, str]:
+def kinds(counts: Found, images: ConceptImages, cuts: Iterable[float]) -> dict[str, str]:
     """Kind of concept → encoded at each threshold, and the mean of the best average precisions."""
-    best = pd.Series(concept_counts.best_of(found.ap)).groupby(np.array(images.kinds))
-    cut = [concept_counts.by_kind(found.ap, images.kinds, at) for at in cuts]
+    best = pd.Series(concept_counts.best_of(counts.ap)).groupby(np.array(images.kinds))
+    cut = [concept_counts.by_kind(counts.ap, images.kinds, at) for at in cuts]
     return {
-        f"{kind} (of {best.size()[kind]})": " / ".join(str(own[kind]) for own in cut)
+        f"{kind} (of {best.size()[kind]})": " / ".join(str(of_kind[kind]) for of_kind in cut)
         + f" ({100 * best.mean()[kind]:.0f} %)"
         for kind in dict.fromkeys(images.kinds)
     }

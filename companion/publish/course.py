@@ -63,11 +63,11 @@ def exercises(page: str) -> list[Exercise]:
 
     Raises ValueError if one lacks a part that every exercise has.
     """
-    found = [Exercise(**box.groupdict()) for box in BOX.finditer(page)]
-    if len(found) != page.count("{admonition} Exercise"):
-        known = [one.label for one in found]
-        raise ValueError(f"an exercise lacks a level, minutes, a name or a solution; not: {known}")
-    return found
+    boxes = [Exercise(**box.groupdict()) for box in BOX.finditer(page)]
+    if len(boxes) != page.count("{admonition} Exercise"):
+        labels = [exercise.label for exercise in boxes]
+        raise ValueError(f"an exercise lacks a level, minutes, a name or a solution; not: {labels}")
+    return boxes
 
 
 def teachers(source: str) -> str:
@@ -90,7 +90,7 @@ def notebook(name: str, source: str, repository: str = "") -> str:
 
     chapter = CHAPTERS.get(name, name)
     page = (ROOT / "book" / f"{chapter}.md").read_text(encoding="utf-8")
-    first = next(one.label for one in exercises(page) if one.level == "compute")
+    first = next(exercise.label for exercise in exercises(page) if exercise.level == "compute")
     values = ", ".join(["2.5"] * len(ANSWERS[first]["answer"]))
     source += (
         "\n# %% [markdown]\n# **Are your answers to the chapter's exercises right?** Put your own "

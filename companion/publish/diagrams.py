@@ -40,8 +40,8 @@ def grid(frame: pd.DataFrame, x: str, y: str, words: Mapping[tuple[str, str], st
     axes.set(xlabel=x, ylabel=y, xlim=ends[0], ylim=ends[1])
     style.legend(figure, axes)
     counts = frame.groupby([x, y]).size().reset_index(name="marks")
-    told = (f"{x} {a}, {y} {b}: {n}" for a, b, n in counts.itertuples(index=False))
-    return Drawing.of(figure, "Models in cells", told, frame)
+    parts = (f"{x} {a}, {y} {b}: {n}" for a, b, n in counts.itertuples(index=False))
+    return Drawing.of(figure, "Models in cells", parts, frame)
 
 
 def chain(steps: Mapping[str, str]) -> Drawing:
@@ -59,5 +59,5 @@ def chain(steps: Mapping[str, str]) -> Drawing:
         if tested:
             axes.annotate("", (0.22, -place - 0.78), (0.22, -place - 0.22), arrowprops=arrow)
             axes.text(0.3, -place - 0.5, tested, va="center", fontsize=10)
-    told = (f"{name}, then: {tested}" if tested else name for name, tested in steps.items())
-    return Drawing(figure, f"A chain. {' '.join(told)}.".replace("\n", " "))
+    parts = (f"{name}, then: {tested}" if tested else name for name, tested in steps.items())
+    return Drawing(figure, f"A chain. {' '.join(parts)}.".replace("\n", " "))

@@ -88,19 +88,19 @@ def renumber(numbers: Numbers, families: Iterable[str]) -> Numbers:
     """
     prefixes = {family: (f"R{place}",) for place, family in enumerate(families, start=1)}
     counts = Counter[tuple[Any, ...]]()
-    found: Numbers = {page: {kind: {} for kind in kinds} for page, kinds in numbers.items()}
+    renumbered: Numbers = {page: {kind: {} for kind in kinds} for page, kinds in numbers.items()}
     for page, kind, anchor, number in _listed(numbers):
         if not anchor.endswith(shown_in(page)):
             of_family = page.startswith("runs/") and prefixes.get(page.rpartition("/")[2])
-            own = of_family or number[:-1]
-            counts[kind, own] += 1
-            found[page][kind][anchor] = (*own, counts[kind, own])
-    first = {(kind, anchor): number for _, kind, anchor, number in _listed(found)}
+            prefix = of_family or number[:-1]
+            counts[kind, prefix] += 1
+            renumbered[page][kind][anchor] = (*prefix, counts[kind, prefix])
+    first = {(kind, anchor): number for _, kind, anchor, number in _listed(renumbered)}
     for page, kind, anchor, number in _listed(numbers):
         if anchor.endswith(shown_in(page)):
             home = anchor.removesuffix(shown_in(page))
-            found[page][kind][anchor] = first.get((kind, home), number)
-    return found
+            renumbered[page][kind][anchor] = first.get((kind, home), number)
+    return renumbered
 
 
 def shown_in(page: str) -> str:

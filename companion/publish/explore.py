@@ -66,9 +66,9 @@ def data(
     `measured`: outlier features, whose mean κ is shown with the published row of the same weights.
     """
     models = _models(table)
-    known = [(name, *LEVEL_STYLES[name]) for name in LEVELS if name in set(models["level"])]
-    levels = pd.DataFrame([*known, OTHER], columns=["name", "title", "colour", "marker"])
-    shown: dict[str, Any] = {
+    rows = [(name, *LEVEL_STYLES[name]) for name in LEVELS if name in set(models["level"])]
+    levels = pd.DataFrame([*rows, OTHER], columns=["name", "title", "colour", "marker"])
+    content: dict[str, Any] = {
         "views": {name: {"title": t, "shifts": list(s)} for name, (t, s) in VIEWS.items()},
         "shifts": SHIFT_TITLES,
         "pools": LINES,
@@ -79,13 +79,13 @@ def data(
         "commands": COMMANDS,
         "kurtosis": _kurtosis(models, families, measured),
     }
-    shown |= {name: models[name].tolist() for name in ("model", "weights", "size")}
+    content |= {name: models[name].tolist() for name in ("model", "weights", "size")}
     for name in ("source", "data", "group"):  # each name once, and the number of each row's
         codes, names = pd.factorize(models[name])
-        shown[name] = {"names": list(names), "of": codes.tolist()}
+        content[name] = {"names": list(names), "of": codes.tolist()}
     for name in ("imagenet", *FIVE_SHIFTS):
-        shown[name] = [None if value != value else round(1e6 * value) for value in models[name]]
-    return shown
+        content[name] = [None if value != value else round(1e6 * value) for value in models[name]]
+    return content
 
 
 def lines(table: pd.DataFrame) -> list[dict[str, Any]]:

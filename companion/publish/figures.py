@@ -33,27 +33,27 @@ HEADS = {
 
 
 def kurtosis(
-    shown: Mapping[str, Measurement], label_at: Mapping[str, int] | None = None
+    measurements: Mapping[str, Measurement], label_at: Mapping[str, int] | None = None
 ) -> Drawing:
     """Share of items below each kurtosis; `label_at`: at which percent a curve bears its name."""
     share = "share with less (%)"
     frame = style.stacked(
         {"of": title, "level": m.level}
         | {KAPPA: m.value("kurtosis_percentiles"), share: np.arange(101)}
-        for title, m in shown.items()
+        for title, m in measurements.items()
     )
     return plots.lines(
         frame, KAPPA, share, log="x", verticals=GAUSSIAN, label_at=label_at, height=2.8
     )
 
 
-def importance(shown: Mapping[str, Measurement], threshold: float) -> Drawing:
+def importance(measurements: Mapping[str, Measurement], threshold: float) -> Drawing:
     """Sorted importance of each head's directions relative to its mean; the peak is named."""
     rank, value = "direction, by importance", "importance, times the mean"
     frame = style.stacked(
         {"panel": title, "of": head}
         | {rank: np.arange(1, len(m.value(name)) + 1), value: np.sort(m.value(name))[::-1]}
-        for title, m in shown.items()
+        for title, m in measurements.items()
         for name, (head, _) in HEADS.items()
     )
     looks, at = dict(HEADS.values()), {"mean": 1, f"{threshold:g} ×": threshold}
@@ -64,12 +64,12 @@ def importance(shown: Mapping[str, Measurement], threshold: float) -> Drawing:
         looks=looks,
         log="xy",
         ticks=6,
-        told=(1, 2),
+        named=(1, 2),
         horizontals=at,
         columns=2,
         height=2.4,
     )
-    peaks = [m.value("importance").max() for m in shown.values()]
+    peaks = [m.value("importance").max() for m in measurements.values()]
     for axes, largest in zip(drawing.figure.axes, peaks, strict=False):
         style.log_scale(axes.yaxis, 0.1, 100, 4)
         axes.set_ylim(0.05, 2.4 * max(peaks))
@@ -77,12 +77,12 @@ def importance(shown: Mapping[str, Measurement], threshold: float) -> Drawing:
     return drawing
 
 
-def profiles(shown: Mapping[str, Measurement], threshold: float) -> Drawing:
+def profiles(measurements: Mapping[str, Measurement], threshold: float) -> Drawing:
     """The activation profile of each model, in times its mean, with the `threshold`."""
     frame = style.stacked(
         {"of": title, "level": m.level, "coordinate": np.arange(len(m.value("profile")))}
         | {"times the mean": m.value("profile")}
-        for title, m in shown.items()
+        for title, m in measurements.items()
     )
     return stems(frame, "times the mean", {"mean": 1, f"{threshold:g} ×": threshold})
 
@@ -95,7 +95,7 @@ def stems(frame: pd.DataFrame, y: str, horizontals: plots.Places = plots.NOWHERE
     titles = list(dict.fromkeys(frame["of"]))
     figure, panels = style.panels(titles, 1, 1.5, sharey=True)
     figure.set_figwidth(plots.PHONE)
-    told = []
+    parts = []
     for axes, (title, rows) in zip(panels.flat, frame.groupby("of", sort=False), strict=True):
         values, colour = rows[y].to_numpy(), LEVEL_STYLES[rows["level"].iloc[0]].colour
         axes.vlines(rows["coordinate"], 0, values, color=colour, linewidth=0.7)
@@ -105,12 +105,12 @@ def stems(frame: pd.DataFrame, y: str, horizontals: plots.Places = plots.NOWHERE
         plots.lines_at(axes, plots.NOWHERE, horizontals)
         axes.set(xlim=(-4, len(values) + 3), ylabel=y)
         first, second = np.argsort(-size)[:2]
-        told.append(
+        parts.append(
             f"{title}: coordinate {first} at {digits(values[first])}, the second at "
             f"{digits(values[second])}"
         )
     panels[-1, 0].set(xlabel="coordinate")
-    return Drawing.of(figure, f"Stem plots over all coordinates, {y}", told, frame)
+    return Drawing.of(figure, f"Stem plots over all coordinates, {y}", parts, frame)
 
 
 def _name_apart(axes: Axes, values: Array, far: Iterable[int], most: float) -> None:
@@ -124,16 +124,16 @@ def _name_apart(axes: Axes, values: Array, far: Iterable[int], most: float) -> N
             plots.write(axes, str(c), (c, values[c]), (offset, -3), ha=side)
 
 
-def heat_maps(shown: Mapping[str, Measurement]) -> Drawing:
+def heat_maps(measurements: Mapping[str, Measurement]) -> Drawing:
     """Single images (rows) at the coordinates of each measurement's sample, in one colour scale.
 
     Left of the line are the coordinates of the highest profile. The scale is linear up to 1.
     """
-    limit = max(np.abs(m.value("sample")).max() for m in shown.values())
+    limit = max(np.abs(m.value("sample")).max() for m in measurements.values())
     colours = {"cmap": "PuOr_r", "norm": "symlog", "vmin": -limit, "vmax": limit}
-    figure, panels = style.panels(shown, min(3, len(shown)), 3.0)
-    told, data = [], []
-    for axes, (title, m) in zip(panels.flat, shown.items(), strict=False):
+    figure, panels = style.panels(measurements, min(3, len(measurements)), 3.0)
+    parts, data = [], []
+    for axes, (title, m) in zip(panels.flat, measurements.items(), strict=False):
         sample, coordinates = m.value("sample"), np.asarray(m.value("sample_coordinates"))
         drawn = axes.imshow(sample, aspect="auto", interpolation="nearest", **colours)
         image, column = (at.ravel() for at in np.indices(sample.shape))
@@ -144,34 +144,34 @@ def heat_maps(shown: Mapping[str, Measurement]) -> Drawing:
         axes.axvline(len(coordinates) / 2 - 0.5, color=style.INK, linewidth=1)
         axes.set(xlabel="coordinate")
         ends = style.span(sample[:, 0], "{:.1f}".format)
-        told.append(f"{title}: coordinate {coordinates[0]} from {ends}")
+        parts.append(f"{title}: coordinate {coordinates[0]} from {ends}")
     panels[0, 0].set(ylabel="image")
     bar = figure.colorbar(drawn, ax=panels, shrink=0.8, label="z (standard deviations)")
     ticks = [tick for tick in (-30, -10, -3, -1, 0, 1, 3, 10, 30) if abs(tick) <= limit]
     bar.set_ticks(ticks, labels=[minus(str(tick)) for tick in ticks])
     kind = "Heat maps of standard deviations, images by coordinates"
-    return Drawing.of(figure, kind, told, style.stacked(data))
+    return Drawing.of(figure, kind, parts, style.stacked(data))
 
 
 def clouds(
-    shown: Mapping[str, tuple[str, Array]],
+    groups: Mapping[str, tuple[str, Array]],
     labels: tuple[str, str],
     gap: str = "",
     apart: bool = False,
 ) -> Drawing:
     """Clouds of points on a plane, each with an arrow from the origin to its mean.
 
-    `shown`: title → level and points (n, 2). `gap`: the name of a bracket between the first two
+    `groups`: title → level and points (n, 2). `gap`: the name of a bracket between the first two
     means. `apart`: each cloud has a panel.
     """
     by = "panel" if apart else "series"
     frame = pd.concat(
         pd.DataFrame(points, columns=[*labels]).assign(**{by: title}, level=level, look="small")
-        for title, (level, points) in shown.items()
+        for title, (level, points) in groups.items()
     )
-    drawing = plots.scatter(frame, *labels, columns=len(shown), height=3.1 if apart else 3.4)
-    axes = [*drawing.figure.axes] if apart else [drawing.figure.axes[0]] * len(shown)
-    means = [points.mean(axis=0) for _, points in shown.values()]
+    drawing = plots.scatter(frame, *labels, columns=len(groups), height=3.1 if apart else 3.4)
+    axes = [*drawing.figure.axes] if apart else [drawing.figure.axes[0]] * len(groups)
+    means = [points.mean(axis=0) for _, points in groups.values()]
     low, high = min(frame[[*labels]].min().min(), 0), frame[[*labels]].max().max()
     arrow = {"arrowstyle": "-|>", "color": style.INK, "shrinkA": 0, "shrinkB": 0}
     for panel, mean in zip(axes, means, strict=True):
@@ -184,8 +184,8 @@ def clouds(
         axes[0].annotate("", (x[0], below), (x[1], below), arrowprops=bracket)
         plots.write(axes[0], gap, (np.mean(x), below), (0, -4), ha="center", va="top")
         axes[0].set(xlim=(-0.05, None), ylim=(1.4 * frame[labels[1]].min(), None))
-    told = (
+    parts = (
         f"{title}: {len(points)}, mean at {mean[0]:.2f}, {mean[1]:.2f}"
-        for (title, (_, points)), mean in zip(shown.items(), means, strict=True)
+        for (title, (_, points)), mean in zip(groups.items(), means, strict=True)
     )
-    return Drawing.of(drawing.figure, "Clouds of points with their means", told, frame)
+    return Drawing.of(drawing.figure, "Clouds of points with their means", parts, frame)

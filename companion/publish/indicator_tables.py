@@ -72,13 +72,13 @@ def measured(evidence: Evidence, anywhere: bool = False) -> Measured:
     return measurements
 
 
-def of_models(evidence: Evidence, known: Measured) -> pd.DataFrame:
+def of_models(evidence: Evidence, taken: Measured) -> pd.DataFrame:
     """Each model's effective robustness, whether it is robust (None: not known), and candidates."""
     accuracies = [rows for view, rows in evidence.robustness.items() if view != "four"]
     accuracy = pd.concat(accuracies).groupby("name")["imagenet"].last()
     rows = [
         {"backbone": family.title, "model": model.name, "title": model.title, "level": model.level}
-        | quantities(known.get(model.name, {}), evidence)
+        | quantities(taken.get(model.name, {}), evidence)
         | evidence.intervals.get(model.name, Interval(*[np.nan] * 3))._asdict()
         | {"robust": evidence.robust[model.name].robust if model.name in evidence.robust else None}
         for family in evidence.families.values()
@@ -90,19 +90,19 @@ def of_models(evidence: Evidence, known: Measured) -> pd.DataFrame:
     return models.assign(imagenet=inside, robust=robust)
 
 
-def quantities(known: Mapping[Experiment, Measurement], evidence: Evidence) -> dict[str, Any]:
+def quantities(taken: Mapping[Experiment, Measurement], evidence: Evidence) -> dict[str, Any]:
     """The candidates of one model, and what is shown with them."""
     row: dict[str, Any] = {"on": ""}
     row |= dict.fromkeys([*CANDIDATES, "largest", "random_directions", "probed"], np.nan)
-    if m := known.get("outlier_features"):
+    if m := taken.get("outlier_features"):
         row["on"] = "" if m.data.name == evidence.reference else f": {m.data.title}"
         row["kurtosis"], row["largest"] = m.value("kurtosis_mean"), m.value("profile").max()
         row["persistence"] = 100 * m.value("persistence_fraction")
-    if m := known.get("privileged_directions"):
+    if m := taken.get("privileged_directions"):
         row["top_importance"] = m.value("importance").max()
-    if m := known.get("unread"):
+    if m := taken.get("unread"):
         row["unread"] = 100 * unread.pairs([m])["energy"].iloc[0]
-    if m := known.get("concepts"):
+    if m := taken.get("concepts"):
         counts = counts_of(m)
         row["n_unique"], row["best"] = counts.value(evidence.counts), 100 * counts.value("best")
         row["random_directions"] = counts.of("random", evidence.counts)[:CHANCE].mean()
@@ -149,12 +149,12 @@ def against_robustness(
     marks[[er, "low", "high"]] *= 100
     marks = marks.assign(series=levels.mask(second, ""), look=np.where(second, "hollow", "filled"))
     about, ends = ["of", "level", "series", "look"], [er, "low", "high"]
-    shown = marks.melt([*about, *ends], [*titles.values()], var_name="panel")
+    rows = marks.melt([*about, *ends], [*titles.values()], var_name="panel")
     columns = ["panel", *about, "value", *ends]
-    return shown[columns].dropna(subset=["value"]).reset_index(drop=True)
+    return rows[columns].dropna(subset=["value"]).reset_index(drop=True)
 
 
-def known(models: pd.DataFrame) -> pd.DataFrame:
+def of_known_robustness(models: pd.DataFrame) -> pd.DataFrame:
     """The models of which it is known whether they are robust."""
     return models.dropna(subset=["robust"]).astype({"robust": bool})
 
@@ -182,10 +182,10 @@ def judged(
     """
     columns = [f"{name}{end}" for name in STATISTICS for end in ("", "_low", "_high")]
     rows = [_judged(models, candidate, to_beat, resamples, seed) for candidate in titles]
-    found = pd.DataFrame(rows, columns=columns, dtype=float)
-    found.insert(0, "candidate", [*titles.values()])
-    found["p"] = indicators.holm(found["p"].where(np.array([*titles]) != to_beat))
-    return found
+    table = pd.DataFrame(rows, columns=columns, dtype=float)
+    table.insert(0, "candidate", [*titles.values()])
+    table["p"] = indicators.holm(table["p"].where(np.array([*titles]) != to_beat))
+    return table
 
 
 def _judged(
@@ -193,7 +193,7 @@ def _judged(
 ) -> dict[str, float]:
     """The statistics of one candidate."""
     rows = models.dropna(subset=[candidate, "er"])
-    sure = known(rows)
+    sure = of_known_robustness(rows)
     each = sure.groupby("model").agg({candidate: "mean", "robust": "mean"})
     robust = each["robust"] > 0.5
     rank, given = indicators.rank_correlation, indicators.partial_rank_correlation

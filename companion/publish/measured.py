@@ -43,7 +43,7 @@ def of_same_model(m: Measurement, experiment: Experiment) -> dict[str, Measureme
     """Data set → what another experiment found for the same model."""
     update = {"models": (model_of(m),)}  # no other model's files are read
     alone = family_of(m).model_copy(update=update)
-    return {found.data.name: found for found in available(experiment, alone)}
+    return {other.data.name: other for other in available(experiment, alone)}
 
 
 def title(measurement: Measurement) -> str:
@@ -60,14 +60,14 @@ def by_title(measured: Sequence[Measurement]) -> dict[str, Measurement]:
     return {model_of(m).title if alone else title(m): m for m in measured}
 
 
-def known(experiment: Experiment, *editions: Edition) -> list[Measurement]:
+def of_editions(experiment: Experiment, *editions: Edition) -> list[Measurement]:
     """Measurements of the editions' models, in the order of families and models; captions last."""
-    found: list[Measurement] = []
+    measurements: list[Measurement] = []
     for family in (f for edition in editions for f in load_families(edition).values()):
         order = [model.name for model in family.models]
         of_family = available(experiment, family)
-        found += sorted(of_family, key=lambda m: (order.index(m.model), of_captions(m)))
-    return found
+        measurements += sorted(of_family, key=lambda m: (order.index(m.model), of_captions(m)))
+    return measurements
 
 
 def of_captions(m: Measurement) -> bool:
@@ -75,15 +75,15 @@ def of_captions(m: Measurement) -> bool:
     return "captions" in m.data.name
 
 
-def example(found: Sequence[Measurement]) -> list[Measurement]:
+def example(measurements: Sequence[Measurement]) -> list[Measurement]:
     """Those of the example that the pages discuss; MeasurementError if none is sound."""
-    shown = [m for m in found if m.family == EXAMPLE and m.data.name.startswith(DATA)]
-    return shown or _absent(f"{EXAMPLE} on {DATA}images")
+    chosen = [m for m in measurements if m.family == EXAMPLE and m.data.name.startswith(DATA)]
+    return chosen or _absent(f"{EXAMPLE} on {DATA}images")
 
 
-def of_level(level: Level, found: Sequence[Measurement]) -> Measurement:
+def of_level(level: Level, measurements: Sequence[Measurement]) -> Measurement:
     """The first of a level, on images; MeasurementError if there is none."""
-    on_images = (m for m in found if m.level == level and not of_captions(m))
+    on_images = (m for m in measurements if m.level == level and not of_captions(m))
     return next(on_images, None) or _absent(f"a model of the level {level}")
 
 
@@ -109,36 +109,36 @@ def image_sets() -> dict[str, list[Measurement]]:
     Models in the order of their families, image sets in that of `data/embeddings.yaml`. Features
     before the projection are no other encoder, and left out.
     """
-    found: dict[str, list[Measurement]] = {}
-    for m in known("outlier_features", "paper", "contrast"):
+    by_model: dict[str, list[Measurement]] = {}
+    for m in of_editions("outlier_features", "paper", "contrast"):
         if not of_captions(m) and not model_of(m).own_layer:
-            found.setdefault(m.model, []).append(m)
-    return {model: _in_order(sets) for model, sets in found.items()}
+            by_model.setdefault(m.model, []).append(m)
+    return {model: _in_order(sets) for model, sets in by_model.items()}
 
 
-def _in_order(found: Sequence[Measurement]) -> list[Measurement]:
+def _in_order(measurements: Sequence[Measurement]) -> list[Measurement]:
     """In the order of `data/embeddings.yaml`, others last."""
     order = [(entry["model"], entry["data"]) for entry in published_embeddings()]
     places = {name: place for place, name in enumerate(order)}
-    return sorted(found, key=lambda m: places.get((m.model, m.data.name), len(places)))
+    return sorted(measurements, key=lambda m: places.get((m.model, m.data.name), len(places)))
 
 
-def one_set_each(found: Sequence[Measurement]) -> list[Measurement]:
+def one_set_each(measurements: Sequence[Measurement]) -> list[Measurement]:
     """Of several image sets of a model the first of `data/embeddings.yaml`, and its captions.
 
     What is not listed there, a reader's own, goes before.
     """
     listed = {(entry["model"], entry["data"]) for entry in published_embeddings()}
     first: dict[tuple[str, bool], Measurement] = {}
-    for m in sorted(_in_order(found), key=lambda m: (m.model, m.data.name) in listed):
+    for m in sorted(_in_order(measurements), key=lambda m: (m.model, m.data.name) in listed):
         first.setdefault((m.model, of_captions(m)), m)
-    return [m for m in found if m in first.values()]
+    return [m for m in measurements if m in first.values()]
 
 
-def with_imagenets_head(found: Sequence[Measurement]) -> list[Measurement]:
+def with_imagenets_head(measurements: Sequence[Measurement]) -> list[Measurement]:
     """Those of zero-shot models with the published 80-template head, on one set of each model."""
     heads = {(e["model"], e["data"]) for e in published_embeddings() if "head" in e}
-    return one_set_each([m for m in found if (m.model, m.data.name) in heads])
+    return one_set_each([m for m in measurements if (m.model, m.data.name) in heads])
 
 
 def model_title(m: Measurement) -> str:
@@ -162,22 +162,23 @@ def full_title(m: Measurement, data: bool = True) -> str:
     return f"{family.title}, {title(m) if data else model.title}"
 
 
-def by_full_title(found: Sequence[Measurement]) -> dict[str, Measurement]:
+def by_full_title(measurements: Sequence[Measurement]) -> dict[str, Measurement]:
     """Measurements by backbone, model and data."""
-    return {full_title(m): m for m in found}
+    return {full_title(m): m for m in measurements}
 
 
-def coverage(found: Sequence[Measurement], *editions: Edition) -> str:
+def coverage(measurements: Sequence[Measurement], *editions: Edition) -> str:
     """How many of the editions' zero-shot models are measured, and which of these are inferred."""
     families = [f for edition in editions for f in load_families(edition).values()]
     names = {model.name for f in families for model in f.at_level("zero_shot")}
-    told = f"{len({m.model for m in found} & names)} of the {len(names)} zero-shot models"
-    inferred = dict.fromkeys(family_of(m).title for m in found if m.provenance.inferred)
-    return f"{told} (we inferred the identity of {', '.join(inferred)})" if inferred else told
+    text = f"{len({m.model for m in measurements} & names)} of the {len(names)} zero-shot models"
+    inferred = dict.fromkeys(family_of(m).title for m in measurements if m.provenance.inferred)
+    return f"{text} (we inferred the identity of {', '.join(inferred)})" if inferred else text
 
 
 def frame(
-    found: Iterable[Measurement], more: Callable[[Measurement], Mapping[str, Any]] = lambda m: {}
+    measurements: Iterable[Measurement],
+    more: Callable[[Measurement], Mapping[str, Any]] = lambda m: {},
 ) -> pd.DataFrame:
     """A row for each measurement: what it is of, its counts and quantities by name, and ``more``.
 
@@ -189,7 +190,7 @@ def frame(
         | m.counts
         | {name: m.value(name) for name in m.values}
         | dict(more(m))
-        for m in found
+        for m in measurements
     )
 
 
@@ -206,7 +207,7 @@ def top_direction(m: Measurement) -> dict[str, Any]:
     return row
 
 
-def by_style(found: Iterable[Measurement]) -> pd.DataFrame:
+def by_style(measurements: Iterable[Measurement]) -> pd.DataFrame:
     """κ and persistence of a family's models, on average over groups of the pocket styles.
 
     ``styles_unseen``: on how many of these a model was measured, where that differs. Empty for
@@ -214,7 +215,7 @@ def by_style(found: Iterable[Measurement]) -> pd.DataFrame:
     """
     groups = {name: group for group, names in STYLES.items() for name in names}
     every = frame(
-        (m for m in found if m.data.name in groups),
+        (m for m in measurements if m.data.name in groups),
         lambda m: {"model": model_of(m).title, "group": groups[m.data.name]},
     )
     if every.empty:
@@ -245,17 +246,17 @@ def task(measurement: Measurement) -> str:
     """What the head has to tell apart, as a sentence without its full stop."""
     classes = measurement.counts["classes"]
     captions = "captions" in measurement.provenance.head
-    own = "own caption" if captions else "class"
+    target = "own caption" if captions else "class"
     here = "" if measurement.data.name.startswith("imagenet") else "The task is not ImageNet: each"
-    return f"{here or 'Each'} image is to be given its {own} out of {classes}"
+    return f"{here or 'Each'} image is to be given its {target} out of {classes}"
 
 
 def in_brief(measurement: Measurement) -> str:
     """The single numbers of a measurement, by name, and the head if not all of it took part."""
     values = measurement.values.items()
     single = [(name, v.value) for name, v in values if isinstance(v.value, int | float)]
-    told = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in single]
-    return "; ".join([*told, of] if "took part" in (of := head(measurement)) else told)
+    parts = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in single]
+    return "; ".join([*parts, of] if "took part" in (of := head(measurement)) else parts)
 
 
 def absent_models(missing: Iterable[Model]) -> str:
@@ -276,8 +277,8 @@ def closing_notes(
     Models of random weights count if ``random`` says so.
     """
     older = (f"`{m.file_name}`: {note}" for m in measured if (note := code_note(m)))
-    known = {m.model for m in measured}
-    absent = [m for m in family.models if m.name not in known and (random or m.level != "random")]
+    names = {m.model for m in measured}
+    absent = [m for m in family.models if m.name not in names and (random or m.level != "random")]
     notes = {
         "not-measured": absent_models(absent) or "Every model of this family was measured.",
         "cautions": cautions(measured),

@@ -169,8 +169,8 @@ class Page:
     def explorer(self, name: str, data: Mapping[str, Any]) -> None:
         """Publish numbers for a page on which a reader chooses what to see."""
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        shown = {"application/json": text, "text/plain": f"{len(text)} characters"}
-        _display("explorer", name, shown)
+        forms = {"application/json": text, "text/plain": f"{len(text)} characters"}
+        _display("explorer", name, forms)
 
     def holds(self, condition: object, says: str, evidence: Basis | None = None) -> None:
         """Guard what a page of the book says of the results of this cell.
@@ -260,5 +260,5 @@ def _display(kind: str, name: str, data: dict[str, str], **about: Any) -> None:
 
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name):
         raise ValueError(f"result name {name!r} must consist of letters, digits and hyphens.")
-    note = {"kind": kind, "label": name} | {key: told for key, told in about.items() if told}
+    note = {"kind": kind, "label": name} | {key: value for key, value in about.items() if value}
     display(data, raw=True, metadata={"companion": note})  # type: ignore[no-untyped-call]

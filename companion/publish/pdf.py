@@ -32,29 +32,29 @@ OPTIONS += ["--generate-pdf-document-outline", "--virtual-time-budget=300000"]
 
 def browser() -> str:
     """The Chromium of this machine; CompanionError if there is none."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
         raise CompanionError(
             f"a PDF is printed by Chromium, and none of {', '.join(BROWSERS)} is on the PATH: "
             "install one, or print single pages from the browser that you read them in."
         )
-    return found
+    return path
 
 
 def alone(page: Path, section: str) -> Path:
     """A page with nothing but one section of another; links that leave the section become text."""
     soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
-    own, article = soup.find(id=section), soup.find("article")
-    if own is None or article is None:
+    wanted, article = soup.find(id=section), soup.find("article")
+    if wanted is None or article is None:
         raise CompanionError(f"{page.name} has no section {section!r} to print.")
-    for other in soup.find_all(id="jb-print-docs-body") + own.find_all(class_="headerlink"):
+    for other in soup.find_all(id="jb-print-docs-body") + wanted.find_all(class_="headerlink"):
         other.decompose()
-    here = {element["id"] for element in own.find_all(id=True)}
-    for link in own.find_all("a", href=lambda to: to and to.startswith("#")):
+    here = {element["id"] for element in wanted.find_all(id=True)}
+    for link in wanted.find_all("a", href=lambda to: to and to.startswith("#")):
         if link["href"][1:] not in here:
             link.unwrap()
     article.clear()
-    article.append(own)
+    article.append(wanted)
     write_text(made := page.with_name(f"{section}.html"), str(soup))
     return made
 

@@ -14,14 +14,14 @@ from companion.publish import style
 from companion.publish.style import LEVEL_STYLES, Drawing
 
 
-def venn(shown: Mapping[str, Mapping[str, int]]) -> Drawing:
+def venn(diagrams: Mapping[str, Mapping[str, int]]) -> Drawing:
     """Circles for three levels' concepts with the size of each of `REGIONS`; areas approximate."""
     from matplotlib_venn import venn3
 
     levels = ("zero_shot", "finetuned", "supervised")
     codes = {"".join("01"[level in who] for level in levels): who for who in REGIONS.values()}
-    figure, panels = style.panels(shown, min(2, len(shown)), 2.6)
-    for axes, regions in zip(panels.flat, shown.values(), strict=False):
+    figure, panels = style.panels(diagrams, min(2, len(diagrams)), 2.6)
+    for axes, regions in zip(panels.flat, diagrams.values(), strict=False):
         sizes = dict(zip(codes, map(regions.__getitem__, REGIONS), strict=True))
         drawn = venn3(sizes, set_labels=[LEVEL_STYLES[level].title for level in levels], ax=axes)
         for label in filter(None, (*drawn.set_labels, *drawn.subset_labels)):
@@ -42,39 +42,39 @@ def venn(shown: Mapping[str, Mapping[str, int]]) -> Drawing:
     where["all"] = "all three"
     frame = pd.DataFrame(
         {"of": title, "encoded by": encoded_by, "concepts": regions[name]}
-        for title, regions in shown.items()
+        for title, regions in diagrams.items()
         for name, encoded_by in where.items()
     )
     counts = frame["encoded by"] + " " + frame["concepts"].astype(str)
-    told = (f"{title}: {', '.join(n)}" for title, n in counts.groupby(frame["of"], sort=False))
-    return Drawing.of(figure, "Venn diagrams", told, frame)
+    parts = (f"{title}: {', '.join(n)}" for title, n in counts.groupby(frame["of"], sort=False))
+    return Drawing.of(figure, "Venn diagrams", parts, frame)
 
 
 def ends(
-    shown: Mapping[str, Sequence[int]], images: NDArray[np.uint8], names: Sequence[str]
+    directions: Mapping[str, Sequence[int]], images: NDArray[np.uint8], names: Sequence[str]
 ) -> Drawing:
     """Pictures at both ends of a direction: title → rows of ``images``, the highest ones first."""
     frame = style.stacked(
         {"of": title, "place": range(1, len(rows) + 1), "picture": [names[row] for row in rows]}
-        for title, rows in shown.items()
+        for title, rows in directions.items()
     )
-    told = (
+    parts = (
         f"{title}: highest {rows.iloc[0]}, lowest {rows.iloc[-1]}"
         for title, rows in frame.groupby("of", sort=False)["picture"]
     )
-    alt = f"Rows of small drawings, one row for each model. {'; '.join(told)}."
-    drawn = {title.replace(", ", ",\n"): list(images[rows]) for title, rows in shown.items()}
-    half = max(map(len, shown.values())) // 2
+    alt = f"Rows of small drawings, one row for each model. {'; '.join(parts)}."
+    drawn = {title.replace(", ", ",\n"): list(images[rows]) for title, rows in directions.items()}
+    half = max(map(len, directions.values())) // 2
     return pictures(drawn, alt, {0: "highest", half: "lowest"})._replace(data=frame)
 
 
 def pictures(
-    shown: Mapping[str, Sequence[ArrayLike]], alt: str, titles: Mapping[int, str] | None = None
+    rows: Mapping[str, Sequence[ArrayLike]], alt: str, titles: Mapping[int, str] | None = None
 ) -> Drawing:
     """Rows of small pictures; `titles` are above columns, `alt` says what is to be seen."""
-    columns, height = max(map(len, shown.values())), 0.7 * len(shown) + 0.3
-    figure, grid = style.new_figure(columns, len(shown), 8, height, squeeze=False)
-    for panels, (title, images) in zip(grid, shown.items(), strict=True):
+    columns, height = max(map(len, rows.values())), 0.7 * len(rows) + 0.3
+    figure, grid = style.new_figure(columns, len(rows), 8, height, squeeze=False)
+    for panels, (title, images) in zip(grid, rows.items(), strict=True):
         for axes, image in zip(panels, images, strict=True):
             axes.imshow(np.asarray(image), interpolation="none")
             axes.set(xticks=[], yticks=[])

@@ -76,7 +76,7 @@ def lines(
     verticals: Places = NOWHERE,
     horizontals: Places = NOWHERE,
     label_at: Mapping[str, int] | None = None,
-    told: Sequence[float] = (),
+    named: Sequence[float] = (),
     columns: int = 3,
     height: float = 2.6,
     **options: Any,
@@ -85,7 +85,7 @@ def lines(
 
     `looks`: of each `of`, otherwise by level. `log`: "x", "y" or both. `verticals`, `horizontals`:
     lines at these values, with their names. `label_at`: of which step a line bears its name,
-    instead of a legend. `told`: values of x that the alternative text names, besides both ends.
+    instead of a legend. `named`: values of x that the alternative text names, besides both ends.
     `options` go to `seaborn.lineplot`. A column `quantity` labels each panel's y axis.
     """
     by_name = dict(looks or _looks_by_level(frame))
@@ -104,7 +104,7 @@ def lines(
     for name, look in drawn.items() if len(drawn) > 1 and not label_at else ():
         first.plot([], [], label=name, **look.line)
     style.legend(figure, first)
-    return Drawing.of(figure, "Lines", _lines_told(frame, x, y, told), frame)
+    return Drawing.of(figure, "Lines", _lines_told(frame, x, y, named), frame)
 
 
 def marks(
@@ -331,11 +331,11 @@ def _named(row: pd.Series) -> str:
     return ", ".join(filter(None, (row.get("panel", ""), row.get("of", ""))))
 
 
-def _lines_told(frame: pd.DataFrame, x: str, y: str, told: Sequence[float]) -> Iterator[str]:
+def _lines_told(frame: pd.DataFrame, x: str, y: str, named: Sequence[float]) -> Iterator[str]:
     """Both ends of each line, and its values nearest to some x, or its middle."""
     by = [name for name in ("panel", "of") if name in frame]
     for _, line in frame.dropna(subset=[y]).groupby(by, sort=False):
-        near = [int((line[x] - at).abs().to_numpy().argmin()) for at in told] or [len(line) // 2]
+        near = [int((line[x] - at).abs().to_numpy().argmin()) for at in named] or [len(line) // 2]
         steps = line.iloc[sorted({0, len(line) - 1, *near})]
         values = (f"{digits(b)} at {digits(a)}" for a, b in zip(steps[x], steps[y], strict=True))
         yield f"{_named(line.iloc[0])}: {', '.join(values)}"

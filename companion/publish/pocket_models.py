@@ -22,7 +22,7 @@ def models(edition: Edition, pruned_share: float) -> pd.DataFrame:
     ``pruned_share`` of the directions changes is in columns with `_change`.
     """
     rows = []
-    for m in measured.known("outlier_features", edition):
+    for m in measured.of_editions("outlier_features", edition):
         directions = measured.of_same_model(m, "privileged_directions").get(TRAINING)
         pruned = measured.of_same_model(m, "pruning_under_shift").get("pocket")
         if m.data.name == TRAINING and directions and pruned:
@@ -48,9 +48,9 @@ def _row(m: Measurement, directions: Measurement) -> dict[str, Any]:
 
 def _pruned(m: Measurement, share: float) -> dict[str, float]:
     """Effective robustness, and how this and accuracy change as a share of directions is pruned."""
-    found = pruned_under_shift(m, share)
+    after = pruned_under_shift(m, share)
     ends = {"er": m.value("robustness_importance")[:, -1]}
-    ends |= {"accuracy_change": found["accuracy_change"], "er_change": found["robustness_change"]}
+    ends |= {"accuracy_change": after["accuracy_change"], "er_change": after["robustness_change"]}
     return {
         f"{name}{end}": 100 * value
         for name, values in ends.items()

@@ -53,18 +53,25 @@ def steps(
     return frame.assign(**about, **{PRUNED: 100 * (1 - left / left[-1])})
 
 
-def curves(shown: Mapping[str, pd.DataFrame]) -> Drawing:
+def curves(by_model: Mapping[str, pd.DataFrame]) -> Drawing:
     """Curves against the share of directions pruned, a row of panels for each model.
 
-    `shown`: model → rows of `steps`; what is `extrapolated` is not drawn. Vertical: the paper's
+    `by_model`: model → rows of `steps`; what is `extrapolated` is not drawn. Vertical: the paper's
     80 %. Losses above 20 points are cut off.
     """
-    parts = [frame.assign(panel=title) for title, frame in shown.items()]
+    parts = [frame.assign(panel=title) for title, frame in by_model.items()]
     whole = pd.concat(parts, ignore_index=True)
     drawn = whole[~whole["extrapolated"].astype(bool)] if "extrapolated" in whole else whole
     looks, columns, at = dict(ORDERS.values()), whole["quantity"].nunique(), {"80 %": 80}
     drawing = plots.lines(
-        drawn, PRUNED, "value", looks=looks, columns=columns, verticals=at, told=(0, 80), height=2.4
+        drawn,
+        PRUNED,
+        "value",
+        looks=looks,
+        columns=columns,
+        verticals=at,
+        named=(0, 80),
+        height=2.4,
     )
     for axes in drawing.figure.axes:
         low, high = axes.get_ylim()
@@ -75,16 +82,16 @@ def curves(shown: Mapping[str, pd.DataFrame]) -> Drawing:
     return drawing._replace(data=whole[[name for name in names if name in whole]])
 
 
-def strips(importances: Array, shown: Mapping[str, tuple[int, float]]) -> Drawing:
+def strips(importances: Array, heads: Mapping[str, tuple[int, float]]) -> Drawing:
     """A head as a strip for each direction, the most important at the left; what is pruned is grey.
 
-    `shown`: title → how many directions are kept, and the accuracy that is left (fraction).
+    `heads`: title → how many directions are kept, and the accuracy that is left (fraction).
     """
     height = np.sort(importances)[::-1]
-    figure, panels = style.panels(shown, 1, 1.1, sharex=True, sharey=True)
+    figure, panels = style.panels(heads, 1, 1.1, sharex=True, sharey=True)
     figure.set_figwidth(plots.PHONE)
     place = np.arange(1, len(height) + 1)
-    for axes, (kept, accuracy) in zip(panels[:, 0], shown.values(), strict=True):
+    for axes, (kept, accuracy) in zip(panels[:, 0], heads.values(), strict=True):
         colours = np.where(place <= kept, LEVEL_STYLES["zero_shot"].colour, style.GRID)
         axes.bar(place, height, width=0.8, color=colours, linewidth=0)
         axes.set(yscale="log", yticks=[], xlim=(0, len(height) + 1), ylabel="importance")
@@ -92,12 +99,12 @@ def strips(importances: Array, shown: Mapping[str, tuple[int, float]]) -> Drawin
         words = f"accuracy {style.percent(accuracy)} %"
         plots.write(axes, words, (0.98, 0.8), (0, 0), xycoords="axes fraction", ha="right")
     panels[-1, 0].set(xlabel="direction of the head, the most important first")
-    told = (
+    parts = (
         f"{title}: {kept} of {len(height)} strips in colour, accuracy {100 * right:.1f} %"
-        for title, (kept, right) in shown.items()
+        for title, (kept, right) in heads.items()
     )
     data = style.stacked(
         {"of": title, "direction": place, "importance": height, "kept": place <= kept}
-        for title, (kept, _) in shown.items()
+        for title, (kept, _) in heads.items()
     )
-    return Drawing.of(figure, "Bars, one for each direction of a head", told, data)
+    return Drawing.of(figure, "Bars, one for each direction of a head", parts, data)

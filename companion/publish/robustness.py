@@ -98,9 +98,9 @@ def against_baseline(
     models = models[models["level"] != "random"]
     if models.empty:
         return None
-    pool, shown = view.pool.assign(of=view.pool["model"]), drawn(models, edition)
+    pool, marked = view.pool.assign(of=view.pool["model"]), drawn(models, edition)
     pool = pool.assign(level="", look="small", series=f"baseline pool ({len(pool)})")
-    frame = pd.concat([pool, shown], ignore_index=True)
+    frame = pd.concat([pool, marked], ignore_index=True)
     lines = {"fit to this pool": view.line.predict}
     if view.reference != view.line:
         lines["the paper's printed line"] = view.reference.predict
@@ -109,7 +109,7 @@ def against_baseline(
     drawing = on_logit_axes(frame, view.shifts, lines, refits)
     spans = (
         f"{len(er)} {series} at {style.span(er, points)}"
-        for series, er in shown.groupby("series", sort=False)["er"]
+        for series, er in marked.groupby("series", sort=False)["er"]
     )
     what = f"Scatter plot on logit axes, {WORDS[view.shifts].outside}"
     return drawing._replace(alt=f"{what}. Above the line, in points: {'; '.join(spans)}.")
@@ -239,8 +239,8 @@ def model_table(family: Family, view: View, averages: pd.DataFrame) -> pd.DataFr
     titles = averages["name"].map(lambda name: family.model(name).title)
     column = "seeds" if few.any() else "checkpoints"
     many = each.where(few, averages["each"].map(len).astype(str))
-    shown = averages.assign(model=titles, ends=intervals(averages), seeds=None, checkpoints=None)
-    return shown.assign(shifts=WORDS[view.shifts].shifts, **{column: many})
+    rows = averages.assign(model=titles, ends=intervals(averages), seeds=None, checkpoints=None)
+    return rows.assign(shifts=WORDS[view.shifts].shifts, **{column: many})
 
 
 def views_table(rows: Iterable[tuple[View, Sequence[bool]]]) -> pd.DataFrame:

@@ -27,8 +27,8 @@ def of(notebook: dict[str, Any]) -> dict[str, Any]:
         if labels:
             run = "{experiment}/{subject}".format(**about)
             by_hand = f"```python\n{cell['source']}\n```\n\n" * (labels == ["by-hand"])
-            shown = (f"```{{result}} {run}#{label}\n```" for label in labels)
-            cell = _markdown(cell["id"], by_hand + "\n\n".join(shown))
+            directives = (f"```{{result}} {run}#{label}\n```" for label in labels)
+            cell = _markdown(cell["id"], by_hand + "\n\n".join(directives))
         elif cell["cell_type"] == "code":
             cell["metadata"]["tags"] = ["hide-input"]
         if cell["cell_type"] == "markdown" or cell["outputs"]:
@@ -51,7 +51,7 @@ def in_the_pages_order(cells: list[dict[str, Any]], edition: str) -> list[dict[s
     sections: list[list[dict[str, Any]]] = [[]]
     for cell in cells:
         if "outputs" in cell:
-            cell["outputs"] = [one for one in cell["outputs"] if not _is_bare(one)]
+            cell["outputs"] = [output for output in cell["outputs"] if not _is_bare(output)]
         tags = {*cell["metadata"].get("tags", [])}
         heading = cell["cell_type"] == "markdown" and cell["source"].startswith("## ")
         if heading or "remove-input" in tags:  # what ends a page belongs to no section

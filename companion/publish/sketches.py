@@ -40,12 +40,12 @@ def one_in_styles(data: Emoji, concept: str, accuracy: Mapping[str, pd.Series[fl
     axes.text(len(styles) / 2, -0.72, "accuracy lost", ha="center", va="top")
     axes.set(xlim=(-1.1, len(styles)), ylim=(-0.95, 1.5), aspect="equal")
     name = str(data.table.loc[data.table["concept"] == concept, "name"].iloc[0])
-    told = (
+    rows = (
         f"{model}: {', '.join(f'{art} {percent(value)} %' for art, value in of_style.items())}"
         for model, of_style in accuracy.items()
     )
     frame = pd.DataFrame(accuracy).mul(100).rename_axis("style").reset_index()
-    alt = f"A drawing of {name} in {len(styles)} styles. Accuracy in each style: {'; '.join(told)}."
+    alt = f"A drawing of {name} in {len(styles)} styles. Accuracy in each style: {'; '.join(rows)}."
     return Drawing(figure, alt, frame)
 
 
@@ -82,5 +82,5 @@ def bars(er: Mapping[str, float], level: str) -> Drawing:
     axes.set(xlabel=ER, xlim=(0, 1.15 * lengths.max()))
     axes.invert_yaxis()
     axes.grid(visible=False)
-    told = "; ".join(f"{name} {points(value)}" for name, value in er.items())
-    return Drawing(figure, f"Bars, {ER}: {told}.", pd.DataFrame({"baseline": names, ER: lengths}))
+    text = "; ".join(f"{name} {points(value)}" for name, value in er.items())
+    return Drawing(figure, f"Bars, {ER}: {text}.", pd.DataFrame({"baseline": names, ER: lengths}))

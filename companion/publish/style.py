@@ -144,13 +144,13 @@ def log_scale(axis: Axis, low: float, high: float, most: int = 9) -> None:
     from matplotlib.ticker import MaxNLocator, NullLocator
 
     ticks = [n * 10.0**power for power in range(-2, 5) for n in (1, 2, 5)]
-    shown = [tick for tick in ticks if 0.9 * low <= tick <= 1.1 * high]
-    if len(shown) < 4:  # a short axis
+    kept = [tick for tick in ticks if 0.9 * low <= tick <= 1.1 * high]
+    if len(kept) < 4:  # a short axis
         near = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
-        shown = [tick for tick in near if 0.99 * low <= tick <= 1.01 * high]
-    shown = shown[:: -(-len(shown) // most)]
+        kept = [tick for tick in near if 0.99 * low <= tick <= 1.01 * high]
+    kept = kept[:: -(-len(kept) // most)]
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
-    axis.set_ticks(shown, labels=[f"{tick:g}" for tick in shown])
+    axis.set_ticks(kept, labels=[f"{tick:g}" for tick in kept])
     axis.set_minor_locator(NullLocator())
 
 
@@ -203,10 +203,10 @@ def admonition(title: str, body: str, kind: str = "warning") -> str:
     return f":::{{admonition}} {title}\n:class: {kind}\n{body}\n:::" if body else ""
 
 
-def items(told: Iterable[str]) -> str:
+def items(texts: Iterable[str]) -> str:
     """Sentences as a list (MyST), one alone as it is; "" of nothing."""
-    sentences = [*told]
-    return "\n".join(sentences if len(sentences) == 1 else [f"- {one}" for one in sentences])
+    sentences = [*texts]
+    return "\n".join(sentences if len(sentences) == 1 else [f"- {text}" for text in sentences])
 
 
 def unusable(problems: Iterable[str]) -> str:
@@ -286,8 +286,8 @@ def listed(numbers: Iterable[Any]) -> str:
 
 def span(values: Iterable[float], write: Callable[[float], str] = digits) -> str:
     """Lowest to highest, or the one value, as they are written."""
-    found = list(values)
-    return " to ".join(dict.fromkeys(write(end(found)) for end in (np.min, np.max)))
+    every = list(values)
+    return " to ".join(dict.fromkeys(write(end(every)) for end in (np.min, np.max)))
 
 
 def spread(values: Iterable[float], scale: float = 1.0) -> str:

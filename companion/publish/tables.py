@@ -23,10 +23,10 @@ ER = "effective robustness (points)"
 KNOWN_RANGE = {"ViT-B/32 OpenAI": (30, 165)}
 
 
-def of_outliers(found: Iterable[Measurement]) -> pd.DataFrame:
+def of_outliers(measurements: Iterable[Measurement]) -> pd.DataFrame:
     """κ with the middle 90 % of single images, and the dominant coordinate, a row for each."""
     rows = []
-    for m in found:
+    for m in measurements:
         ends = m.value("kurtosis_percentiles")[[5, 95]].tolist()
         share = style.share(m.value("persistence_fraction"))
         note = f"{m.value('persistence_coordinate')}, in {share}"
@@ -34,17 +34,17 @@ def of_outliers(found: Iterable[Measurement]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["of", "level", "κ", "low", "high", "note"])
 
 
-def kappa(found: Sequence[Measurement]) -> Drawing:
+def kappa(measurements: Sequence[Measurement]) -> Drawing:
     """Outlier features, a row for each measurement, the highest κ first."""
-    rows = of_outliers(found).sort_values("κ", ascending=False)
-    levels = {str(m.level): LEVEL_TITLES[m.level] for m in found}
+    rows = of_outliers(measurements).sort_values("κ", ascending=False)
+    levels = {str(m.level): LEVEL_TITLES[m.level] for m in measurements}
     note = "dominant coordinate"
     return plots.marks(rows, "κ", note=note, log=True, verticals=figures.GAUSSIAN, levels=levels)
 
 
-def by_model(found: Mapping[str, Sequence[Measurement]]) -> pd.DataFrame:
+def by_model(image_sets: Mapping[str, Sequence[Measurement]]) -> pd.DataFrame:
     """Outlier features of each model that has several image sets, each quantity as a list."""
-    rows = frame(m for sets in found.values() if len(sets) > 1 for m in sets)
+    rows = frame(m for sets in image_sets.values() if len(sets) > 1 for m in sets)
     lists = rows.groupby("of", sort=False).agg(list)
     coordinates = lists["persistence_coordinate"].map(lambda each: dict.fromkeys(map(str, each)))
     shares = lists["persistence_fraction"]
@@ -53,14 +53,14 @@ def by_model(found: Mapping[str, Sequence[Measurement]]) -> pd.DataFrame:
 
 
 def kappa_and_robustness(
-    found: Mapping[str, Sequence[Measurement]], intervals: Mapping[str, Interval]
+    image_sets: Mapping[str, Sequence[Measurement]], intervals: Mapping[str, Interval]
 ) -> pd.DataFrame:
     """Models by falling effective robustness, with κ on the first of their image sets.
 
     `low` and `high`: the lowest and the highest mean κ of a model's image sets.
     """
     rows = []
-    for name, sets in found.items():
+    for name, sets in image_sets.items():
         if name in intervals:
             er, means = intervals[name], [float(m.value("kurtosis_mean")) for m in sets]
             kappa = {"κ": means[0], "low": min(means), "high": max(means)}
@@ -87,14 +87,14 @@ def orders(models: pd.DataFrame) -> dict[str, int]:
     return {"all": len(pairs), "higher": higher, "lower": lower, "open": undecided}
 
 
-def pruned_at(found: Sequence[Measurement], share: float) -> pd.DataFrame:
+def pruned_at(measurements: Sequence[Measurement], share: float) -> pd.DataFrame:
     """What pruning a share costs, next to other orders; a row for each model.
 
     A second row of a model whose head has many fewer directions than it could have: the share of
     the latter.
     """
     rows = []
-    for m in found:
+    for m in measurements:
         rank, most = len(m.value("accuracy_importance")), directions(m)
         for of in (rank, most) if rank < 0.9 * most else (rank,):
             row = pruned(m, share, of) | {"set": set_title(m), "of_all": of}
@@ -114,19 +114,19 @@ def encoded(m: Measurement) -> tuple[pd.DataFrame, str]:
 
     With the name of the quantity.
     """
-    found, coordinates = counts_of(m), counts_of(m, "coordinates_")
+    counts, coordinates = counts_of(m), counts_of(m, "coordinates_")
     draws = [
-        ("singular vectors of the head", "zero_shot", found.of("draws", "unique")),
+        ("singular vectors of the head", "zero_shot", counts.of("draws", "unique")),
         ("coordinates", "zero_shot", coordinates.of("draws", "unique")),
-        ("random directions", "random", found.of("random", "unique")),
-        ("singular vectors, permuted labels", "random", found.of("permuted", "unique")),
+        ("random directions", "random", counts.of("random", "unique")),
+        ("singular vectors, permuted labels", "random", counts.of("permuted", "unique")),
     ]
     axis = f"concepts with AP ≥ {m.value('threshold'):g}, of {m.counts['concepts']}"
     rows = [(title, level, n.mean(), n.min(), n.max()) for title, level, n in draws]
     return pd.DataFrame(rows, columns=["of", "level", axis, "low", "high"]), axis
 
 
-def textures(m: Measurement, shown: int, named: Sequence[str]) -> pd.DataFrame:
+def textures(m: Measurement, count: int, named: Sequence[str]) -> pd.DataFrame:
     """The textures of highest average precision along the top direction; ``named``: these too."""
     table = pd.DataFrame({"texture": m.names["along_top"], "other_sign": m.value("against_top")})
     for end in ("", "_lowest", "_highest"):
@@ -134,7 +134,7 @@ def textures(m: Measurement, shown: int, named: Sequence[str]) -> pd.DataFrame:
     table = table.sort_values("ap", ascending=False, kind="stable", ignore_index=True)
     starred = table["texture"].isin(named)
     table["texture"] += np.where(starred, " *", "")
-    return table.assign(rank=table.index + 1)[(table.index < shown) | starred]
+    return table.assign(rank=table.index + 1)[(table.index < count) | starred]
 
 
 def texture_numbers(m: Measurement) -> dict[str, float]:

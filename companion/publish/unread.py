@@ -27,7 +27,7 @@ AT_SHARE = ["dropped", "energy", "leader_inside", "kurtosis_without", "kurtosis_
 AT_SHARE += ["kurtosis_random_lowest", "kurtosis_random_highest", "equal_without", "equal_random"]
 
 
-def pairs(found: Iterable[Measurement], shares: Sequence[float] = (SHARE,)) -> pd.DataFrame:
+def pairs(measurements: Iterable[Measurement], shares: Sequence[float] = (SHARE,)) -> pd.DataFrame:
     """A row for each pair and share: of each measurement those texts first that are no head of it.
 
     `enough`: whether there are more texts than components. `in_sample`: whether those texts judge
@@ -36,7 +36,7 @@ def pairs(found: Iterable[Measurement], shares: Sequence[float] = (SHARE,)) -> p
     random directions hold on average.
     """
     rows = []
-    for m in found:
+    for m in measurements:
         names, components = m.names["text_rows"], m.counts["components"]
         classes = bool(m.value("accuracy_without").size)
         about = (model_title(m), m.data.title, m.family, m.level, m.counts["images"], components)
@@ -46,13 +46,13 @@ def pairs(found: Iterable[Measurement], shares: Sequence[float] = (SHARE,)) -> p
             texts = re.split(";|, one per", re.sub(", prompts [0-9a-f]{64}", "", names[place]))[0]
             enough = bool(m.value("text_rows")[place] > components)
             itself = bool(m.value("judged_by_itself")[place])
-            known = (m.value("kurtosis"), place, texts, enough, classes and not itself, itself)
+            pair = (m.value("kurtosis"), place, texts, enough, classes and not itself, itself)
             change = (
                 m.value(f"difference_without{part}")[place][at] if classes else np.nan
                 for part in ("", "_error")
             )
             values = (m.value(name)[place][at] for name in AT_SHARE)
-            rows.append((*about, *known, share, *change, *values))
+            rows.append((*about, *pair, share, *change, *values))
     table = pd.DataFrame(rows, columns=ABOUT + AT_SHARE)
     return table.assign(
         chance=table["dropped"] / table["components"],
@@ -66,7 +66,7 @@ def change(pair: pd.Series) -> str:
     return cells.cell("{change:points} ± {error:margin}{sampled} | no classes", pair)
 
 
-def curves(shown: Sequence[Measurement]) -> Drawing:
+def curves(measurements: Sequence[Measurement]) -> Drawing:
     """κ and accuracy against the directions dropped, next to random ones: a row for each model."""
     x, quantities = "directions dropped (%)", {"kurtosis": "κ", "accuracy": "accuracy (%)"}
     orders = {"": "least text variance first", "_random": "random directions"}
@@ -76,12 +76,12 @@ def curves(shown: Sequence[Measurement]) -> Drawing:
         {"panel": model_title(m), "quantity": label, "of": order}
         | {"value": scale * np.atleast_2d(m.value(f"curve_{name}{end}"))[0][1:]}
         | {x: 100 * m.value("steps")[1:] / m.counts["components"]}
-        for m in shown
+        for m in measurements
         for (name, label), scale in zip(quantities.items(), (1, 100), strict=True)
         for end, order in orders.items()
     )
     drawing = plots.lines(frame, x, "value", looks=looks, log="x", ticks=5, columns=2, height=1.8)
-    every = pairs(shown)
+    every = pairs(measurements)
     chance = 100 * every.loc[every["place"] == 0, "chance"]
     for place, axes in enumerate(drawing.figure.axes):
         axes.axvline(chance.iloc[place // 2], color=style.INK, linewidth=0.9, linestyle=":")
@@ -93,11 +93,11 @@ def curves(shown: Sequence[Measurement]) -> Drawing:
     return drawing
 
 
-def directions(shown: Sequence[Measurement]) -> Drawing:
+def directions(measurements: Sequence[Measurement]) -> Drawing:
     """For each direction, how much texts vary along it and how much energy images have in it."""
     x, y = "share of the texts' variance (%)", "share of the images' energy (%)"
     parts = []
-    for m in shown:
+    for m in measurements:
         about = {"panel": model_title(m)}
         each = about | {"series": "text direction", "level": m.level, "look": "small"}
         leader = about | {"series": "axis of the dominant coordinate", "level": "random"}
@@ -114,6 +114,6 @@ def directions(shown: Sequence[Measurement]) -> Drawing:
             parts.append(part | at | {"axis": axis})
     frame = style.stacked(parts)
     drawing = plots.scatter(frame, x, y, log="xy", ticks=5, labels="axis", height=2.6)
-    for axes, m in zip(drawing.figure.axes, shown, strict=False):
+    for axes, m in zip(drawing.figure.axes, measurements, strict=False):
         axes.axhline(100 / m.counts["components"], color=style.INK, linewidth=0.9, linestyle="--")
     return drawing

@@ -38,10 +38,10 @@ def bring_up_to_date(jobs: int = 2) -> int:
         for _ in range(ROUNDS):
             outdated, failed, wanted = _one_round(jobs)
             executed += outdated
-            if not failed or any(one.state == "failed" for one in failed):
+            if not failed or any(entry.state == "failed" for entry in failed):
                 break  # else features came or went meanwhile, and what read them is stale again
     if failed:
-        lines = [f"  {one.run}: {one.why or one.state}" for one in failed]
+        lines = [f"  {entry.run}: {entry.why or entry.state}" for entry in failed]
         first = f"{len(failed)} of {wanted} runs failed, so no book is built:"
         raise RunError("\n".join([first, *lines]))
     return executed
@@ -53,13 +53,13 @@ def _one_round(jobs: int) -> tuple[int, list[Status], int]:
     everything = experiments.all_runs()  # what was just measured is evidence, too
     _remove_leftovers(everything)
     outdated = [s for s in fingerprints.statuses(everything) if s.state != "up to date"]
-    ready = [one for one in outdated if one.parts]
+    ready = [entry for entry in outdated if entry.parts]
     if ready:
         for name, why in do_all("runs", [_call(s.run, s.parts) for s in ready], jobs).items():
             _say_what_is_left_out(name, why)
-    failed = [one for one in outdated if not one.parts]
-    again = fingerprints.statuses(one.run for one in ready)
-    failed += [one for one in again if one.state != "up to date"]
+    failed = [entry for entry in outdated if not entry.parts]
+    again = fingerprints.statuses(entry.run for entry in ready)
+    failed += [entry for entry in again if entry.state != "up to date"]
     return len(outdated), failed, len(everything)
 
 
@@ -71,14 +71,14 @@ def prepare(runs: Sequence[Run], jobs: int = 2) -> None:
     """
     reading = [run for run in runs if fingerprints.folders_in_store(run)]
     families = {f.name: f for run in reading for f in fingerprints.families_read(run)}
-    if not families or _known(families).exists():
+    if not families or _mark(families).exists():
         return
     from companion.runs import grid
 
     with alone("what measures features in the store"):
         grid.refresh_pocket_lab([f.name for f in families.values() if f.edition == "pocket"], jobs)
         grid.measure_live(families.values(), jobs)
-        write_text(_known(families), "")
+        write_text(_mark(families), "")
 
 
 def run(wanted: Run, given: Mapping[str, str], output: Path | None = None) -> Path:
@@ -126,7 +126,7 @@ def _call(
     return Call(str(run), "companion.runs.execute:execute", words, made_from)
 
 
-def _known(families: Iterable[str]) -> Path:
+def _mark(families: Iterable[str]) -> Path:
     """Where it is remembered that nothing is to be done in the store: named by what decides it."""
     parts = fingerprints.code_and_libraries(STORE_CODE)
     folders = [default_folder(), ROOT / "families", *(ROOT / "data" / name for name in STORE_DATA)]

@@ -42,10 +42,10 @@ def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]
 
     Raises RunError for an unknown or ill-typed one, listing those that exist.
     """
-    subject, known = run.experiment.scope, _parameters(run) if given else {}
+    subject, parameters = run.experiment.scope, _parameters(run) if given else {}
     listed = " Its parameters:" + "".join(
-        f"\n  {name}: {one['inferred_type_name']} = {one['default']}  {one['help']}"
-        for name, one in known.items()
+        f"\n  {name}: {about['inferred_type_name']} = {about['default']}  {about['help']}"
+        for name, about in parameters.items()
     )
     values: dict[str, Parameter] = {subject: run.subject}
     for name, text in given.items():
@@ -54,12 +54,12 @@ def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]
                 f"{name!r} is set by the command's own argument; run {run.experiment.name} for "
                 f"another {name} instead: companion run {run.experiment.name} {text}."
             )
-        if name not in known:
+        if name not in parameters:
             raise RunError(f"notebook {run.experiment.name} has no parameter {name!r}.{listed}")
-        kind = known[name]["inferred_type_name"]
+        kind = parameters[name]["inferred_type_name"]
         if kind not in TYPES:
             raise RunError(f"parameter {name} cannot be set from the command line.{listed}")
-        least = {"int": int(known[name]["default"] != "0"), "float": -LARGEST}.get(kind)
+        least = {"int": int(parameters[name]["default"] != "0"), "float": -LARGEST}.get(kind)
         wanted: Any = TYPES[kind]
         if least is not None:
             wanted = Annotated[wanted, Field(ge=least, le=LARGEST)]

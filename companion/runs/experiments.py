@@ -112,10 +112,10 @@ class Run:
     @property
     def reads(self) -> tuple[str, ...]:
         """The declared patterns, and what every run reads: captions, family files, `NAMED`."""
-        own = self.subject if self.experiment.scope == "family" else "*"
+        name = self.subject if self.experiment.scope == "family" else "*"
         captions = f"book/captions/{self.experiment.name}.yaml"
         written = [captions] * (ROOT / captions).is_file()
-        return (*self.experiment.reads, *written, f"families/{own}.yaml", *NAMED)
+        return (*self.experiment.reads, *written, f"families/{name}.yaml", *NAMED)
 
 
 def load_experiments() -> dict[str, Experiment]:
@@ -138,7 +138,7 @@ def has_evidence(run: Run) -> bool:
 def possible_runs() -> list[Run]:
     """Each experiment for each of its subjects, whether there is evidence or not."""
     experiments = load_experiments().values()
-    return [Run(one, subject) for one in experiments for subject in subjects_of(one)]
+    return [Run(each, subject) for each in experiments for subject in subjects_of(each)]
 
 
 def subjects_of(experiment: Experiment) -> Sequence[str]:
@@ -163,12 +163,12 @@ def find_run(experiment: str, subject: str) -> Run:
 
 def of_checkpoints(chapter: str) -> Experiment:
     """The experiment of that name, if it runs for a single family of a reader's; else RunError."""
-    known = load_experiments()
-    usable = [e.name for e in known.values() if e.scope == "family" and "reader" in e.editions]
+    every = load_experiments()
+    usable = [e.name for e in every.values() if e.scope == "family" and "reader" in e.editions]
     if chapter not in usable:
-        what = "does not run for a single checkpoint" if chapter in known else "is unknown"
+        what = "does not run for a single checkpoint" if chapter in every else "is unknown"
         raise RunError(f"the chapter {chapter!r} {what}: {suggestion(chapter, usable)}.")
-    return known[chapter]
+    return every[chapter]
 
 
 def made(run: Run) -> dict[str, Any]:

@@ -72,11 +72,11 @@ def parts(run: Run, code: dict[str, Parts] | None = None) -> Parts:
     code, name = {} if code is None else code, run.experiment.name
     if name not in code:
         code[name] = _code_parts(run)
-    found = code[name] | {_shown(path): sha256_of(path) for path in declared_files(run)}
+    made_from = code[name] | {_shown(path): sha256_of(path) for path in declared_files(run)}
     for path in from_store(run):
         kind = "weights" if path.suffix == ".safetensors" else "store"
-        found[f"{kind} {path.parent.name}/{path.name}"] = sha256_of(path)
-    return found | {"python": platform.python_version(), "run format": FORMAT}
+        made_from[f"{kind} {path.parent.name}/{path.name}"] = sha256_of(path)
+    return made_from | {"python": platform.python_version(), "run format": FORMAT}
 
 
 def _code_parts(run: Run) -> Parts:
@@ -87,23 +87,23 @@ def _code_parts(run: Run) -> Parts:
     """
     path = run.experiment.notebook
     try:
-        found = code_and_libraries(path.read_text(encoding="utf-8"))
+        code = code_and_libraries(path.read_text(encoding="utf-8"))
         for measured in run.experiment.measurements:
-            found |= code_parts(measured)
+            code |= code_parts(measured)
     except SyntaxError as error:
         raise RunError(
             f"{_shown(path)}, or a module that it imports, is not valid Python: {error.msg}, in "
             f"the line {(error.text or '').strip()!r}."
         ) from None
-    return found | {_shown(path): sha256_of(path)}
+    return code | {_shown(path): sha256_of(path)}
 
 
 def code_and_libraries(source: str) -> Parts:
     """Modules of ours that Python ``source`` imports, by what they do; all libraries' versions."""
     modules = {path: path.read_text(encoding="utf-8") for path in import_closure(source)}
-    found = {_shown(path): hash_of(text) for path, text in modules.items()}
+    code = {_shown(path): hash_of(text) for path, text in modules.items()}
     libraries = libraries_of([source, *modules.values()])
-    return found | {library: version_of(library) for library in libraries}
+    return code | {library: version_of(library) for library in libraries}
 
 
 def declared_files(run: Run) -> list[Path]:
@@ -111,7 +111,7 @@ def declared_files(run: Run) -> list[Path]:
 
     Raises RunError for a pattern that matches no file.
     """
-    found = [path for folder in recorded(run) for path in sorted(folder.glob("*.json"))]
+    paths = [path for folder in recorded(run) for path in sorted(folder.glob("*.json"))]
     hidden = files_of_readers() if run.hides_readers else set()
     for pattern in run.reads:
         matches = sorted(path for path in {*ROOT.glob(pattern)} - hidden if path.is_file())
@@ -120,8 +120,8 @@ def declared_files(run: Run) -> list[Path]:
                 f"notebooks/{run.experiment.name}.py declares that it reads {pattern}, which "
                 "matches no file; add the file or correct `reads` in the notebook's header."
             )
-        found += matches
-    return found
+        paths += matches
+    return paths
 
 
 def files_of_readers() -> set[Path]:
@@ -144,9 +144,9 @@ def from_store(run: Run) -> list[Path]:
     patterns += ["*.json"] * run.experiment.features
     models = _models(run)
     folders = [default_folder() / model.name for model in models]
-    found = [path for folder in folders for kind in patterns for path in sorted(folder.glob(kind))]
+    paths = [path for folder in folders for kind in patterns for path in sorted(folder.glob(kind))]
     weights = [path for path in map(local_weights, models) if path and path.is_file()]
-    return found + (weights if run.experiment.features else [])
+    return paths + (weights if run.experiment.features else [])
 
 
 def folders_in_store(run: Run) -> list[Path]:

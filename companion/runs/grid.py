@@ -95,10 +95,10 @@ class Plan:
         jobs: dict[Job, list[Model]] = {}
         here = {images.name for images in self.images}
         for family in self.families if self.choice.records else ():
-            for one in pending.jobs(family, experiments=MEASURED.get(self.choice.edition)):
-                chosen = one.model in self.choice.of(family) and here & {*one.parts}
-                if chosen and not pending.is_recorded(one):
-                    jobs.setdefault(Job("measure", family.name, one.data), []).append(one.model)
+            for job in pending.jobs(family, experiments=MEASURED.get(self.choice.edition)):
+                chosen = job.model in self.choice.of(family) and here & {*job.parts}
+                if chosen and not pending.is_recorded(job):
+                    jobs.setdefault(Job("measure", family.name, job.data), []).append(job.model)
         return jobs
 
 
@@ -132,27 +132,27 @@ def _texts(choice: Choice) -> list[str]:
 
 
 def _families(choice: Choice) -> tuple[Family, ...]:
-    known = load_families(choice.edition)
-    wanted = list(dict.fromkeys(choice.families or known))
+    of_edition = load_families(choice.edition)
+    wanted = list(dict.fromkeys(choice.families or of_edition))
     if not wanted:
         first = "run `companion families zoo`" if choice.edition == "zoo" else "add one"
         raise RunError(f"the edition {choice.edition} has no family: {first} first.")
-    _check(wanted, known, f"the edition {choice.edition} has no family")
-    models = {model.name: model for name in wanted for model in known[name].models}
+    _check(wanted, of_edition, f"the edition {choice.edition} has no family")
+    models = {model.name: model for name in wanted for model in of_edition[name].models}
     _check(choice.models, models, "the families that are chosen have no model")
     for name in choice.models:
         if not models[name].loadable:
             raise RunError(
                 f"{name} has no public weights, so it cannot be extracted: leave it out."
             )
-    return tuple(known[name] for name in wanted if choice.of(known[name]))
+    return tuple(of_edition[name] for name in wanted if choice.of(of_edition[name]))
 
 
-def _check(names: Iterable[str], known: Iterable[str], has_none: str) -> None:
+def _check(names: Iterable[str], existing: Iterable[str], has_none: str) -> None:
     """Raise RunError for a name that is not known."""
     for name in names:
-        if name not in known:
-            raise RunError(f"{has_none} {name!r}: {suggestion(name, known)}.")
+        if name not in existing:
+            raise RunError(f"{has_none} {name!r}: {suggestion(name, existing)}.")
 
 
 # Doing it
@@ -203,7 +203,7 @@ def measure_live(families: Iterable[Family], cores: int) -> None:
     """
     families = list(families)
     waiting = dict.fromkeys(
-        Job("measure", one.family, one.data) for one in pending.jobs_to_take(families)
+        Job("measure", job.family, job.data) for job in pending.jobs_to_take(families)
     )
     if waiting:
         for problem in _do("measurements", list(waiting), Choice(record=False), cores, None):
@@ -226,7 +226,9 @@ def _do(
         needs = {"workers": choice.workers, "gpu": int(choice.device != "cpu")}
         left_out = cluster.do_all(what, calls, profile, cores, needs)
     problems = [
-        f"{name}, left out: {_about(*one)}" for name in left_out for one in left_out[name].items()
+        f"{name}, left out: {_about(*model)}"
+        for name in left_out
+        for model in left_out[name].items()
     ]
     for name in [call.name for call in calls if call.name not in left_out]:
         failure = read_failure(name).get("message", f"it was not started, see {cluster.LOG}")
@@ -275,7 +277,7 @@ def features(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
         settings = wanted.model_copy(update={"device": device}).settings()
         extract(models, whole.data[data], settings, onerror=leave_out)
     if models and len(left_out) == len(models):
-        raise RunError("no model is left: " + "; ".join(_about(*one) for one in left_out.items()))
+        raise RunError("no model is left: " + "; ".join(_about(*item) for item in left_out.items()))
     return left_out
 
 
@@ -286,10 +288,10 @@ def measure(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
     is_done: Callable[[pending.Job], bool] = (
         pending.is_recorded if wanted.records else pending.current
     )
-    for one in pending.jobs(whole, experiments=MEASURED.get(wanted.edition)):
-        if one.data == data and one.model in wanted.of(whole) and not is_done(one):
+    for job in pending.jobs(whole, experiments=MEASURED.get(wanted.edition)):
+        if job.data == data and job.model in wanted.of(whole) and not is_done(job):
             try:
-                (records.write if wanted.records else records.write_live)(from_store.measure(one))
+                (records.write if wanted.records else records.write_live)(from_store.measure(job))
             except CompanionError as error:
-                left_out[one.model.name] = str(error)
+                left_out[job.model.name] = str(error)
     return left_out

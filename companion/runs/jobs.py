@@ -95,8 +95,8 @@ def do_all(what: str, calls: Sequence[Call], places: int) -> dict[str, Any]:
 
     with ThreadPoolExecutor(places) as threads:
         try:
-            for one in [threads.submit(do, call) for call in calls]:
-                one.result()
+            for future in [threads.submit(do, call) for call in calls]:
+                future.result()
         finally:
             pool.stop()
             threads.shutdown(cancel_futures=True)

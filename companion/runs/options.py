@@ -84,7 +84,7 @@ def family_names() -> list[str]:
 
 def chapters() -> list[str]:
     """Names of the notebooks that run for a single family."""
-    return [one.name for one in load_experiments().values() if one.scope == "family"]
+    return [each.name for each in load_experiments().values() if each.scope == "family"]
 
 
 def families_of_readers() -> Iterable[str]:
@@ -119,8 +119,8 @@ class Machine(Strict):
         """How features are extracted: those of these options that say so."""
         from analysis.features.plan import Settings
 
-        known = {field.name for field in dataclasses.fields(Settings)}
-        return Settings(**{name: value for name, value in self if name in known})
+        names = {field.name for field in dataclasses.fields(Settings)}
+        return Settings(**{name: value for name, value in self if name in names})
 
 
 class Computing(Machine):
@@ -254,8 +254,8 @@ class Choice(Computing):
     @property
     def records(self) -> bool:
         """Whether measurements are taken and written to ``data/measurements/``."""
-        own = self.edition in ("paper", "zoo") if self.record is None else self.record
-        return self.measure and own
+        wanted = self.edition in ("paper", "zoo") if self.record is None else self.record
+        return self.measure and wanted
 
     def of(self, family: Family) -> list[Model]:
         """The models of a family that are chosen and can be loaded: random, or with weights."""

@@ -50,15 +50,15 @@ def table(pages: Container[str]) -> str:
 
 def _noted(run: Run, evidence: Collection[str], recorded: Sequence[Measurement]) -> list[Any]:
     """Day and machine of each measurement and each set of features that a run rests on."""
-    found, name = [], TAKEN_AS.get(run.experiment.name, run.experiment.name)
+    pairs, name = [], TAKEN_AS.get(run.experiment.name, run.experiment.name)
     if "recorded" in evidence:
-        shown = [m.provenance for m in recorded if (m.family, m.experiment) == (run.subject, name)]
-        found += [(one.taken, one.device) for one in shown]
+        taken = [m.provenance for m in recorded if (m.family, m.experiment) == (run.subject, name)]
+        pairs += [(note.taken, note.device) for note in taken]
     if "live" in evidence:
         read = [path for path in fingerprints.from_store(run) if path.suffix == ".json"]
         sidecars = [json.loads(path.read_text(encoding="utf-8")) for path in read]
-        found += [(one["made"], one["device"]) for one in sidecars if "made" in one]
-    return found
+        pairs += [(note["made"], note["device"]) for note in sidecars if "made" in note]
+    return pairs
 
 
 def without_evidence() -> list[fingerprints.Status]:
@@ -89,16 +89,16 @@ def lacking() -> dict[str, list[Lack]]:
     Chapters that show the same evidence count once, under the first one's heading.
     """
     chapters: dict[tuple[str, ...], Experiment] = {}
-    for one in experiments.load_experiments().values():
-        chapters.setdefault(one.evidence, one)
+    for experiment in experiments.load_experiments().values():
+        chapters.setdefault(experiment.evidence, experiment)
     return {
-        experiments.heading(one): [
+        experiments.heading(experiment): [
             lack
             for family in load_families().values()
-            if family.edition in one.editions
-            for lack in lacks(one, family)
+            if family.edition in experiment.editions
+            for lack in lacks(experiment, family)
         ]
-        for evidence, one in chapters.items()
+        for evidence, experiment in chapters.items()
         if evidence
     }
 
@@ -106,7 +106,7 @@ def lacking() -> dict[str, list[Lack]]:
 def not_measured() -> str:
     """The page (MyST) of everything that is lacking: one row for each thing that brings it."""
     alike: dict[tuple[str, str, str, str], list[str]] = {}
-    for chapter, lack in [(name, one) for name, found in lacking().items() for one in found]:
+    for chapter, lack in ((name, lack) for name, lacks in lacking().items() for lack in lacks):
         guide = "your_checkpoint" if lack.model.loadable else "train"
         brings = f"`{lack.command}`" if lack.command else f"{{doc}}`/guide/{guide}`"
         key = chapter, lack.family.title, lack.what, brings
@@ -126,7 +126,7 @@ def _filled(template: str, rows: Sequence[str]) -> str:
 
 def _lack(experiment: Experiment, family: Family, model: Model) -> Lack:
     """What a model lacks to be shown, and the command that brings it, or ""."""
-    measured = [one for one in get_args(Measured) if one in experiment.kinds]
+    measured = [name for name in get_args(Measured) if name in experiment.kinds]
     for job in pending.jobs(family, measured):
         names = {job.experiment, f"{job.experiment}--{job.data}"}
         if job.model.name == model.name and names & {*experiment.evidence}:  # a run takes it first
@@ -135,8 +135,8 @@ def _lack(experiment: Experiment, family: Family, model: Model) -> Lack:
     groups = pending.CONCEPTS | pending.SHIFTED
     parts = [kind.partition("--")[2] for kind in experiment.evidence]
     named = [
-        one for part in parts if part not in ("", "pocket") for one in groups.get(part, [part])
+        name for part in parts if part not in ("", "pocket") for name in groups.get(part, [part])
     ]
-    found = pending.lack(measured, family, model, named)
+    missing = pending.lack(measured, family, model, named)
     published = "published accuracies, " * ("accuracies" in experiment.evidence)
-    return replace(found, what=f"{published}{found.what}")
+    return replace(missing, what=f"{published}{missing.what}")
