@@ -35,7 +35,7 @@ page.texts(coverage=measured.coverage(found, edition, "reader"))
 
 # %%
 every = [*found, *measured.of_editions("outlier_features", "contrast")]
-shown = measured.by_full_title(every)
+shown = {measured.full_title(m): m for m in every}
 
 
 def profile(m):

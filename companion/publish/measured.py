@@ -162,11 +162,6 @@ def full_title(m: Measurement, data: bool = True) -> str:
     return f"{family.title}, {title(m) if data else model.title}"
 
 
-def by_full_title(measurements: Sequence[Measurement]) -> dict[str, Measurement]:
-    """Measurements by backbone, model and data."""
-    return {full_title(m): m for m in measurements}
-
-
 def coverage(measurements: Sequence[Measurement], *editions: Edition) -> str:
     """How many of the editions' zero-shot models are measured, and which of these are inferred."""
     families = [f for edition in editions for f in load_families(edition).values()]
