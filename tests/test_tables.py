@@ -12,6 +12,7 @@ from analysis.common import ROOT
 from analysis.families.registry import load_families
 from companion.claims.evidence import gather
 from companion.measurements.intervals import Interval
+from companion.measurements.pruned import in_each_order
 from companion.measurements.records import MeasurementError, available, read_all
 from companion.measurements.textures import textures
 from companion.publish import arrays, measured, style, tables
@@ -75,7 +76,7 @@ def test_what_pruning_costs_and_whether_that_is_a_loss():
     (rn50,) = [m for m in known if m.family == "rn50"]
     rows = tables.pruned_at([rn50], 0.8)
     assert rows["of_all"].tolist() == [512, 1000] and rows["kept"].tolist() == [102, 200]
-    assert tables.in_each_order(PRUNED, (1, 0.2))["kept"].tolist() == [500, 100]
+    assert in_each_order(PRUNED, (1, 0.2))["kept"].tolist() == [500, 100]
 
 
 def test_features_before_the_projection_are_no_other_encoder(monkeypatch):
@@ -83,7 +84,7 @@ def test_features_before_the_projection_are_no_other_encoder(monkeypatch):
     own = before["vit_b_32-openai"][0]
     early = own.model_copy(update={"model": "vit_b_32-openai-before-projection"})
     known = measured.of_editions("outlier_features", "paper", "contrast")
-    monkeypatch.setattr(measured, "known", lambda *_: [*known, early])
+    monkeypatch.setattr(measured, "of_editions", lambda *_: [*known, early])
     assert measured.image_sets() == before
 
 
