@@ -32,7 +32,7 @@ from analysis.families.registry import FAMILIES, load_family
 from companion.claims.counterparts import COUNTERPARTS, Item, bearing
 from companion.publish.downloads import ENDINGS
 
-MODELS = "{doc}`/appendix/models` lists its models, {doc}`/runs/not_measured` what they lack."
+MODELS = "{doc}`/appendix/models` lists its models; {doc}`/runs/not_measured` says what they lack."
 
 
 class thumbnail(nodes.General, nodes.Element):  # noqa: N801 - docutils' way to name nodes
