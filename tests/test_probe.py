@@ -452,6 +452,11 @@ def test_what_a_script_has_at_hand_just_works():
         kurtosis = value(probe(same, net[2].weight), "kurtosis_mean")
         assert kurtosis == pytest.approx(value(found, "kurtosis_mean"), rel=1e-2)
     assert (value(encoder.probe(net[:2], x.numpy()), "profile") == value(found, "profile")).all()
+    eight, swapped = features.to(torch.float8_e4m3fn), features.detach().numpy().astype(">f4")
+    assert value(probe(eight), "kurtosis_mean") == pytest.approx(kurtosis, rel=0.1)
+    assert (value(probe(swapped), "profile") == value(probe(features), "profile")).all()
+    with pytest.raises(ProbeError, match=r"cannot be taken as an array \(.*parse"):
+        probe(features.to_sparse())
 
 
 MASKED = np.ma.masked_array(np.ones((9, 12)), mask=np.eye(9, 12))
@@ -464,6 +469,8 @@ MASKED = np.ma.masked_array(np.ones((9, 12)), mask=np.eye(9, 12))
         (lambda batch: None, "gives a NoneType, where a tensor"),
         (lambda batch: batch[:, 0, 0] + 1j, "real numbers"),
         (lambda batch: batch, "so pool or flatten what it gives"),
+        (lambda batch: batch[:, 0, 0].to_sparse(), "so pool or flatten what it gives"),
+        (lambda batch: np.array([["a"]] * len(batch)), "of type <U1 of 9 images: real numbers"),
         ("resnet50", "is of type str, which cannot be called"),
     ],
 )
@@ -471,8 +478,20 @@ def test_what_is_no_encoder_is_a_sentence(encoder_of, said):
     torch = pytest.importorskip("torch")
     with pytest.raises(sets.DatasetError, match=said):
         encoder.probe(encoder_of, torch.ones(9, 3, 4, 4))
-    with pytest.raises(sets.DatasetError, match="the images are of type int: give a folder"):
-        encoder.probe(torch.nn.Identity(), 3)
+    for images, said, given in (
+        (3, "the images are of type int: give a folder", {}),
+        ({"a": 1}, "the images are of type dict: give a folder", {}),
+        (["a.png"] * 9, "among the images is a str: give a folder, pictures", {"preprocess": len}),
+        (
+            [Image.new("RGB", (4, 4))] * 9,
+            "preprocess gives NoneType",
+            {"preprocess": lambda _: None},
+        ),
+        (torch.ones(9, 4), "batch_size is 0, where 1 or more", {"batch_size": 0}),
+        (torch.ones(9, 4), "gives 1 and 8 components by turns", {"batch_size": 8}),
+    ):
+        with pytest.raises(sets.DatasetError, match=said):
+            encoder.probe(lambda batch: torch.ones(len(batch), len(batch)), images, **given)
 
 
 @pytest.mark.parametrize(
@@ -482,7 +501,8 @@ def test_what_is_no_encoder_is_a_sentence(encoder_of, said):
         (np.ones((9, 12)) + 1j, "complex128, where real"),
         ([["a"] * 3] * 9, "where real numbers"),
         (object(), "where real numbers"),
-        ([[1, 2], [3]], "cannot be probed"),
+        ([[1, 2], [3]], "cannot be taken as an array"),
+        (np.full((9, 12), 1e200), r"a number beyond ±1e\+15"),
     ],
 )
 def test_what_is_no_array_is_a_sentence(given, said):

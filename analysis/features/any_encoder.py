@@ -6,7 +6,7 @@ sets, resumably and on disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -47,6 +47,8 @@ def features_of(
     >>> features_of(nn.Flatten(), torch.ones(5, 3, 2, 2)).shape
     (5, 12)
     """
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise DatasetError(f"batch_size is {batch_size!r}, where 1 or more is expected.")
     if not callable(encoder):
         raise DatasetError(
             f"the encoder is of type {type(encoder).__name__}, which cannot be called: give a "
@@ -64,7 +66,13 @@ def features_of(
             part.training = False
         with torch.inference_mode():
             batches = _batches(listed, preprocess, batch_size)
-            return np.concatenate([_encoded(encoder, b.to(device)) for b in batches])
+            parts = [_encoded(encoder, batch.to(device)) for batch in batches]
+            if len(widths := {part.shape[1] for part in parts}) > 1:
+                raise DatasetError(
+                    f"the encoder gives {' and '.join(map(str, sorted(widths)))} components by "
+                    "turns, where as many of each image are expected."
+                )
+            return np.concatenate(parts)
     finally:
         for part, mode in modes:
             part.training = mode
@@ -76,7 +84,7 @@ def _listed(images: Any) -> Any:
         return imagelist.unlabelled(Path(images))
     if isinstance(images, np.ndarray) and images.dtype.kind == "f":
         return torch.as_tensor(images)
-    if not hasattr(images, "__len__") and not hasattr(images, "__iter__"):
+    if isinstance(images, Mapping) or not np.iterable(images):
         raise DatasetError(
             f"the images are of type {type(images).__name__}: give a folder, pictures, or a tensor "
             "of inputs."
@@ -92,10 +100,12 @@ def _encoded(encoder: Encoder, inputs: Tensor) -> NDArray[np.float32]:
             f"the encoder gives a {type(features).__name__}, where a tensor (images, components) "
             "is expected: wrap it in a function that returns the features alone."
         )
-    part = torch.as_tensor(features)
-    if part.ndim != 2 or len(part) != len(inputs) or part.is_complex():
+    real = isinstance(features, Tensor) or features.dtype.kind in "fiu"
+    part = torch.as_tensor(features) if real else torch.empty(0)
+    if part.ndim != 2 or len(part) != len(inputs) or part.is_complex() or part.is_sparse:
         raise DatasetError(
-            f"the encoder makes {tuple(part.shape)} of {len(inputs)} images: real numbers (images, "
+            f"the encoder makes {tuple(features.shape)} of type {features.dtype} of {len(inputs)} "
+            "images: real numbers (images, "
             "components) are expected, so pool or flatten what it gives."
         )
     array: NDArray[np.float32] = part.float().cpu().numpy()
@@ -115,5 +125,17 @@ def _batches(
         )
     for start in range(0, len(images), size):
         rows = range(start, min(start + size, len(images)))
-        pictures = (images.image(i) if isinstance(images, ImageList) else images[i] for i in rows)
-        yield torch.stack([preprocess(picture.convert("RGB")) for picture in pictures])
+        pictures = [images.image(i) if isinstance(images, ImageList) else images[i] for i in rows]
+        if wrong := [one for one in pictures if not isinstance(one, Image.Image)]:
+            raise DatasetError(
+                f"among the images is a {type(wrong[0]).__name__}: give a folder, pictures of PIL, "
+                "or a tensor of inputs."
+            )
+        inputs = [preprocess(picture.convert("RGB")) for picture in pictures]
+        shapes = {one.shape if isinstance(one, Tensor) else type(one).__name__ for one in inputs}
+        if len(shapes) > 1 or not isinstance(inputs[0], Tensor):
+            raise DatasetError(
+                f"preprocess gives {' and '.join(map(str, shapes))}, where tensors of one shape "
+                "are expected."
+            )
+        yield torch.stack(inputs)

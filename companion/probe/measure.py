@@ -18,6 +18,7 @@ from analysis.metrics import basis, directions, outliers
 from companion.measurements import measures, records
 from companion.measurements.measures import Quantities
 from companion.measurements.provenance import of_today
+from companion.measurements.quantities import LARGEST
 from companion.measurements.records import Data, Measurement, Origin, Provenance
 
 #: Fewer give no meaningful estimate.
@@ -163,14 +164,23 @@ def _as_array(what: str, given: Any) -> NDArray[Any]:
     Raises ValueError for anything that has no such numbers, and for masked ones.
     """
     if np.ma.isMaskedArray(given):
-        raise ValueError(f"{what} are a masked array, whose mask would be lost: leave rows out.")
-    if hasattr(given, "detach"):
-        given = given.detach().cpu()
-        given = given.float() if "bfloat16" in str(given.dtype) else given
-    array = np.asarray(given)
+        raise ValueError(
+            f"{what} came as a masked array, whose mask would be lost: leave rows out."
+        )
+    try:
+        if hasattr(given, "detach"):
+            given = given.detach().cpu()
+            unknown = any(kind in str(given.dtype) for kind in ("bfloat16", "float8"))
+            given = given.float() if unknown else given  # to NumPy
+        array = np.asarray(given)
+    except (ValueError, TypeError, RuntimeError) as error:  # rows that differ, a sparse tensor
+        reason = str(error).partition(". ")[0].rstrip(".")
+        raise ValueError(f"{what} cannot be taken as an array ({reason}).") from None
     if array.dtype.kind not in "fiu":
-        raise ValueError(f"{what} are {array.dtype}, where real numbers are expected.")
-    return array
+        raise ValueError(f"{what} came as {array.dtype}, where real numbers are expected.")
+    if float(np.abs(array[np.isfinite(array)]).max(initial=0)) > LARGEST:
+        raise ValueError(f"{what} came with a number beyond ±{LARGEST:g}: scale it down.")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _check_orientation(array: NDArray[Any]) -> None:
