@@ -314,7 +314,7 @@ def check_writable(*paths: Path, suffix: str = "") -> None:
 
     ``suffix``: what their names must end in.
     """
-    if len({path.absolute() for path in paths}) < len(paths):
+    if len({path.resolve() for path in paths}) < len(paths):
         raise CompanionError(f"{paths[0]} would be written twice: give each file its own name.")
     for path in paths:
         if is_stream(path):

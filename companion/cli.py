@@ -53,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, do it, and return the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what a terminal cannot show is escaped
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = _parser(words or os.environ.get("COMP_LINE", "").split())
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from tiny import CLASSES, WIDTH, architectures, image_list, save_clip, save_folder  # noqa: F401 - a fixture
 from tiny import model as tiny_model
 
-from analysis.common import sha256_of
+from analysis.common import CompanionError, check_writable, sha256_of
 from analysis.families import registry
 from analysis.families.registry import RegistryError, load_families, load_family
 from analysis.features import encoders, store
@@ -376,6 +376,20 @@ def test_a_reader_who_has_seen_enough_gets_no_traceback():
     assert process.wait(60) == 1
     assert process.stderr.read() == ""
     process.stderr.close()
+
+
+def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
+    (tmp_path / "é.json").write_text("{")
+    line = ("-m", "companion.cli", "check", tmp_path / "é.json")
+    done = python_in(ROOT, *line, PYTHONIOENCODING="ascii")
+    assert done.returncode == 1 and "\\xe9.json cannot be read as JSON" in done.stdout
+    assert done.stderr == ""
+
+
+def test_two_names_of_one_file_are_not_written_to(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with pytest.raises(CompanionError, match="would be written twice"):
+        check_writable(tmp_path / "link", tmp_path / "file")
 
 
 # From a clean copy of the checkout.
