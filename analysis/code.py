@@ -47,9 +47,9 @@ def libraries_of(sources: Iterable[str]) -> list[str]:
 @cache
 def version_of(library: str) -> str:
     """The installed version of an imported library, by its import name."""
-    known = {"yaml": "pyyaml", "PIL": "pillow", "open_clip": "open_clip_torch"}
+    names = {"yaml": "pyyaml", "PIL": "pillow", "open_clip": "open_clip_torch"}
     try:
-        return importlib.metadata.version(known.get(library, library))
+        return importlib.metadata.version(names.get(library, library))
     except importlib.metadata.PackageNotFoundError:
         distributions = importlib.metadata.packages_distributions().get(library, [])
         return importlib.metadata.version(distributions[0]) if distributions else "not installed"
@@ -79,10 +79,10 @@ def _about(source: str) -> tuple[str, tuple[str, ...]]:
             node.body = [part for part in node.body if not _is_text(part)]
     text: list[str] = []
     _write_canonical(tree, text.append)
-    found = hashlib.sha256("".join(text).encode()).hexdigest()[:16]
+    digest = hashlib.sha256("".join(text).encode()).hexdigest()[:16]
     with contextlib.suppress(OSError):
-        write_text(path, "\n".join([found, *names]))
-    return found, names
+        write_text(path, "\n".join([digest, *names]))
+    return digest, names
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:

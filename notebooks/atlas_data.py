@@ -55,8 +55,8 @@ bent = curvature(pools["imagenet"], pools["shifted"])
 others = clip.drop(pools.index)
 others = others.assign(level="", look="small", series=f"other zero-shot models ({len(others)})")
 large = pools.assign(look="filled", series=f"DataComp and CommonPool ({len(pools)})")
-shown = pd.concat([others, large])
-shown = shown.assign(label="", of=shown["model"] + " " + shown["weights"])
+marks = pd.concat([others, large])
+marks = marks.assign(label="", of=marks["model"] + " " + marks["weights"])
 lines = {
     "their line": line.predict,
     "their parabola": lambda x: inverse_logit(np.polyval(bent.coefficients, logit(x))),
@@ -64,7 +64,7 @@ lines = {
 refits = bootstrap_baselines(pools["imagenet"], pools["shifted"], resamples, seed)
 page.figure(
     "line",
-    robustness.on_logit_axes(shown, FIVE_SHIFTS, lines, refits),
+    robustness.on_logit_axes(marks, FIVE_SHIFTS, lines, refits),
     models=len(pools),
     **vars(line),
 )

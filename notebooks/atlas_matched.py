@@ -94,13 +94,13 @@ parts = {
         level="supervised", look="hollow", er=finetuned["expected"]
     ),
 }
-shown = pd.concat(parts, names=["series"]).reset_index("series").query("imagenet > 0.6")
-shown = shown.assign(of=shown["model"], **{X: 100 * shown["imagenet"]})
-counts = shown["series"].value_counts()
+marks = pd.concat(parts, names=["series"]).reset_index("series").query("imagenet > 0.6")
+marks = marks.assign(of=marks["model"], **{X: 100 * marks["imagenet"]})
+counts = marks["series"].value_counts()
 page.figure(
     "equals",
     plots.scatter(
-        robustness.in_points(shown, X), X, robustness.ER, horizontals={"": 0}, height=3.8
+        robustness.in_points(marks, X), X, robustness.ER, horizontals={"": 0}, height=3.8
     ),
     supervised=counts["supervised"],
     zero_shot=counts["zero-shot CLIP"],

@@ -58,7 +58,7 @@ page.texts(axes=f"{100 * shares[0]:.0f} % and {100 * shares[1]:.0f} %")
 
 # %%
 X, Y = "renditions (logits off the line)", "hard photographs (logits off the line)"
-shown = pd.DataFrame(
+marks = pd.DataFrame(
     {
         "of": high["model"] + " " + high["weights"],
         "level": "zero_shot",
@@ -67,17 +67,17 @@ shown = pd.DataFrame(
         Y: off[["objectnet", "imagenet_a"]].mean(axis=1),
     }
 )
-several = shown[shown["group"].duplicated(keep=False)]
+several = marks[marks["group"].duplicated(keep=False)]
 means = several.groupby("group", as_index=False)[[X, Y]].mean()
 named = means.assign(of=means["group"], level="zero_shot", label=means["group"])
 parts = [
-    shown.assign(look="small", label="", series="a model"),
+    marks.assign(look="small", label="", series="a model"),
     named.assign(look="filled", series="mean of a data family"),
 ]
-shown = pd.concat(parts, ignore_index=True)
+marks = pd.concat(parts, ignore_index=True)
 axes = {"verticals": {"": 0}, "horizontals": {"": 0}}
 page.figure(
-    "kinds", plots.scatter(shown, X, Y, labels="label", height=3.8, **axes), models=len(high)
+    "kinds", plots.scatter(marks, X, Y, labels="label", height=3.8, **axes), models=len(high)
 )
 
 # %%

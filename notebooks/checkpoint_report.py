@@ -40,7 +40,7 @@ if numbers:
     probes, missing, failed = {title(judged.measurement): judged}, [], []
 else:
     probes, missing, failed = report.of_family(load_family(family), data)
-measured = {name: found.measurement for name, found in probes.items()}
+measured = {name: probe.measurement for name, probe in probes.items()}
 sets = dict.fromkeys(f"`{m.data.name}`" for m in measured.values())
 said = {name: in_words(m) for name, m in measured.items()}
 page = Page("checkpoint_report", "live")
@@ -49,7 +49,7 @@ page = Page("checkpoint_report", "live")
 # ## Verdict
 
 # %%
-page.texts(sentences=items(found.sentence for found in probes.values()))
+page.texts(sentences=items(probe.sentence for probe in probes.values()))
 notes = report.listed(probes, report.notes)
 why = notes["about"] == report.REASON
 page.table("notes", notes[~why])
@@ -61,13 +61,13 @@ page.table("notes", notes[~why])
 page.table(
     "verdicts",
     (
-        said[name] | {"model": name, "answer": found.answer, "layer": layer(measured[name])}
-        for name, found in probes.items()
+        said[name] | {"model": name, "answer": probe.answer, "layer": layer(measured[name])}
+        for name, probe in probes.items()
     ),
     sets=", ".join(sets),
     threshold=OUTLIER_THRESHOLD,
 )
-page.table("numbers", ({"model": name} | told for name, told in said.items()))
+page.table("numbers", ({"model": name} | words for name, words in said.items()))
 
 # %% [markdown]
 # ## Reasons

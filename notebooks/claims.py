@@ -99,9 +99,9 @@ titles = {m.name: f"{f.title}, {m.title}" for f in evidence.families.values() fo
 answers = {True: "robust", False: "not robust", None: "not known"}
 signs = {True: "+", False: "−", None: "?"}
 robust = (
-    {"title": titles[name], "known": known, "answer": answers[known.robust]}
-    | {"signs": " ".join(signs[answer] for answer in known.answers)}
-    for name, known in evidence.robust.items()
+    {"title": titles[name], "known": robustness, "answer": answers[robustness.robust]}
+    | {"signs": " ".join(signs[answer] for answer in robustness.answers)}
+    for name, robustness in evidence.robust.items()
 )
 page.table(
     "robust",

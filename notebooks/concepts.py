@@ -49,8 +49,8 @@ page = Page("concepts", evidence, backbone=backbone.title)
 # ## How many concepts
 
 # %%
-known = of_family(backbone, measured.values())
-rows = concept_tables.against_chance(measured, known.counts)
+to_judge = of_family(backbone, measured.values())
+rows = concept_tables.against_chance(measured, to_judge.counts)
 page.figure(
     "counts",
     plots.marks(rows, "concepts", other="chance") if len(rows) else None,
@@ -123,6 +123,6 @@ page.figure(
 # %%
 for name, claim in ledger.load_claims().items():
     if name.startswith("C-") or name == "D-texture":
-        brief = claim_cards.brief(claim, judge(claim, known))
+        brief = claim_cards.brief(claim, judge(claim, to_judge))
         page.texts({f"claim-{name}": f"**{name}.** {brief}"})
 page.texts(closing_notes("concepts", backbone, list(measured.values())))

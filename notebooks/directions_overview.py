@@ -26,25 +26,25 @@ import numpy as np
 from companion.publish import figures, measured
 from companion.publish.page import Page
 
-found = measured.of_editions("privileged_directions", edition, "reader")
-example = measured.example(found)
+measurements = measured.of_editions("privileged_directions", edition, "reader")
+example = measured.example(measurements)
 clip, control = (measured.of_level(level, example) for level in ("zero_shot", "random"))
-page = Page("directions_overview", found)
-page.texts(coverage=measured.coverage(found, edition, "reader"))
+page = Page("directions_overview", measurements)
+page.texts(coverage=measured.coverage(measurements, edition, "reader"))
 
 # %% [markdown]
 # ## Importance of every direction
 
 # %%
 heads = {"ViT-B/16, 500 captions as the head": clip, "The same, random weights": control}
-for m in measured.with_imagenets_head(found):
+for m in measured.with_imagenets_head(measurements):
     heads[f"{measured.model_title(m)}, ImageNet's head"] = m
 exceeds = min(m.value("importance").max() for m in heads.values()) > threshold
 page.figure("importance", figures.importance(heads, threshold), heads.values(), holds=exceeds)
 
 # %%
-rows = measured.frame(found, measured.top_direction)
-rows["title"] = [measured.full_title(m, data=m not in example) for m in found]
+rows = measured.frame(measurements, measured.top_direction)
+rows["title"] = [measured.full_title(m, data=m not in example) for m in measurements]
 page.table("directions", rows, chance=np.sqrt(2 / (np.pi * clip.counts["components"])))
 
 # %% [markdown]

@@ -63,8 +63,8 @@ for name, view, rows in zip(("figure-1", "figure-2"), views, models, strict=True
 # ## Effective robustness of each model
 
 # %%
-known = {*pd.concat(models)["name"]} | {m.name for m in backbone.at_level("random")}
-absent = [m.title for m in backbone.models if m.name not in known]
+listed = {*pd.concat(models)["name"]} | {m.name for m in backbone.at_level("random")}
+absent = [m.title for m in backbone.models if m.name not in listed]
 parts = []
 for view, rows in zip(views, models, strict=True):
     drawn = er.resampled(view, rows, resamples, seed) if backbone.edition == "pocket" else {}

@@ -24,15 +24,15 @@ from companion.claims.evidence import gather
 from companion.publish import figures, measured, plots, style, tables
 from companion.publish.page import Page
 
-found = measured.image_sets()
-clip = {name: sets for name, sets in found.items() if sets[0].level == "zero_shot"}
+image_sets = measured.image_sets()
+clip = {name: sets for name, sets in image_sets.items() if sets[0].level == "zero_shot"}
 page = Page("encoders")
 
 # %% [markdown]
 # ## Outlier features
 
 # %%
-first = [sets[0] for sets in found.values()]
+first = [sets[0] for sets in image_sets.values()]
 lowest = min(sets[0].value("kurtosis_mean") for sets in clip.values())
 page.figure("seven", tables.kappa(first), first, holds=len(clip) == 7 and lowest > 6)
 supervised = [m for m in first if m.level == "supervised"]

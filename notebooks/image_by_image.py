@@ -25,9 +25,9 @@ from analysis.metrics.image_by_image import by_fifths, pooled, rank_interval
 from companion.publish import measured, plots
 from companion.publish.page import Page
 
-found = measured.of_editions("image_by_image", edition)
-trained = [m for m in found if m.level != "random"]
-page = Page("image_by_image", found)
+taken = measured.of_editions("image_by_image", edition)
+trained = [m for m in taken if m.level != "random"]
+page = Page("image_by_image", taken)
 
 # %% [markdown]
 # ## By hand
@@ -57,9 +57,9 @@ def short(m):
 ENDS = ["value", "low", "high"]
 parts = []
 for name, panel in PANELS.items():
-    each = (rank_interval(m.value(f"correlation_{name}"), m.counts["images"]) for m in found)
-    rho = pd.DataFrame(each, columns=ENDS).assign(of=[*map(short, found)])
-    rho["level"], rho["images"] = zip(*((m.level, m.counts["images"]) for m in found), strict=True)
+    each = (rank_interval(m.value(f"correlation_{name}"), m.counts["images"]) for m in taken)
+    rho = pd.DataFrame(each, columns=ENDS).assign(of=[*map(short, taken)])
+    rho["level"], rho["images"] = zip(*((m.level, m.counts["images"]) for m in taken), strict=True)
     of_trained = rho[rho["level"] != "random"]
     within = np.concatenate([m.value(f"correlation_{name}_within")[:1] for m in trained])
     every = pooled(of_trained["value"], of_trained["images"])
@@ -82,4 +82,4 @@ def judge(m):
     return {"judge": "the model's head" if m.provenance.head else "class means"}
 
 
-page.table("fifths", measured.frame(found, judge))
+page.table("fifths", measured.frame(taken, judge))

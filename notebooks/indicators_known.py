@@ -36,9 +36,9 @@ from companion.publish.indicator_tables import CHANCE, EXPERIMENTS, LEAST
 from companion.publish.page import Page
 
 evidence = gather(edition, experiments=("accuracy", *EXPERIMENTS))
-known = indicator_tables.measured(evidence, anywhere=True)
-everywhere = indicator_tables.of_models(evidence, known)  # one row per model, NaN where unknown
-kind = style.kind(m for own in known.values() for m in own.values())
+measurements = indicator_tables.measured(evidence, anywhere=True)
+everywhere = indicator_tables.of_models(evidence, measurements)  # a row for each model
+kind = style.kind(m for group in measurements.values() for m in group.values())
 of_robustness = robustness.evidence(*evidence.robustness.values())
 page = Page("indicators_known", kind, sets=CHANCE)
 
@@ -57,10 +57,10 @@ sparse = {
 }
 contrast = {"backbone": "EfficientNet-Lite0", "title": "supervised", "robust": None}
 contrast |= indicator_tables.quantities(sparse, evidence)
-shown = pd.concat([everywhere, pd.DataFrame([contrast] * (edition == "paper"))])
+listed = pd.concat([everywhere, pd.DataFrame([contrast] * (edition == "paper"))])
 page.table(
     "models",
-    shown.assign(named=indicator_tables.named(shown)).dropna(subset=["kurtosis"]),
+    listed.assign(named=indicator_tables.named(listed)).dropna(subset=["kurtosis"]),
     style.kinds(of_robustness, kind),
 )
 
@@ -106,9 +106,9 @@ page.figure("captions-control", drawing)
 # %%
 regions = printed_regions(load_claims()["C-overlap"])
 printed = (
-    {"backbone": family.title, "ends": evidence.intervals[model.name]} | totals(own)
+    {"backbone": family.title, "ends": evidence.intervals[model.name]} | totals(group)
     for family in evidence.families.values()
-    if (own := regions.get(family.name))
+    if (group := regions.get(family.name))
     for model in family.at_level("zero_shot")
     if "OpenAI" in model.pretraining
 )

@@ -33,7 +33,7 @@ from companion.publish.page import Page
 
 every, on = atlas.measured_zoo(accuracies.load())
 usable = every[every["imagenet"] > least].reset_index(drop=True)
-known = usable["kurtosis"].notna().sum()
+measured = usable["kurtosis"].notna().sum()
 judged = indicator_tables.zoo(usable, resamples, seed)
 page = Page("indicators_zoo", "published, recorded", resamples=resamples, seed=seed)
 
@@ -54,11 +54,11 @@ assert np.isclose(np.sqrt((missed**2).mean()), left_out_error(*columns))
 ER = "ER, five shifts (points)"
 panels = [
     pd.DataFrame(
-        {"panel": title, "of": own["model"], "level": "zero_shot", "look": "small"}
-        | {"value": own[name], ER: 100 * own["er"]}
+        {"panel": title, "of": some["model"], "level": "zero_shot", "look": "small"}
+        | {"value": some[name], ER: 100 * some["er"]}
     )
     for name, (title, _) in ZOO.items()
-    for own in [usable.dropna(subset=[name])]
+    for some in [usable.dropna(subset=[name])]
 ]
 page.figure(
     "scatter",
@@ -70,6 +70,6 @@ page.table(
     "candidates",
     judged,
     models=len(usable),
-    known=known,
+    known=measured,
     needed=LEAST_OF_THE_ZOO,
 )

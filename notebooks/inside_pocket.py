@@ -28,9 +28,9 @@ import pandas as pd
 from companion.publish import plots, pocket_models
 from companion.publish.page import Page
 
-found = pocket_models.models(edition, pruned_share)
-trained = found[found["level"] != "random"]
-untrained = found[found["level"] == "random"]
+models = pocket_models.models(edition, pruned_share)
+trained = models[models["level"] != "random"]
+untrained = models[models["level"] == "random"]
 
 
 page = Page("inside_pocket", "recorded, live")
@@ -47,7 +47,7 @@ page.figure("indicator", plots.scatter(marks, KAPPA, ER, log="x", verticals=MARK
 page.numbers("of-untrained", untrained.to_dict("list"))
 page.numbers("of-trained", trained.to_dict("list"))
 low, high = trained["persistence"].max(), untrained["persistence"].min()
-page.holds(high > low and found["kurtosis"].max() < 4, "persistence without a high κ", "live")
+page.holds(high > low and models["kurtosis"].max() < 4, "persistence without a high κ", "live")
 
 # %% [markdown]
 # ## Privileged directions
@@ -55,7 +55,7 @@ page.holds(high > low and found["kurtosis"].max() < 4, "persistence without a hi
 # %%
 GIVEN, CENTRED = "largest importance (times the mean)", "head mean-centred"
 columns = {"importance": GIVEN, "centred": CENTRED}
-marks = found.assign(panel=found["backbone"], of=found["title"]).rename(columns=columns)
+marks = models.assign(panel=models["backbone"], of=models["title"]).rename(columns=columns)
 page.figure(
     "importance",
     plots.marks(
@@ -63,7 +63,7 @@ page.figure(
         GIVEN,
         other=CENTRED,
         verticals={"privileged": privileged_threshold},
-        limits=(0, 1.1 * found["importance"].max()),
+        limits=(0, 1.1 * models["importance"].max()),
     ),
     "live",
 )

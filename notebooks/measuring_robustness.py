@@ -85,11 +85,11 @@ page.table(
 
 # %%
 measured = [m for f in families.values() for m in records.available("accuracy", f, sets.GRID)]
-own = of_measured(families, measured)
-of_own = groups(own, families)
+of_book = of_measured(families, measured)
+of_own = groups(of_book, families)
 of_own = of_own[of_own.groupby(["family", "pretraining"])["er"].transform("count") > 0]
-page.texts(own_count=len(own))
-page.table("own", robustness.level_table(of_own), robustness.evidence(own))
+page.texts(own_count=len(of_book))
+page.table("own", robustness.level_table(of_own), robustness.evidence(of_book))
 
 # %%
 choices = fit_choices()

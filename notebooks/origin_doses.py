@@ -41,12 +41,12 @@ page = Page("origin_doses")
 # %%
 def publish_doses(name, column, label, log=""):
     """κ and mean share of both backbones against one setting."""
-    drawn = {name: varied(own, "second_moment", column) for name, own in web.items()}
-    drawn = {name: own.dropna(subset=column) for name, own in drawn.items()}
+    drawn = {name: varied(some, "second_moment", column) for name, some in web.items()}
+    drawn = {name: some.dropna(subset=column) for name, some in drawn.items()}
     frames = [
-        origin.over_seeds(own, (column, label), {quantity: title}, f", {name}")
+        origin.over_seeds(some, (column, label), {quantity: title}, f", {name}")
         for quantity, title in origin.PANELS.items()
-        for name, own in drawn.items()
+        for name, some in drawn.items()
     ]
     every = pd.concat(drawn.values()).groupby(["towers", "second_moment", column])
     page.holds((every["seed"].nunique() == 3).all(), "each dose has three seeds")
@@ -55,8 +55,8 @@ def publish_doses(name, column, label, log=""):
     either = (risen["mean_share"] > 1.4).all() and most.max() < 3.2
     adam = (risen["kurtosis"].xs("element", level=1) > 1.7).all()
     accuracy = 100 * every["accuracy"].mean().groupby("towers").agg(["min", "max"])
-    told = (f"{low:.1f} to {high:.1f} %" for low, high in accuracy.to_numpy()[::-1])
-    page.texts({f"accuracy-{column}": " (ViT) and ".join(told) + " (CNN)"})
+    spans = (f"{low:.1f} to {high:.1f} %" for low, high in accuracy.to_numpy()[::-1])
+    page.texts({f"accuracy-{column}": " (ViT) and ".join(spans) + " (CNN)"})
     frame = pd.concat(frames, ignore_index=True)
     looks = {"looks": origin.LOOKS, "columns": 2, "height": 2.2}
     page.figure(name, plots.lines(frame, label, "value", log=log, **looks), holds=either and adam)

@@ -29,16 +29,16 @@ from companion.publish.page import Page
 from companion.publish.style import LEVEL_STYLES, minus, span
 
 models = {m.name: (f, m) for f in load_families().values() for m in f.models}
-found = pd.read_csv(ROOT / "data/modalities/quiet.csv")
+table = pd.read_csv(ROOT / "data/modalities/quiet.csv")
 level = {name: model.level for name, (_, model) in models.items()}
-backbone = found["model"].map(lambda name: models[name][0].title)
-title = found["model"].map(lambda name: models[name][1].title)
-untrained = found["model"].map(level) == "random"
-found["level"] = found["model"].map(level)
-found["of"] = backbone + np.where(untrained, ", random", "") + np.where(found["inferred"], "*", "")
-found["named"] = backbone + ", " + title + np.where(found["inferred"], " (inferred)", "")
-found[["quiet", "low", "high"]] *= 100  # percent
-primary, control = (found[found["role"] == role] for role in ("primary", "control"))
+backbone = table["model"].map(lambda name: models[name][0].title)
+title = table["model"].map(lambda name: models[name][1].title)
+untrained = table["model"].map(level) == "random"
+table["level"] = table["model"].map(level)
+table["of"] = backbone + np.where(untrained, ", random", "") + np.where(table["inferred"], "*", "")
+table["named"] = backbone + ", " + title + np.where(table["inferred"], " (inferred)", "")
+table[["quiet", "low", "high"]] *= 100  # percent
+primary, control = (table[table["role"] == role] for role in ("primary", "control"))
 page = Page("origin_real")
 
 # %% [markdown]
@@ -86,4 +86,4 @@ page.texts(
 )
 
 # %%
-page.table("table", found)
+page.table("table", table)

@@ -43,7 +43,7 @@ page.figure(
     plots.scatter(marks[["of", "series", "level", *names.values()]], *names.values(), log="x"),
     holds=of_one.max() < of_six.min(),
 )
-within = {of: spearmanr(own["kurtosis"], own["er"]).statistic for of, own in runs.groupby("of")}
+within = {of: spearmanr(some["kurtosis"], some["er"]).statistic for of, some in runs.groupby("of")}
 page.texts(
     rank_within=", ".join(minus(f"{rho:+.2f} ({of})") for of, rho in within.items()), runs=len(runs)
 )

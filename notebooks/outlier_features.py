@@ -28,10 +28,10 @@ from companion.publish import arrays, figures, measured, style
 from companion.publish.page import Page
 
 backbone = load_family(family)
-found = available("outlier_features", backbone)
+measurements = available("outlier_features", backbone)
 # Among the pocket lab's styles we begin with the one that plays ImageNet; the others come below.
-looked_at = [m for m in found if m.data.name == TRAINING] or found
-shown = measured.by_title(looked_at)
+looked_at = [m for m in measurements if m.data.name == TRAINING] or measurements
+by_title = measured.by_title(looked_at)
 drawn = measured.one_set_each(looked_at)
 evidence = style.kind(looked_at)
 page = Page("outlier_features", evidence, backbone=backbone.title, threshold=threshold)
@@ -48,7 +48,7 @@ def spread(m):
     return far | {"spread": m.value("sample").std(axis=0).mean() if "sample" in m.values else None}
 
 
-page.table("kurtosis", measured.frame(shown.values(), spread).assign(title=[*shown]))
+page.table("kurtosis", measured.frame(by_title.values(), spread).assign(title=[*by_title]))
 titled = measured.by_title(drawn)
 page.figure("distribution", figures.kurtosis(titled) if titled else None)
 
@@ -69,10 +69,10 @@ page.figure("heat-map", figures.heat_maps(measured.by_title(images)) if images e
 # Other styles, where there are some, show what the images contribute.
 
 # %%
-styles = measured.by_style(found)
+styles = measured.by_style(measurements)
 few = "styles_unseen" in styles and styles["styles_unseen"].notna().any()
 some = " (or as many as the last column says)" if few else ""
-page.table("styles", styles, found, unseen=len(STYLES["unseen"]), some=some)
+page.table("styles", styles, measurements, unseen=len(STYLES["unseen"]), some=some)
 
 # %% [markdown]
 # ## From features to κ
@@ -89,4 +89,4 @@ assert np.allclose(of_each_image, kurtosis(h))
 page.sentence("by-hand", what=what, kappa=of_each_image.mean(), rows=len(h))
 
 # %% tags=["remove-input"]
-page.texts(measured.closing_notes("outlier_features", backbone, found))
+page.texts(measured.closing_notes("outlier_features", backbone, measurements))

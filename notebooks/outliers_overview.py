@@ -23,19 +23,19 @@ from companion.publish import figures, measured
 from companion.publish.page import Page
 from companion.publish.style import digits
 
-found = measured.of_editions("outlier_features", edition, "reader")
-example = measured.example(found)
+measurements = measured.of_editions("outlier_features", edition, "reader")
+example = measured.example(measurements)
 photographs = records.read_all("outlier_features", "efficientnet_lite0")
 sparse = next(m for m in photographs if m.data.name == "scikit_image_photographs")
 page = Page("outliers_overview", threshold=threshold)
-page.texts(coverage=measured.coverage(found, edition, "reader"))
+page.texts(coverage=measured.coverage(measurements, edition, "reader"))
 
 # %% [markdown]
 # ## Every model
 
 # %%
-every = [*found, *measured.of_editions("outlier_features", "contrast")]
-shown = {measured.full_title(m): m for m in every}
+every = [*measurements, *measured.of_editions("outlier_features", "contrast")]
+by_title = {measured.full_title(m): m for m in every}
 
 
 def profile(m):
@@ -44,7 +44,7 @@ def profile(m):
     return {"far": far, "largest": m.value("profile").max()}
 
 
-of_every = measured.frame(shown.values(), profile).assign(title=[*shown])
+of_every = measured.frame(by_title.values(), profile).assign(title=[*by_title])
 with_outliers, zero_shot = of_every["far"] != "none", of_every["level"] == "zero_shot"
 page.table("kurtosis", of_every, every, holds=(with_outliers == zero_shot).all())
 

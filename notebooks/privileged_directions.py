@@ -30,20 +30,20 @@ from companion.publish.page import Page
 from companion.publish.style import digits
 
 backbone = load_family(family)
-found = available("privileged_directions", backbone)
-shown = measured.by_title(found)
-page = Page("privileged_directions", found, backbone=backbone.title)
+taken = available("privileged_directions", backbone)
+by_title = measured.by_title(taken)
+page = Page("privileged_directions", taken, backbone=backbone.title)
 
 # %% [markdown]
 # ## Importance of every direction
 
 # %%
-if found:
-    page.figure("importance", figures.importance(shown, threshold), heads=measured.heads(found))
+if taken:
+    page.figure("importance", figures.importance(by_title, threshold), heads=measured.heads(taken))
 
-    chance = np.sqrt(2 / (np.pi * found[0].counts["components"]))
-    rows = measured.frame(shown.values(), measured.top_direction).assign(title=[*shown])
-    sizes = [m.value("importance") for m in shown.values()]
+    chance = np.sqrt(2 / (np.pi * taken[0].counts["components"]))
+    rows = measured.frame(by_title.values(), measured.top_direction).assign(title=[*by_title])
+    sizes = [m.value("importance") for m in by_title.values()]
     rows["second"] = [np.sort(size)[-2] for size in sizes]
     rows["above"] = [len(far_above_mean(size, threshold)) for size in sizes]
     page.table("directions", rows, chance=chance, threshold=threshold)
@@ -54,7 +54,7 @@ if found:
 # %%
 X, Y = "image profile, times the mean", "component in the top direction"
 parts = []
-for title, m in shown.items():
+for title, m in by_title.items():
     outliers = measured.of_same_model(m, "outlier_features").get(m.data.name)
     if outliers:
         profile, size = outliers.value("profile"), np.abs(m.value("top_components"))
@@ -73,7 +73,7 @@ if parts:
 # it and the images.
 
 # %%
-what, h, _, W, _ = arrays.of(found, backbone)
+what, h, _, W, _ = arrays.of(taken, backbone)
 of_package = importance(h, W)
 _, sigma, V = np.linalg.svd(W.astype(float), full_matrices=False)
 sigma, V = sigma[: len(of_package)], V[: len(of_package)]  # what follows is rounding of W
@@ -84,4 +84,4 @@ largest = digits(by_hand.max() / by_hand.mean())
 page.sentence("by-hand", what=what, directions=len(by_hand), largest=largest)
 
 # %% tags=["remove-input"]
-page.texts(measured.closing_notes("privileged_directions", backbone, found))
+page.texts(measured.closing_notes("privileged_directions", backbone, taken))

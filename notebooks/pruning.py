@@ -23,35 +23,36 @@ from analysis.families.registry import load_family
 from analysis.metrics import directions, pruning
 from companion.measurements.pruned import in_each_order
 from companion.measurements.records import available
-from companion.publish import arrays, measured, pruning_figures
+from companion.publish import arrays, measured
 from companion.publish.page import Page
+from companion.publish.pruning_figures import all_steps, curves
 from companion.publish.style import percent
 
 KEPT = (1, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the table
 
 backbone = load_family(family)
-found = available("pruning", backbone)
-shown = measured.by_title(found)
-page = Page("pruning", found, backbone=backbone.title)
+measurements = available("pruning", backbone)
+by_title = measured.by_title(measurements)
+page = Page("pruning", measurements, backbone=backbone.title)
 
 # %% [markdown]
 # ## Accuracy against the share pruned
 
 # %%
-if found:
+if measurements:
     page.figure(
         "curve",
-        pruning_figures.curves({title: pruning_figures.all_steps(m) for title, m in shown.items()}),
-        orders=found[0].value("random_orders"),
-        task=measured.task(found[0]),
-        heads=measured.heads(found),
+        curves({title: all_steps(m) for title, m in by_title.items()}),
+        orders=measurements[0].value("random_orders"),
+        task=measured.task(measurements[0]),
+        heads=measured.heads(measurements),
     )
-    rows = (in_each_order(m, KEPT).assign(model=title) for title, m in shown.items())
+    rows = (in_each_order(m, KEPT).assign(model=title) for title, m in by_title.items())
     page.table("kept", pd.concat(rows))
 
 # %%
 rows = []
-for title, m in shown.items():
+for title, m in by_title.items():
     without = m.value("accuracy_without_each")
     worst = int(without.argmin())
     others = np.delete(without, worst)
@@ -69,7 +70,7 @@ page.table("leave-one-out", rows)
 # them.
 
 # %%
-what, h, labels, W, b = arrays.of(found, backbone)
+what, h, labels, W, b = arrays.of(measurements, backbone)
 h, labels = h[labels >= 0], labels[labels >= 0]  # images that have a class
 U, sigma, V = np.linalg.svd(W.astype(float), full_matrices=False)
 order = np.argsort(-directions.importance(h, W))
@@ -88,4 +89,4 @@ page.sentence(
 )
 
 # %% tags=["remove-input"]
-page.texts(measured.closing_notes("pruning", backbone, found, random=False))
+page.texts(measured.closing_notes("pruning", backbone, measurements, random=False))

@@ -21,8 +21,8 @@ from companion.measurements.pruned import in_each_order, pruned
 from companion.publish import measured, pruning_figures, tables
 from companion.publish.page import Page
 
-found = measured.of_editions("pruning", edition, "reader")
-first = measured.example(found)[0]
+measurements = measured.of_editions("pruning", edition, "reader")
+first = measured.example(measurements)[0]
 page = Page("pruning_overview", [first], share=100 * share)
 
 # %% [markdown]
@@ -59,5 +59,5 @@ page.numbers("without", row | {"with_mean": directions.value("top_with_head_mean
 # ## On ImageNet
 
 # %%
-on_imagenet = [m for m in found if m.data.name == "imagenet" and m.data.is_whole]
+on_imagenet = [m for m in measurements if m.data.name == "imagenet" and m.data.is_whole]
 page.table("imagenet", measured.frame(on_imagenet, lambda m: pruned(m, share)), on_imagenet)

@@ -40,12 +40,12 @@ SAMPLES = {
 }
 
 backbone = load_family(family)
-found = [m for m in available("pruning_under_shift", backbone) if m.level != "random"]
-shown = {backbone.model(m.model).title: m for m in found}
-sample = next((m.data.name for m in found), "pocket")
+measurements = [m for m in available("pruning_under_shift", backbone) if m.level != "random"]
+by_title = {backbone.model(m.model).title: m for m in measurements}
+sample = next((m.data.name for m in measurements), "pocket")
 trained_on, outside, name, source = SAMPLES[sample]
 lowest = view(name).pool["imagenet"].min()  # accuracy below which the baseline is extrapolated
-evidence = style.kinds(source, style.kind(found))
+evidence = style.kinds(source, style.kind(measurements))
 page = Page("pruning_under_shift", evidence, edition=sample, backbone=backbone.title)
 
 # %% [markdown]
@@ -53,20 +53,20 @@ page = Page("pruning_under_shift", evidence, edition=sample, backbone=backbone.t
 
 # %%
 quantities = {"accuracy (%)": "inside", f"ER, {outside} (points)": "robustness"}
-curves = {title: pruning_steps(m, quantities, lowest) for title, m in shown.items()}
+curves = {title: pruning_steps(m, quantities, lowest) for title, m in by_title.items()}
 page.figure(
     "curve",
-    pruning_figures.curves(curves) if found else None,
-    orders=next((m.value("random_orders") for m in found), "no"),
+    pruning_figures.curves(curves) if measurements else None,
+    orders=next((m.value("random_orders") for m in measurements), "no"),
     lowest=percent(lowest),
     resamples=RESAMPLES,
     seed=SEED,
 )
 
 # %%
-rows = (row for title, m in shown.items() for row in pruning_rows(title, m, KEPT, lowest))
+rows = (row for title, m in by_title.items() for row in pruning_rows(title, m, KEPT, lowest))
 page.table("kept", rows, inside=trained_on, outside=outside.removesuffix(" styles"))
-page.table("losses", (pruning_losses(title, m) for title, m in shown.items()))
+page.table("losses", (pruning_losses(title, m) for title, m in by_title.items()))
 
 # %% tags=["remove-input"]
-page.texts(closing_notes("pruning_under_shift", backbone, found, random=False))
+page.texts(closing_notes("pruning_under_shift", backbone, measurements, random=False))

@@ -33,10 +33,10 @@ from companion.publish.indicator_tables import TO_BEAT
 from companion.publish.page import Page
 
 evidence = gather(edition, experiments=("accuracy", *indicator_tables.EXPERIMENTS))
-known = indicator_tables.measured(evidence)
-models = indicator_tables.of_models(evidence, known).dropna(subset=["er"])  # NaN where unknown
+measurements = indicator_tables.measured(evidence)
+models = indicator_tables.of_models(evidence, measurements).dropna(subset=["er"])
 recorded = indicator_tables.of_seeds(evidence.families, resamples, seed)  # of the pocket lab
-kinds = (style.kind([m]) for own in known.values() for m in own.values())
+kinds = (style.kind([m]) for group in measurements.values() for m in group.values())
 kind = style.kinds(robustness.evidence(*evidence.robustness.values()), *kinds)
 SHOWN = {"": (models, kind), "-recorded": (recorded, "recorded")}
 page = Page("robustness_indicators", resamples=resamples, seed=seed)

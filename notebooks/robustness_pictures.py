@@ -38,11 +38,11 @@ page = Page("robustness_pictures", "published")
 # %%
 kept = pd.read_csv(accuracies.POCKET / "accuracies.csv")
 kept = kept[(kept["family"] == family) & (kept["split"] == "test")]
-shown = [emoji.IMAGENET, *accuracies.styles("unseen")]
+styles = [emoji.IMAGENET, *accuracies.styles("unseen")]
 of_style = kept.groupby(["model", "style"])["accuracy"].mean()  # over seeds
 named = load_family(family)
 accuracy = {
-    level.replace("_", "-"): of_style[named.at_level(level)[0].name].reindex(shown)
+    level.replace("_", "-"): of_style[named.at_level(level)[0].name].reindex(styles)
     for level in ("supervised", "zero_shot")
 }
 inside = {name: values.iloc[0] for name, values in accuracy.items()}

@@ -22,11 +22,11 @@ from analysis.families.registry import load_families
 from companion.publish.page import Page
 from training import recipes, tables
 
-known = {name: recipes.load(name) for name in recipes.names()}
+by_name = {name: recipes.load(name) for name in recipes.names()}
 page = Page("training", "")
 
 # %%
-rows = tables.settings(known)
+rows = tables.settings(by_name)
 page.table("recipes", rows)
 ours = sum(row["source"].startswith("our choice") for row in rows)
 page.sentence("count", settings=len(rows), ours=ours)
@@ -39,7 +39,7 @@ peaks = ", ".join(
 )
 page.table(
     "cost",
-    tables.costs(known, load_families(edition).values()),
+    tables.costs(by_name, load_families(edition).values()),
     peaks=peaks,
     high=100 * high,
     low=100 * low,

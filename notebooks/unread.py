@@ -29,8 +29,8 @@ from companion.publish.page import Page
 from companion.publish.style import digits
 
 editions = (edition, "contrast") if edition == "paper" else (edition,)
-found = measured.of_editions("unread", *editions)
-page = Page("unread", found, edition=edition)
+measurements = measured.of_editions("unread", *editions)
+page = Page("unread", measurements, edition=edition)
 
 # %% [markdown]
 # ## By hand
@@ -52,19 +52,19 @@ page.texts(by_hand_before=digits(kurtosis(h).mean()), by_hand_after=digits(kurto
 # ## Dropped, and next to random directions
 
 # %%
-trained = [m for m in found if m.level != "random"]
+trained = [m for m in measurements if m.level != "random"]
 judged = [m for m in trained if unread.pairs([m])["judged"].iloc[0]]
-shown = measured.one_set_each(judged or trained)
-page.figure("curves", unread.curves(shown[:4]) if shown else None)
-page.figure("directions", unread.directions(shown[:4]) if shown else None)
+chosen = measured.one_set_each(judged or trained)
+page.figure("curves", unread.curves(chosen[:4]) if chosen else None)
+page.figure("directions", unread.directions(chosen[:4]) if chosen else None)
 
 # %%
-tasks = {m.model: m for m in shown}
-first = unread.pairs(tasks.get(m.model, m) for m in measured.one_set_each(found))
-pairs = unread.pairs(found)
+tasks = {m.model: m for m in chosen}
+first = unread.pairs(tasks.get(m.model, m) for m in measured.one_set_each(measurements))
+pairs = unread.pairs(measurements)
 page.table("first", first.query("place == 0"))
 page.table("every", pairs)
-shares = [unread.pairs([m], m.value("shares")) for m in shown]
+shares = [unread.pairs([m], m.value("shares")) for m in chosen]
 if shares:
     of_shares = pd.concat(shares).query("place == 0")
     page.table("shares", of_shares.assign(percent=100 * of_shares["share"]))
@@ -72,8 +72,8 @@ if shares:
 # %%
 for name, which in (("trained", "!="), ("drawn", "==")):
     energy = 100 * pairs.query(f"place == 0 and level {which} 'random'")["energy"]
-    told = f"{style.span(energy, '{:.0f}'.format)} %" if len(energy) else "not measured"
-    page.texts({f"energy-{name}": told})
+    text = f"{style.span(energy, '{:.0f}'.format)} %" if len(energy) else "not measured"
+    page.texts({f"energy-{name}": text})
 
 # %% [markdown]
 # ## In words

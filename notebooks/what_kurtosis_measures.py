@@ -97,13 +97,13 @@ if edition == "paper":
     sparse = next(m for m in one_each if m.model.startswith("efficientnet_lite0"))
     page.holds(sparse.value("kurtosis") > 2 * sparse.value("kurtosis_gaussian"), "something else")
     moments = pd.read_csv("data/moments/kurtosis.csv")
-    own = (m.value("kurtosis") for m in bases if m.model in set(moments["model"]))
+    kappas = (m.value("kurtosis") for m in bases if m.model in set(moments["model"]))
     page.texts(
         sparse_kurtosis=digits(sparse.value("kurtosis")),
         sparse_gaussian=digits(sparse.value("kurtosis_gaussian")),
         moments=" or ".join(map(digits, moments["kurtosis"])),
         moments_leader=moments["leader"][0],
-        moments_images=style.span(own),
+        moments_images=style.span(kappas),
     )
 
 # %% [markdown]

@@ -66,10 +66,10 @@ def read(path: Path | None, parts: Sequence[str], accept_counts: bool = False) -
     frame = pd.DataFrame([dict(entry) for entry in entries])
     frame["tags"] = [" ".join(map(str, tags)) for tags in frame["tags"]]
     texts = [" ".join(" ".join(row).split()) for row in frame[list(parts)].to_numpy()]
-    found = pd.DataFrame({"key": frame["wnid"] + "/" + frame["filename"], "title": texts})
-    if found["key"].duplicated().any():
+    pairs = pd.DataFrame({"key": frame["wnid"] + "/" + frame["filename"], "title": texts})
+    if pairs["key"].duplicated().any():
         raise TrainingError(f"{path} has two captions of one image: one each is expected.")
-    return found
+    return pairs
 
 
 def write_table(
@@ -82,8 +82,8 @@ def write_table(
     left out. TrainingError if images are missing, unless ``accept_counts``, or if nothing is left.
     """
     files = {k: v for k, v in zip(images.keys, images.images, strict=True) if isinstance(v, Path)}
-    known = captions.assign(filepath=captions["key"].map(files))[["filepath", "title"]].dropna()
-    absent = len(captions) - len(known)
+    filed = captions.assign(filepath=captions["key"].map(files))[["filepath", "title"]].dropna()
+    absent = len(captions) - len(filed)
     if absent and not accept_counts:
         first = next(key for key in captions["key"] if key not in files)
         raise TrainingError(
@@ -92,8 +92,8 @@ def write_table(
             "--accept-counts."
         )
     with replaced(path) as part:
-        known.to_csv(part, sep="\t", index=False)
-        kept = known[pd.read_csv(part, sep="\t")["title"].notna().to_numpy()]
+        filed.to_csv(part, sep="\t", index=False)
+        kept = filed[pd.read_csv(part, sep="\t")["title"].notna().to_numpy()]
         kept.to_csv(part, sep="\t", index=False)
     if kept.empty:
         raise TrainingError("no caption has both text and an image: there is nothing to train on.")
@@ -101,7 +101,7 @@ def write_table(
         "captions": len(captions),
         "trained_on": len(kept),
         "without_image": absent,
-        "without_text": len(known) - len(kept),
+        "without_text": len(filed) - len(kept),
     }
 
 

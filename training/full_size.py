@@ -77,10 +77,10 @@ def read_data(options: TrainOptions) -> tuple[ImageList, ImageList | None]:
 
 
 def _listed(text: str, options: TrainOptions) -> ImageList:
-    found = find.find(text, accept_counts=options.accept_counts)
-    if len(found) != 1:
-        raise TrainingError(f"{text} is {len(found)} sets: name one.")
-    return found[0]
+    lists = find.find(text, accept_counts=options.accept_counts)
+    if len(lists) != 1:
+        raise TrainingError(f"{text} is {len(lists)} sets: name one.")
+    return lists[0]
 
 
 def draw(*place: int) -> None:
@@ -169,8 +169,8 @@ class Training(LightningModule):
         torch.manual_seed(self.options.seed)
         head = nn.Linear(model.width, len(self.images.classes))
         if self.finetuned:
-            own = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if self.kind == "cuda" else "cpu"
-            loaded = encoders.load(model, device=own)
+            device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if self.kind == "cuda" else "cpu"
+            loaded = encoders.load(model, device=device)
             prompts = head_prompts(model, self.images)
             if loaded.scale is None or prompts is None:
                 raise TrainingError(

@@ -66,12 +66,12 @@ def world() -> World:
     data = emoji.load()
     table = with_validation(data.table)
     tokenizer = WordTokenizer.load()
-    known = table.drop_duplicates("concept").reset_index(drop=True)
-    number = pd.Series(known.index, index=known["concept"])
-    categories = ["" if i < 0 else emoji.CLASSES[i] for i in known["class_index"]]
+    drawings = table.drop_duplicates("concept").reset_index(drop=True)
+    number = pd.Series(drawings.index, index=drawings["concept"])
+    categories = ["" if i < 0 else emoji.CLASSES[i] for i in drawings["class_index"]]
     texts = [
         pocket.captions(name, tags.split(";") if tags else [], category, CAPTIONS_SEED)
-        for name, tags, category in zip(known["name"], known["tags"], categories, strict=True)
+        for name, tags, category in zip(drawings["name"], drawings["tags"], categories, strict=True)
     ]
     pixels = np.stack([to_pixels(image, POCKET) for image in data.images])
     captions = torch.stack([tokenizer(text) for text in texts])

@@ -171,8 +171,8 @@ class Recipe(Strict):
     def _sources_are_known(self) -> Recipe:
         for name, source in self.sources.items():
             if source not in self.references and source.partition(":")[0] != OURS:
-                known = ", ".join([*self.references, OURS])
-                raise ValueError(f"the source {source!r} of {name} is none of {known}")
+                names = ", ".join([*self.references, OURS])
+                raise ValueError(f"the source {source!r} of {name} is none of {names}")
         return self
 
     def check_tower(self, network: str) -> None:
@@ -189,8 +189,8 @@ def load(text: str) -> Recipe:
     """Return the recipe of that name, or in that ``.yaml`` file; TrainingError if it is wrong."""
     path = Path(text) if text.endswith((".yaml", ".yml")) else FOLDER / f"{text}.yaml"
     if not path.is_file():
-        known = suggestion(text, names())
-        raise TrainingError(f"there is no recipe {text!r}: {known}, or a file that ends in .yaml.")
+        near = suggestion(text, names())
+        raise TrainingError(f"there is no recipe {text!r}: {near}, or a file that ends in .yaml.")
     return checked(Recipe, read_yaml(path, TrainingError), path.name, TrainingError)
 
 

@@ -290,8 +290,8 @@ class Family(Strict):
 def family_files(folder: Path = FAMILIES) -> list[Path]:
     """The files of the families in ``folder``, with the book's own where that is the reader's."""
     added = {path.name: path for path in folder.glob("*.yaml")}
-    own = BOOK.glob("*.yaml") if folder == FAMILIES else ()
-    return list(({path.name: path for path in own} | added).values())
+    of_book = BOOK.glob("*.yaml") if folder == FAMILIES else ()
+    return list(({path.name: path for path in of_book} | added).values())
 
 
 def load_family(name: str, folder: Path = FAMILIES) -> Family:
@@ -304,8 +304,8 @@ def load_family(name: str, folder: Path = FAMILIES) -> Family:
     for path in (place / f"{name}.yaml" for place in places):
         if path.is_file():
             return parse(path.read_bytes(), path.name)
-    known = sorted(file.stem for file in family_files(folder))
-    raise RegistryError(f"unknown family {name!r}: {suggestion(name, known)}.")
+    names = sorted(file.stem for file in family_files(folder))
+    raise RegistryError(f"unknown family {name!r}: {suggestion(name, names)}.")
 
 
 #: Editions that cannot be seen: set in the process of a page that is about others.
@@ -331,8 +331,8 @@ def load_families(edition: Edition | None = None, folder: Path = FAMILIES) -> di
             f"model name {repeated[0]!r} is used by the families {' and '.join(holders)}: "
             "give each model a name of its own."
         )
-    shown = (f for f in families if f.edition not in HIDDEN)
-    return {f.name: f for f in shown if edition is None or f.edition == edition}
+    visible = (f for f in families if f.edition not in HIDDEN)
+    return {f.name: f for f in visible if edition is None or f.edition == edition}
 
 
 def is_file_name(weights: str) -> bool:

@@ -222,9 +222,9 @@ def _prepared(
     for images in lacking:
         path = store.features_path(model.name, images.name, folder)
         made_from = plan.made_from(model, images, settings, loaded.weights_sha256)
-        own = {**about, "made_from": made_from}
-        key = fingerprint([own, settings.shard, settings.leave_out_damaged])[:16]
-        works.append(Work(encoder, images, Shards(_parts(path) / key), path, own))
+        described = {**about, "made_from": made_from}
+        key = fingerprint([described, settings.shard, settings.leave_out_damaged])[:16]
+        works.append(Work(encoder, images, Shards(_parts(path) / key), path, described))
     return works
 
 
@@ -285,16 +285,16 @@ def _extract_shard(
         raise ExtractionError(_damage(images, left_out))
     failed = []
     for work, features in zip(works, parts, strict=True):
-        found = torch.cat([part.cpu() for part in features]).numpy()
-        found = found.astype("f2" if settings.precision in AUTOCAST else "f4", copy=False)
+        array = torch.cat([part.cpu() for part in features]).numpy()
+        array = array.astype("f2" if settings.precision in AUTOCAST else "f4", copy=False)
         failed.append(work)
         with _others_go_on(work.encoder.model, onerror):
-            store.check_finite(f"{work.encoder.model.name} on {images.name}", found)
+            store.check_finite(f"{work.encoder.model.name} on {images.name}", array)
             about = {
                 "left_out": {images.keys[i]: why for i, why in left_out.items()},
                 "batch_size": work.encoder.limit,
             }
-            work.shards.append(found, about)
+            work.shards.append(array, about)
             failed.remove(work)
     return failed
 
@@ -354,8 +354,8 @@ def device_for(name: str) -> str:
     if name == "auto":
         return devices[0]
     if kind not in devices or (number and kind != "cuda"):
-        known = ", ".join(devices)
-        raise ExtractionError(f"there is no device {name!r} on this machine; there are: {known}.")
+        names = ", ".join(devices)
+        raise ExtractionError(f"there is no device {name!r} on this machine; there are: {names}.")
     return name
 
 

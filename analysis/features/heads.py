@@ -98,19 +98,19 @@ def _check_words(prompts: Prompts, images: ImageList) -> None:
         )
 
 
-def _check_classes(model: Model, known: Sequence[str], images: ImageList) -> None:
+def _check_classes(model: Model, names: Sequence[str], images: ImageList) -> None:
     """Every class must be one of the head's, or be several of them together as ObjectNet's are."""
     together = imagenet.objectnet_to_imagenet()
     unknown = [
         name
         for name in images.classes
-        if name not in known and not (name in together and set(together[name]) <= set(known))
+        if name not in names and not (name in together and set(together[name]) <= set(names))
     ]
     if unknown:
         raise ExtractionError(
             f"{images.name} has images of {unknown[0]!r}"
             + f" and {len(unknown) - 1} more classes" * (len(unknown) > 1)
-            + f" that the head of {model.name} does not know (its {len(known)} are "
-            f"{', '.join(known[:3])}, …): name the subfolders as the head names its classes, or "
+            + f" that the head of {model.name} does not know (its {len(names)} are "
+            f"{', '.join(names[:3])}, …): name the subfolders as the head names its classes, or "
             "extract without labels (--without-labels)."
         )

@@ -113,7 +113,7 @@ def of_transformers(state: Mapping[str, Tensor]) -> State:
     renamed: State = {}
     parts: dict[str, State] = {}
     for theirs, value in state.items():
-        name = KNOWN.sub(lambda found: TRANSFORMERS[found[0]], theirs)
+        name = KNOWN.sub(lambda match: TRANSFORMERS[match[0]], theirs)
         part = PART.fullmatch(name)
         if part:
             parts.setdefault(f"{part[1]}in_proj_{part[3]}", {})[part[2]] = value

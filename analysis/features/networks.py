@@ -61,12 +61,12 @@ class CheckpointError(ModelError):
 
 def architecture(name: str) -> dict[str, Any]:
     """Return open_clip's configuration of an architecture, the pocket lab's own included."""
-    known = open_clip_architectures()
+    names = open_clip_architectures()
     config: dict[str, Any] | None = open_clip.get_model_config(name)
     if config is None:
         raise ModelError(
             f"open_clip knows no architecture {name!r}, and data/pocket/architectures has no "
-            f"{name}.json: {suggestion(name, known)}."
+            f"{name}.json: {suggestion(name, names)}."
         )
     return config
 
@@ -165,8 +165,8 @@ def check_activation(model: Model, network: str) -> None:
 
 def of_architecture(name: str) -> dict[str, Any]:
     """Describe an architecture without weights: the input is what its published weights take."""
-    known = open_clip_architectures()
-    if name in known:
+    names = open_clip_architectures()
+    if name in names:
         fields = by_open_clip(name, name, usual_config(name))
         if (ARCHITECTURES / f"{name}.json").is_file():
             size = fields["preprocessing"].size
@@ -176,7 +176,7 @@ def of_architecture(name: str) -> dict[str, Any]:
     if not timm.is_model(base):
         raise CheckpointError(
             f"neither open_clip nor timm has an architecture {name!r}: "
-            f"{suggestion(name, [*known, *timm.list_models()])}."
+            f"{suggestion(name, [*names, *timm.list_models()])}."
         )
     if tag and name not in timm.list_pretrained(f"{base}*"):
         tags = timm.list_pretrained(f"{base}.*")

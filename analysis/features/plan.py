@@ -124,8 +124,10 @@ def head_prompts(model: Model, images: ImageList) -> Prompts | None:
         prompts = class_prompts(model.classes)
     if prompts is None or model.templates is None:
         return prompts
-    own = model.templates
-    return replace(prompts, templates=imagenet.prompts().templates if isinstance(own, str) else own)
+    templates = model.templates
+    if isinstance(templates, str):
+        templates = imagenet.prompts().templates
+    return replace(prompts, templates=templates)
 
 
 @cache

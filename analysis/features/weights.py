@@ -204,10 +204,10 @@ def _listed_by_open_clip(model: Model) -> tuple[str, str]:
     """Return repository and file of open_clip's tag; the file is of safetensors, or not named."""
     tag = get_pretrained_cfg(model.architecture, model.weights)
     if not tag:
-        known = ", ".join(open_clip.list_pretrained_tags_by_model(model.architecture)) or "none"
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(model.architecture)) or "none"
         raise ModelError(
             f"{model.name}: open_clip has no weights {model.weights!r} for {model.architecture} "
-            f"(known are {known})."
+            f"(known are {tags})."
         )
     repository, _, name = tag.get("hf_hub", "").rpartition("/")
     if not repository:

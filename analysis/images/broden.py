@@ -202,14 +202,14 @@ def _read_masks(root: Path, index: pd.DataFrame, labels: pd.DataFrame) -> scipy.
 
     def shown(row: dict[str, Any]) -> dict[int, float]:
         cells = [part.strip() for name in CATEGORIES for part in row[name].split(";")]
-        found = {(int(cell), "index.csv"): 1.0 for cell in cells if cell.isdecimal()}
+        masks = {(int(cell), "index.csv"): 1.0 for cell in cells if cell.isdecimal()}
         for name in (cell for cell in cells if cell and not cell.isdecimal()):
             path, size = root / "images" / name, (row["sh"], row["sw"])
             pixels = np.bincount(_read_mask(path, size).ravel())
             shares = pixels / pixels.sum()
-            found |= {(number, name): shares[number] for number in np.flatnonzero(pixels).tolist()}
+            masks |= {(number, name): shares[number] for number in np.flatnonzero(pixels).tolist()}
         largest: dict[int, float] = {}
-        for (number, where), share in found.items():
+        for (number, where), share in masks.items():
             if number not in column and number:  # number 0 is no label
                 raise DatasetError(
                     f"{where} gives the image {row['image']} the label number {number}, which "
@@ -222,10 +222,10 @@ def _read_masks(root: Path, index: pd.DataFrame, labels: pd.DataFrame) -> scipy.
 
     with ThreadPoolExecutor(os.cpu_count() or 4) as pool:  # decoding lets other threads run
         waiting = pool.map(shown, index.to_dict("records"))
-        found = list(tqdm(waiting, "reading Broden's masks", len(index), False, unit=" images"))
-    ends = np.cumsum([0, *map(len, found)])
-    indices = np.fromiter(itertools.chain(*found), np.int64)
-    shares = np.fromiter(itertools.chain(*(one.values() for one in found)), np.float32)
+        masks = list(tqdm(waiting, "reading Broden's masks", len(index), False, unit=" images"))
+    ends = np.cumsum([0, *map(len, masks)])
+    indices = np.fromiter(itertools.chain(*masks), np.int64)
+    shares = np.fromiter(itertools.chain(*(mask.values() for mask in masks)), np.float32)
     return scipy.sparse.csr_array((shares, indices, ends), shape=(len(index), len(labels)))
 
 

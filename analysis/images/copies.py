@@ -91,21 +91,21 @@ def image_list(name: str, *, accept_counts: bool = False) -> ImageList:
 
 def _from_class_folders(description: Description, place: Path) -> Copy:
     """Read folders by class; those of no class are counted as problems, not listed."""
-    with os.scandir(place) as found:
-        folders = [entry.name for entry in found if entry.name[0] != "." and entry.is_dir()]
+    with os.scandir(place) as listing:
+        folders = [entry.name for entry in listing if entry.name[0] != "." and entry.is_dir()]
     named = imagenet.folder_names(description)
-    known = {folder: named[folder] for folder in folders if folder in named}
+    classes = {folder: named[folder] for folder in folders if folder in named}
     label = {name: i for i, name in enumerate(imagenet.subset(description))}
     entries: list[Entry] = []
     counts: Counter[str] = Counter()
-    for folder, name in sorted(known.items()):
-        with os.scandir(place / folder) as found:
-            files = [entry.name for entry in found if is_image(entry.name)]
+    for folder, name in sorted(classes.items()):
+        with os.scandir(place / folder) as listing:
+            files = [entry.name for entry in listing if is_image(entry.name)]
         counts[name] += len(files)
         if imagenet.class_of(description, name) in label:
             index = label[imagenet.class_of(description, name)]
             entries += [(index, f"{name}/{file}", place / folder / file) for file in files]
-    strange = sorted(set(folders) - set(known))
+    strange = sorted(set(folders) - set(classes))
     return Copy(entries, counts, list(dict.fromkeys(named.values())), strange)
 
 
@@ -149,12 +149,12 @@ def _numbered_labels(description: Description, names: Sequence[str], path: Path)
         return {str(i): i for i in range(len(of))}
     if set(names) <= set(of):
         return {str(i): of.index(name) for i, name in enumerate(names)}
-    known = imagenet.words()
+    ours = imagenet.words()
     if description.layout == "objectnet":
-        known = dict(zip(of, imagenet.objectnet_prompts().names, strict=True))
-    counted = of if len(names) == len(of) else tuple(known)
+        ours = dict(zip(of, imagenet.objectnet_prompts().names, strict=True))
+    counted = of if len(names) == len(of) else tuple(ours)
     agree = sum(
-        known[name].lower() in [word.strip().lower() for word in words.split(",")]
+        ours[name].lower() in [word.strip().lower() for word in words.split(",")]
         for name, words in zip(counted, names, strict=False)
     )
     if len(names) != len(counted) or 2 * agree < len(names):

@@ -164,9 +164,9 @@ def concepts(least: int = 20) -> tuple[tuple[str, ...], tuple[str, ...], scipy.s
     parts += [("colour", COLOURS, scipy.sparse.csc_array(colours))]
     parts += [("texture", TEXTURES, scipy.sparse.csc_array(textures))]
     names, kinds = zip(*((name, kind) for kind, some, _ in parts for name in some), strict=True)
-    shown = scipy.sparse.hstack([part for _, _, part in parts], format="csc")
-    keep = np.flatnonzero(np.diff(shown.indptr) >= least)
-    rows = scipy.sparse.csr_array(shown[:, keep])
+    matrix = scipy.sparse.hstack([part for _, _, part in parts], format="csc")
+    keep = np.flatnonzero(np.diff(matrix.indptr) >= least)
+    rows = scipy.sparse.csr_array(matrix[:, keep])
     return tuple(names[i] for i in keep), tuple(kinds[i] for i in keep), rows
 
 

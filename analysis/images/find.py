@@ -37,16 +37,16 @@ def pocket_prompts() -> Prompts:
 
 def packaged(name: str) -> ImageList:
     """List images that come with a Python package; ArtifactError if it is not installed."""
-    one = sets.packaged()[name]
-    folder = public.in_package(one.place)
-    shown = ", ".join(Path(file).stem for file in one.files)
+    described = sets.packaged()[name]
+    folder = public.in_package(described.place)
+    titles = ", ".join(Path(file).stem for file in described.files)
     return ImageList(
         name=name,
-        images=[folder / file for file in one.files],
-        keys=one.files,
-        labels=np.full(len(one.files), -1),
+        images=[folder / file for file in described.files],
+        keys=described.files,
+        labels=np.full(len(described.files), -1),
         classes=(),
-        what=f"{len(one.files)} {one.what}: {shown}",
+        what=f"{len(described.files)} {described.what}: {titles}",
     )
 
 
@@ -82,9 +82,9 @@ def find(text: str, *, accept_counts: bool = False) -> list[ImageList]:
     if "://" in text:
         raise DatasetError(f"{text} is an address: fetch its files, and name their folder here.")
     if not Path(text).exists() and "/" not in text and "\\" not in text:
-        known = ["grid", "pocket", *sets.descriptions(), *sets.packaged()]
+        names = ["grid", "pocket", *sets.descriptions(), *sets.packaged()]
         raise DatasetError(
-            f"{text} is neither a folder of images nor a data set: {suggestion(text, known)}."
+            f"{text} is neither a folder of images nor a data set: {suggestion(text, names)}."
         )
     return [imagelist.folder(Path(text), words=imagenet.words())]
 
@@ -98,17 +98,17 @@ def availability() -> list[Availability]:
     return list(map(_availability, sets.descriptions().values()))
 
 
-def _availability(one: Description) -> Availability:
+def _availability(described: Description) -> Availability:
     try:
-        place = sets.locate(one)
+        place = sets.locate(described)
     except DatasetError as error:
-        return Availability(one.name, "absent", None, str(error))
+        return Availability(described.name, "absent", None, str(error))
     try:
-        listed = _published(one.name, accept_counts=False)
+        listed = _published(described.name, accept_counts=False)
     except DatasetError as error:
-        return Availability(one.name, "incomplete", place, str(error))
+        return Availability(described.name, "incomplete", place, str(error))
     of_broden = f"{len(listed):,} images, list {fingerprint(listed.keys)[:16]}"
-    return Availability(one.name, "present", place, listed.what or of_broden)
+    return Availability(described.name, "present", place, listed.what or of_broden)
 
 
 def class_prompts(classes: Sequence[str]) -> Prompts:
@@ -124,8 +124,8 @@ def _published(name: str, accept_counts: bool) -> ImageList:
 
 def _grid(accept_counts: bool) -> list[ImageList]:
     """List all that the paper computes on; DatasetError, naming every absent set, if any is."""
-    found = [one for one in availability() if one.name in sets.GRID]
-    absent = [one.why for one in found if one.state == "absent"]
+    of_grid = [each for each in availability() if each.name in sets.GRID]
+    absent = [each.why for each in of_grid if each.state == "absent"]
     if absent:
         raise DatasetError(
             f"not here: {len(absent)} of the paper's {len(sets.GRID)} data sets (to continue "

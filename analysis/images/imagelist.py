@@ -231,7 +231,7 @@ def _images_below(path: Path) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise error
 
-    found: list[Path] = []
+    paths: list[Path] = []
     for place, folders, files in os.walk(path, followlinks=True, onerror=refuse):
         here = Path(place)
         real = here.resolve()
@@ -240,8 +240,8 @@ def _images_below(path: Path) -> list[Path]:
             for name in folders
             if name[0] != "." and not real.is_relative_to((here / name).resolve())  # a circle
         ]
-        found += [here / name for name in files if is_image(name)]
-    return _there(found)
+        paths += [here / name for name in files if is_image(name)]
+    return _there(paths)
 
 
 def _there(paths: Iterable[Path]) -> list[Path]:

@@ -72,8 +72,8 @@ def subset(description: Description) -> tuple[str, ...]:
         return tuple(sorted(path.name for path in folders if path.name[0] != "."))
     if description.classes == len(classes()):
         return classes()
-    own = column(description.name)
-    return tuple(row["wnid"] for row in _rows("classes.csv") if row[own] == "1")
+    name = column(description.name)
+    return tuple(row["wnid"] for row in _rows("classes.csv") if row[name] == "1")
 
 
 def folder_names(description: Description) -> dict[str, str]:
@@ -96,8 +96,8 @@ def named(description: Description, folder: str) -> str:
     """A class for the reader: ``n01440764 (tench)``, ``0 (tench)``, ``alarm_clock``."""
     if description.layout in ("objectnet", "name"):
         return folder
-    found = words().get(class_of(description, folder) if folder.isdecimal() else folder)
-    return f"{folder} ({found})"
+    synonyms = words().get(class_of(description, folder) if folder.isdecimal() else folder)
+    return f"{folder} ({synonyms})"
 
 
 @cache

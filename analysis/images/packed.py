@@ -219,14 +219,14 @@ def _of_table(path: Path, file: Any) -> tuple[tuple[str, ...], list[Sample]]:
 
 def _cells(column: Any) -> list[Any]:
     """The values of a column, of which equal texts are one object."""
-    found: list[Any] = []
+    cells: list[Any] = []
     for chunk in column.chunks:
         if not hasattr(chunk, "dictionary"):
-            found += chunk.to_pylist()
+            cells += chunk.to_pylist()
             continue
         texts = chunk.dictionary.to_pylist()
-        found += [None if place is None else texts[place] for place in chunk.indices.to_pylist()]
-    return found
+        cells += [None if place is None else texts[place] for place in chunk.indices.to_pylist()]
+    return cells
 
 
 def _class_names(schema: Any, label: str) -> tuple[str, ...]:

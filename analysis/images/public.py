@@ -170,13 +170,13 @@ def _from_mirror(wanted: Artifact) -> Path | None:
 def _from_cache_or_network(wanted: Artifact, progress: bool) -> Path:
     import pooch
 
-    known = {wanted.place: f"sha256:{wanted.sha256}"}
+    registry = {wanted.place: f"sha256:{wanted.sha256}"}
     download = pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT)
     failed: dict[str, str] = {}
     pooch.get_logger().setLevel("WARNING")  # its remarks would stand in executed notebooks
     for url in wanted.urls:
         downloads = pooch.create(
-            cache_folder(), "", registry=known, urls={wanted.place: url}, retry_if_failed=RETRIES
+            cache_folder(), "", registry=registry, urls={wanted.place: url}, retry_if_failed=RETRIES
         )
         try:
             return Path(downloads.fetch(wanted.place, downloader=download))

@@ -153,19 +153,19 @@ def _table() -> _Table:
 @lru_cache
 def descriptions() -> dict[str, Description]:
     """Return the description of every set that must be obtained, by name, in the file's order."""
-    return {one.name: one for one in _table().sets}
+    return {each.name: each for each in _table().sets}
 
 
 @lru_cache
 def packaged() -> dict[str, Packaged]:
     """Return the sets that come with Python packages, by name."""
-    return {one.name: one for one in _table().packaged}
+    return {each.name: each for each in _table().packaged}
 
 
 @lru_cache
 def styles() -> dict[str, Style]:
     """Return the pocket lab's styles by name, in the file's order."""
-    return {one.name: one for one in _table().styles}
+    return {each.name: each for each in _table().styles}
 
 
 def subgroups() -> dict[str, tuple[str, ...]]:
@@ -208,7 +208,7 @@ def column(name: str) -> str:
 
 def published() -> dict[str, str]:
     """Return the sets of the table of published accuracies: the name there and the one here."""
-    return {one.published: one.name for one in _table().sets if one.published}
+    return {each.published: each.name for each in _table().sets if each.published}
 
 
 @lru_cache
@@ -220,7 +220,7 @@ def _titles() -> dict[str, str]:
         for split in SPLITS
     }
     titled: list[_Titled] = [*table.sets, *table.packaged]
-    described = {one.name: one.title for one in titled}
+    described = {each.name: each.title for each in titled}
     return described | emoji | table.titles
 
 
@@ -230,12 +230,12 @@ def locate(description: Description) -> Path:
     A folder named after the set itself takes precedence over the names in its description.
     """
     title, folders = description.title, description.folders
-    own, parent = _configured().get(description.name), root()
-    if own is not None:
-        if own.is_dir():
-            return own
+    place, parent = _configured().get(description.name), root()
+    if place is not None:
+        if place.is_dir():
+            return place
         raise DatasetError(
-            f"{config_file()} says that {title} lies in {own}, which is not a folder: correct it "
+            f"{config_file()} says that {title} lies in {place}, which is not a folder: correct it "
             "there."
         )
     if parent is None:
@@ -280,8 +280,8 @@ def _configured() -> dict[str, Path]:
             f"{path} must map names of data sets to folders, as in `objectnet: /data/objectnet-1.0`"
             ", one a line."
         )
-    known = ["root", *descriptions()]
+    names = ["root", *descriptions()]
     for name in content:
-        if name not in known:
-            raise DatasetError(f"{path}: unknown data set {name!r}: {suggestion(name, known)}.")
+        if name not in names:
+            raise DatasetError(f"{path}: unknown data set {name!r}: {suggestion(name, names)}.")
     return {name: Path(folder).expanduser() for name, folder in content.items()}

@@ -41,9 +41,9 @@ def menu(env: BuildEnvironment, reference: str, result: Any) -> nodes.raw:
     run, _, label = reference.partition("#")
     experiment, subject = run.split("/")
     at = f"{up}{FOLDER}/{run}/{label}"
-    known = {end for kind, end in downloads.ENDINGS.items() if kind in result.data}
+    endings = {end for kind, end in downloads.ENDINGS.items() if kind in result.data}
     drawing, numbers = (
-        " · ".join(f'<a href="{at}.{end}">{end.upper()}</a>' for end in ends if end in known)
+        " · ".join(f'<a href="{at}.{end}">{end.upper()}</a>' for end in ends if end in endings)
         for ends in (("svg", "png"), ("csv", "json"))
     )
     rows = result.data.get("text/csv", "").count("\n") - 1
@@ -116,8 +116,8 @@ def write_files(app: Sphinx) -> None:
         run = path.relative_to(OUTPUTS).with_suffix("").as_posix()
         notebook = json.loads(path.read_text(encoding="utf-8"))
         code = code_version(notebook["metadata"]["companion"]["made_from"])
-        found = downloads.files(notebook, run, code, book)
-        wanted |= {folder / run / name: text for name, text in found}
+        files = downloads.files(notebook, run, code, book)
+        wanted |= {folder / run / name: text for name, text in files}
     for path, content in wanted.items():
         write_if_changed(path, content)
     for path in folder.rglob("*.*"):

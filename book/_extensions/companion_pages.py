@@ -106,7 +106,7 @@ def time_reading(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     texts, tasks = _words(doctree, nested=True), [text for box in boxes for text in _words(box)]
     words = len(" ".join(texts).split()) - len(" ".join(tasks).split())
     minutes = round(words / 200 + sum(1 for _ in doctree.findall(nodes.figure)) / 2)
-    for place in [one for one in doctree.findall(nodes.inline) if "minutes" in one["classes"]]:
+    for place in [node for node in doctree.findall(nodes.inline) if "minutes" in node["classes"]]:
         place[:] = [nodes.Text(f"{minutes} minutes")]
 
 
@@ -141,7 +141,7 @@ def add_excerpts(app: Sphinx, name: str, *_: Any) -> None:
 
 def _words(section: nodes.Element, nested: bool = False) -> list[str]:
     """The texts of a section's own paragraphs; those of its sections if they are ``nested``."""
-    found = []
+    texts = []
     for child in section.children:
         if isinstance(child, nodes.title | nodes.raw | nodes.literal_block):
             continue
@@ -149,11 +149,11 @@ def _words(section: nodes.Element, nested: bool = False) -> list[str]:
             continue
         if isinstance(child, nodes.paragraph | nodes.caption):
             pieces = child.findall(nodes.Text)
-            shown = (TEX.sub("", p) if isinstance(p.parent, nodes.math) else p for p in pieces)
-            found.append(" ".join("".join(shown).split()))
+            parts = (TEX.sub("", p) if isinstance(p.parent, nodes.math) else p for p in pieces)
+            texts.append(" ".join("".join(parts).split()))
         elif isinstance(child, nodes.Element) and not isinstance(child, nodes.math_block):
-            found += _words(child, nested)
-    return [text for text in found if text]
+            texts += _words(child, nested)
+    return [text for text in texts if text]
 
 
 # Downloads
@@ -179,8 +179,8 @@ def offer_downloads(app: Sphinx, name: str, template: str, context: dict[str, An
     groups = {group.get("label"): group for group in context.get("header_buttons", [])}
     buttons = groups.get("download-buttons", {}).get("buttons", [])
     if str(context.get("sourcename", "")).endswith(".md"):
-        buttons[:] = [one for one in buttons if one.get("label") != "download-source-button"]
-    for teaching in (one for one in course.names() if course.CHAPTERS.get(one, one) == name):
+        buttons[:] = [each for each in buttons if each.get("label") != "download-source-button"]
+    for teaching in (each for each in course.names() if course.CHAPTERS.get(each, each) == name):
         place = f"{context['pathto'](OFFERED, 1)}/{teaching}"
         offers = [
             ("notebook + data", f"{place}.zip", "Solved, with blanks, and with its data", "box"),

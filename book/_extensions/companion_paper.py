@@ -55,8 +55,8 @@ class CounterpartsDirective(ResultDirective):
         versions = " and ".join(name.removeprefix("v") for name in item.version)
         text = f"*Version {versions}.* {item.shows}\n\n{self.claims(item)}"
         anchor += self.parse_text_to_nodes(text)
-        for one in item.counterparts:
-            anchor += self.beside(one.result, f"{one.closeness[0].upper()}{one.closeness[1:]}.")
+        for ours in item.counterparts:
+            anchor += self.beside(ours.result, f"{ours.closeness[0].upper()}{ours.closeness[1:]}.")
         if not item.counterparts:
             anchor += nodes.paragraph("", "It has no counterpart here.")
         return [anchor]
@@ -104,15 +104,15 @@ class GlanceDirective(CounterpartsDirective):
         self.env.note_dependency(str(FAMILIES / f"{self.arguments[0]}.yaml"))
         family = load_family(self.arguments[0])
         links = MODELS if "appendix/models" in self.env.found_docs else ""
-        shown = self.parse_text_to_nodes(f"{as_markdown(family.backbone)}\n\n{links}")
+        boxes = self.parse_text_to_nodes(f"{as_markdown(family.backbone)}\n\n{links}")
         for page in self.content:
             run, link = page.removeprefix("runs/"), f"{{doc}}`/{page}`"
             depend_on(self.env, run)
             kinds = {label: result.note["kind"] for label, result in results_of(run).items()}
             first = min((k for k in kinds if kinds[k] != "text"), key=kinds.__getitem__, default="")
             box = self.beside(f"{run}#{first}", link) if first else self.parse_text_to_nodes(link)
-            shown += box
-        return shown
+            boxes += box
+        return boxes
 
 
 class BearingRole(SphinxRole):
@@ -143,8 +143,8 @@ def noted(env: Any, reference: str) -> dict[str, str] | None:
 def write_thumbnail(writer: Any, node: thumbnail) -> None:
     """The picture as HTML; in books of another form nothing."""
     builder = writer.builder
-    known = builder.env.domaindata["std"]["anonlabels"]
-    page, anchor = known.get(name_of(node["reference"]).lower(), ("", ""))
+    anchors = builder.env.domaindata["std"]["anonlabels"]
+    page, anchor = anchors.get(name_of(node["reference"]).lower(), ("", ""))
     if builder.name == "html" and page:
         here = builder.current_docname
         up = builder.get_relative_uri(here, "index").removesuffix("index.html")

@@ -178,27 +178,27 @@ class ResultDirective(SphinxDirective):
             raise self.error(f"result: {error}") from error
         note, data = result.note, result.data
         if note["kind"] == "figure":
-            shown = self.figure(data["image/svg+xml"], note, self.target(reference))
+            built = self.figure(data["image/svg+xml"], note, self.target(reference))
         elif note["kind"] == "table":
-            shown = self.table(data["text/markdown"], note, self.target(reference))
+            built = self.table(data["text/markdown"], note, self.target(reference))
         elif note["kind"] == "explorer":
             static = "../" * self.env.docname.count("/") + "_static"
             markup = explorer(data["application/json"], static)
-            shown = [nodes.raw("", markup, format="html")]
+            built = [nodes.raw("", markup, format="html")]
         else:
-            shown = self.parse_text_to_nodes(data["text/markdown"])
-            self.name_card(shown, label)
+            built = self.parse_text_to_nodes(data["text/markdown"])
+            self.name_card(built, label)
             if name_of(reference) in self.env.companion_places[1]:  # by a number, like a table
-                shown += self.not_published(reference, "table", [])
+                built += self.not_published(reference, "table", [])
         more = " ".join(note.get("more", "").split())
         below = self.parse_text_to_nodes(f"```{{div}} companion-more\n{more}\n```") if more else []
         if note["kind"] == "text":
-            return shown
+            return built
         below += [
             nodes.paragraph("", f"“{says}” does not hold of these numbers.", classes=["not-so"])
             for says in result.not_so
         ]
-        return [*shown, *below, menu(self.env, reference, result)]
+        return [*built, *below, menu(self.env, reference, result)]
 
     def not_measured(self, run: str) -> list[nodes.Node]:
         """What stands for the results of a run without evidence: once on a page, then nothing."""
@@ -218,18 +218,18 @@ class ResultDirective(SphinxDirective):
     def not_published(self, reference: str, kind: str, why: list[str]) -> list[nodes.Node]:
         """What stands for a result that this build lacks: once on a page why, and a number."""
         run, _, label = reference.partition("#")
-        shown = self.once(run, unusable(why))
+        built = self.once(run, unusable(why))
         if kind == "text":
-            sentence = shown or [nodes.paragraph("", ABSENT["caption"])]
+            sentence = built or [nodes.paragraph("", ABSENT["caption"])]
             card = nodes.container("", *sentence, classes=["claim-card"])
             self.name_card([card], label)
             return [card]
         box = self.table(f"| result |\n|---|\n| {LACKING} |", ABSENT, self.target(reference))
-        return [*shown, *box]
+        return [*built, *box]
 
-    def name_card(self, shown: list[nodes.Node], label: str) -> None:
+    def name_card(self, built: list[nodes.Node], label: str) -> None:
         """Give a claim's card an anchor, on every page; its name leads to the one in the ledger."""
-        for card in shown:
+        for card in built:
             if "claim-card" in getattr(card, "attributes", {}).get("classes", ()):
                 if self.env.docname == "appendix/claims":
                     self.options["name"] = f"claim-{label}"
@@ -251,8 +251,8 @@ class ResultDirective(SphinxDirective):
         """A numbered, captioned figure with the SVG inline."""
         figure = nodes.figure("", nodes.raw("", inline_svg(svg, note["alt"]), format="html"))
         figure["classes"].append("companion-figure")
-        told, messages = self.parse_inline(_caption(note, target))
-        figure += nodes.caption("", "", *told)
+        text, messages = self.parse_inline(_caption(note, target))
+        figure += nodes.caption("", "", *text)
         self.options["name"] = target
         self.add_name(figure)
         self.set_source_info(figure)
@@ -266,16 +266,16 @@ class ResultDirective(SphinxDirective):
         """
         look = "sortable" + " searchable" * ("search" in note) + " cards" * ("choose" in note)
         fence = f"::::{{table}} {_caption(note, target)}\n:name: {target}\n:class: {look}\n"
-        shown = self.parse_text_to_nodes(f"{fence}\n{markdown}\n\n::::")
-        for cell in [cell for head in shown[0].findall(nodes.thead) for cell in head[0]]:
+        built = self.parse_text_to_nodes(f"{fence}\n{markdown}\n\n::::")
+        for cell in [cell for head in built[0].findall(nodes.thead) for cell in head[0]]:
             if told := note.get("columns", {}).get(cell.astext()):
                 cell[0][:] = [nodes.abbreviation("", "", *cell[0].children, explanation=told)]
         if note.get("search"):
             label, column = (html.escape(note.get(of, "")) for of in ("search", "choose"))
             told = f'data-label="{label}"' + f' data-choose="{column}"' * bool(column)
             place = f'<div class="companion-search" {told}></div>'
-            shown.insert(0, nodes.raw("", place, format="html"))
-        return shown
+            built.insert(0, nodes.raw("", place, format="html"))
+        return built
 
 
 class ResultRole(SphinxRole):
@@ -296,12 +296,12 @@ class ResultRole(SphinxRole):
             message = self.inliner.reporter.error(f"result: {error}", line=self.lineno)
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
         text = result.data["text/markdown"]
-        shown, messages = self.inliner.parse(text, self.lineno, None, self.inliner.parent)
+        built, messages = self.inliner.parse(text, self.lineno, None, self.inliner.parent)
         marks = [
             nodes.inline("", f" [“{says}” does not hold of these numbers]", classes=["not-so"])
             for says in result.not_so
         ]
-        return [nodes.inline("", "", *shown, *marks)], messages
+        return [nodes.inline("", "", *built, *marks)], messages
 
 
 class LeadToNotMeasured(SphinxPostTransform):

@@ -61,25 +61,25 @@ def order_runs(app: Sphinx, config: Config) -> None:
     site, titles, families = config.external_site_map, short_titles(), load_families()
     listed, texts = [*site], {"not_measured": status.not_measured()}
     for tree in [tree for document in [*site.values()] for tree in document.subtrees]:
-        globs = [one for one in tree.items if isinstance(one, GlobItem) and one.startswith("runs/")]
-        found = [name for glob in globs for name in titles if fnmatchcase(name, glob)]
-        tree.items = [one for one in tree.items if one not in globs]
+        globs = [g for g in tree.items if isinstance(g, GlobItem) and g.startswith("runs/")]
+        names = [name for glob in globs for name in titles if fnmatchcase(name, glob)]
+        tree.items = [each for each in tree.items if each not in globs]
         for family in families:
-            own = [name for name in found if name.endswith(f"/{family}")]
-            if own:
+            below_family = [name for name in names if name.endswith(f"/{family}")]
+            if below_family:
                 page = f"runs/family/{family}"
-                below = [TocTree([FileItem(name) for name in own])]
+                below = [TocTree([FileItem(name) for name in below_family])]
                 site[page] = Document(page, below, title=families[family].title)
-                site.update({name: Document(name, title=titles[name]) for name in own})
+                site.update({name: Document(name, title=titles[name]) for name in below_family})
                 tree.items.append(FileItem(page))
-                listed += [page, *own]
+                listed += [page, *below_family]
                 title = as_markdown(families[family].title)
                 texts[f"family/{family}"] = FAMILY.format(
-                    name=family, title=title, pages="\n".join(own)
+                    name=family, title=title, pages="\n".join(below_family)
                 )
     # No others are read; where the checkout's path has brackets, no glob would leave them out.
     config.include_patterns = [f"{name}.*" for name in listed]
-    config.exclude_patterns = [one for one in config.exclude_patterns if "runs/" not in one]
+    config.exclude_patterns = [each for each in config.exclude_patterns if "runs/" not in each]
     _write_pages(texts | {"status": status.table(listed)})
 
 
