@@ -230,11 +230,9 @@ def grid(
         if choice.measure:
             engine.bring_up_to_date()  # the book shows what there is
         raise
-    but, grid = (
-        " but for what is absent" * bool(plan.absent),
-        f"{len(plan.families)} families on",
-    )
-    print(f"{done} jobs done, the grid is complete{but}: {grid} {len(plan.data)} data sets.")
+    but = " but for what is absent" * bool(plan.absent)
+    what = f"{len(plan.families)} families on {len(plan.data)} data sets"
+    print(f"{done} jobs done, the grid is complete{but}: {what}.")
     if choice.measure:
         executed = engine.bring_up_to_date()
         print(f"{executed} runs executed. Next: jupyter-book build book/")
