@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
+from analysis.common import CompanionError
 from companion.publish import labels, page, style
 from companion.publish.page import CaptionError, NotSoError, Page
 
@@ -98,6 +99,29 @@ def test_what_was_not_measured_is_said_at_most_once(outputs):
 def test_a_result_and_its_caption_fit_each_other(publish, says, outputs):
     with pytest.raises((CaptionError, ValueError), match=says):
         publish(Page("chapter", seed=0))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "t: {cells: {A: '{x:foo}'}}",
+            "the template '{x:foo}' cannot be filled in: Invalid format",
+        ),
+        (
+            "t: {cells: {A: '{of[9]}'}}",
+            r"the template '{of\[9\]}' cannot be filled in: string index",
+        ),
+        ("t: {cells: {A: '{x'}}", "the template '{x' cannot be read: expected '}'"),
+        ("t: {caption: a, choose: y}", r"table 't' has no columns \['y'\]"),
+        ("'t, u': a\nu: b", "x.yaml: the result 'u' has two captions"),
+        ("t: {pocket: {captio: b}}", "x.yaml, t, pocket: captio: extra inputs are not permitted"),
+    ],
+)
+def test_captions_that_cannot_be_used_are_named(text, says, outputs):
+    (page.CAPTIONS / "x.yaml").write_text(text)
+    with pytest.raises(CompanionError, match=says):
+        Page("x", edition="pocket").table("t", FRAME)
 
 
 def test_what_a_page_says_stops_a_run_or_is_marked(outputs):

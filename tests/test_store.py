@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 from conftest import python_in
 from safetensors import SafetensorError
+from safetensors.numpy import save_file
 from tiny import model
 
-from analysis.common import ROOT, temporary_folder, write_text
+from analysis.common import ROOT, sealed, sha256_of, temporary_folder, write_text
 from analysis.features import store
 from analysis.features.store import Head, StoreError
 
@@ -60,6 +61,16 @@ def flip_a_bit(path):
     path.write_bytes(content)
 
 
+def put(path, without="", **changes):
+    """Features of another program, which seals them as ours does."""
+    tensors, sidecar = store.read(path)
+    tensors = {k: v for k, v in ({**tensors} | changes).items() if v is not None}
+    save_file({k: np.array(v) for k, v in tensors.items()}, path)
+    about = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+    kept = {k: v for k, v in (sidecar | about).items() if k not in ("digest", without)}
+    store.sidecar_of(path).write_text(json.dumps(sealed(kept)))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -70,6 +81,12 @@ def flip_a_bit(path):
         (flip_a_bit, "its checksum differs"),
         (lambda path: store.sidecar_of(path).unlink(), "was not finished: run `companion extract`"),
         (lambda path: store.sidecar_of(path).write_text("{"), "sidecar of .* is not what was"),
+        (lambda path: store.sidecar_of(path).write_text("[" * 99999), "sidecar of .* is not what"),
+        (lambda path: put(path, labels=np.arange(N) + 1), "of 2 classes, which do not go together"),
+        (lambda path: put(path, labels=np.zeros(3, int)), "which do not go together"),
+        (lambda path: put(path, features=features()[:, 0]), "which do not go together"),
+        (lambda path: put(path, rows=None), "which do not go together"),
+        (lambda path: put(path, without="sha256"), "the sidecar of m/d.safetensors lacks sha256"),
         (Path.unlink, "does not exist, or its extraction was not finished"),
     ],
 )

@@ -140,6 +140,15 @@ def read_features(path: Path, model: Model | None = None) -> Features:
     StoreError, saying how to get them, if they are absent, incomplete, damaged or outdated.
     """
     tensors, sidecar = read(path, model)
+    shapes = {name: tensors[name].shape for name in tensors}
+    images, width = sidecar["N"], sidecar["d"]
+    wanted = {"features": (images, width), "labels": (images,), "rows": (images,)}
+    classes, labels = sidecar.get("data", {}).get("classes", ()), tensors.get("labels", np.zeros(0))
+    if shapes != wanted or not images or not (labels < len(classes)).all() or labels.dtype != "i8":
+        raise StoreError(
+            f"{_label(path)} holds {shapes} of {len(classes)} classes, which do not go together: "
+            f"{_again(path)}."
+        )
     return Features(tensors["features"], tensors["labels"], tensors["rows"], sidecar)
 
 
@@ -186,13 +195,16 @@ def read_sidecar(path: Path, model: Model | None = None) -> dict[str, Any]:
         )
     try:
         sidecar: dict[str, Any] = json.loads(sidecar_of(path).read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         sidecar = {}
     if not is_intact(sidecar):
         raise StoreError(
             f"the sidecar of {_label(path)} is not what was written (its digest differs, or is not "
             f"there): {_again(path)}."
         )
+    needed = {"format", "bytes", "sha256", "N", "d"} - sidecar.keys()
+    if needed:
+        raise StoreError(f"the sidecar of {_label(path)} lacks {min(needed)}: {_again(path)}.")
     if (sidecar["format"], sidecar["bytes"]) != (FORMAT, path.stat().st_size):
         raise StoreError(
             f"{_label(path)} has {path.stat().st_size:,} bytes in format {FORMAT}, its sidecar "

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from analysis.common import CompanionError
 from companion.publish import style
 
 #: Values by name.
@@ -46,6 +47,10 @@ FORMS = {
 }
 
 
+class TemplateError(CompanionError):
+    """A template that cannot be filled in; the message is for whoever edits the captions."""
+
+
 class UnknownError(LookupError):
     """A row has no such value."""
 
@@ -70,12 +75,20 @@ class _Template(string.Formatter):
 
 
 def cell(template: str, row: Row) -> str:
-    """The first alternative of a template of which a row has all values."""
+    """The first alternative of a template of which a row has all values.
+
+    Raises TemplateError for a form or an entry that its values do not have, KeyError for a value
+    that the row does not name.
+    """
     for alternative in template.split(" | "):
         try:
             return _Template().vformat(alternative, (), dict(row))
         except UnknownError:
             continue
+        except (ValueError, TypeError, IndexError) as error:
+            raise TemplateError(
+                f"the template {template!r} cannot be filled in: {error}."
+            ) from None
     return UNKNOWN
 
 
@@ -104,7 +117,8 @@ def joined(frame: Any) -> pd.DataFrame:
 
 def fields(template: str) -> list[set[str]]:
     """The names of the values in each alternative of a template."""
-    return [
-        {re.split(r"[.\[]", name)[0] for _, name, _, _ in _Template().parse(text) if name}
-        for text in template.split(" | ")
-    ]
+    try:
+        parsed = [[*_Template().parse(text)] for text in template.split(" | ")]
+    except ValueError as error:
+        raise TemplateError(f"the template {template!r} cannot be read: {error}.") from None
+    return [{re.split(r"[.\[]", name)[0] for _, name, _, _ in text if name} for text in parsed]

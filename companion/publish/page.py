@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from analysis.common import ROOT, CompanionError, Strict, first_reason, parse_yaml
+from analysis.common import ROOT, CompanionError, Strict, checked, first_reason, parse_yaml
 from companion.publish import cells, style
 from companion.publish.cells import Row
 from companion.publish.style import Drawing
@@ -72,11 +72,13 @@ def read_captions(notebook: str) -> dict[str, Caption]:
         entries = TypeAdapter(dict[str, Caption | str]).validate_python(content)
     except ValidationError as error:
         raise CaptionError(f"{where}: {first_reason(error)}.") from None
-    return {
-        name: Caption(caption=entry) if isinstance(entry, str) else entry
-        for names, entry in entries.items()
-        for name in names.split(", ")
-    }
+    captions: dict[str, Caption] = {}
+    for names, entry in entries.items():
+        for name in names.split(", "):
+            if name in captions:
+                raise CaptionError(f"{where}: the result {name!r} has two captions.")
+            captions[name] = Caption(caption=entry) if isinstance(entry, str) else entry
+    return captions
 
 
 class Page:
@@ -138,7 +140,8 @@ class Page:
             frame = cells.written(frame, caption.cells) if caption.cells else frame
         except KeyError as error:
             raise CaptionError(f"table {name!r}: {error.args[0]}; it has {[*frame]}.") from None
-        if unknown := [heading for heading in caption.columns if heading not in frame]:
+        named = (*caption.columns, *filter(None, [caption.choose]))
+        if unknown := [heading for heading in named if heading not in frame]:
             raise CaptionError(f"table {name!r} has no columns {unknown}; it has {[*frame]}.")
         data = {
             "text/markdown": style.to_markdown(frame),
@@ -204,7 +207,10 @@ class Page:
             )
         caption = self.captions[name]
         if self.values.get("edition") == "pocket":
-            return Caption(**caption.model_dump() | dict(caption.pocket))
+            where = f"book/captions/{self.notebook}.yaml, {name}, pocket"
+            return checked(
+                Caption, caption.model_dump() | dict(caption.pocket), where, CaptionError
+            )
         return caption
 
     def _filled(self, name: str, values: Mapping[str, object]) -> Caption:
