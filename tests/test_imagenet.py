@@ -362,6 +362,8 @@ def test_labels_beside_images_and_images_that_are_damaged(tmp_path):
     }
     archive(tmp_path / "shards", members)
     table(tmp_path / "rows", {"image": [PICTURE], "wnid": ["n01443537"], "label": [7]})
+    path = table(tmp_path / "none", {"image": [PICTURE, {"bytes": None}], "label": [7, 7]})
+    assert packed.read(path.parent).samples[1].image.read() == b""
     for folder, labels, names in (
         ("shards", {"a/1": "7", "b/1": "n01440764"}, None),
         ("rows", {"test-00000-of-00001-000000": "n01443537"}, ()),
@@ -383,6 +385,9 @@ def test_labels_beside_images_and_images_that_are_damaged(tmp_path):
         (archive, {"n01443537/1.jpg": b"", "n01443537/1.cls": b"3"}, "and its name says n01443537"),
         (table, {"picture": [b"x"], "label": [0]}, "has the columns picture, label, where image.b"),
         (table, {"image": [PICTURE], "label": [None]}, "gives its image 0 no class"),
+        (table, {"image": [{"bytes": "x", "path": "a"}], "label": [0]}, "than bytes, or in image"),
+        (table, {"image": [{"bytes": 1, "path": "a"}], "label": [0]}, "than bytes, or in image"),
+        (table, {"image": [{"bytes": b"", "path": 1}], "label": [0]}, "in image.path than text"),
         (table, {"image": [PICTURE], "wnid": ["n01440764"]}, "the class 'n01440764', which is no"),
     ],
 )

@@ -72,8 +72,8 @@ class Cell(Packed):
 
     def read(self) -> bytes:
         """Read the bytes of the image's file."""
-        content: bytes = _images(self.path, self.group)[self.row].as_py()
-        return content
+        content: bytes | None = _images(self.path, self.group)[self.row].as_py()
+        return content or b""  # a row without an image has a damaged one
 
 
 class _Entry(tarfile.TarInfo):
@@ -192,6 +192,13 @@ def _of_table(path: Path, file: Any) -> tuple[tuple[str, ...], list[Sample]]:
         raise DatasetError(
             f"{path} has the columns {', '.join(leaves)}, where image.bytes and label or wnid are "
             "expected, as the Hugging Face hub keeps images."
+        )
+    kinds = {name: file.schema.column(i).logical_type.type for name, i in leaves.items()}
+    plain = file.schema.column(leaves[IMAGE]).physical_type == "BYTE_ARRAY"
+    named = kinds.get(PATH, "STRING") in ("STRING", "UNKNOWN")  # of nothing
+    if not plain or not named or kinds[IMAGE] != "NONE":
+        raise DatasetError(
+            f"{path} has other things in {IMAGE} than bytes, or in {PATH} than text."
         )
     wanted = [name for name in (label, PATH) if name in leaves]
     if file.metadata.num_rows > MOST_ROWS:
