@@ -78,7 +78,8 @@ def strip(claims: Mapping[str, Claim], verdicts: Mapping[str, Verdict]) -> str:
         names = [name for name, verdict in verdicts.items() if verdict.outcome == outcome]
         links = [f"{{ref}}`{claims[name].short} <claim-{name}>`" for name in names]
         if names:
-            rows.append(f"- {chip(verdicts[names[0]])} {' · '.join(links)}")
+            counted = chip(verdicts[names[0]]).replace("[", f"[{len(names)} ", 1)
+            rows.append(f"- {counted} {' · '.join(links)}")
     return "\n".join([":::{div} claim-strip", *rows, ":::"])
 
 
