@@ -52,7 +52,8 @@ page = Page("checkpoint_report", "live")
 page.texts(sentences=items(probe.sentence for probe in probes.values()))
 notes = report.listed(probes, report.notes)
 why = notes["about"] == report.REASON
-page.table("notes", notes[~why])
+if probes:
+    page.sentence("notes", points=report.points(notes[~why]))
 
 # %% [markdown]
 # ## What was measured
@@ -73,7 +74,8 @@ page.table("numbers", ({"model": name} | words for name, words in said.items()))
 # ## Reasons
 
 # %%
-page.table("reasons", notes[why].drop(columns="about"))
+if probes:
+    page.sentence("reasons", points=report.points(notes[why]))
 
 # %% [markdown]
 # ## Pictures

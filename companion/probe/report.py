@@ -16,7 +16,7 @@ from companion.measurements.records import Data
 from companion.probe import judge, measure
 from companion.probe.judge import Probe, in_words, known_models, title
 from companion.probe.measure import ProbeError
-from companion.publish.style import digits, share
+from companion.publish.style import digits, items, share
 
 #: Names in `Provenance.made_from` of what a report lists besides.
 LEFT_OUT, FOLDER, COMMAND = "images left out", "folder", "command"
@@ -147,9 +147,18 @@ def listed(
     rows = [(*row, key) for key, judged in probes.items() for row in said(judged)]
     frame = pd.DataFrame(rows, columns=["about", "what", "model"])
     frame = frame.groupby(["about", "what"], sort=False)["model"].agg("; ".join).reset_index()
-    frame["model"] = frame["model"].replace("; ".join(probes), "all")
+    frame["model"] = frame["model"].replace("; ".join(probes), "all models")
     frame = frame.sort_values("about", kind="stable", key=lambda about: pd.factorize(about)[0])
     return frame if len(probes) > 1 else frame.drop(columns="model")
+
+
+def points(rows: pd.DataFrame) -> str:
+    """What is `listed`, as lists (MyST): of all probes first, then of others below their titles."""
+    if "model" not in rows:
+        return items(rows["what"])
+    rows = rows.sort_values("model", kind="stable", key=lambda title: title != "all models")
+    texts = rows.groupby("model", sort=False)["what"].agg(items)
+    return "\n\n".join(f"**{title}**\n\n{text}" for title, text in texts.items())
 
 
 def among_recorded(probes: Mapping[str, Probe]) -> pd.DataFrame:
