@@ -11,8 +11,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,8 @@ LAUNCHERS = {
 }
 
 GLOSSARY = "appendix/glossary"
+#: The picture of the book, below its folder.
+PREVIEW = "results/encoders/paper/seven.png"
 #: Boxes that say themselves how long they take.
 TASKS = {"exercise", "solution", "instructor"}
 #: What formulas lose in excerpts, where no MathJax runs: fonts, sizes, spaces, marks of commands.
@@ -280,10 +284,20 @@ def configure(app: Sphinx, config: Config) -> None:
     config.myst_substitutions = config.myst_substitutions | texts
 
 
-def title_once(app: Sphinx, name: str, template: str, context: dict[str, Any], _: Any) -> None:
-    """Keep the front page's title from standing twice in its title bar."""
+def describe(app: Sphinx, name: str, _: str, context: dict[str, Any], doctree: Any) -> None:
+    """Give a page what is shown of a link to it: its title, a description, the book's picture.
+
+    The front page's title is the book's, once. A picture is found by others if the settings have
+    the book's address, `html.baseurl`.
+    """
+    tags, up = context.get("metatags", ""), app.config.html_baseurl or "../" * name.count("/")
     if name == app.config.root_doc:
         context["docstitle"] = ""
+    elif doctree is not None:
+        text = " ".join(text for part in doctree.findall(nodes.section) for text in _words(part))
+        text = html.escape(textwrap.shorten(text, 160, placeholder=" …"))
+        tags += f'<meta name="description" content="{text}" />\n'
+    context["metatags"] = f'{tags}<meta property="og:image" content="{up}{PREVIEW}" />\n'
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -291,13 +305,13 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", configure)
     app.connect("builder-inited", refuse_builders)
     app.connect("doctree-read", head_rows)
+    app.connect("doctree-resolved", time_reading)
     app.connect("doctree-resolved", keep_text)
     app.connect("doctree-resolved", define_terms)
-    app.connect("doctree-resolved", time_reading)
     app.connect("doctree-resolved", leave_out_files)
     app.connect("html-page-context", scope_headers)
     app.connect("html-page-context", add_excerpts)
-    app.connect("html-page-context", title_once)
+    app.connect("html-page-context", describe)
     app.connect("html-page-context", offer_downloads, priority=900)  # after the theme's buttons
     when_written(app, write_texts, write_downloads)
     when_written(app, name_landmarks, also="singlehtml")

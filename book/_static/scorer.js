@@ -9,6 +9,7 @@ var companionQuery = (text) =>
     .replace(/\bvlms?\b/g, "vision language models")
     .replace(/\bfig\.?(?= ?\d)/g, "figure")
     .replace(/\bood\b/g, "distribution shift")
+    .replace(/\bdatasets?\b/g, "data sets")
     .replace(/[^\p{L}\p{N}-]+/gu, " ")
     .replace(/^(what (is|are) )?(an? |the )?/, "")
     .trim();
