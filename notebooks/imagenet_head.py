@@ -83,7 +83,7 @@ page.figure("strips", pruning_figures.strips(importance, strips), [b32], share=1
 rows, axis = tables.encoded(concepts)
 page.figure(
     "concepts",
-    plots.marks(rows, axis, limits=(0, concepts.counts["concepts"])),
+    plots.marks(rows, axis, limits=(-2, concepts.counts["concepts"])),
     [concepts],
     probe=concept_tables.probe([concepts]),
     holds=rows["low"][0] <= rows["high"][2],

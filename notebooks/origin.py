@@ -39,13 +39,8 @@ page = Page("origin")
 watched = curves[(curves["towers"] == f"{kind}-web")].query(
     "second_moment in ('element', 'shared', 'none')"
 )
-panels = origin.PANELS | {"accuracy": "accuracy, training style (share)"}
-page.figure(
-    "curves",
-    plots.lines(
-        origin.over_seeds(watched, ("step", "step"), panels), "step", "value", looks=origin.LOOKS
-    ),
-)
+panels = origin.PANELS | {"accuracy": "accuracy, training style (%)"}
+page.figure("curves", origin.curves(origin.over_seeds(watched, ("step", "step"), panels), "step"))
 
 # %% [markdown]
 # ## Two causes

@@ -21,7 +21,7 @@ edition: str = "pocket"  # which families
 import numpy as np
 import pandas as pd
 
-from companion.publish import origin, plots
+from companion.publish import origin
 from companion.publish.origin import varied
 from companion.publish.page import Page
 from companion.publish.style import digits, minus, spread
@@ -58,11 +58,11 @@ def publish_doses(name, column, label, log=""):
     spans = (f"{low:.1f} to {high:.1f} %" for low, high in accuracy.to_numpy()[::-1])
     page.texts({f"accuracy-{column}": " (ViT) and ".join(spans) + " (CNN)"})
     frame = pd.concat(frames, ignore_index=True)
-    looks = {"looks": origin.LOOKS, "columns": 2, "height": 2.2}
-    page.figure(name, plots.lines(frame, label, "value", log=log, **looks), holds=either and adam)
+    drawing = origin.curves(frame, label, log=log, columns=2, height=2.2)
+    page.figure(name, drawing, holds=either and adam)
 
 
-publish_doses("wrong-captions", "caption_noise", "share of wrong captions")
+publish_doses("wrong-captions", "caption_noise", "wrong captions (%)")
 publish_doses("scale", "scale", "logit scale", "x")
 
 # %% [markdown]
@@ -77,12 +77,10 @@ long = varied(vit, "second_moment", "steps")
 SUMMED = ("summed_rate", "sum of all learning rates")
 page.figure(
     "length",
-    plots.lines(
+    origin.curves(
         origin.over_seeds(long, SUMMED, origin.KAPPA),
         SUMMED[1],
-        "value",
-        looks=origin.LOOKS,
-        log="xy",
+        log="x",
         verticals={"pocket ViT": of_lab, "OpenAI's ViT-B/32": of_clip},
         height=3.2,
     ),

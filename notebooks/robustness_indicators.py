@@ -102,7 +102,7 @@ page.table(
 
 # %%
 PREDICTED = {"web-large": "zero-shot", "finetuned": "finetuned", "supervised": "supervised"}
-place, names = "predicted order, from the most robust", [*PREDICTED.values()]
+place, names = "predicted, the most robust first", [*PREDICTED.values()]
 orders = [
     rows.assign(of=f"seed {run}", panel=backbone, **{place: range(3), ER: 100 * rows["er"]})
     for (backbone, run), seeds in (recorded.groupby(["backbone", "seed"]) if len(recorded) else ())
@@ -114,6 +114,7 @@ if orders:
     drawing = plots.lines(frame, place, ER, looks=looks, columns=2)
     for axes in drawing.figure.axes:
         axes.set_xticks(range(3), names)
+        axes.set(xlim=(-0.3, 2.3), ylim=(frame[ER].min() - 0.5, frame[ER].max() + 0.5))
     falls = [rows["er"].is_monotonic_decreasing for rows in orders]
     page.texts(orders=f"{sum(falls)} of {len(falls)}")
     last = [rows["er"].idxmin() == rows.index[-1] for rows in orders]

@@ -36,7 +36,7 @@ def kurtosis(
     measurements: Mapping[str, Measurement], label_at: Mapping[str, int] | None = None
 ) -> Drawing:
     """Share of items below each kurtosis; `label_at`: at which percent a curve bears its name."""
-    share = "share with less (%)"
+    share = "share of items below (%)"
     frame = style.stacked(
         {"of": title, "level": m.level}
         | {KAPPA: m.value("kurtosis_percentiles"), share: np.arange(101)}

@@ -6,12 +6,15 @@ A row is a run, or a step of one; `LOOKS` names what its optimiser does.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.common import ROOT
+from companion.publish import plots, style
 from companion.publish.plots import Look
+from companion.publish.style import Drawing
 
 #: How an optimiser steps: its title and its line.
 OPTIMISERS = {
@@ -24,7 +27,7 @@ OPTIMISERS = {
 LOOKS = dict(OPTIMISERS.values())
 #: What is shown of runs.
 KAPPA = {"kurtosis": "activation kurtosis κ"}
-PANELS = KAPPA | {"mean_share": "energy in the mean (share)"}
+PANELS = KAPPA | {"mean_share": "energy in the mean (%)"}
 #: What every run has unless it says otherwise.
 DEFAULTS = {
     "second_moment": "element",
@@ -63,8 +66,11 @@ def over_seeds(
 ) -> pd.DataFrame:
     """Quantities against x as `plots.lines` draws them: mean, lowest and highest over seeds.
 
-    ``x``: a column and its label; ``panels``: columns and titles, to which ``suffix`` is added.
+    ``x``: a column and its label; ``panels``: columns and titles, to which ``suffix`` is added. A
+    title that ends with "(%)" makes a fraction percents.
     """
+    percents = [name for name, title in (*panels.items(), x) if title.endswith("(%)")]
+    runs = runs.assign(**{name: 100 * runs[name] for name in percents})
     each = runs.groupby(["optimiser", x[0]])[[*panels]].agg(["mean", "min", "max"])
     names = {"mean": "value", "min": "low", "max": "high", "optimiser": "of", x[0]: x[1]}
     parts = (
@@ -72,6 +78,18 @@ def over_seeds(
     )
     drawn: pd.DataFrame = pd.concat(parts)
     return drawn.reset_index().rename(columns=names)
+
+
+def curves(frame: pd.DataFrame, x: str, **options: Any) -> Drawing:
+    """Quantities that `over_seeds` gives against x; each has the same axis in every panel."""
+    drawing = plots.lines(frame, x, "value", looks=LOOKS, **options)
+    for axes, panel in zip(drawing.figure.axes, frame["panel"].unique(), strict=True):
+        if "κ" in panel:
+            style.log_scale(axes.yaxis, 2.5, 60)
+            axes.set_ylim(2.5, 60)
+        elif "energy" in panel:
+            axes.set_ylim(0, 100)
+    return drawing
 
 
 def rows(runs: pd.DataFrame, *by: str) -> pd.DataFrame:

@@ -283,16 +283,20 @@ def write(axes: Axes, words: str, at: Any, offset: tuple[int, int], **options: A
 
 
 def _write_at_mark(axes: Axes, words: str, at: tuple[float, float]) -> None:
-    """Words right of a mark if they fit there, else where no other words are."""
-    inside = axes.transAxes.inverted().transform(axes.transData.transform(at))
-    sides = [(6, 4, "left"), (-6, 4, "right"), (6, -12, "left"), (-6, -12, "right")]
+    """Words beside a mark: within the axes, off other words, and off other marks if that can be."""
     others = [text.get_window_extent() for text in axes.texts]
-    for dx, dy, side in sides[int(inside[0] > 0.7) :]:
+    marks = [axes.transData.transform(m.get_offsets()) for m in axes.collections]
+    frame, least = axes.get_window_extent(), np.inf
+    sides = [(6, 4, "left"), (-6, 4, "right"), (6, -12, "left"), (-6, -12, "right")]
+    for dx, dy, side in [*sides, (0, 9, "center"), (0, -17, "center")]:
         text = write(axes, words, at, (dx, dy), ha=side)
-        if not text.get_window_extent().count_overlaps(others):
-            return
+        box = text.get_window_extent()
         text.remove()
-    write(axes, words, at, (dx, dy), ha=side)
+        outside = box.x0 < frame.x0 or box.x1 > frame.x1
+        covered = sum(box.count_contains(places) for places in marks if len(places))
+        if (cost := 1000 * outside + 100 * box.count_overlaps(others) + covered) < least:
+            least, best = cost, (dx, dy, side)
+    write(axes, words, at, best[:2], ha=best[2])
 
 
 def _write_outside(axes: Axes, words: str, place: float) -> None:

@@ -120,9 +120,9 @@ def panels(
 
 
 def legend(figure: Figure, axes: Axes) -> None:
-    """What is labelled in some axes as a legend below the whole figure; none if nothing is."""
+    """What is labelled in some axes as a legend below the whole figure; none of a single thing."""
     handles, titles = axes.get_legend_handles_labels()
-    if handles:
+    if len(handles) > 1:
         fits = int(15 * figure.get_figwidth() / (6 + max(map(len, titles))))
         columns = max(1, min(3, fits, len(titles)))
         figure.legend(handles, titles, loc="outside lower center", ncols=columns)
