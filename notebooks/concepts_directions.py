@@ -37,25 +37,6 @@ evidence = style.kind(measured.values())
 page = Page("concepts_directions", evidence, shown=shown)
 
 # %% [markdown]
-# ## What the choices do
-#
-# As far as we know, the paper leaves open the sign of a direction, whether features are normalised,
-# and how many positives a concept needs. The table repeats the counts under other choices.
-
-# %%
-CHOICES = [
-    f"{how}, {along}"
-    for along in ("right singular vectors", "coordinates")
-    for how in ("as above", "both signs", "length 1")
-]
-CHOICES += ["look-alikes too", "annotated negatives", "1 % of a picture"]  # the last two: Broden
-choices = []
-for title, m in measured.items():
-    counts = ("{:.0f} / {:.0f}".format(*both) for both in m.value("other_choices"))
-    choices.append({"model": title} | dict(zip(CHOICES, counts, strict=False)))
-page.table("choices", choices)
-
-# %% [markdown]
 # ## Concepts per direction
 
 # %%
@@ -73,6 +54,25 @@ page.figure(
     "polysemanticity",
     plots.lines(curves, place, "concepts", drawstyle="steps-mid") if parts else None,
 )
+
+# %% [markdown]
+# ## What the choices do
+#
+# As far as we know, the paper leaves open the sign of a direction, whether features are normalised,
+# and how many positives a concept needs. The table repeats the counts under other choices.
+
+# %%
+CHOICES = [
+    f"{how}, {along}"
+    for along in ("right singular vectors", "coordinates")
+    for how in ("as above", "both signs", "length 1")
+]
+CHOICES += ["look-alikes too", "annotated negatives", "1 % of a picture"]  # the last two: Broden
+choices = []
+for title, m in measured.items():
+    counts = ("{:.0f} / {:.0f}".format(*both) for both in m.value("other_choices"))
+    choices.append({"model": title} | dict(zip(CHOICES, counts, strict=False)))
+page.table("choices", choices)
 
 # %% [markdown]
 # ## Kinds of concepts

@@ -50,7 +50,9 @@ def spread(m):
 
 page.table("kurtosis", measured.frame(by_title.values(), spread).assign(title=[*by_title]))
 titled = measured.by_title(drawn)
-page.figure("distribution", figures.kurtosis(titled) if titled else None)
+means = [m.value("kurtosis_mean") for m in drawn if m.level != "random"]
+kappa = style.span(means) if means else None
+page.figure("distribution", figures.kurtosis(titled) if titled else None, kappa=kappa)
 
 # %% [markdown]
 # ## Which coordinates

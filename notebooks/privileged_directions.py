@@ -27,7 +27,7 @@ from analysis.metrics.outliers import far_above_mean
 from companion.measurements.records import available
 from companion.publish import arrays, figures, measured, plots
 from companion.publish.page import Page
-from companion.publish.style import digits
+from companion.publish.style import digits, span
 
 backbone = load_family(family)
 taken = available("privileged_directions", backbone)
@@ -39,10 +39,12 @@ page = Page("privileged_directions", taken, backbone=backbone.title)
 
 # %%
 if taken:
-    page.figure("importance", figures.importance(by_title, threshold), heads=measured.heads(taken))
+    rows = measured.frame(by_title.values(), measured.top_direction).assign(title=[*by_title])
+    largest = rows.loc[rows["level"] != "random", "largest"]
+    told = {"heads": measured.heads(taken), "largest": span(largest) if len(largest) else None}
+    page.figure("importance", figures.importance(by_title, threshold), **told)
 
     chance = np.sqrt(2 / (np.pi * taken[0].counts["components"]))
-    rows = measured.frame(by_title.values(), measured.top_direction).assign(title=[*by_title])
     sizes = [m.value("importance") for m in by_title.values()]
     rows["second"] = [np.sort(size)[-2] for size in sizes]
     rows["above"] = [len(far_above_mean(size, threshold)) for size in sizes]

@@ -26,7 +26,7 @@ from companion.measurements.records import available
 from companion.publish import arrays, measured
 from companion.publish.page import Page
 from companion.publish.pruning_figures import all_steps, curves
-from companion.publish.style import percent
+from companion.publish.style import percent, points, span
 
 KEPT = (1, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the table
 
@@ -40,15 +40,19 @@ page = Page("pruning", measurements, backbone=backbone.title)
 
 # %%
 if measurements:
+    parts = (in_each_order(m, KEPT).assign(model=title) for title, m in by_title.items())
+    rows = pd.concat(parts)
+    changes = rows["difference"].iloc[KEPT.index(0.2) :: len(KEPT)]
     page.figure(
         "curve",
         curves({title: all_steps(m) for title, m in by_title.items()}),
         orders=measurements[0].value("random_orders"),
+        change=span(changes, points),
         task=measured.task(measurements[0]),
         heads=measured.heads(measurements),
     )
-    rows = (in_each_order(m, KEPT).assign(model=title) for title, m in by_title.items())
-    page.table("kept", pd.concat(rows))
+    one = f"Model: {titles[0]}. " if len(titles := [*by_title]) == 1 else ""
+    page.table("kept", rows.assign(model=None) if one else rows, of=one)
 
 # %%
 rows = []
