@@ -91,6 +91,14 @@ def test_nothing_is_wrong_on_any_page(what, visits):
     assert {page: seen[what] for page, seen in visits.items() if seen[what]} == {}
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_front_page_says_what_was_found_without_scrolling(width, open_page, site):
+    page = open_page(f"{site}/index.html", {"width": width, "height": 800 if width > 600 else 844})
+    boxes = [page.locator(of).bounding_box() for of in (".doors", ".claim-strip")]
+    assert page.locator(".claim-strip a").count() == 14 and page.locator(".doors a").count() == 4
+    assert max(box["y"] + box["height"] for box in boxes) <= page.viewport_size["height"]
+
+
 def test_slides_fit_their_screen(browser, site, built_book):
     window = browser.new_page(viewport={"width": 1280, "height": 720})
     wrong, decks = {}, sorted((built_book / "slides").glob("*.html"))
