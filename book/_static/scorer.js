@@ -1,6 +1,6 @@
 // How the search orders what it finds: chapters first, then guides and the appendix, then the pages
 // of single runs. Before them all come the counterpart of a figure or table of the paper that was
-// asked for by its number, and the glossary's entry of a term that was asked for by its name.
+// asked for by its number, and the glossary's entry or the page that was asked for by its name.
 // Abbreviations of the field are searched for in full. Otherwise as Sphinx does.
 var companionQuery = (text) =>
   text
@@ -20,7 +20,8 @@ var Scorer = {
     const name = (anchor || "").replace(/^#(term-)?/, "").replace(/-/g, " ").toLowerCase();
     const entry = page === "appendix/glossary" && `${name}s`.startsWith(asked);
     const counterpart = page === "appendix/paper" && name === asked;
-    if (asked && (entry || counterpart)) return score + 1000;
+    const titled = !anchor && title.toLowerCase().replace(/^\w+\. /, "") === query;
+    if (asked && (entry || counterpart || titled)) return score + 1000;
     return score + (page.startsWith("runs/") ? 0 : page.includes("/") ? 100 : 200);
   },
   objNameMatch: 11,
