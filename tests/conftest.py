@@ -345,7 +345,8 @@ def artefacts() -> dict[str, Any]:
 def clone(tmp_path_factory) -> Path:
     """A clean clone with its book built, once for all workers.
 
-    Its path has a space, brackets and a letter outside ASCII.
+    It takes over runs and features that the checkout has: a slow test builds from nothing. Its path
+    has a space, brackets and a letter outside ASCII.
     """
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -353,7 +354,11 @@ def clone(tmp_path_factory) -> Path:
     with FileLock(shared / "fresh.lock"):
         if not done.exists():
             folder.parent.mkdir()  # once: a second try after a failure fails here
-            built = build_book(copy_checkout(folder))
+            copy_checkout(folder)
+            for name in ("store", "book/runs"):  # what is not current by its content is made anew
+                if (ROOT / name).is_dir():
+                    shutil.copytree(ROOT / name, folder / name)
+            built = build_book(folder)
             assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
             done.touch()
     return folder
