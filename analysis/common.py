@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import re
-import reprlib
 import shutil
 import sys
 import tempfile
@@ -22,6 +21,8 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from analysis.quoting import LONGEST_TEXT, in_short, is_shown, printable, quoted
+
 #: The folder of our packages: a checkout, or where an installed package lies.
 CODE = Path(__file__).resolve().parents[1]
 #: What an installed package brings along of a checkout: families, small inputs, the probe's report.
@@ -32,11 +33,6 @@ MOST_LISTED = 20
 
 #: What HTML, MyST or mathematics reads as more than characters, entities among it.
 MARKUP = re.compile(r"[<>{}\[\]`$*|\\]|&[#\w]+;?")
-#: Characters of a text on a page.
-LONGEST_TEXT = 5000
-NO_BREAK = "\N{NO-BREAK SPACE}"
-#: Letters that show nothing.
-FILLERS = "\u115f\u1160\u3164\uffa0"
 
 #: Names become file names: letters, digits, ``_``, ``-`` and ``.``, starting with a letter.
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=100)]
@@ -98,11 +94,6 @@ def plain(text: str) -> str:
     return text
 
 
-def is_shown(character: str) -> bool:
-    """Whether a character can be seen on a page, spaces included."""
-    return character == NO_BREAK or (character.isprintable() and character not in FILLERS)
-
-
 def worded(text: str) -> str:
     """The same text; ValueError if it has neither a letter nor a digit, or is too long."""
     if not any(map(str.isalnum, text)):
@@ -138,15 +129,6 @@ Plain = Annotated[str, AfterValidator(plain)]
 Words = Annotated[Plain, Field(min_length=1), AfterValidator(worded)]
 
 
-def printable(text: str) -> str:
-    """The text without what could steer a terminal: such characters as escapes, lines as they are.
-
-    It is cut where it is too long to be read.
-    """
-    escaped = "".join(c if is_shown(c) or c == "\n" else ascii(c)[1:-1] for c in text)
-    return escaped if len(escaped) <= LONGEST_TEXT else f"{escaped[:LONGEST_TEXT]}…"
-
-
 class CompanionError(Exception):
     """The root of all errors that a reader sees: one sentence on what is wrong and what to do."""
 
@@ -162,9 +144,6 @@ class Strict(BaseModel):
 
 
 S = TypeVar("S", bound=Strict)
-#: How values are quoted: all of a text, a few entries of lists within lists.
-QUOTES = reprlib.Repr()
-QUOTES.maxlevel, QUOTES.maxstring, QUOTES.maxlong, QUOTES.maxother = 3, 200, 200, 200
 
 
 def checked(
@@ -409,24 +388,11 @@ def first_reason(error: ValidationError) -> str:
     # pydantic calls a list too short, too, whose entries are wrong
     problems = [problem for problem in errors if problem["type"] != "too_short"] or errors
     first = problems[0]
-    path = "".join(f"[{n}]" if isinstance(n, int) else f".{_in_short(n)}" for n in first["loc"])
+    path = "".join(f"[{n}]" if isinstance(n, int) else f".{in_short(n)}" for n in first["loc"])
     field = path.removeprefix(".") or "the family"
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[:1].lower() + reason[1:]
     if first["type"] not in {"missing", "value_error", "extra_forbidden"}:
-        reason += f", got {_quoted(first['input'])}"
+        reason += f", got {quoted(first['input'])}"
     more = len(problems) - 1
     return f"{field}: {reason}" + (f" (and {more} more to correct)" if more else "")
-
-
-def _in_short(text: object, most: int = 100) -> str:
-    whole = str(text)
-    return whole if len(whole) < most else f"{whole[: most - 20]}…"
-
-
-def _quoted(given: object) -> str:
-    """A value as Python writes it, in short; one of YAML may be without end."""
-    try:
-        return _in_short(QUOTES.repr(given))
-    except ValueError:  # Python writes no number of thousands of digits
-        return "a number that is too long"

@@ -11,11 +11,15 @@ from conftest import ROOT, python_in
 
 from analysis.code import import_closure
 
-OURS, BOTTOM = ("analysis", "companion", "training"), ("analysis.common", "analysis.code")
+OURS, BOTTOM = (
+    ("analysis", "companion", "training"),
+    ("analysis.common", "analysis.code", "analysis.quoting"),
+)
 #: Room → what its modules may import of ours besides each other. The longest name decides.
 ROOMS = {
     "analysis.metrics": (),
-    "analysis.common": (),
+    "analysis.quoting": (),
+    "analysis.common": ("analysis.quoting",),
     "analysis.code": ("analysis.common",),
     "analysis.families": BOTTOM,
     "analysis.images": (*BOTTOM, "analysis.families"),

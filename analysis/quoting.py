@@ -1,0 +1,42 @@
+"""How texts and values of files that anyone may have written stand in a sentence."""
+
+from __future__ import annotations
+
+import reprlib
+
+#: Characters of a text on a page.
+LONGEST_TEXT = 5000
+NO_BREAK = "\N{NO-BREAK SPACE}"
+#: Letters that show nothing.
+FILLERS = "\u115f\u1160\u3164\uffa0"
+#: How values are quoted: all of a text, a few entries of lists within lists.
+QUOTES = reprlib.Repr()
+QUOTES.maxlevel, QUOTES.maxstring, QUOTES.maxlong, QUOTES.maxother = 3, 200, 200, 200
+
+
+def is_shown(character: str) -> bool:
+    """Whether a character can be seen on a page, spaces included."""
+    return character == NO_BREAK or (character.isprintable() and character not in FILLERS)
+
+
+def printable(text: str) -> str:
+    """The text without what could steer a terminal: such characters as escapes, lines as they are.
+
+    It is cut where it is too long to be read.
+    """
+    escaped = "".join(c if is_shown(c) or c == "\n" else ascii(c)[1:-1] for c in text)
+    return escaped if len(escaped) <= LONGEST_TEXT else f"{escaped[:LONGEST_TEXT]}…"
+
+
+def in_short(text: object, most: int = 100) -> str:
+    """The beginning of a text that is too long to be quoted."""
+    whole = str(text)
+    return whole if len(whole) < most else f"{whole[: most - 20]}…"
+
+
+def quoted(given: object) -> str:
+    """A value as Python writes it, in short; one of YAML may be without end."""
+    try:
+        return in_short(QUOTES.repr(given))
+    except ValueError:  # Python writes no number of thousands of digits
+        return "a number that is too long"
