@@ -105,7 +105,7 @@ test: ## Check the code and run the tests that take seconds
 
 test-slow: ## Run the tests that take minutes
 	@sh -c "$$set_up" set_up extract,test,data,train
-	@$(IN_VENV) python -m pytest -m slow $(PYTEST_ARGS)
+	@$(IN_VENV) python -m pytest -m slow -n 2 $(PYTEST_ARGS)
 
 test-slurm: ## Try the grid on a SLURM of one node (root; installs Debian's packages)
 	@sh -c "$$set_up" set_up extract,test,slurm

@@ -195,6 +195,7 @@ def stamps(project):
     return {f"{path.parent.name}/{path.name}": path.stat().st_mtime_ns for path in found}
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_twice_at_once_does_only_what_is_missing(project):
     """First for one model; then for two, beside a call for a third that has no weights."""
     (project / "families/mine.yaml").write_text(family(*WEIGHTS))

@@ -131,7 +131,7 @@ BUDGETS = {
     "training": (1_230, 13_000),  # goal: 1,150
     "book/_extensions": (885, 9_870),  # goal: 850
     "notebooks": (2_085, 26_400),
-    "tests": (10_040, 126_700),  # goal: 9,000
+    "tests": (10_050, 126_800),  # goal: 9,000
     "benchmarks": (350, 3_800),
 }
 FOLDED = 60  # `fmt: skip` and `fmt: off`

@@ -106,7 +106,10 @@ CHECKS = (outlier_features, effective_robustness, privileged_directions, concept
 CHECKS = {check.__name__: check for check in (*CHECKS, grow_an_outlier)} | {"pruning": pruned}
 
 
-@pytest.mark.parametrize("name", course.names())
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n == "grow_an_outlier")) for n in course.names()],
+)
 def test_a_notebook_runs_alone_computes_what_the_metrics_do_and_passes_its_checks(
     name, tmp_path, monkeypatch
 ):

@@ -198,6 +198,7 @@ def test_tables_hold_every_training():
         assert row.validation_accuracy == own["validation_accuracy"].max()
 
 
+@pytest.mark.slow
 def test_kept_checkpoints_give_the_kept_accuracies():
     """The checkpoints are all there, small, of the present recipes, and as good as is said."""
     recipes = pocket.load_recipes()

@@ -14,8 +14,10 @@
     .split(/[^\p{L}\p{N}_]+/u)
     .filter(Boolean);
 
-  /** Where the first of the words begins in a text, or -1. */
+  /** Where all words in a row, or else the first of the words, begin in a text, or -1. */
+  const inRow = (text) => text.toLowerCase().indexOf(words.join(" "));
   const place = (text) => {
+    if (inRow(text) >= 0) return inRow(text);
     const found = words.map((word) => text.toLowerCase().indexOf(word)).filter((at) => at >= 0);
     return found.length ? Math.min(...found) : -1;
   };
@@ -28,8 +30,8 @@
     const sections = window.companionTexts?.[page] ?? [];
     const anchor = decodeURIComponent(url.hash.slice(1));
     const own = sections.find(([id]) => id === anchor)?.[1];
-    const first = sections.find(([, text]) => place(text) >= 0)?.[1];
-    return (anchor && own) || first || sections[0]?.[1] || "";
+    const found = [inRow, place].map((where) => sections.find(([, text]) => where(text) >= 0)?.[1]);
+    return (anchor && own) || found[0] || found[1] || sections[0]?.[1] || "";
   };
 
   /** Mark each of the words in a text. */
