@@ -13,6 +13,7 @@ from conftest import (
     companion,
     companion_in,
     make_project,
+    python_in,
     run_in,
     start_in,
     wait_until_nobody_works_in,
@@ -161,6 +162,23 @@ def test_runs_that_were_damaged_edited_or_lost_are_made_again_with_the_same_byte
         again = project / path.relative_to(finished)
         assert again.read_bytes() == path.read_bytes()
         assert str(finished) not in path.read_text()
+
+
+def test_a_run_without_anything_to_show_has_no_results_and_stops_no_build(project):
+    name = "NothingMeasuredError"
+    code = f"from companion.measurements.measurement import {name}\nraise {name}('none.')\n"
+    append(project / "notebooks/over_all.py", code)
+    done = run_in(project, "companion.cli", "build", "--runs", "--jobs", "1")
+    assert done.returncode == 0 and "over_all/paper is without its results: none." in done.stderr
+
+
+def test_a_long_path_of_temporary_files_stops_nothing(project, tmp_path):
+    """It would not fit into the address of a socket."""
+    place = tmp_path / ("long" * 20)
+    place.mkdir()
+    command = ("-m", "companion.cli", "run", "per_family", "rn50", "-o", "run.ipynb")
+    done = python_in(project, *command, TMPDIR=str(place))
+    assert done.returncode == 0 and (project / "run.ipynb").is_file(), done.stderr
 
 
 def test_failing_notebooks_are_named_and_the_others_finish(project):

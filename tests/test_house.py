@@ -127,11 +127,11 @@ def test_who_edits_a_reader_of_images_runs_no_chapter_again():
 #: Docstrings, comments, imports and blank lines are free; folding lines saves no tokens.
 BUDGETS = {
     "analysis": (4_710, 48_000),  # goal: 4,800 lines
-    "companion": (7_915, 93_100),  # goal: 6,600
+    "companion": (7_925, 93_150),  # goal: 6,600
     "training": (1_230, 13_000),  # goal: 1,150
     "book/_extensions": (885, 9_870),  # goal: 850
     "notebooks": (2_085, 26_400),
-    "tests": (10_050, 126_800),  # goal: 9,000
+    "tests": (10_060, 126_900),  # goal: 9,000
     "benchmarks": (350, 3_800),
 }
 FOLDED = 60  # `fmt: skip` and `fmt: off`

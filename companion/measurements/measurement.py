@@ -37,6 +37,10 @@ class MeasurementError(CompanionError, ValueError):
     """A measurement is not as it must be; the message names the file, the field and the reason."""
 
 
+class NothingMeasuredError(MeasurementError):
+    """A page has nothing to show; the message says what is lacking and what brings it."""
+
+
 class _Strict(Strict):
     model_config = ConfigDict(strict=True)
 

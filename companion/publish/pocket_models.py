@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.families.registry import Edition
 from analysis.metrics.pruning import fewest_kept_without_loss
+from companion.measurements.measurement import NothingMeasuredError
 from companion.measurements.pruned import pruned_under_shift
 from companion.measurements.records import TRAINING, Measurement
 from companion.publish import measured, pruning_figures
@@ -19,7 +20,8 @@ def models(edition: Edition, pruned_share: float) -> pd.DataFrame:
     """A row for each model of which everything is measured, on the training images and all sets.
 
     Shares, accuracies and effective robustness are in percent and points; what pruning
-    ``pruned_share`` of the directions changes is in columns with `_change`.
+    ``pruned_share`` of the directions changes is in columns with `_change`. NothingMeasuredError if
+    there is no such model.
     """
     rows = []
     for m in measured.of_editions("outlier_features", edition):
@@ -27,6 +29,11 @@ def models(edition: Edition, pruned_share: float) -> pd.DataFrame:
         pruned = measured.of_same_model(m, "pruning_under_shift").get("pocket")
         if m.data.name == TRAINING and directions and pruned:
             rows.append(_row(m, directions) | _pruned(pruned, pruned_share))
+    if not rows:
+        raise NothingMeasuredError(
+            "No model of the pocket lab is measured in this build: install PyTorch with "
+            "`pip install -e '.[extract]'` and build the book again."
+        )
     return pd.DataFrame(rows)
 
 

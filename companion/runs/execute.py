@@ -24,6 +24,7 @@ from analysis.common import ROOT, temporary_folder, write_text
 from analysis.families import registry
 from analysis.families.registry import load_family
 from companion.measurements import records
+from companion.measurements.measurement import NothingMeasuredError
 from companion.runs import experiments, fingerprints
 from companion.runs.experiments import Run, RunError
 from companion.runs.fingerprints import Parts
@@ -87,8 +88,8 @@ def execute(
 
     `parameters` come from `check_parameters`, `made_from` from `fingerprints.parts`. Raises
     RunError if a cell fails or an undeclared file is read; the full log is then where the message
-    says. Where a recorded measurement is broken, a run for the book that fails has no results:
-    returns why, a sentence for each such file.
+    says. Where a recorded measurement is broken, or nothing is measured, a run for the book that
+    fails has no results: returns why, a sentence for each such file.
     """
     run = experiments.find_run(experiment, subject)
     reads = Reads()
@@ -167,8 +168,8 @@ def executed(
 ) -> tuple[dict[str, Any], list[str]]:
     """Execute with papermill, the cells in this process; RunError, with a log, if one fails.
 
-    Unless a recorded measurement is broken, and no parameter is set: then the notebook without any
-    results, and a sentence for each such file.
+    Unless a recorded measurement is broken, or nothing is measured, and no parameter is set: then
+    the notebook without any results, and a sentence for each such file.
     """
     import nbformat
     from papermill.exceptions import PapermillExecutionError
@@ -178,6 +179,8 @@ def executed(
         notebook = in_this_process(source, parameters, reads)
     except PapermillExecutionError as error:
         unsound = records.unsound(run.experiment.measurements)
+        if error.ename == NothingMeasuredError.__name__:
+            unsound = [error.evalue]
         what = f"{error.ename}: {error.evalue}"
         if not unsound or len(parameters) > 1:
             _fail(run, f"cell {error.exec_count}", what, error.traceback)

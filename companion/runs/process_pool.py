@@ -1,9 +1,10 @@
 """Functions called in processes of their own, without loading the libraries for each.
 
 On Linux a process that has loaded what notebooks and measurements import is forked for each call
-(`multiprocessing`'s forkserver); elsewhere, where forking after loading libraries is not safe, each
-call starts Python. What a function leaves behind goes with its process, and a call that crashes
-takes nothing else along. The processes end when the one that asked them ends, however it does.
+(`multiprocessing`'s forkserver). Elsewhere, where forking after loading libraries is not safe, and
+where the path of temporary files is too long for a socket, each call starts Python. What a function
+leaves behind goes with its process, and a call that crashes takes nothing else along. The processes
+end when the one that asked them ends, however it does.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 import types
@@ -30,7 +32,10 @@ from analysis.common import ROOT, CompanionError, about_disk
 LOADED = ["IPython", "jupytext", "matplotlib.backends.backend_svg", "numba", "papermill", "seaborn"]
 #: The same everywhere, since the order of sets follows from it, and numbers from that order.
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
-CONTEXT: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+#: A socket's path has at most 107 bytes, of which the server's own name takes 32.
+SHORT = len(os.fsencode(tempfile.gettempdir())) <= 75
+FORKS = sys.platform == "linux" and SHORT
+CONTEXT: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 CONTEXT.set_forkserver_preload(LOADED)
 _STARTING = threading.Lock()
 

@@ -35,7 +35,6 @@ def kinds() -> dict[str, tuple[Iterable[Path], Callable[[Path], Any]]]:
     folder = store.default_folder() / model.name
     heads = sorted(folder.glob("*.head.safetensors"))
     features = [path for path in sorted(folder.glob("*.safetensors")) if path not in heads]
-    count = len(emoji.load())
     recorded = sorted((ROOT / "data/measurements").rglob("*.json"))  # these are in git
     kept = [records.write_live(records.read(path)) for path in recorded]
     return {
@@ -48,7 +47,7 @@ def kinds() -> dict[str, tuple[Iterable[Path], Callable[[Path], Any]]]:
         "live measurements": (kept, lambda path: records.read(path).model_dump_json()),
         "checkpoints": ([checkpoint], lambda _: encoders.load(shipped).weights_sha256),
         "emoji archive": ([emoji.ARCHIVE], _emoji),
-        "appearance of emoji": ([emoji.APPEARANCE], lambda _: emoji.appearance(count).tobytes()),
+        "appearance of emoji": ([emoji.APPEARANCE], lambda path: emoji.appearance(path).tobytes()),
         "executed runs": (sorted((ROOT / "book/runs/per_family").glob("*.ipynb")), _executed),
     }
 
