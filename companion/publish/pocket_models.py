@@ -31,8 +31,8 @@ def models(edition: Edition, pruned_share: float) -> pd.DataFrame:
             rows.append(_row(m, directions) | _pruned(pruned, pruned_share))
     if not rows:
         raise NothingMeasuredError(
-            "No model of the pocket lab is measured in this build: install PyTorch with "
-            "`pip install -e '.[extract]'` and build the book again."
+            "No model of the pocket lab is measured in this build: install the extra `extract`, "
+            "which has PyTorch, and build the book again."
         )
     return pd.DataFrame(rows)
 
