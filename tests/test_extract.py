@@ -357,3 +357,6 @@ def test_the_command_leaves_damaged_images_out_if_asked(own_store, tmp_path, mon
     assert main([*command, "--leave-out-damaged", "--precision", "bf16"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4 and lines[0] == f"{path} exists in fp32: it is computed again in bf16"
+    command[-1] = "gpu"  # though nothing is to be computed
+    assert main([*command, "--leave-out-damaged", "--precision", "bf16"]) == 1
+    assert "there is no device 'gpu' on this machine; there are: " in capsys.readouterr().err

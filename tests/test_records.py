@@ -114,6 +114,7 @@ def test_text_that_is_no_measurement_is_refused(edited):
     text = path.read_text(encoding="utf-8")
     for bad, said in (
         (text[:500], "cannot be read as JSON: "),
+        (text.replace("{", '{"format": 1,', 1), "the key 'format' occurs twice"),
         (f"[{text}]", "[Ii]nput should be a valid dictionary"),
     ):
         path.write_text(bad, encoding="utf-8")

@@ -61,13 +61,13 @@ def flip_a_bit(path):
     path.write_bytes(content)
 
 
-def put(path, without="", **changes):
+def put(path, without="", about=(), **changes):
     """Features of another program, which seals them as ours does."""
     tensors, sidecar = store.read(path)
     tensors = {k: v for k, v in ({**tensors} | changes).items() if v is not None}
     save_file({k: np.array(v) for k, v in tensors.items()}, path)
-    about = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-    kept = {k: v for k, v in (sidecar | about).items() if k not in ("digest", without)}
+    written = {"bytes": path.stat().st_size, "sha256": sha256_of(path)} | dict(about)
+    kept = {k: v for k, v in (sidecar | written).items() if k not in ("digest", without)}
     store.sidecar_of(path).write_text(json.dumps(sealed(kept)))
 
 
@@ -87,6 +87,8 @@ def put(path, without="", **changes):
         (lambda path: put(path, features=features()[:, 0]), "which do not go together"),
         (lambda path: put(path, rows=None), "which do not go together"),
         (lambda path: put(path, without="sha256"), "the sidecar of m/d.safetensors lacks sha256"),
+        (lambda path: put(path, about={"model": ["rn50"]}), "lacks model, or has it of another"),
+        (lambda path: put(path, about={"N": "60"}), "lacks N, or has it of another type"),
         (Path.unlink, "does not exist, or its extraction was not finished"),
     ],
 )

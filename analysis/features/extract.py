@@ -156,6 +156,7 @@ def extract(
     """
     if checkpoint is not None and len(models) != 1:
         raise ExtractionError(f"a checkpoint is for one model, not {len(models)}: give --model.")
+    device_for(settings.device)  # is there, whatever is to be computed
     lists = [images] if isinstance(images, ImageList) else list(images)
     paths = [store.features_path(m.name, listed.name, folder) for listed in lists for m in models]
     with store.locked(paths):

@@ -46,6 +46,9 @@ Precision = Literal["fp32", "tf32", "fp16", "bf16"]
 FORMAT = 1
 DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I64": "<i8", "U64": "<u8", "U8": "u1"}
 LONGEST_HEADER = 100_000_000
+#: The keys that every sidecar needs, and the types of those that are read.
+NEEDED = {"format", "bytes", "sha256", "N", "d"}
+KINDS = dict.fromkeys(NEEDED - {"sha256"}, int) | {"sha256": str, "model": dict, "data": dict}
 
 
 class StoreError(CompanionError, RuntimeError):
@@ -202,9 +205,12 @@ def read_sidecar(path: Path, model: Model | None = None) -> dict[str, Any]:
             f"the sidecar of {_label(path)} is not what was written (its digest differs, or is not "
             f"there): {_again(path)}."
         )
-    needed = {"format", "bytes", "sha256", "N", "d"} - sidecar.keys()
-    if needed:
-        raise StoreError(f"the sidecar of {_label(path)} lacks {min(needed)}: {_again(path)}.")
+    wrong = [key for key, kind in KINDS.items() if not isinstance(sidecar.get(key, kind()), kind)]
+    if lacking := NEEDED - sidecar.keys() | {*wrong}:
+        raise StoreError(
+            f"the sidecar of {_label(path)} lacks {min(lacking)}, or has it of another type: "
+            f"{_again(path)}."
+        )
     if (sidecar["format"], sidecar["bytes"]) != (FORMAT, path.stat().st_size):
         raise StoreError(
             f"{_label(path)} has {path.stat().st_size:,} bytes in format {FORMAT}, its sidecar "

@@ -106,7 +106,7 @@ def parse(path: Path) -> Measurement:
         what = "is no file" if path.exists() else "is not there: check the path"
         raise MeasurementError(f"{path} {what}.")
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes(), object_pairs_hook=common.unique_keys)
         live = path.parent.name == "measurements"
         if live and not common.is_intact(content):
             raise MeasurementError(
