@@ -1,4 +1,4 @@
-"""Kills, pairs, hostile texts and changed files: what is wrong is counted."""
+"""Kills, pairs, flipped bits, hostile texts and changed files: what is wrong is counted."""
 
 import ctypes
 import importlib
@@ -41,7 +41,7 @@ def test_no_measurement_stops_a_page(tmp_path):
     """Thousands of changed files are checked; some that are sound, or broken, are shown."""
     project = copy_checkout(tmp_path / "project")
     seed = str(np.random.default_rng().integers(1000))
-    done = python_in(project, "tests/faults/mutations.py", "5000", "25", seed)
+    done = python_in(project, "tests/faults/mutations.py", "3000", "12", seed)
     assert done.returncode == 0, f"seed {seed}\n{done.stderr[-3000:]}"
     sound, failed = json.loads(done.stdout.splitlines()[-1])
     assert sound > 100 and not failed, f"seed {seed}\n" + "\n".join(failed)
@@ -72,7 +72,7 @@ def test_a_folder_that_is_read_only_is_one_sentence(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["kills", "pairs", "texts"])
+@pytest.mark.parametrize("kind", ["kills", "pairs", "flips", "texts"])
 def test_nothing_is_lost(kind, tmp_path):
     """So many tries as the environment variable TRIES says, others each time."""
     if kind == "kills":

@@ -70,7 +70,7 @@ def features_of(
             if len(widths := {part.shape[1] for part in parts}) > 1:
                 raise DatasetError(
                     f"the encoder gives {' and '.join(map(str, sorted(widths)))} components by "
-                    "turns, where as many of each image are expected."
+                    "turns, where the same number of each image is expected."
                 )
             return np.concatenate(parts)
     finally:

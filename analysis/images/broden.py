@@ -13,9 +13,9 @@ the same at other sizes), holds
 * ``images/``: the images and the masks.
 
 Every label counts as one concept here, colours included: `label.csv` has the paper's 1,197. Counted
-by category there are more, because some labels are in several. Of the paper we know no more than
-the two counts: how many pixels make a positive image is not known, nor whether an image in which
-nobody looked for a concept may be a negative of it. Each source was annotated in some categories
+by category there are more, because some labels are in several. We know only the paper's two counts:
+neither how many pixels make a positive image, nor whether an image in which nobody looked for a
+concept may be a negative of it. Each source was annotated in some categories
 only: textures in DTD's images, scenes in ADE20K's.
 
 `sets` says where it is looked for, and how many images and labels were published. No torch.

@@ -1,8 +1,8 @@
 """The classes of ImageNet and its shifts: their order, their names, and what folders call them.
 
 A class is known by its WordNet id, since two names of ImageNet stand for two classes each; an
-ObjectNet class by its folder. Of ObjectNet's 313 classes the 113 that ImageNet has are used. One of
-them may be several classes of ImageNet (``chair``: barber chair, folding chair, rocking chair);
+ObjectNet class by its folder. We use the 113 of ObjectNet's 313 classes that ImageNet has, too. One
+of them may be several classes of ImageNet (``chair``: barber chair, folding chair, rocking chair);
 `companion.measurements.from_store` says how these are counted. The images are listed by `copies`.
 """
 

@@ -36,7 +36,7 @@ from analysis.common import fingerprint
 from companion.publish import runpage
 from companion.publish.downloads import shown_in
 from companion.publish.labels import kind_in_source
-from companion.publish.style import unusable
+from companion.publish.style import NARROW, unusable
 from companion.publish.svg import explorer, inline_svg
 from companion.runs import experiments
 from companion.runs.experiments import OUTPUTS as RUNS
@@ -178,7 +178,7 @@ class ResultDirective(SphinxDirective):
             raise self.error(f"result: {error}") from error
         note, data = result.note, result.data
         if note["kind"] == "figure":
-            built = self.figure(data["image/svg+xml"], note, self.target(reference))
+            built = self.figure(data, note, self.target(reference))
         elif note["kind"] == "table":
             built = self.table(data["text/markdown"], note, self.target(reference))
         elif note["kind"] == "explorer":
@@ -247,9 +247,12 @@ class ResultDirective(SphinxDirective):
         away = here != self.env.companion_places[0].get(reference, run)
         return name_of(reference) + shown_in(here) * (away or "again" in self.options)
 
-    def figure(self, svg: str, note: dict[str, str], target: str) -> list[nodes.Node]:
-        """A numbered, captioned figure with the SVG inline."""
-        figure = nodes.figure("", nodes.raw("", inline_svg(svg, note["alt"]), format="html"))
+    def figure(self, data: dict[str, str], note: dict[str, str], target: str) -> list[nodes.Node]:
+        """A numbered, captioned figure with the SVG inline, and one for narrow screens if any."""
+        svg = inline_svg(data["image/svg+xml"], note["alt"])
+        if NARROW in data:
+            svg += inline_svg(data[NARROW], note["alt"], "narrow")
+        figure = nodes.figure("", nodes.raw("", svg, format="html"))
         figure["classes"].append("companion-figure")
         text, messages = self.parse_inline(_caption(note, target))
         figure += nodes.caption("", "", *text)

@@ -119,20 +119,20 @@
 
   /** On a phone let a tap on a figure open its drawing alone, to be enlarged with two fingers. */
   const makeZoom = (figure) => {
-    const svg = figure.querySelector(":scope > svg");
-    if (!svg) return;
+    const drawings = [...figure.querySelectorAll(":scope > svg")];
+    if (!drawings.length) return;
     const link = document.createElement("a");
     link.className = "companion-zoom";
     link.target = "_blank";
     link.setAttribute("aria-label", "Open this figure alone");
     const narrow = matchMedia("(max-width: 600px)");
     const fit = () => {
-      if (narrow.matches === (svg.parentElement === link)) return;
+      if (narrow.matches === (drawings[0].parentElement === link)) return;
       if (narrow.matches) {
         link.href = drawing(figure);
-        svg.before(link);
-        link.append(svg);
-      } else link.replaceWith(svg);
+        drawings[0].before(link);
+        link.append(...drawings);
+      } else link.replaceWith(...drawings);
     };
     narrow.addEventListener("change", fit);
     fit();

@@ -40,19 +40,20 @@ ASIDES: dict[Aside, str] = claims_file()["asides"]
 def card(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
     """One claim with its verdict as a block of MyST."""
     totals = {n.name: n.value for n in verdict.numbers if not n.of}
-    needs = f"Not measured. It needs: {claim.needs}" if verdict.outcome == "not measured" else ""
-    note = "" if needs else claim.note.format(**totals)
+    frame = numbers_table(claim, verdict, evidence)
+    absent = verdict.outcome == "not measured"
+    note = "" if absent and frame.empty else claim.note.format(**totals)
     parts = {
         "The paper": claim.statement,
         "Expected": claim.expected,
-        "Measured": f"{sentence(verdict)[:1].upper()}{sentence(verdict)[1:]}. {note}{needs}",
+        "Measured": f"{sentence(verdict)[:1].upper()}{sentence(verdict)[1:]}. {note}",
+        "To measure it": f"We need {claim.needs}" * absent,
         "Rule": rule(claim, evidence),
         "Other cuts": flips(claim, evidence),
         "Shown in": f"{{bearing}}`{claim.id}`",
     }
-    table = to_markdown(numbers_table(claim, verdict, evidence))
     text = {name: f"**{name}:** {value}" for name, value in parts.items() if value}
-    text["Measured"] += f"\n\n{table}" * bool(table)
+    text["Measured"] += "" if frame.empty else f"\n\n{to_markdown(frame)}"
     head = f"**{claim.id}** {badge(verdict)} *{claim.place}, {' and '.join(claim.version)}*"
     return "\n\n".join([f":::{{div}} claim-card\n{head}", *text.values()]) + "\n:::"
 
@@ -104,25 +105,30 @@ def sentence(verdict: Verdict) -> str:
     """How much was measured and how many agree, without a full stop."""
     unit, deciding = verdict.unit, verdict.count()
     number, apart = sum(deciding.values()), [case.aside for case in verdict.cases.values()]
-    text = f"{verdict.measured} of {verdict.covered} {unit} measured"
+    text = f"{verdict.measured} of {verdict.covered} {unit}"
     if not verdict.measured:
-        paper = "stand-in" in apart
-        text = f"none of the paper's own {unit}" if paper else f"none of {verdict.covered} {unit}"
-    elif number:
-        text += ", " if number == verdict.measured else f", {number} values: "
+        every = "the paper's own" if "stand-in" in apart else verdict.covered
+        text = f"none of {every} {unit}"
+    text += " was measured" if verdict.measured < 2 else " were measured"
+    if verdict.measured == verdict.covered == number == 1:
+        text = f"the only {unit}{_counted(deciding).removeprefix('1')}"
+    elif verdict.measured and number:
+        text += ": " if number == verdict.measured else f"; {number} values: "
         text += _counted(deciding)
     for aside, who in ASIDES.items():
         if number := apart.count(aside):
             text += f"; {number} {who.format(unit=unit if number > 1 else unit.removesuffix('s'))}"
-            text += "" if aside == "no test" else f": {_counted(verdict.count(aside))}"
+            said = _counted(verdict.count(aside))
+            if aside != "no test":
+                text += f": {said}" if number > 1 else said.removeprefix("1")
     return text
 
 
 def _counted(results: Mapping[Result, int]) -> str:
     """How many agree, differ and are undecided."""
     some = {result: number for result, number in results.items() if number}
-    if len(some) == 1 and sum(some.values()) > 1:
-        return f"all {RESULTS[next(iter(some))][1]}"
+    if len(some) == 1 and (number := sum(some.values())) > 1:
+        return f"{'both' if number == 2 else 'all'} {RESULTS[next(iter(some))][1]}"
     return ", ".join(f"{number} {RESULTS[result][number > 1]}" for result, number in some.items())
 
 
@@ -142,13 +148,16 @@ def flips(claim: Claim, evidence: Evidence) -> str:
     """Which outcome follows with other values of the cut that the claim hangs on; "" if none."""
     tried = []
     for name, values in claim.cuts.items():
+        points = Number(name, 0).unit == "fraction"
         for value in values:
             cuts = replace(evidence.cuts, **{name: value})
-            tried.append((value, judge(claim, replace(evidence, cuts=cuts)).outcome))
+            outcome = judge(claim, replace(evidence, cuts=cuts)).outcome
+            tried.append((f"{100 * value:g} points" if points else f"{value:g}", outcome))
     parts = []
     for outcome, group in groupby(tried, lambda each: each[1]):
-        first, *others = (f"{value:.2g}" for value, _ in group)
-        parts.append(f"*{outcome}* at {' to '.join([first, *others[-1:]])}")
+        first, *others = (value for value, _ in group)
+        ends = [first.removesuffix(" points"), others[-1]] if others else [first]
+        parts.append(f"*{outcome}* at {' to '.join(ends)}")
     return f"{', '.join(parts)}." if parts and not parts[0].startswith("*not measured") else ""
 
 

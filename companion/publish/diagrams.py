@@ -14,7 +14,7 @@ def grid(frame: pd.DataFrame, x: str, y: str, words: Mapping[tuple[str, str], st
     """A cell for each pair of values of two columns, with a mark for each row in it.
 
     `words`: what is written in a cell, by its values of x and y. Of `frame` the columns
-    `level` and `series` give the marks and the legend.
+    `level` and `series` give the marks and the legend, and `of` their names.
     """
     columns, rows = (
         sorted({*frame[name], *(cell[place] for cell in words)}) for place, name in ((0, x), (1, y))
@@ -26,7 +26,8 @@ def grid(frame: pd.DataFrame, x: str, y: str, words: Mapping[tuple[str, str], st
     for (series, level), some in frame.groupby(["series", "level"], sort=False):
         _, colour, marker = LEVEL_STYLES[str(level)]
         places = at_x[some.index], at_y[some.index]
-        axes.scatter(*places, s=46, color=colour, marker=marker, label=series)
+        drawn = axes.scatter(*places, s=46, color=colour, marker=marker, label=series)
+        drawn.set_urls(style.TOOLTIP + some["of"])
     for (column, row), text in words.items():
         cell = columns.index(column), rows.index(row)
         axes.annotate(text, cell, ha="center", va="center", fontsize=10, color=style.MUTED)
@@ -47,14 +48,17 @@ def grid(frame: pd.DataFrame, x: str, y: str, words: Mapping[tuple[str, str], st
 def chain(steps: Mapping[str, str]) -> Drawing:
     """Boxes below one another, each with what was tested of the arrow to the next, "" at the last.
 
-    It is narrow, so that its words stay legible on a phone.
+    The arrow to a box with a question mark is dashed. The drawing is narrow, so that its words stay
+    legible on a phone.
     """
     figure, axes = style.new_figure(width=3.8, height=1.25 * len(steps))
     axes.set(xlim=(0, 1), ylim=(0.4 - len(steps), 0.4))
     axes.axis("off")
     box = {"boxstyle": "round,pad=0.5", "facecolor": "none", "edgecolor": style.MUTED}
     arrow = {"arrowstyle": "-|>", "color": style.INK, "linewidth": 1.4}
+    names = [*steps, ""]
     for place, (name, tested) in enumerate(steps.items()):
+        arrow["linestyle"] = (0, (3, 3)) if names[place + 1].endswith("?") else "-"
         axes.text(0.22, -place, name, ha="center", va="center", fontsize=11, bbox=box)
         if tested:
             axes.annotate("", (0.22, -place - 0.78), (0.22, -place - 0.22), arrowprops=arrow)

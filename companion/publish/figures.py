@@ -94,7 +94,7 @@ def stems(frame: pd.DataFrame, y: str, horizontals: plots.Places = plots.NOWHERE
     """
     titles = list(dict.fromkeys(frame["of"]))
     figure, panels = style.panels(titles, 1, 1.5, sharey=True)
-    figure.set_figwidth(plots.PHONE)
+    figure.set_figwidth(style.PHONE)
     parts = []
     for axes, (title, rows) in zip(panels.flat, frame.groupby("of", sort=False), strict=True):
         values, colour = rows[y].to_numpy(), LEVEL_STYLES[rows["level"].iloc[0]].colour

@@ -115,6 +115,8 @@ class Page:
         data = {"image/svg+xml": style.to_svg(drawing.figure), "text/plain": drawing.alt}
         drawing.figure.set_layout_engine(None)  # the layout is settled, and the PNG keeps it
         data["image/png"] = style.to_png(drawing.figure)
+        if style.stack_panels(drawing.figure):
+            data[style.NARROW] = style.to_svg(drawing.figure)
         if drawing.data is not None:
             data["text/csv"] = style.to_csv(drawing.data)
         self._publish("figure", name, data, evidence, caption, holds, alt=drawing.alt)

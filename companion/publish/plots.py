@@ -37,8 +37,8 @@ Places = Mapping[str, float]
 #: What a frame without these columns means, and marks of no level.
 DEFAULTS = {"panel": "", "of": "", "level": "", "series": "", "look": "filled"}
 NO_LEVEL = style.LevelStyle("", style.MUTED, "o")
-#: Marks from which on the alternative text names ranges; inches that a phone shows legibly.
-MANY, PHONE = 80, 4.85
+#: Marks from which on the alternative text names ranges.
+MANY = 80
 NOWHERE: Places = MappingProxyType({})
 
 
@@ -90,7 +90,9 @@ def lines(
     """
     by_name = dict(looks or _looks_by_level(frame))
     drawn = {name: look for name, look in by_name.items() if name in set(frame["of"])}
-    figure, panels = _panels(frame, columns, height, 0 if "panel" in frame else PHONE, sharex=True)
+    figure, panels = _panels(
+        frame, columns, height, 0 if "panel" in frame else style.PHONE, sharex=True
+    )
     for axes, _, rows in panels:
         _draw_lines(axes, rows, x, y, drawn, **options)
         lines_at(axes, verticals, horizontals)
@@ -178,7 +180,7 @@ def scatter(
     `series` is the legend. `log`: "x", "y" or both. Where `x` is "value" the panel's title is the
     name of its quantity.
     """
-    alike, width = x != "value", 7.2 if "panel" in frame else PHONE
+    alike, width = x != "value", 7.2 if "panel" in frame else style.PHONE
     figure, panels = _panels(frame, columns, height, width, sharex=alike, sharey=True)
     for axes, panel, rows in panels:
         lines_at(axes, verticals, horizontals)

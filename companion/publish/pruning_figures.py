@@ -89,7 +89,7 @@ def strips(importances: Array, heads: Mapping[str, tuple[int, float]]) -> Drawin
     """
     height = np.sort(importances)[::-1]
     figure, panels = style.panels(heads, 1, 1.1, sharex=True, sharey=True)
-    figure.set_figwidth(plots.PHONE)
+    figure.set_figwidth(style.PHONE)
     place = np.arange(1, len(height) + 1)
     for axes, (kept, accuracy) in zip(panels[:, 0], heads.values(), strict=True):
         colours = np.where(place <= kept, LEVEL_STYLES["zero_shot"].colour, style.GRID)

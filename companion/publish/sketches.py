@@ -36,8 +36,9 @@ def one_in_styles(data: Emoji, concept: str, accuracy: Mapping[str, pd.Series[fl
         for place, value in enumerate(of_style):
             axes.text(place + 0.4, height, f"{percent(value)} %", ha="center", va="center")
     axes.text(-0.15, 0.4, "one object,\none class", ha="right", va="center")
-    axes.annotate("", (len(styles) - 0.2, -0.68), (0.4, -0.68), arrowprops=ARROW)
-    axes.text(len(styles) / 2, -0.72, "accuracy lost", ha="center", va="top")
+    for first, last, seen in ((0, 0, "training style"), (1, len(styles) - 1, "unseen styles")):
+        axes.hlines(-0.66, first, last + 0.8, color=style.MUTED, linewidth=0.9)
+        axes.text((first + last + 0.8) / 2, -0.72, seen, ha="center", va="top")
     axes.set(xlim=(-1.1, len(styles)), ylim=(-0.95, 1.5), aspect="equal")
     name = str(data.table.loc[data.table["concept"] == concept, "name"].iloc[0])
     rows = (

@@ -31,6 +31,8 @@ if TYPE_CHECKING:  # what draws is imported with the first figure: a page of tab
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
 LONGEST_TITLE = 54  # letters that fit above the narrowest panel of a whole row
+#: Inches that a phone shows legibly, and the type of a drawing that is no wider.
+PHONE, NARROW = 4.85, "image/vnd.companion.narrow+svg"
 #: What a mark links to is its name: `to_svg` makes it a tooltip.
 TOOLTIP = "tooltip:"
 #: Fonts of figures in a browser: Verdana is as wide as DejaVu, by which matplotlib lays out.
@@ -117,6 +119,32 @@ def panels(
         fits = columns < 2 and len(title) <= LONGEST_TITLE
         panel.set_title(title if fits else title.replace(": ", ":\n"), fontsize=10)
     return figure, axes
+
+
+def stack_panels(figure: Figure) -> bool:
+    """Lay a figure out again as wide as a phone shows legibly, its panels below one another.
+
+    False, and nothing is done, if it is no wider or has other parts than panels with axes.
+    """
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    place = shown[0].get_subplotspec()
+    if (
+        place is None
+        or figure.get_figwidth() <= PHONE
+        or any(not axes.axison or axes.images for axes in shown)
+    ):
+        return False
+    height = figure.get_figheight() / place.get_gridspec().nrows
+    grid, label = figure.add_gridspec(len(shown)), shown[0].get_ylabel()
+    for number, axes in enumerate(shown):
+        axes.set_subplotspec(grid[number])
+        axes.tick_params(labelbottom=True, labelleft=True)
+        axes.set(ylabel=axes.get_ylabel() or label)
+    figure.set(figwidth=PHONE, figheight=height * len(shown), layout_engine="constrained")
+    for wide in figure.legends:
+        wide.remove()
+        legend(figure, shown[0])
+    return True
 
 
 def legend(figure: Figure, axes: Axes) -> None:

@@ -12,11 +12,11 @@ LEAST_TEXT, LARGEST_SCALE = 9, 1.45
 THEME = {"#1f2328": "ink", "#57606a": "muted", "#d8dee4": "grid", "#ffffff": "paper"}
 
 
-def inline_svg(svg: str, alt: str) -> str:
+def inline_svg(svg: str, alt: str, look: str = "") -> str:
     """SVG ready to stand in a page: named for screen readers, themed, with ids of its own.
 
     `svg` is what `figures.to_svg` returns. The page's style sheet gives `--companion-ink`,
-    `-muted`, `-grid` and `-paper` their colours.
+    `-muted`, `-grid` and `-paper` their colours. `look`: the class of the element.
     """
     body = svg[svg.index("<svg") :]
     prefix = "f" + hashlib.sha256(body.encode()).hexdigest()[:8]
@@ -28,7 +28,8 @@ def inline_svg(svg: str, alt: str) -> str:
     body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
     body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
     label = html.escape(alt, quote=True)
-    body = body.replace("<svg", f'<svg role="img" aria-label="{label}" {_size(body)}', 1)
+    look = f' class="{look}"' * bool(look)
+    body = body.replace("<svg", f'<svg role="img" aria-label="{label}"{look} {_size(body)}', 1)
     return re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
 
 
