@@ -53,7 +53,7 @@ page.holds(high > low and models["kurtosis"].max() < 4, "persistence without a h
 # ## Privileged directions
 
 # %%
-GIVEN, CENTRED = "largest importance (times the mean)", "head mean-centred"
+GIVEN, CENTRED = "head as it is", "head mean-centred"
 columns = {"importance": GIVEN, "centred": CENTRED}
 marks = models.assign(panel=models["backbone"], of=models["title"]).rename(columns=columns)
 page.figure(
@@ -62,6 +62,7 @@ page.figure(
         marks[["panel", "of", "level", GIVEN, CENTRED]],
         GIVEN,
         other=CENTRED,
+        label="largest importance (times the mean)",
         verticals={"privileged": privileged_threshold},
         limits=(0, 1.1 * models["importance"].max()),
     ),

@@ -35,7 +35,7 @@ def all_steps(m: Measurement) -> pd.DataFrame:
         steps("accuracy (%)", name, m.value(f"accuracy_{name}"), *ends.get(name, ()))
         for name in ORDERS
     )
-    difference = steps("difference (points)", "importance", change, change - half, change + half)
+    difference = steps("change of accuracy (points)", "importance", change, change - half, change + half)
     return pd.concat([*accuracy, difference], ignore_index=True)
 
 
