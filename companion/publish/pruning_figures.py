@@ -35,8 +35,9 @@ def all_steps(m: Measurement) -> pd.DataFrame:
         steps("accuracy (%)", name, m.value(f"accuracy_{name}"), *ends.get(name, ()))
         for name in ORDERS
     )
-    difference = steps("change of accuracy (points)", "importance", change, change - half, change + half)
-    return pd.concat([*accuracy, difference], ignore_index=True)
+    low, high = change - half, change + half
+    lost = steps("change of accuracy (points)", "importance", change, low, high)
+    return pd.concat([*accuracy, lost], ignore_index=True)
 
 
 def steps(
