@@ -65,16 +65,6 @@ def test_average_precision_is_scikit_learns(values):
     assert np.isnan(found[:, 7]).all() and (found[:, 8] == 1).all()
 
 
-def test_cases_worked_by_hand():
-    # Ranks of the positives: 1 and 3, so (1/1 + 2/3) / 2; reversed 2 and 4: (1/2 + 2/4) / 2.
-    labels = scipy.sparse.csr_array(np.array([[1], [0], [1], [0]]))
-    scores = np.array([[0.9], [0.8], [0.7], [0.6]])
-    # Everything tied: both positives have 2 of 4.
-    for sign, expected in ((1, 5 / 6), (-1, 1 / 2), (0, 1 / 2)):
-        assert average_precision(sign * scores, labels)[0, 0] == pytest.approx(expected)
-    assert average_precision(DENSE[:, [4]].astype(np.float32), LABELS)[0, 4] == 1
-
-
 def awkward_labels():
     """The same labels in other clothes."""
     values = np.where(DENSE, -2.5, 0)

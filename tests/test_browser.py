@@ -129,26 +129,6 @@ def test_axe_finds_nothing_serious(browser, site, theme, options):
     assert found == []
 
 
-#: The numbers behind one column's cells; empty texts where there is none.
-SORTED_BY = "(rows, i) => rows.map((row) => row.cells[i].dataset.sort ?? '')"
-
-
-def test_tables_of_the_book_sort(open_page, site):
-    page = open_page(f"{site}/measuring_robustness.html", DESK)
-    page.evaluate("document.querySelectorAll('details').forEach((box) => (box.open = true))")
-    tables = page.locator("table.sortable").all()
-    assert tables, "the chapter has no table of class 'sortable'"
-    for table in tables:
-        for index, header in enumerate(table.locator("thead th").all()):
-            header.locator("button").click()
-            sync_api.expect(header).to_have_attribute("aria-sort", "ascending")
-            page.wait_for_timeout(20)  # the library sorts on a timer of 1 ms
-            numbers = table.locator("tbody tr").evaluate_all(SORTED_BY, index)
-            present = [float(value) for value in numbers if value]
-            assert present == sorted(present)
-            assert not any(numbers[len(present) :]), "a cell without a number is not last"
-
-
 @pytest.fixture
 def table(browser):
     """A page of one table, with the book's scripts and styles."""

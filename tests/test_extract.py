@@ -1,8 +1,6 @@
 """Extraction: features equal the bare model, resume after a kill, and say where they come from."""
 
 import json
-import os
-import signal
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -11,11 +9,10 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from conftest import python_in
 from safetensors.torch import load_file, save_file
 from tiny import PROMPTS, WIDTH, image_list, model, save_clip, save_folder, use_architectures
 
-from analysis.common import ROOT, CompanionError, sealed, sha256_of
+from analysis.common import CompanionError, sealed, sha256_of
 from analysis.families import registry
 from analysis.families.registry import Family
 from analysis.features import decode, encoders, plan, store
@@ -125,46 +122,34 @@ def test_features_before_the_projection_give_those_behind_it(tmp_path, checkpoin
         features(tmp_path, EARLY.model_copy(update={"own_layer": None}))
 
 
-def test_killed_and_resumed_equals_uninterrupted(tmp_path, checkpoints, monkeypatch):
-    """Killed in the fourth shard; and of the second encoder the third is damaged."""
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    code = f"""
-import os, time
-from pathlib import Path
-import pytest
-import test_extract as t
-from analysis.features import networks
-t.store.WORKSPACE = Path({str(checkpoints)!r})
-networks.ARCHITECTURES = t.store.WORKSPACE / "architectures"
-def kill(index):
-    while index == 47:
-        if len([*Path({str(killed)!r}).glob("*/*.parts/*/*.safetensors")]) == 6:
-            os.kill(os.getpid(), {signal.SIGKILL:d})
-        time.sleep(0.01)
-t.watch_decoding(pytest.MonkeyPatch(), kill)
-t.extract([t.VIT, t.CNN], t.image_list(), t.QUICK, folder=Path({str(killed)!r}))
-"""
-    done = python_in(ROOT, "-c", code, PYTHONPATH=os.pathsep.join((str(ROOT), str(ROOT / "tests"))))
-    assert done.returncode == -signal.SIGKILL, done.stderr
+def stopped(folder, monkeypatch, *models):
+    """Extraction that ends in the fourth shard, as where it is killed."""
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        watch_decoding(patch, lambda index: 1 / (45 - index))
+        extract(models, image_list(), QUICK, folder=folder)
+
+
+def test_stopped_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
+    """Of the second encoder the third shard is damaged."""
+    begun, whole = tmp_path / "begun", tmp_path / "whole"
+    stopped(begun, monkeypatch, VIT, CNN)
     with pytest.raises(StoreError, match="was not finished"):
-        features(killed, VIT)
-    last = max((killed / "cnn").glob("*.parts/*/*.safetensors"))
+        features(begun, VIT)
+    last = max((begun / "cnn").glob("*.parts/*/*.safetensors"))
     last.write_bytes(last.read_bytes()[:-1])
     again = []
     watch_decoding(monkeypatch, again.append)
-    extract([VIT, CNN], image_list(), QUICK, folder=killed)
+    extract([VIT, CNN], image_list(), QUICK, folder=begun)
     assert set(again) == set(range(24, 50))  # vit had 36 images
     extract([VIT, CNN], image_list(), QUICK, folder=whole)
     names = [p.relative_to(whole) for p in sorted(whole.rglob("*")) if p.is_file()]
-    assert names == [p.relative_to(killed) for p in sorted(killed.rglob("*")) if p.is_file()]
+    assert names == [p.relative_to(begun) for p in sorted(begun.rglob("*")) if p.is_file()]
     for name in names:
-        assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
+        assert (whole / name).read_bytes() == (begun / name).read_bytes(), name
 
 
 def test_shards_of_other_weights_are_not_used(tmp_path, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        watch_decoding(patch, lambda index: 1 / (45 - index))  # in the fourth shard
-        extract([VIT], image_list(), QUICK, folder=tmp_path)
+    stopped(tmp_path, monkeypatch, VIT)
     other = tmp_path / "other.safetensors"
     save_clip(other, seed=2)
     (path,) = extract([VIT], image_list(), QUICK, folder=tmp_path, checkpoint=other)

@@ -1,7 +1,6 @@
 """The grid: which jobs it comes to, what a dry run says, that only what is missing is done."""
 
 import shutil
-import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import miniatures
 import numpy as np
 import pytest
-from conftest import cases, make_project, run_in, start_in, wait_until_nobody_works_in
+from conftest import cases, make_project, run_in, start_in
 from tiny import save_folder
 
 from analysis.common import CompanionError
@@ -30,7 +29,6 @@ TEXTS, CASES = cases("projects"), cases("grid")
 CHECKPOINTS = "data/pocket/checkpoints"
 WEIGHTS = {
     "mine-web": f"{CHECKPOINTS}/pocket-cnn-web-large.safetensors",
-    "mine-captions": f"{CHECKPOINTS}/pocket-cnn-captions.safetensors",
     "mine-gone": "gone.safetensors",
 }
 
@@ -195,47 +193,15 @@ def stamps(project):
     return {f"{path.parent.name}/{path.name}": path.stat().st_mtime_ns for path in found}
 
 
-@pytest.mark.slow
-def test_killed_and_started_again_twice_at_once_does_only_what_is_missing(project):
-    """First for one model; then for two, beside a call for a third that has no weights."""
-    (project / "families/mine.yaml").write_text(family(*WEIGHTS))
-    killed = start(project, "--jobs", "1", "--models", "mine-web")
-    for line in killed.stderr:
-        if "finished features" in line:
-            break
-    else:
-        pytest.fail(f"nothing was finished: {killed.stdout.read()}")
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate(timeout=300)
-    wait_until_nobody_works_in(project)
-    before = stamps(project)
-    assert before and len(before) < 12
-    able = ["--models", "mine-web", "mine-captions"]
-    both = [start(project, "--jobs", "1", *more) for more in ([], able)]
-    texts = [process.communicate(timeout=900) for process in both]
-    assert [process.returncode for process in both] == [1, 0], texts
-    # Left out of a job with the others or, if the other call has done those, alone.
-    assert "mine-gone: there are no weights at" in texts[0][1]
-    assert "the grid is complete: 1 families on 2 data sets." in texts[1][0]
-    after = stamps(project)
-    assert {name: at for name, at in after.items() if name in before} == before
-    assert not [name for name in after if "mine-gone" in name]
-    recorded = sorted(p.parent.name for p in (project / "data" / "measurements").rglob("*.json"))
-    assert recorded == sorted(ON_NOISE * 4)
-    again = start(project, "--jobs", "1")  # the third is tried again, alone and in vain
-    _, errors = again.communicate(timeout=300)
-    assert again.returncode == 1 and "no model is left: mine-gone: there are no weights" in errors
-    assert (finished_jobs(errors), stamps(project)) == ([], after)
-    assert not list((project / "st").glob(".receipts*"))
-
-
 def test_damaged_images_are_one_jobs_failure_and_the_book_gets_the_others(project, monkeypatch):
-    """What is not recorded is measured live, for a chapter that reads it."""
+    """And a model without weights is left out. What is not recorded is measured live."""
     (project / "notebooks/chapter.py").write_text(TEXTS["chapter"])
+    (project / "families/mine.yaml").write_text(family(*WEIGHTS))
     next((project / "one" / "red").iterdir()).write_bytes(b"")
     more = ("--no-record", "--jobs", "1")
     status, jobs, said = done(project, monkeypatch, *more, data=("one", "two"))
     assert status == 1 and "features mine one-" in said and "1 images cannot be decoded" in said
+    assert "mine-gone: there are no weights at" in said
     assert {job.split()[2].split("-")[0] for job in jobs if " " in job} == {"two"}
     found = [name for name in stamps(project) if ".head." not in name]
     assert len(found) == 1 and "two-" in found[0]

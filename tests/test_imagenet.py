@@ -225,14 +225,7 @@ def test_a_set_of_other_classes_by_a_name_of_its_own(tmp_path, monkeypatch):
     assert "1 classes where 2 were published" in available("birds").why
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("imagnet: /data\n", r"unknown data set 'imagnet': .*did you mean 'imagenet'"),
-        ("- imagenet\n", "must map names of data sets to folders"),
-        ("imagenet: [\n", "not readable as YAML"),
-    ],
-)
+@pytest.mark.parametrize(("text", "message"), cases("copies")["configured"])
 def test_a_wrong_configuration_is_a_sentence(tmp_path, monkeypatch, capsys, text, message):
     config = tmp_path / "data.yaml"
     config.write_text(text)
@@ -328,21 +321,12 @@ def test_of_several_splits_the_one_that_is_meant_is_read(tmp_path):
         assert sample.label == str(label)  # each goes before those that were there
 
 
-@pytest.mark.parametrize(
-    ("names", "message"),
-    [
-        (
-            sorted,
-            r"counts through 1000 classes .* of which \d+ are called .* or sorted in another way",
-        ),
-        (lambda names: ["cat", "dog"], r"counts through 2 classes \('cat', 'dog' the last\)"),
-    ],
-)
+@pytest.mark.parametrize(("names", "message"), cases("copies")["classes"])
 def test_parquet_files_with_other_classes(names, message, tmp_path, monkeypatch):
-    given = names(words(imagenet.classes()))
-    save_parquet(find.find("imagenet")[0], tmp_path, monkeypatch, names=given)
+    (listed,) = find.find("imagenet-a")
+    save_parquet(listed, tmp_path, monkeypatch, names=names or sorted(words(imagenet.classes())))
     with pytest.raises(DatasetError, match=message):
-        find.find("imagenet")
+        find.find("imagenet-a")
 
 
 def table(folder, content, name="test"):
@@ -467,19 +451,6 @@ def test_without_pyarrow_a_parquet_file_says_what_to_install(tmp_path, monkeypat
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(DatasetError, match=r"test\.parquet is a Parquet file.*'\.\[parquet\]'"):
         find.find("imagenet-r")
-
-
-# The commands
-
-
-def test_the_status_of_data_lists_every_set(capsys):
-    assert main(["status", "--data"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split("  ")[:2] for line in lines] == [[n, "present"] for n in ALL] + [
-        ["broden", "absent"],
-        ["imagenet-train", "present"],
-    ]
-    assert "ObjectNet, 125 images of 113 classes, list " in lines[ALL.index("objectnet")]
 
 
 def test_the_book_describes_the_sets():

@@ -11,7 +11,6 @@ from functools import partial
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 from conftest import ROOT, python_in
 from scipy import sparse
@@ -279,20 +278,3 @@ def test_the_code_of_the_lab_sheet_gives_what_was_recorded(clone):
     if not all(map(importlib.util.find_spec, NEEDED)):
         pytest.skip("without PyTorch there are no features")
     assert "supervised: κ 2.81, importance 2.2 × mean" in python_in(clone, "-c", second).stdout
-
-
-def test_captions_are_in_the_order_of_the_embeddings():
-    """Images whose captions share words are similar; moved by a row, they are not."""
-    with np.load(TEACH / "embeddings.npz") as kept:
-        h = kept["images"].astype(float)
-    words = pd.read_csv(TEACH / "words.csv").to_numpy(float)
-    words = words * np.log(len(words) / words.sum(axis=0))
-    h = h - h.mean(axis=0)
-    h = h / np.linalg.norm(h, axis=1, keepdims=True)
-    pairs = np.triu_indices(len(h), 1)
-    similar = (h @ h.T)[pairs]
-    found = [
-        np.corrcoef(similar, (moved @ moved.T)[pairs])[0, 1]
-        for moved in (np.roll(words, places, axis=0) for places in range(3))
-    ]
-    assert found[0] > 0.2 and max(map(abs, found[1:])) < 0.03

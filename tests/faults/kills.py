@@ -1,9 +1,7 @@
-"""Kills at random moments, pairs at random offsets, and flipped bits."""
+"""Kills at random moments, and pairs at random offsets."""
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,15 +84,3 @@ def pairs(kept: Path, project: Path, tries: int, seed: int) -> Iterator[Row]:
                 texts = [text[-200:] for text, code in zip(said, codes, strict=True) if code]
                 failed.append(f"pair {number}: {wrong} {' | '.join(texts)}".strip())
         yield Row("pairs", f"{first} beside {second}", tries, failed)
-
-
-def flips(kept: Path, project: Path, tries: int, seed: int) -> Iterator[Row]:
-    """Flip single bits in a project that has extracted, measured and built."""
-    ground.fresh(kept, project)
-    ground.do(project, "extract", "measure", "update")
-    script = Path(__file__).with_name("flips.py")
-    code, said = ground.run(project, [sys.executable, str(script), str(25 * tries), str(seed)])
-    assert code == 0, said
-    for row in said.splitlines():
-        if row.startswith("["):
-            yield Row("flips", *json.loads(row))

@@ -1,8 +1,7 @@
 """Hostile texts, by every way that a text gets into the book; the pages are opened in Chromium.
 
 A text that is refused on its way in is survived; what gets in is built into a book, and no page of
-it may run anything: each payload marks the page that runs it. All that get in by one way are then
-printed together as a PDF, which may hold neither a script nor a link to one.
+it may run anything or link to a script: each payload marks the page that runs it.
 """
 
 from __future__ import annotations
@@ -15,17 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import ground
-import pikepdf
 from conftest import cases, settle
 from kills import Row
 from playwright.sync_api import Page, sync_playwright
 
-from companion.publish.pdf import print_page
-
 RAN = "window.ran"
 MARK = f"{RAN}=1"
+SCRIPT = "a[href^='javascript' i]"
 PAYLOADS = {way: text.replace("MARK", MARK) for way, text in cases("faults")["texts"].items()}
-LONGEST_NAME = 180  # bytes; a slash becomes three, and an ending follows
 ADD, POCKET = (*ground.COMPANION, "add", "other"), ("--architecture", "pocket-cnn")
 MEASUREMENT = "data/measurements/outlier_features/mine-web--one-*.json"
 
@@ -99,7 +95,7 @@ def texts(kept: Path, project: Path, tries: int, seed: int) -> Iterator[Row]:
         window.set_content(PAYLOADS["a script"])
         assert window.evaluate(RAN), "a payload that runs is not noticed"
         for way, put in WAYS.items():
-            failed, let_in = [], []
+            failed, let_in = [], 0
             for payload, text in PAYLOADS.items():
                 ground.fresh(measured, project)
                 refusal = put(project, text)
@@ -110,45 +106,9 @@ def texts(kept: Path, project: Path, tries: int, seed: int) -> Iterator[Row]:
                 if code and not _named(said):
                     failed.append(f"{payload}: the build failed: {said[-300:]}")
                 elif not code:
-                    let_in.append(text)
-                    failed += [f"{payload}: ran on {page}" for page in ran(project, window)]
-            for some in _together(let_in):
-                ground.fresh(measured, project)
-                failed += printed(project, put, some, window)
-            yield Row("texts", f"{way} ({len(let_in)} let in)", len(PAYLOADS), failed)
-
-
-def _together(texts: Sequence[str]) -> Iterator[str]:
-    """The texts in as few pieces as fit into the name of a file."""
-    some = ""
-    for text in texts:
-        if some and len(f"{some} {text}".encode()) > LONGEST_NAME:
-            yield some
-            some = ""
-        some = f"{some} {text}".strip(" ")
-    if some:
-        yield some
-
-
-def printed(
-    project: Path, put: Callable[[Path, str], str | None], text: str, window: Page
-) -> list[str]:
-    """What is wrong with the book's single page, and with the PDF that is printed from it."""
-    refusal = put(project, text)
-    code, said = ground.run(project, [*ground.COMMANDS["build"], "--builder", "singlehtml"])
-    if refusal or code:
-        return [f"the page to print was not built: {(refusal or said)[-300:]}"]
-    page = project / "book/_build/singlehtml/index.html"
-    window.goto(page.as_uri(), wait_until="load")
-    settle(window)
-    wrong = ["the page to print"] * bool(window.evaluate(RAN))
-    with pikepdf.open(print_page(page, project / "book.pdf")) as pdf:
-        for thing in pdf.objects:
-            if isinstance(thing, pikepdf.Dictionary) and (
-                "/JS" in thing or str(thing.get("/URI", "")).lower().startswith("javascript")
-            ):
-                wrong.append(f"the PDF: {thing}")
-    return [f"ran in {place}" for place in wrong]
+                    let_in += 1
+                    failed += [f"{payload}: runs on {page}" for page in running(project, window)]
+            yield Row("texts", f"{way} ({let_in} let in)", len(PAYLOADS), failed)
 
 
 def _named(said: str) -> bool:
@@ -156,13 +116,13 @@ def _named(said: str) -> bool:
     return "plain words are expected" in said or "companion: " in said
 
 
-def ran(project: Path, window: Page) -> list[str]:
-    """The pages on which a payload ran, in Chromium."""
+def running(project: Path, window: Page) -> list[str]:
+    """The pages on which a payload ran, or would, in Chromium."""
     book, found = project / "book/_build/html", []
     for path in sorted(book.rglob("*.html")):
         if "_static" not in path.parts:
             window.goto(path.as_uri(), wait_until="load")
             settle(window)
-            if window.evaluate(RAN):
+            if window.evaluate(RAN) or window.query_selector(SCRIPT):
                 found.append(path.relative_to(book).as_posix())
     return found
