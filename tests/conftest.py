@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 import yaml
@@ -29,11 +28,12 @@ sys.path.append(EXTENSIONS)  # tests import the book's extensions by name
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 #: What is tested is this checkout, whichever a reader works on.
 os.environ.pop("COMPANION_ROOT", None)
-#: Of two workers each has a core to itself.
+#: Of two workers each has a core to itself. NumPy, once it is imported, asks for it no more.
 if "PYTEST_XDIST_WORKER" in os.environ:
+    assert "numpy" not in sys.modules
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 #: What takes longest begins first, the book's build before all, so that workers end together.
-FIRST = "book grid engine add measurements browser installed exercises models explorer benchmarks"
+FIRST = "book engine browser measurements add grid teach installed exercises origin probe made"
 #: Extra → its libraries, and the files whose tests need them: without, these are left out.
 NEEDS = {
     "extract": (
@@ -125,13 +125,18 @@ def run_in(folder: Path, *module: str) -> subprocess.CompletedProcess:
 
 
 def start_in(folder: Path, *words: str | Path, **more: str) -> subprocess.Popen:
-    """Start the command line in `folder`, as a group of processes, with its output as text.
+    """Start the command line in `folder`; ``more`` environment."""
+    return start_line(folder, [sys.executable, "-m", "companion.cli", *map(str, words)], **more)
 
-    ``more`` environment. Where the tests run in the background, SIGINT is ignored, which children
-    would inherit.
+
+def start_line(
+    folder: Path, line: Sequence[str], stderr: int = subprocess.PIPE, **more: str
+) -> subprocess.Popen:
+    """Start a command in `folder`, as a group of processes, with its output as text.
+
+    Where the tests run in the background, SIGINT is ignored, which children would inherit.
     """
-    both = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
-    line = [sys.executable, "-m", "companion.cli", *map(str, words)]
+    both = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": stderr}
     own = {"cwd": folder, "env": _environment(folder) | more, "start_new_session": True}
     interrupted = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen(line, text=True, preexec_fn=interrupted, **own, **both)
@@ -227,6 +232,8 @@ def sphinx_build(
 
 def flipped_bits_are_refused(path: Path, read: Callable[[], Any], refused: type[Exception]) -> None:
     """Of a sealed file no bit that is flipped is used, and it is refused without its digest."""
+    import numpy as np
+
     sound, expected = path.read_bytes(), read()
     seal = 8 * sound.index(b'"digest"')
     places = np.random.default_rng(0).integers(0, 8 * len(sound), 200)
@@ -244,6 +251,8 @@ def flipped_bits_are_refused(path: Path, read: Callable[[], Any], refused: type[
 
 def contrast(*colours: str) -> float:
     """The ratio of the relative luminances of two colours `#rrggbb`, as WCAG 2 defines it."""
+    import numpy as np
+
     parts = np.array([[int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for colour in colours])
     linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
     dark, light = sorted(linear @ [0.2126, 0.7152, 0.0722])

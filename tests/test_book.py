@@ -353,17 +353,12 @@ def test_a_broken_measurement_stops_no_book(small):
     assert "An old claim." not in shown and "That is not measured in this build" in shown
     assert "See Table 1.2" in shown and "&lt;i&gt;.json cannot be read as JSON" in shown
     assert "&lt;i&gt;.json cannot be read as JSON" in text_of(small, "runs/told/paper")
-    path.unlink()
-    failed = build_book(small)
-    assert failed.returncode != 0 and "in cell 3: StopIteration" in failed.stderr
 
 
 def test_an_empty_result_that_pages_refer_to_by_number_is_said_to_be_not_measured(small):
     """As where all recorded files of an experiment are deleted: the page is built, and says so."""
     empty = TOLD.replace('"backbone": titles', '"backbone": []')
     (small / "notebooks/told.py").write_text(empty, encoding="utf-8")
-    built = build_book(small)
-    assert built.returncode == 0 and "not measured in this build" not in text_of(small, "chapter")
     with (small / "book/chapter.md").open("a", encoding="utf-8") as file:
         file.write("\nSee {numref}`told-paper-models`.\n")
     built = build_book(small)

@@ -1,7 +1,5 @@
 """Importance of directions: against a literal transcription of the equation, and for bad input."""
 
-import doctest
-
 import numpy as np
 import pytest
 import scipy.linalg
@@ -54,14 +52,6 @@ def test_importance_is_the_equation():
     stored = FEATURES.astype(np.float16), HEAD.astype(np.float16)  # computed in double precision
     expected = literal_importance(stored[0].astype(float), stored[1].astype(float))
     np.testing.assert_allclose(importance(*stored), expected, rtol=1e-10)
-
-
-def test_cases_worked_by_hand():
-    # Two axes, weights 3 and 1; the images lie on the first axis and on the diagonal.
-    found = importance([[2.0, 0.0], [5.0, 5.0]], [[3.0, 0.0], [0.0, -1.0]])
-    half = np.sqrt(0.5)
-    np.testing.assert_allclose(found, [0.75 * (1 + half) / 2, 0.25 * half / 2])
-    assert doctest.testmod(directions).failed == 0
 
 
 def test_a_common_part_of_images_and_head_is_privileged():

@@ -146,36 +146,6 @@ def test_damage_of_what_is_shipped_is_told(tmp_path, damage):
             read(tmp_path / file.name)
 
 
-def on_white(draw):
-    """One 64 × 64 image: a 40 × 40 drawing in the middle of white."""
-    image = np.full((1, 64, 64, 3), 255, np.uint8)
-    image[0, 12:52, 12:52] = draw
-    return image
-
-
-STRIPES = np.where(np.arange(40) // 2 % 2, 0, 255)[:, None, None] * np.ones((1, 40, 3))
-RAMP = np.arange(40)[:, None, None] * 4 + np.zeros((1, 40, 1)) + np.array([60, 20, 20])
-
-
-@pytest.mark.parametrize(
-    ("drawing", "has", "lacks"),
-    [
-        (np.array([220, 30, 30]), ["red", "flat", "single-toned", "mirror-symmetric"], ["shaded"]),
-        (np.array([10, 10, 10]), ["black", "dark outline", "plain"], ["grey", "detailed"]),
-        (STRIPES, ["horizontal lines", "detailed"], ["vertical lines", "diagonal lines"]),
-        (STRIPES.swapaxes(0, 1), ["vertical lines"], ["horizontal lines"]),
-        (RAMP, ["shaded"], ["flat", "single-toned"]),
-        (np.array([40, 90, 220]), ["blue"], ["dark outline", "black"]),
-    ],
-)
-def test_appearance_of_made_up_images(drawing, has, lacks):
-    image = on_white(drawing)
-    flags = np.concatenate([appearance.colours(image), appearance.textures(image)], 1)[0]
-    names = np.array([*appearance.COLOURS, *appearance.TEXTURES])[flags]
-    assert set(has) <= set(names), names
-    assert not set(lacks) & set(names), names
-
-
 # --- Rebuilding -----------------------------------------------------------------------------------
 
 

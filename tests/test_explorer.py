@@ -44,9 +44,6 @@ def test_the_numbers_are_the_packages(table, data):
     assert len(data["model"]) == len(four)
     place = {pair: n for n, pair in enumerate(zip(data["model"], data["weights"], strict=True))}
     row = place["ViT-L-14", "openai"]
-    published = atlas.models(table).set_index(["model", "weights"]).loc[("ViT-L-14", "openai")]
-    for name in ("imagenet", *FIVE_SHIFTS):
-        assert data[name][row] == round(1e6 * published[name])
     assert data["group"]["names"][data["group"]["of"][row]] == "OpenAI"
     measured = records.read_all("outlier_features", "vit_b_16")
     own = [m for m in measured if "openai" in m.model and "captions" not in m.data.name]

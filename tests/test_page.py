@@ -7,7 +7,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, cases
 
 from analysis.common import CompanionError
 from companion.publish import labels, page, style
@@ -101,23 +101,7 @@ def test_a_result_and_its_caption_fit_each_other(publish, says, outputs):
         publish(Page("chapter", seed=0))
 
 
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        (
-            "t: {cells: {A: '{x:foo}'}}",
-            "the template '{x:foo}' cannot be filled in: Invalid format",
-        ),
-        (
-            "t: {cells: {A: '{of[9]}'}}",
-            r"the template '{of\[9\]}' cannot be filled in: string index",
-        ),
-        ("t: {cells: {A: '{x'}}", "the template '{x' cannot be read: expected '}'"),
-        ("t: {caption: a, choose: y}", r"table 't' has no columns \['y'\]"),
-        ("'t, u': a\nu: b", "x.yaml: the result 'u' has two captions"),
-        ("t: {pocket: {captio: b}}", "x.yaml, t, pocket: captio: extra inputs are not permitted"),
-    ],
-)
+@pytest.mark.parametrize(("text", "says"), cases("tables")["captions"])
 def test_captions_that_cannot_be_used_are_named(text, says, outputs):
     (page.CAPTIONS / "x.yaml").write_text(text)
     with pytest.raises(CompanionError, match=says):

@@ -54,7 +54,7 @@ def test_a_chapters_download_is_its_teaching_notebook_with_its_data(built_book):
 
 
 def test_a_runs_download_says_what_it_needs_and_runs_in_any_folder(clone, built_book, tmp_path):
-    path = built_book / "_sources/runs/pocket_lab/pocket_vit.ipynb"
+    path = built_book / "_sources/runs/outlier_features/rn101.ipynb"
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     assert "pip install -e '.[teach]'" in cells[0]["source"]
     assert "COMPANION_ROOT" in cells[0]["source"]

@@ -197,13 +197,6 @@ def test_a_head_by_hand(tmp_path):
         replace(head, bias=np.array([0, np.nan, 0], np.float32))
 
 
-def test_the_store_can_lie_elsewhere(tmp_path, monkeypatch):
-    monkeypatch.setenv("COMPANION_STORE", str(tmp_path))
-    assert store.features_path("m", "d") == tmp_path / "m" / "d.safetensors"
-    monkeypatch.delenv("COMPANION_STORE")
-    assert store.head_path("m", "d") == ROOT / "store" / "m" / "d.head.safetensors"
-
-
 def test_reading_needs_no_torch_and_about_a_second(tmp_path):
     path = tmp_path / "m" / "d.safetensors"
     write(path)

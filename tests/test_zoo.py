@@ -8,10 +8,9 @@ import pytest
 from analysis.common import CompanionError
 from analysis.families import registry
 from companion import readers, zoo
-from companion.cli import main
 from companion.measurements import atlas, plausible, records
 from companion.publish import explore, indicator_tables
-from companion.runs import dry_run, grid
+from companion.runs import grid
 from companion.runs.options import Choice
 
 
@@ -71,14 +70,6 @@ def test_weights_of_a_folder_are_named_by_architecture_and_tag(table, tmp_path):
     (model,) = family.models
     assert model.weights == f"{tmp_path.as_posix()}/RN50x4-quickgelu--openai.safetensors"
     assert model.published[0].weights == "openai"
-
-
-def test_a_dry_run_says_models_and_bytes(folder, capsys):
-    assert main(["grid", "--edition", "zoo", "--dry-run"]) == 0
-    said = capsys.readouterr()
-    assert said.err.startswith("left out: imagenet.")
-    rows = {row["family"]: row for row in dry_run.to_extract(grid.plan(Choice(edition="zoo")))}
-    assert rows["zoo-rn50x4-quickgelu"]["bytes"] == 50_000 * (640 * 4 + 16)
 
 
 def test_without_files_the_grid_says_how_to_write_them(tmp_path, monkeypatch):

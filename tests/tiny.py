@@ -130,18 +130,12 @@ def architectures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def in_parts(state, folder, name="model"):
-    """As `huggingface_hub.save_torch_state_dict` writes large weights; the index."""
-    from safetensors.torch import save_file
+    """What `huggingface_hub` makes of weights that are too large for one file: two; the index."""
+    import huggingface_hub
 
-    names = sorted(state)
-    where = {
-        key: f"{name}-0000{1 + (i > len(names) // 2)}-of-00002.safetensors"
-        for i, key in enumerate(names)
-    }
-    for part in {*where.values()}:
-        save_file(
-            {key: state[key].contiguous() for key in names if where[key] == part}, folder / part
-        )
-    index = folder / f"{name}.safetensors.index.json"
-    index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": where}))
-    return index
+    most = int(0.75 * sum(tensor.nbytes for tensor in state.values()))
+    pattern = f"{name}{{suffix}}.safetensors"
+    huggingface_hub.save_torch_state_dict(
+        state, folder, filename_pattern=pattern, max_shard_size=most
+    )
+    return folder / f"{name}.safetensors.index.json"

@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from conftest import OF_A_BOOK, ROOT, cases, make_project, wait_until_nobody_works_in
+from conftest import OF_A_BOOK, ROOT, cases, make_project, start_line, wait_until_nobody_works_in
 from test_grid import CHECKPOINTS, family
 from tiny import recipe, save_folder
 
@@ -60,16 +60,11 @@ def template(folder: Path) -> Path:
     return made
 
 
-def environment(project: Path) -> dict[str, str]:
-    own = {"PYTHONPATH": str(project), "COMPANION_STORE": str(project / "store"), "NO_COLOR": "1"}
-    return os.environ | own | {"TMPDIR": str(project.parent / "tmp"), "OMP_NUM_THREADS": "1"}
-
-
 def start(project: Path, line: Sequence[str]) -> subprocess.Popen[str]:
     (project.parent / "tmp").mkdir(exist_ok=True)
-    own = {"cwd": project, "env": environment(project), "start_new_session": True}
-    kept = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.Popen(line, text=True, **own, **kept)
+    own = {"COMPANION_STORE": project / "store", "TMPDIR": project.parent / "tmp"}
+    more = {name: str(path) for name, path in own.items()} | {"OMP_NUM_THREADS": "1"}
+    return start_line(project, line, stderr=subprocess.STDOUT, **more)
 
 
 def run(project: Path, line: Sequence[str]) -> tuple[int, str]:
