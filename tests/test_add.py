@@ -1,6 +1,5 @@
 """Adding a checkpoint, running chapters for it, and taking it out again."""
 
-import errno
 import functools
 import importlib.util
 import io
@@ -140,21 +139,6 @@ def test_published_accuracies_are_found(folder, monkeypatch):
 
 
 # What is refused.
-
-
-def test_a_disk_that_refuses(file, folder, monkeypatch):
-    write = Path.write_text
-
-    def failing(self, text, **options):
-        if self.parent != folder:
-            return write(self, text, **options)
-        write(self, text[:40], **options)
-        raise OSError(errno.ENOSPC, "No space left on device", str(self))
-
-    with monkeypatch.context() as patch, pytest.raises(OSError, match=r"No space left .*mine.yaml"):
-        patch.setattr(Path, "write_text", failing)
-        add(wished("mine", str(file)), folder)
-    add(wished("mine", str(file)), folder)
 
 
 def test_a_family_that_comes_meanwhile_is_not_overwritten_but_added_to(file, folder, monkeypatch):

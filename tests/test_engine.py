@@ -166,14 +166,6 @@ def test_runs_that_were_damaged_edited_or_lost_are_made_again_with_the_same_byte
         assert str(finished) not in path.read_text()
 
 
-def test_a_run_without_anything_to_show_has_no_results_and_stops_no_build(project):
-    name = "NothingMeasuredError"
-    code = f"from companion.measurements.measurement import {name}\nraise {name}('none.')\n"
-    append(project / "notebooks/over_all.py", code)
-    done = run_in(project, "companion.cli", "build", "--runs", "--jobs", "1")
-    assert done.returncode == 0 and "over_all/paper is without its results: none." in done.stderr
-
-
 def test_a_long_path_of_temporary_files_stops_nothing(project, tmp_path):
     """It would not fit into the address of a socket."""
     place = tmp_path / ("long" * 20)

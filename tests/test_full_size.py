@@ -25,7 +25,7 @@ from analysis.features.weights import read_weights
 from analysis.images import find, imagelist
 from companion.cli import main
 from companion.readers import Wish, add
-from training import full_size, objectives, recipes, results, tables
+from training import full_size, recipes, results, tables
 from training.recipes import TrainingError, TrainOptions
 
 CLIP, VIT = "pocket-cnn-web-large", "pocket-vit-web-large"
@@ -275,16 +275,8 @@ def test_images_that_will_not_do(emoji, tmp_path):
 
 
 def test_start_weights_that_do_not_fit(emoji, tmp_path):
-    source = ROOT / "data" / "pocket" / "checkpoints" / f"{CLIP}.safetensors"
-    cut, other = tmp_path / "cut.safetensors", tmp_path / "other.safetensors"
-    cut.write_bytes(source.read_bytes()[:-100])
-    state = read_weights(source).state
-    del state["visual.conv1.weight"]
-    objectives.write_tensors(state, other, {"architecture": "pocket-cnn"})
     text = recipe(tmp_path)
     wrong = {
-        str(cut): "cut.safetensors is not a sound file of tensors",
-        str(other): "1 tensors are missing (first visual.conv1.weight)",
         "pocket-cnn-supervised": "has no text encoder to make its first head with",
         "efficientnet_lite0-supervised": "is not a model of open_clip: name a CLIP model",
     }

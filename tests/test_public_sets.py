@@ -98,6 +98,8 @@ def test_what_is_inferred_says_so():
 def test_what_is_not_as_the_table_says_is_refused(
     artefacts, own_store, monkeypatch, kind, model, data, wrong, sentence
 ):
+    few = [entry("vit_b_32-openai", "imagenet_train_1000")]
+    monkeypatch.setitem(artefacts["TABLE"], "embeddings", few)
     monkeypatch.setitem(artefacts["TABLE"], kind, [entry(model, data, kind) | wrong])
     with pytest.raises(SystemExit, match=sentence):
         artefacts["into_store"](load_family("vit_b_32"))

@@ -1,4 +1,4 @@
-"""The family files, the errors a wrong one gives, and what the libraries say about the models."""
+"""The family files, and the errors that a wrong one gives."""
 
 from pathlib import Path
 
@@ -22,12 +22,6 @@ PAPER = ["rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14"]
 ZERO_SHOT = cases("models")["zero_shot"]
 
 MODELS = [model for family in load_families("paper").values() for model in family.models]
-OPEN_CLIP = [model for model in MODELS if model.library == "open_clip"]
-TIMM = [model for model in MODELS if model.library == "timm"]
-
-
-def by_name(models):
-    return pytest.mark.parametrize("model", models, ids=lambda model: model.name)
 
 
 def test_paper_families_come_in_the_papers_order():
@@ -114,43 +108,6 @@ def test_a_model_name_belongs_to_one_family_only(tmp_path, monkeypatch, capsys):
     for words in ("extract rn50 --data none", "measure pruning rn50", "run pruning rn50"):
         assert main(words.split()) == 1
         assert "used by the families other and tiny: give each" in capsys.readouterr().err
-
-
-# What the installed libraries say.
-
-
-@by_name(OPEN_CLIP)
-def test_open_clip_agrees(model):
-    open_clip = pytest.importorskip("open_clip")
-    built, ours = open_clip.get_model_config(model.architecture), model.preprocessing
-    before = model.own_layer == "before_projection"
-    assert model.width == (built["vision_cfg"]["width"] if before else built["embed_dim"])
-    assert built["vision_cfg"]["image_size"] == ours.size
-    if model.weights:
-        assert (model.architecture, model.weights) in open_clip.list_pretrained()
-        trained = open_clip.get_pretrained_cfg(model.architecture, model.weights)
-        assert built.get("quick_gelu", False) == trained.get("quick_gelu", False)
-        for field in ("mean", "std", "interpolation"):
-            assert getattr(ours, field) == trained[field]
-        assert trained["resize_mode"] == "shortest"
-        assert ours.resize in (None, ours.size)  # the shorter edge becomes the crop's
-
-
-@by_name(TIMM)
-def test_timm_agrees(model):
-    timm = pytest.importorskip("timm")
-    tag = f"{model.architecture}.{model.weights}"
-    assert tag in timm.list_pretrained()
-    config, ours = timm.get_pretrained_cfg(tag), model.preprocessing
-    assert config.input_size == (3, ours.size, ours.size)
-    assert config.crop_mode == "center"
-    assert (ours.resize or ours.size) == int(ours.size / config.crop_pct)
-    for field in ("mean", "std", "interpolation"):
-        assert getattr(ours, field) == getattr(config, field)
-    # One layer is enough to see a transformer's width.
-    depth = {} if model.architecture.startswith("resnet") else {"depth": 1}
-    built = timm.create_model(model.architecture, pretrained=False, **depth)
-    assert built.get_classifier().in_features == model.width
 
 
 def test_titles_of_models():
