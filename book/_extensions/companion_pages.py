@@ -296,7 +296,9 @@ def describe(app: Sphinx, name: str, _: str, context: dict[str, Any], doctree: A
     elif doctree is not None:
         text = " ".join(text for part in doctree.findall(nodes.section) for text in _words(part))
         text = html.escape(textwrap.shorten(text, 160, placeholder=" …"))
+        title = html.escape(app.env.titles[name].astext())
         tags += f'<meta name="description" content="{text}" />\n'
+        tags += f'<meta property="og:title" content="{title}" />\n'
     context["metatags"] = f'{tags}<meta property="og:image" content="{up}{PREVIEW}" />\n'
 
 
