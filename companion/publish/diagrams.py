@@ -51,8 +51,8 @@ def chain(steps: Mapping[str, str]) -> Drawing:
     The arrow to a box with a question mark is dashed. The drawing is narrow, so that its words stay
     legible on a phone.
     """
-    figure, axes = style.new_figure(width=3.8, height=1.25 * len(steps))
-    axes.set(xlim=(0, 1), ylim=(0.4 - len(steps), 0.4))
+    figure, axes = style.new_figure(width=3.8, height=1.25 * len(steps) - 0.4)
+    axes.set(xlim=(0, 1), ylim=(0.7 - len(steps), 0.4))
     axes.axis("off")
     box = {"boxstyle": "round,pad=0.5", "facecolor": "none", "edgecolor": style.MUTED}
     arrow = {"arrowstyle": "-|>", "color": style.INK, "linewidth": 1.4}
