@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, cases
 
 from analysis.common import CompanionError
-from companion.publish import labels, page, style
+from companion.publish import labels, page, plots, style
 from companion.publish.page import CaptionError, NotSoError, Page
 
 FRAME = pd.DataFrame({"x": [1 / 3], "of": ["`a`"]})
@@ -54,6 +54,22 @@ def test_results_carry_their_captions_filled(outputs):
     assert of_table["columns"] == {"x": "An input."} and "evidence" not in of_table
     told = {about["label"]: data["text/markdown"] for data, about in texts}
     assert told == {"by-hand": "7 by hand.", "er-rn50": "1.5", "er-all": "2 points"}
+
+
+def test_panels_side_by_side_are_drawn_below_one_another_for_a_phone(outputs):
+    frame = pd.DataFrame({"of": ["a", "b"], "panel": ["one", "two"], "x": 1.0})
+    side_by_side = plots.marks(frame, "x", verticals={"here": 0.5})
+    Page("chapter", seed=0).figure("line", side_by_side, models=1, slope=1)
+    (data, _) = outputs[0]
+    sizes = [
+        [float(n) for n in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', data[name]).groups()]
+        for name in ("image/svg+xml", style.NARROW)
+    ]
+    assert sizes[1][0] == 72 * style.PHONE < sizes[0][0] and sizes[1][1] == 2 * sizes[0][1]
+    assert all(data[style.NARROW].count(f">{name}</text>") for name in ("one", "two", "a", "b"))
+    square = style.Drawing(style.new_figure(width=4)[0], "Five marks.", FRAME)
+    Page("chapter", seed=0).figure("line", square, models=1, slope=1)
+    assert style.NARROW not in outputs[1][0]
 
 
 def test_cells_and_numbers_are_written_as_the_captions_say(outputs):
