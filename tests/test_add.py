@@ -348,8 +348,8 @@ def test_nothing_to_measure_says_what_is_lacking(file, folder, pictures):
     assert why("concepts").endswith("use `companion extract mine --data broden`")
     bare = add_it(head="none")
     assert why("accuracy") == "its models lack a head (its file says `head: none`)"
-    (lack,) = status.lacks(experiments.load_experiments()["pruning"], bare)
-    assert (lack.what, lack.command) == ("a head (its file says `head: none`)", "")
+    ((_, *lack),) = status.lacks(experiments.load_experiments()["pruning"], bare)
+    assert lack == ["a head (its file says `head: none`)", ""]
     add(wished("mine", "random", architecture="tiny-vit", replace=True), folder)
     assert why("pruning") == "its models lack trained weights"
 

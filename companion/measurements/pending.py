@@ -114,14 +114,12 @@ def experiments_on(data: str) -> tuple[Experiment, ...]:
     Of the paper's data sets ImageNet is what features are looked at on, its shifts are for
     accuracies; of the pocket lab's the training style. On any other all is measured that can be.
     """
-    if data == "imagenet":
-        return SINGLE
-    if data in sets.GRID:
-        return () if data == "broden" else ("accuracy",)
+    if data == records.TRAINING:
+        return tuple({*SINGLE} - {"accuracy"})
     if data.startswith("pocket-"):
-        return (
-            tuple({*SINGLE} - {"accuracy"}) if data == records.TRAINING else ("outlier_features",)
-        )
+        return ("outlier_features",)
+    if data in sets.GRID and data != "imagenet":
+        return () if data == "broden" else ("accuracy",)
     return SINGLE
 
 
@@ -136,20 +134,13 @@ def why_absent(data: str) -> str:
     return ""
 
 
-@dataclass(frozen=True)
-class Lack:
-    """What a model lacks to be measured, or shown; ``command``: what brings it, or nothing."""
-
-    family: Family
-    model: Model
-    what: str
-    command: str = ""
-
-
 def lack(
     experiments: Collection[Experiment], family: Family, model: Model, data: Sequence[str] = ()
-) -> Lack:
-    """What keeps a model from being measured, on some data sets if any are named."""
+) -> tuple[str, str]:
+    """What keeps a model from being measured, and the command that brings it, "" if none does.
+
+    ``data``: on these data sets only.
+    """
     together = [names for name in experiments for names in TOGETHER.get(name, {}).values()]
     wanted = data or [name for names in together for name in names if name in sets.GRID]
     here = [
@@ -159,23 +150,23 @@ def lack(
     ]
     needs = {declared()[name].head for name in experiments}
     if not model.loadable and not here:
-        return Lack(family, model, "public weights")
+        return "public weights", ""
     if model.head == "none" and needs and not {"none", "optional"} & needs:
-        return Lack(family, model, "a head (its file says `head: none`)")
+        return "a head (its file says `head: none`)", ""
     if model.level == "random" and "pruning" in experiments:
-        return Lack(family, model, "trained weights")
+        return "trained weights", ""
     problems = [store.problem(store.features_path(model.name, name), model) for name in here]
     what = "labels, or a head of their classes" if here else "features"
     if any(problems):
         what = f"sound features ({next(filter(None, problems)).removesuffix('.')})"
     place = "pocket" if family.edition == "pocket" else " ".join(wanted) or "FOLDER"
-    return Lack(family, model, what, f"companion extract {family.name} --data {place}")
+    return what, f"companion extract {family.name} --data {place}"
 
 
-def in_words(lacks: Sequence[Lack]) -> str:
+def in_words(lacks: Collection[tuple[str, str]]) -> str:
     """What models lack, and the commands that bring it, in a clause."""
-    commands = dict.fromkeys(lack.command for lack in lacks if lack.command)
-    missing = dict.fromkeys(lack.what for lack in lacks if lack.command or not commands)
+    commands = dict.fromkeys(command for _, command in lacks if command)
+    missing = dict.fromkeys(what for what, command in lacks if command or not commands)
     brings = f"; use `{'`, `'.join(commands)}`" * bool(commands)
     return f"its models lack {' or '.join(missing)}{brings}"
 
@@ -218,7 +209,9 @@ def made_from(job: Job) -> dict[str, str]:
 
     Features and a head that others published are known by the public files that they are from.
     """
-    return {**_arrays(job), **_files(job), **records.code_parts(job.experiment)}
+    reads = declared()[job.experiment].reads
+    files = {name: sha256_of(ROOT / name) for name in reads.get(job.data, reads.get("any", ()))}
+    return {**_arrays(job), **files, **records.code_parts(job.experiment)}
 
 
 def current(job: Job) -> bool:
@@ -290,11 +283,6 @@ def _arrays(job: Job) -> dict[str, str]:
         name: fingerprint(files[name]) if files[name] else str(sidecar["sha256"])
         for name, sidecar in sidecars.items()
     }
-
-
-def _files(job: Job) -> dict[str, str]:
-    reads = declared()[job.experiment].reads
-    return {name: sha256_of(ROOT / name) for name in reads.get(job.data, reads.get("any", ()))}
 
 
 def _kept(path: Path, job: Job) -> dict[str, str]:

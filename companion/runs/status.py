@@ -5,16 +5,16 @@ And what has not, because there is nothing to show: which models lack what, and 
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Collection, Container, Sequence
-from dataclasses import replace
 from pathlib import Path
 from string import Template
 from typing import Any, get_args
 
 from analysis.families.registry import Family, Model, load_families, load_family
 from companion.measurements import pending, records
-from companion.measurements.pending import Lack, in_words
+from companion.measurements.pending import in_words
 from companion.measurements.quantities import Experiment as Measured
 from companion.measurements.quantities import declared
 from companion.measurements.records import Measurement
@@ -69,48 +69,37 @@ def without_evidence() -> list[fingerprints.Status]:
 
 def why_nothing(run: Run) -> str:
     """Why a run has no page, and what brings it."""
-    return in_words(lacks(run.experiment, load_family(run.subject)))
+    lacking = lacks(run.experiment, load_family(run.subject))
+    return in_words([(what, command) for _, what, command in lacking])
 
 
-def lacks(experiment: Experiment, family: Family) -> list[Lack]:
-    """What each of a family's models lacks to be shown.
+def lacks(experiment: Experiment, family: Family) -> list[tuple[Model, str, str]]:
+    """What each of a family's models lacks to be shown, and the command that brings it, or "".
 
     Models of random weights count where they say something: not where accuracies are looked at.
     """
     labelled = {"accuracies", *(name for name, kind in declared().items() if kind.labels)}
     of_classes = not labelled.isdisjoint(experiment.kinds)
     models = [m for m in family.models if not (of_classes and m.level == "random")]
-    return [_lack(experiment, family, model) for model in models if not experiment.shows(model)]
+    return [(m, *_lack(experiment, family, m)) for m in models if not experiment.shows(m)]
 
 
-def lacking() -> dict[str, list[Lack]]:
-    """Chapter → what each model lacks to be shown there, of all families that the chapter shows.
+def not_measured() -> str:
+    """The page (MyST) of all that models lack to be shown: one row for each thing that brings it.
 
     Chapters that show the same evidence count once, under the first one's heading.
     """
     chapters: dict[tuple[str, ...], Experiment] = {}
     for experiment in experiments.load_experiments().values():
         chapters.setdefault(experiment.evidence, experiment)
-    return {
-        experiments.heading(experiment): [
-            lack
-            for family in load_families().values()
-            if family.edition in experiment.editions
-            for lack in lacks(experiment, family)
-        ]
-        for evidence, experiment in chapters.items()
-        if evidence
-    }
-
-
-def not_measured() -> str:
-    """The page (MyST) of everything that is lacking: one row for each thing that brings it."""
     alike: dict[tuple[str, str, str, str], list[str]] = {}
-    for chapter, lack in ((name, lack) for name, lacks in lacking().items() for lack in lacks):
-        guide = "your_checkpoint" if lack.model.loadable else "train"
-        brings = f"`{lack.command}`" if lack.command else f"{{doc}}`/guide/{guide}`"
-        key = chapter, lack.family.title, lack.what, brings
-        alike.setdefault(key, []).append(lack.model.title)
+    for experiment, family in itertools.product(chapters.values(), load_families().values()):
+        if experiment.evidence and family.edition in experiment.editions:
+            chapter = experiments.heading(experiment)
+            for model, what, command in lacks(experiment, family):
+                guide = "your_checkpoint" if model.loadable else "train"
+                brings = f"`{command}`" if command else f"{{doc}}`/guide/{guide}`"
+                alike.setdefault((chapter, family.title, what, brings), []).append(model.title)
     rows = [
         f"| {chapter} | {family} | {'; '.join(models)} | {what} | {brings} |"
         for (chapter, family, what, brings), models in alike.items()
@@ -124,19 +113,17 @@ def _filled(template: str, rows: Sequence[str]) -> str:
     return Template(text).substitute(rows="\n".join(rows))
 
 
-def _lack(experiment: Experiment, family: Family, model: Model) -> Lack:
-    """What a model lacks to be shown, and the command that brings it, or ""."""
+def _lack(experiment: Experiment, family: Family, model: Model) -> tuple[str, str]:
     measured = [name for name in get_args(Measured) if name in experiment.kinds]
     for job in pending.jobs(family, measured):
         names = {job.experiment, f"{job.experiment}--{job.data}"}
         if job.model.name == model.name and names & {*experiment.evidence}:  # a run takes it first
             command = f"companion run {experiment.name} {family.name}"
-            return Lack(family, model, "measurements of their features", command)
+            return "measurements of their features", command
     groups = pending.CONCEPTS | pending.SHIFTED
     parts = [kind.partition("--")[2] for kind in experiment.evidence]
     named = [
         name for part in parts if part not in ("", "pocket") for name in groups.get(part, [part])
     ]
-    missing = pending.lack(measured, family, model, named)
-    published = "published accuracies, " * ("accuracies" in experiment.evidence)
-    return replace(missing, what=f"{published}{missing.what}")
+    what, command = pending.lack(measured, family, model, named)
+    return "published accuracies, " * ("accuracies" in experiment.evidence) + what, command
