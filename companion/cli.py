@@ -1,4 +1,16 @@
-"""The command `companion`: work with families, features, measurements, runs and the book."""
+"""The command `companion`: work with families, features, measurements, runs and the book.
+
+examples:
+  companion status
+  companion run effective_robustness vit_b_32 -p pool_v2 threshold --output trial.ipynb
+  companion extract vit_b_16 --data imagenet imagenet-r --precision bf16
+  companion probe vit_b_32-openai --images pictures/ --html report.html
+  companion rerun outlier_features --checkpoint weights.safetensors --architecture ViT-B-32 \\
+      --data pictures/
+
+exit status: 0 on success, 1 on failure (one sentence on standard error says why),
+2 if the command line is wrong, 130 if it was interrupted (the next call continues)
+"""
 
 from __future__ import annotations
 
@@ -30,23 +42,18 @@ from analysis.common import (
     is_checkout,
 )
 from companion import commands, evidence_commands
-from companion.runs.options import VERBS
 
-#: What fills `VERBS` when it is imported.
-COMMANDS = (commands, evidence_commands)
+#: What each command does, by its name, in the order of the help. A function's parameters are its
+#: options, or models of some; its docstring ends with examples.
+VERBS: dict[str, Callable[..., int | None]] = {
+    name: do
+    for module in (commands, evidence_commands)
+    for name, do in vars(module).items()
+    if inspect.isfunction(do) and do.__module__ == module.__name__
+}
+#: Those that work in a checkout alone.
+IN_CHECKOUT = {"run", "build", "status", "rerun", "families", "grid", "train"}
 M = TypeVar("M", bound=BaseModel)
-
-EXAMPLES = """examples:
-  companion status
-  companion run effective_robustness vit_b_32 -p pool_v2 threshold --output trial.ipynb
-  companion extract vit_b_16 --data imagenet imagenet-r --precision bf16
-  companion probe vit_b_32-openai --images pictures/ --html report.html
-  companion rerun outlier_features --checkpoint weights.safetensors --architecture ViT-B-32 \\
-      --data pictures/
-
-exit status: 0 on success, 1 on failure (one sentence on standard error says why),
-2 if the command line is wrong, 130 if it was interrupted (the next call continues)
-"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,21 +68,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         argcomplete.autocomplete(parser)
     parsed = parser.parse_args(words)
-    command = VERBS[parsed.verb]
     options = {name: _read(model, parsed) for name, model in parsed.kinds.items()}
     single = dict(options.pop(""))  # those that are no model's
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it stops a command as Ctrl-C does
     quietly = contextlib.redirect_stderr(io.StringIO())  # errors are printed after this
     try:
-        _check_root(parsed.verb, command.checkout)
+        _check_root(parsed.verb)
         with quietly if parsed.quiet else contextlib.nullcontext():
-            status = command.do(**single, **options) or 0
+            status = VERBS[parsed.verb](**single, **options) or 0
             sys.stdout.flush()
         return status
     except CompanionError as error:
         print(f"companion: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:
-        needed = f"{error.name}, which is not installed: pip install -e '.[{command.extras}]'."
+        extras = "extract,train" if parsed.verb == "train" else "extract"
+        needed = f"{error.name}, which is not installed: pip install -e '.[{extras}]'."
         print(f"companion: {parsed.verb} needs {needed}", file=sys.stderr)
     except BrokenPipeError:  # whoever read the output has seen enough: `| head`, say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -88,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1
 
 
-def _check_root(command: str, needs_checkout: bool) -> None:
+def _check_root(command: str) -> None:
     """Raise CompanionError if ``COMPANION_ROOT`` is nothing, or a checkout is needed and absent."""
     named = os.environ.get("COMPANION_ROOT")
     folder = Path(named).expanduser() if named else ROOT
@@ -98,7 +105,7 @@ def _check_root(command: str, needs_checkout: bool) -> None:
             f"COMPANION_ROOT is {named!r}, which is {what}: set it to a checkout (a folder with "
             "families/, notebooks/ and a Snakefile), or unset it."
         )
-    if needs_checkout and ROOT == SHIPPED:
+    if command in IN_CHECKOUT and ROOT == SHIPPED:
         raise CompanionError(
             f"companion {command} needs a checkout of the companion, and {Path.cwd()} is not in "
             "one: change to a checkout, or set COMPANION_ROOT to it; probe, add, extract and "
@@ -109,12 +116,13 @@ def _check_root(command: str, needs_checkout: bool) -> None:
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser, with the options of the commands that the words name."""
     style: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter}
-    parser = argparse.ArgumentParser("companion", description=__doc__, epilog=EXAMPLES, **style)
+    title, _, more = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser("companion", description=title, epilog=more, **style)
     version = f"companion {version_of('interpreting-clip-companion')}"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
-    for name, verb in VERBS.items():
-        *about, examples = inspect.cleandoc(verb.do.__doc__ or "").split("\n\n")
+    for name, do in VERBS.items():
+        *about, examples = inspect.cleandoc(do.__doc__ or "").split("\n\n")
         text = " ".join(" ".join(about).split())
         first = text.split(". ")[0].rstrip(".")
         command = commands.add_parser(
@@ -124,12 +132,11 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             epilog="examples:\n" + textwrap.indent(examples, "  "),
             **style,
         )
-        kinds = _models_of(verb.do) if name in words else {}
+        kinds = _models_of(do) if name in words else {}
         command.set_defaults(kinds=kinds, parser=command)
         for model in kinds.values():
             for option, field in model.model_fields.items():
-                if field.description:
-                    _add(command, option, field)
+                _add(command, option, field)
         if name != "probe":  # whose verdict it leaves
             command.add_argument("-q", "--quiet", action="store_true", help="show no progress")
     return parser
@@ -137,10 +144,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 def _read(kind: type[M], parsed: argparse.Namespace) -> M:
     """Make a model of what was parsed; what it finds wrong ends the program as argparse does."""
-    names = [name for name, field in kind.model_fields.items() if field.description]
     parser: argparse.ArgumentParser = parsed.parser
     try:
-        return kind.model_validate({name: getattr(parsed, name) for name in names})
+        return kind.model_validate({name: getattr(parsed, name) for name in kind.model_fields})
     except ValidationError as error:
         parser.error(f"--{first_reason(error).replace('_', '-')}")
 

@@ -19,7 +19,6 @@ from analysis.common import (
 from analysis.families import registry
 from companion.runs import experiments
 from companion.runs.experiments import Run
-from companion.runs.options import VERBS as VERBS
 from companion.runs.options import (
     Chapter,
     Choice,
@@ -32,12 +31,10 @@ from companion.runs.options import (
     ReaderFamily,
     Wish,
     option,
-    verb,
 )
 from training.recipes import TrainOptions
 
 
-@verb(checkout=True)
 def run(experiment: Experiment, family: FamilyName, parameters: Parameters) -> None:
     """Execute one experiment for one family, or for an edition (such as paper) if it covers all.
 
@@ -51,7 +48,6 @@ def run(experiment: Experiment, family: FamilyName, parameters: Parameters) -> N
     print(engine.run(experiments.find_run(experiment, family), given, parameters.output))
 
 
-@verb(checkout=True)
 def build(
     jobs: Annotated[int, option("runs at a time (default: 2)", short="-j", least=1)] = 2,
     runs: Annotated[bool, option("only the runs, without the pages")] = False,
@@ -69,7 +65,6 @@ def build(
     return 0 if runs else subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
-@verb(checkout=True)
 def status(
     as_json: Json = False,
     data: Annotated[bool, option("show instead which data sets are here")] = False,
@@ -99,7 +94,6 @@ def status(
     print(*aligned([names, *shortened]), sep="\n")
 
 
-@verb()
 def add(wish: Wish) -> None:
     """Add a checkpoint to the book as a family of the reader's edition.
 
@@ -121,7 +115,6 @@ def add(wish: Wish) -> None:
     print(f"next: companion extract {family.name} --data FOLDER")
 
 
-@verb()
 def remove(
     name: ReaderFamily,
     features: Annotated[bool, option("remove its features from the store, too")] = False,
@@ -143,7 +136,6 @@ def remove(
         print("next: jupyter-book build book/")
 
 
-@verb(checkout=True)
 def rerun(
     chapter: Chapter,
     checkpoint: Annotated[str, option("named as for `companion add`")],
@@ -173,7 +165,6 @@ def rerun(
     print("next: jupyter-book build book/")
 
 
-@verb(checkout=True)
 def families(
     edition: Annotated[Literal["zoo"], option("which edition", placed=True)],
     weights: Annotated[Path | None, option("folder of ARCHITECTURE--TAG.safetensors files")] = None,
@@ -191,7 +182,6 @@ def families(
     print(*zoo.make(weights), sep="\n")
 
 
-@verb(checkout=True)
 def grid(
     choice: Choice,
     dry_run: Annotated[bool, option("print the jobs and the disk space")] = False,
@@ -239,7 +229,6 @@ def grid(
     return int(bool(choice.data and plan.absent))  # what was asked for by name is not all done
 
 
-@verb(extras="extract,train", checkout=True)
 def train(options: TrainOptions) -> None:
     """Train the paper's comparison models on ImageNet, on this machine's GPUs. Finetune a zero-shot
     CLIP, train its image tower with labels, or train CLIP on ImageNet-Captions, by a recipe whose
@@ -259,7 +248,6 @@ def train(options: TrainOptions) -> None:
         print(results.next_commands(path))
 
 
-@verb()
 def fetch(
     names: Annotated[tuple[str, ...], option("only these (default: all)", placed=True)] = (),
     list: Annotated[bool, option("only list them, with their addresses")] = False,

@@ -23,11 +23,9 @@ from companion.runs.options import (
     Json,
     Probing,
     option,
-    verb,
 )
 
 
-@verb()
 def extract(
     family: FamilyName,
     extraction: Extraction,
@@ -51,7 +49,6 @@ def extract(
     registry.load_family(family)  # or it was removed meanwhile
 
 
-@verb()
 def measure(
     experiment: Annotated[Measured, option("what to measure", placed=True)],
     family: FamilyName,
@@ -104,7 +101,6 @@ def measure(
     return int(differ > 0)
 
 
-@verb()
 def check(
     paths: Annotated[
         tuple[Path, ...],
@@ -123,7 +119,6 @@ def check(
     return int(wrong > 0)
 
 
-@verb()
 def claims(
     as_json: Json = False,
     measurements: Annotated[Path | None, option("judge by the files of this folder alone")] = None,
@@ -145,7 +140,6 @@ def claims(
     print(as_text if as_json else "\n".join(claim_cards.lines(verdicts)))
 
 
-@verb()
 def export(
     file: Annotated[Path, option("CSV file to write; - is the standard output", placed=True)],
 ) -> None:
@@ -163,7 +157,6 @@ def export(
     print(f"{file}: {len(table):,} numbers of {table['model'].nunique()} models", file=said)
 
 
-@verb()
 def probe(
     options: Probing,
     quiet: Annotated[bool, option("print the verdict alone", short="-q")] = False,
@@ -182,9 +175,7 @@ def probe(
     registry.load_families()  # no two may have models of one name
     wanted = [path for path in (options.html, options.json_file) if path]
     check_writable(*wanted)
-    result = checkpoint.of_checkpoint(
-        options.checkpoint, options.images, options.settings(), options.architecture
-    )
+    result = checkpoint.of_checkpoint(options)
     if options.html:
         checkpoint.write_page(result, options.html)
     if options.json_file:

@@ -28,7 +28,7 @@ from analysis.features import encoders, store
 from analysis.features.plan import ExtractionError
 from analysis.features.weights import ModelError
 from analysis.images import find
-from companion import commands, readers
+from companion import cli, readers
 from companion.cli import main
 from companion.readers import AddError, Wish, add
 from companion.runs.experiments import STATE
@@ -259,22 +259,20 @@ def test_a_head_that_changed_is_made_again_without_the_features(file, folder, pi
 
 def test_every_command_says_what_it_does_with_an_example(capsys):
     shown = {}
-    for name in ("", *commands.VERBS):
+    for name in ("", *cli.VERBS):
         with pytest.raises(SystemExit) as caught:
             main([*name.split(), "--help"])
         shown[name] = capsys.readouterr().out
         assert caught.value.code == 0 and "\nexample" in shown[name], name
     assert "130 if it was interrupted" in shown[""]
-    assert all(f"\n    {name} " in shown[""] for name in commands.VERBS if name != "families")
+    assert all(f"\n    {name} " in shown[""] for name in cli.VERBS if name != "families")
 
 
 def test_a_library_that_is_missing_is_named_with_what_installs_it(capsys, monkeypatch):
     def missing(**_):
         raise ModuleNotFoundError("no lightning", name="lightning")
 
-    known = commands.VERBS["train"]
-    broken = replace(known, do=functools.wraps(known.do)(missing))
-    monkeypatch.setitem(commands.VERBS, "train", broken)
+    monkeypatch.setitem(cli.VERBS, "train", functools.wraps(cli.VERBS["train"])(missing))
     assert main(["train", "captions", "--model", "rn50-openai"]) == 1
     said = "train needs lightning, which is not installed: pip install -e '.[extract,train]'."
     assert capsys.readouterr().err == f"companion: {said}\n"

@@ -29,6 +29,7 @@ from companion.probe.judge import Probe, title
 from companion.probe.report import COMMAND, FOLDER, of_store
 from companion.publish.report import page
 from companion.runs import execute
+from companion.runs.options import Probing
 
 if TYPE_CHECKING:
     from analysis.features.plan import Settings
@@ -36,28 +37,25 @@ if TYPE_CHECKING:
 NOTEBOOK = ROOT / "notebooks" / "checkpoint_report.py"
 
 
-def of_checkpoint(
-    checkpoint: str, images: str, settings: Settings, architecture: str | None = None
-) -> Probe:
+def of_checkpoint(options: Probing) -> Probe:
     """Probe a checkpoint on a folder of images, both as typed.
 
     Raises ProbeError, and what finding, loading and extracting raise.
     """
     from analysis.features import checkpoints
 
-    listed, file = find_images(images), Path(checkpoint).expanduser()
-    text = str(file) if file.is_file() else checkpoint
+    listed, file = find_images(options.images), Path(options.checkpoint).expanduser()
+    text, name = (str(file), file.name) if file.is_file() else (options.checkpoint,) * 2
     # No number needs the level that is assumed.
-    model = checkpoints.find(text, architecture=architecture, assumed_level="supervised")
-    name = file.name if file.is_file() else checkpoint
+    model = checkpoints.find(text, architecture=options.architecture, assumed_level="supervised")
     if model.level == "random" and name == "random":
         name = f"{model.architecture} with random weights"
-    words = ["companion", "probe", checkpoint, "--images", images, "--device", settings.device]
-    words += ["--architecture", architecture] if architecture else []
-    words += ["--batch-size", str(settings.batch_size)]
-    words += ["--leave-out-damaged"] * settings.leave_out_damaged
-    typed = {measure.CHECKPOINT: name, FOLDER: images, COMMAND: shlex.join(words)}
-    return of_images(model, listed, settings, typed)
+    given = options.model_dump(exclude_defaults=True, exclude={"html", "json_file"})
+    words = ["companion", "probe", given.pop("checkpoint")]
+    for option, value in given.items():
+        words += [f"--{option.replace('_', '-')}", *([] if value is True else [str(value)])]
+    typed = {measure.CHECKPOINT: name, FOLDER: options.images, COMMAND: shlex.join(words)}
+    return of_images(model, listed, options.settings(), typed)
 
 
 def of_images(

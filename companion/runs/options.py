@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -44,36 +43,6 @@ def option(help: str, default: Any = ..., *, least: int | None = None, **about: 
     return Field(default, description=help, ge=least, json_schema_extra=about)
 
 
-#: What a command does; returns its exit status, None for 0.
-Do = Callable[..., int | None]
-
-
-@dataclass(frozen=True)
-class Verb:
-    """A command: the function that does it, whose docstring ends with a paragraph of examples.
-
-    ``extras`` are those of this package that it takes where a library is missing; ``checkout`` says
-    that it works in a checkout alone.
-    """
-
-    do: Do
-    extras: str = "extract"
-    checkout: bool = False
-
-
-VERBS: dict[str, Verb] = {}
-
-
-def verb(**more: Any) -> Callable[[Do], Do]:
-    """Make a command of a function; its parameters are its options, or models of some."""
-
-    def register(do: Do) -> Do:
-        VERBS[do.__name__] = Verb(do, **more)
-        return do
-
-    return register
-
-
 # Options that several commands share
 
 
@@ -87,15 +56,12 @@ def chapters() -> list[str]:
     return [each.name for each in load_experiments().values() if each.scope == "family"]
 
 
-def families_of_readers() -> Iterable[str]:
-    """Names of the families that readers have added."""
-    return load_families("reader")
-
-
 Experiment = Annotated[str, option("name of a notebook", placed=True, names=load_experiments)]
 Chapter = Annotated[str, option("name of a notebook", placed=True, names=chapters)]
 FamilyName = Annotated[str, option("name of a family", placed=True, names=family_names)]
-ReaderFamily = Annotated[str, option("a family you added", placed=True, names=families_of_readers)]
+ReaderFamily = Annotated[
+    str, option("a family you added", placed=True, names=lambda: load_families("reader"))
+]
 Json = Annotated[bool, option("print JSON", flag="--json")]
 
 
