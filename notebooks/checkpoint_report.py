@@ -29,7 +29,7 @@ from analysis.families.registry import load_family
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.probe import report
-from companion.probe.judge import RULES, in_words, layer, title
+from companion.probe.judge import RULES, title, values_of
 from companion.publish import figures
 from companion.publish.measured import absent_models
 from companion.publish.page import Page
@@ -42,7 +42,7 @@ else:
     probes, missing, failed = report.of_family(load_family(family), data)
 measured = {name: probe.measurement for name, probe in probes.items()}
 sets = dict.fromkeys(f"`{m.data.name}`" for m in measured.values())
-said = {name: in_words(m) for name, m in measured.items()}
+said = {name: values_of(m) for name, m in measured.items()}
 page = Page("checkpoint_report", "live")
 
 # %% [markdown]
@@ -61,14 +61,11 @@ if probes:
 # %%
 page.table(
     "verdicts",
-    (
-        said[name] | {"model": name, "answer": probe.answer, "layer": layer(measured[name])}
-        for name, probe in probes.items()
-    ),
+    (said[name] | {"model": name, "answer": probe.answer} for name, probe in probes.items()),
     sets=", ".join(sets),
     threshold=OUTLIER_THRESHOLD,
 )
-page.table("numbers", ({"model": name} | words for name, words in said.items()))
+page.table("numbers", ({"model": name} | row for name, row in said.items()))
 
 # %% [markdown]
 # ## Reasons

@@ -174,8 +174,8 @@ def test_the_head_is_looked_at_if_there_is_one():
     np.testing.assert_allclose(value(found, "importance"), relative, rtol=1e-3)
     assert found.measurement.counts["classes"] == 10
     assert value(found, "importance_head_centred")[0] < relative[0]
-    words = judge.in_words(found.measurement)
-    assert words["privileged"] == f"{(relative >= 10).sum()} of 10"
+    row = judge.values_of(found.measurement)
+    assert (row["privileged"], row["directions"]) == ((relative >= 10).sum(), 10)
     kept = np.linalg.svd(head - head.mean(axis=0))[2][:9]  # ten rows vary in nine directions
     assert value(found, "least_directions") == 119
     inside = ((unit(with_outlier()) @ kept.T) ** 2).sum(axis=1).mean()
@@ -278,7 +278,7 @@ def test_the_numbers_are_a_measurement_of_which_the_verdict_follows(tmp_path):
         (lambda text: "{}", "numbers.json: format: field required"),
         (lambda text: "[" * 100_000, "cannot be read as a measurement"),
         (lambda text: text.replace("images, given", "<script> given"), "plain words are expected"),
-        (lambda text: text.replace('"leaders"', '"followers"'), "not a known quantity"),
+        (lambda text: text.replace('"leaders"', '"followers"'), "not known to this"),
     ],
 )
 def test_numbers_that_anyone_may_have_written(change, said, tmp_path):

@@ -9,9 +9,9 @@ what it says is in ``data/probe.yaml``.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import scipy
 from numpy.typing import ArrayLike
@@ -24,7 +24,8 @@ from companion.measurements.measurement import Measurement
 from companion.probe import measure
 from companion.probe.measure import FEWEST_IMAGES
 from companion.probe.measure import ProbeError as ProbeError
-from companion.publish.style import digits, listed, share
+from companion.publish.cells import cell
+from companion.publish.style import listed
 
 #: An outlier feature is the same coordinate in nearly every image: in more than this share.
 PERSISTENCE_THRESHOLD = 0.75
@@ -71,17 +72,10 @@ class Probe:
     cautions: tuple[str, ...]
     rank: int
     among: int
-
-    @property
-    def place(self) -> str:
-        """Where the checkpoint ranks among the recorded models, in words."""
-        kind = "signed" if layer(self.measurement) == "signed" else "not signed"
-        place: str = SENTENCES["place"]["alone" if self.among == 1 else "among"]
-        return place.format(rank=self.rank, among=self.among, kind=kind)
+    place: str
 
 
-@dataclass(frozen=True)
-class Marks:
+class Marks(NamedTuple):
     """The highest κ of recorded controls and the lowest of zero-shot models, of signed layers.
 
     Controls have random weights or are supervised. Both are `KURTOSIS_THRESHOLD` if one sort is
@@ -96,12 +90,6 @@ class Marks:
     def at(self, way: float) -> float:
         """The κ that lies so far from the controls (0) to the zero-shot models (1), in logs."""
         return float(self.plain * (self.outlying / self.plain) ** way)
-
-    @property
-    def words(self) -> dict[str, str]:
-        """The marks by the names that ``data/probe.yaml`` uses."""
-        values = vars(self) | {"below": self.at(1 / 3), "above": self.at(2 / 3)}
-        return {name: v if isinstance(v, str) else digits(v) for name, v in values.items()}
 
 
 def probe(
@@ -141,37 +129,37 @@ def judge(m: Measurement, recorded: Sequence[Measurement]) -> Probe:
        coordinates and persistence do not go together.
     """
     others = [other for other in recorded if other.model not in (m.model, title(m))]
-    marks, of_layer = marks_of(others), layer(m)
+    marks, signed = marks_of(others), layer(m) == "signed"
     answer, why = _answer(m, marks)
-    words = in_words(m) | marks.words
-    because = SENTENCES["because"][why].format(**words) if why else ""
+    alike = [_kurtosis(other) for other in others if _signed(other) == signed]
+    rank, among = 1 + sum(kurtosis > _kurtosis(m) for kurtosis in alike), 1 + len(alike)
+    row = values_of(m) | marks._asdict() | {"rank": rank, "among": among, "name": title(m)}
+    row |= {"below": marks.at(1 / 3), "above": marks.at(2 / 3)}
+    row |= {"because": said("because", why, row), "kind": "signed" if signed else "not signed"}
     outlying = len(m.value("outlier_coordinates")) > 0
     reasons = ["kurtosis" if marks.plain < marks.outlying else "kurtosis alone"]
     reasons += ["outliers" if outlying else "no outliers", "leader", "mean"]
-    reasons += ["unread"] * bool("least" in words and m.value("least_directions"))
+    reasons += ["unread"] * bool(row["least_directions"])
     leading = _share_interval(m, "persistence_fraction")[0] > PERSISTENCE_THRESHOLD
     cautions = {
         "none": answer == "none",
-        "unfair": of_layer != "signed",
+        "unfair": not signed,
         "untrained": leading and not outlying,
         "few": m.counts["images"] < images_needed(m),
     }
-    alike = [_kurtosis(other) for other in others if _signed(other) == (of_layer == "signed")]
     return Probe(
         m,
         answer,
-        SENTENCES["sentences"][answer].format(name=title(m), because=because),
-        (
-            *(SENTENCES["reasons"][name].format(**words) for name in reasons),
-            SENTENCES["layers"][of_layer].format(**words),
-        ),
+        said("sentences", answer, row),
+        (*(said("reasons", name, row) for name in reasons), said("layers", layer(m), row)),
         (
             *SENTENCES["always"],
-            *(SENTENCES["cautions"][name].format(**words) for name in cautions if cautions[name]),
+            *(said("cautions", name, row) for name, applies in cautions.items() if applies),
             *_hanging(m, others, answer),
         ),
-        rank=1 + sum(kurtosis > _kurtosis(m) for kurtosis in alike),
-        among=1 + len(alike),
+        rank,
+        among,
+        said("place", "alone" if among == 1 else "among", row),
     )
 
 
@@ -181,7 +169,7 @@ def _hanging(m: Measurement, others: Sequence[Measurement], answer: str) -> Iter
     for model in filter(None, (marks.plain_of, marks.outlying_of)):
         without = _answer(m, marks_of([other for other in others if other.model != model]))[0]
         if without != answer:
-            yield SENTENCES["cautions"]["marks"].format(model=model, without=without)
+            yield said("cautions", "marks", {"model": model, "without": without})
 
 
 def _answer(m: Measurement, marks: Marks) -> tuple[str, str]:
@@ -278,64 +266,43 @@ def _share_interval(m: Measurement, name: str) -> tuple[float, float]:
 # Words
 
 
-#: How numbers of a unit are written.
-WRITTEN: dict[str, Callable[[float], str]] = {
-    "kurtosis": digits,
-    "fraction": share,
-    "fraction of the whole": share,
-    "coordinate": "{:.0f}".format,
-}
+def said(part: str, name: str, row: Mapping[str, Any]) -> str:
+    """A sentence of ``data/probe.yaml``, filled in; "" of no name."""
+    return cell(SENTENCES[part][name], row) if name else ""
 
 
-def in_words(m: Measurement) -> dict[str, Any]:
-    """What can be said of the numbers, by the names that ``data/probe.yaml`` uses.
+def values_of(m: Measurement) -> dict[str, Any]:
+    """All that can be said of a measurement, by the names that templates use; None if it lacks it.
 
-    Single numbers have the names of the measurement.
+    What is measured has the names of the measurement.
     """
-    profile, images, leaders = m.value("profile"), m.counts["images"], m.value("leaders")
-    words = {
-        name: WRITTEN[value.unit](value.value)
-        for name, value in m.values.items()
-        if value.unit in WRITTEN and not isinstance(value.value, list)
-    }
-    return {
+    images, leads = m.counts["images"], m.value("outliers_lead")
+    row = {
         **_THRESHOLDS,
-        **words,
-        "images": images,
+        **dict.fromkeys([*m.lacks, "privileged", "directions", "largest_importance", "centred"]),
+        **m.counts,
+        **{name: m.value(name) for name in m.values},
         "needed": images_needed(m),
-        "interval": _ends(interval(m)[1:], digits),
-        "named": listed(far_above_mean(profile, m.value("outlier_threshold"))),
-        "largest": digits(profile.max()),
+        "interval": interval(m)[1:],
+        "named": listed(far_above_mean(m.value("profile"), m.value("outlier_threshold"))),
+        "largest": m.value("profile").max(),
         "they": "It is" if len(m.value("outlier_coordinates")) == 1 else "They are",
-        "lead": round(m.value("outliers_lead") * images),
-        "outliers_lead_interval": _ends(_share_interval(m, "outliers_lead")),
-        "less_mean_interval": _ends(interval(m, *LESS_MEAN)[1:], digits),
-        "in_mean": share(1 - m.value("varying")),
-        "leads_interval": _ends(_share_interval(m, "persistence_fraction")),
-        "leaders": leaders,
+        "lead": round(leads * images),
+        "outliers_lead_interval": _share_interval(m, "outliers_lead"),
+        "less_mean_interval": interval(m, *LESS_MEAN)[1:],
+        "in_mean": 1 - m.value("varying"),
+        "leads_interval": _share_interval(m, "persistence_fraction"),
         "absent": "positive" if m.value("negative_share") else "negative",
         "layer": layer(m),
-        "behind": layer(m).replace("behind a", "comes from behind a"),
-        **_head_in_words(m),
     }
-
-
-def _head_in_words(m: Measurement) -> dict[str, str]:
-    if "importance" not in m.values:
-        return {"head": "none", "privileged": "no head", "importance": "no head"}
-    importance, centred = m.value("importance"), m.value("importance_head_centred")
-    classes, width, least = m.counts["classes"], m.counts["components"], m.value("least_directions")
-    few = " (too few to vary in every direction)" if classes <= width else ""
-    privileged = (importance >= m.value("privileged_threshold")).sum()
-    words = {
-        "privileged": f"{privileged} of {len(importance)}",
-        "importance": f"{digits(importance[0])} ({digits(centred[0])})",
-        "least": f"{least} of {width}",
-        "least_chance": share(least / width),
-        "rows": f"{classes} rows{few}",
-    }
-    return words | {"head": SENTENCES["head"].format(**words)}
-
-
-def _ends(ends: tuple[float, float], form: Callable[[float], str] = "{:.1%}".format) -> str:
-    return f"{form(ends[0])} to {form(ends[1])}".replace("%", "")
+    if "importance" in m.values:
+        importance, width = m.value("importance"), m.counts["components"]
+        row |= {
+            "privileged": (importance >= m.value("privileged_threshold")).sum(),
+            "directions": len(importance),
+            "largest_importance": importance[0],
+            "centred": m.value("importance_head_centred")[0],
+            "few": " (too few to vary in every direction)" * (m.counts["classes"] <= width),
+            "least_chance": m.value("least_directions") / width,
+        }
+    return row

@@ -14,8 +14,9 @@ from analysis.features import store
 from companion.measurements import provenance, records
 from companion.measurements.records import Data
 from companion.probe import judge, measure
-from companion.probe.judge import Probe, in_words, known_models, title
+from companion.probe.judge import Probe, known_models, title, values_of
 from companion.probe.measure import ProbeError
+from companion.publish.cells import cell
 from companion.publish.style import digits, items, share
 
 #: Names in `Provenance.made_from` of what a report lists besides.
@@ -98,8 +99,8 @@ def of_file(path: Path) -> Probe:
 
 def summary(judged: Probe) -> str:
     """The verdict and the main numbers as plain text."""
-    words = in_words(judged.measurement)
-    numbers = [line.format(**words) for line in judge.SENTENCES["summary"]] + [judged.place]
+    row = values_of(judged.measurement)
+    numbers = [cell(line, row) for line in judge.SENTENCES["summary"]] + [judged.place]
     left_out = left_out_of(judged)
     numbers += [f"{judged.measurement.data.what}: {left_out}"] if left_out else []
     cautions = [text for about, text in notes(judged) if about in (CAUTION, NOTE)]
