@@ -124,7 +124,7 @@ def test_wrong_counts_stop_the_grid(tmp_path, capsys):
     assert main(["grid", "--families", "rn50", "--data", "imagenet-a", "imagenet-r"]) == 1
     assert f"ImageNet-A: {made.images} images where 7,500 were published" in capsys.readouterr().err
     plan = grid.plan(Choice(data=("imagenet-a",), accept_counts=True, families=("rn50",)))
-    assert "NOT the published set" in plan.images[0].what
+    assert "NOT the published set" in plan.data["imagenet-a"][0].what
 
 
 # The dry run

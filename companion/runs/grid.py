@@ -49,21 +49,10 @@ MEASURED: dict[Edition, tuple[Experiment, ...]] = {
 
 
 @dataclass(frozen=True)
-class Job:
-    """Extracting or measuring one data set by one family."""
-
-    kind: str  # features or measure
-    family: str
-    data: str
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.family} {self.data}"
-
-
-@dataclass(frozen=True)
 class Plan:
     """A choice with the families and data sets that it comes to here, and those that are absent.
 
+    A job is called by what it does, ``features`` or ``measure``, its family and its data set.
     ``data`` has the image lists of each data set: the pocket lab's has ten. ``absent`` has a
     sentence on each that is not here.
     """
@@ -73,32 +62,27 @@ class Plan:
     data: Mapping[str, Sequence[ImageList]] = field(repr=False)
     absent: Mapping[str, str]
 
-    @property
-    def images(self) -> list[ImageList]:
-        """All image lists."""
-        return [images for lists in self.data.values() for images in lists]
-
-    def lacking(self) -> dict[Job, list[Model]]:
+    def lacking(self) -> dict[str, list[Model]]:
         """The jobs that extract, with the models whose features or heads are not current."""
-        settings, jobs = self.choice.settings(), dict[Job, list[Model]]()
+        settings, jobs = self.choice.settings(), dict[str, list[Model]]()
         for family, (name, lists) in itertools.product(self.families, self.data.items()):
             for model in self.choice.of(family):
                 if not all(
                     is_current(model, images, settings) and head_is_current(model, images)
                     for images in lists
                 ):
-                    jobs.setdefault(Job("features", family.name, name), []).append(model)
+                    jobs.setdefault(f"features {family.name} {name}", []).append(model)
         return jobs
 
-    def unrecorded(self) -> dict[Job, list[Model]]:
+    def unrecorded(self) -> dict[str, list[Model]]:
         """The jobs that measure what is in the store of these data sets and not recorded."""
-        jobs: dict[Job, list[Model]] = {}
-        here = {images.name for images in self.images}
+        jobs: dict[str, list[Model]] = {}
+        here = {images.name for lists in self.data.values() for images in lists}
         for family in self.families if self.choice.records else ():
             for job in pending.jobs(family, experiments=MEASURED.get(self.choice.edition)):
                 chosen = job.model in self.choice.of(family) and here & {*job.parts}
                 if chosen and not pending.is_recorded(job):
-                    jobs.setdefault(Job("measure", family.name, job.data), []).append(job.model)
+                    jobs.setdefault(f"measure {family.name} {job.data}", []).append(job.model)
         return jobs
 
 
@@ -202,24 +186,25 @@ def measure_live(families: Iterable[Family], cores: int) -> None:
     What cannot be measured is said, and stops nothing: pages show what there is.
     """
     families = list(families)
-    waiting = dict.fromkeys(
-        Job("measure", job.family, job.data) for job in pending.jobs_to_take(families)
-    )
-    if waiting:
-        for problem in _do("measurements", list(waiting), Choice(record=False), cores, None):
+    jobs = pending.jobs_to_take(families)
+    if waiting := list(dict.fromkeys(f"measure {job.family} {job.data}" for job in jobs)):
+        for problem in _do("measurements", waiting, Choice(record=False), cores, None):
             print(problem, file=sys.stderr)
     pending.remove_outdated(families)
 
 
 def _do(
-    what: str, jobs: Sequence[Job], choice: Choice, cores: int | None, profile: Path | None
+    what: str, jobs: Sequence[str], choice: Choice, cores: int | None, profile: Path | None
 ) -> list[str]:
     """Have jobs done; returns a sentence on each that failed, and on each model left out."""
-    asked, place = choice.model_dump(mode="json"), "companion.runs.grid"  # `features`, `measure`
-    calls = [Call(str(j), f"{place}:{j.kind}", (asked, j.family, j.data)) for j in jobs]
+    asked = choice.model_dump(mode="json")
+    parts = [(job, *job.split()) for job in jobs]
+    calls = [Call(job, f"{__name__}:{kind}", (asked, *of)) for job, kind, *of in parts]
     if profile is None:
         places = cores or os.cpu_count() or 1
-        if jobs[0].kind == "features":  # of which each has threads that decode, and waits for a GPU
+        if jobs[0].startswith(
+            "features"
+        ):  # of which each has threads that decode, and waits for a GPU
             places = max(1, places // choice.workers)
         left_out = do_all(what, calls, places)
     else:
@@ -268,7 +253,7 @@ def features(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
     wanted, left_out = Choice.model_validate(choice), dict[str, str]()
     named = (data,) if data in _texts(wanted) else wanted.data  # a folder has another name
     whole = plan(wanted.model_copy(update={"families": (family,), "data": named}))
-    models = whole.lacking().get(Job("features", family, data), [])
+    models = whole.lacking().get(f"features {family} {data}", [])
 
     def leave_out(model: Model, error: Exception) -> None:
         left_out.setdefault(model.name, str(error))
