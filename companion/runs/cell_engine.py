@@ -1,7 +1,8 @@
 """An engine for papermill that runs a notebook's cells in this process, with IPython.
 
 A kernel would be a process more to start for each notebook, and sockets to talk to it. What a cell
-shows, prints and raises is kept as a kernel keeps it; what it writes to the error output is not.
+shows and prints is kept as a kernel keeps it; what it writes to the error output is not. The first
+error ends the notebook.
 """
 
 from __future__ import annotations
@@ -21,6 +22,14 @@ from traitlets.config import Config
 _outputs: list[Any] = []
 
 
+class CellError(Exception):
+    """A cell failed: its number among the code cells, and the error."""
+
+    def __init__(self, number: int, error: BaseException) -> None:
+        super().__init__(f"cell {number}")
+        self.error = error
+
+
 class _Shown(DisplayPublisher):
     def publish(self, data: Any, metadata: Any = None, *_: Any, **__: Any) -> None:
         """Keep what a cell displays."""
@@ -28,19 +37,12 @@ class _Shown(DisplayPublisher):
 
 
 class _Result(DisplayHook):
-    shell: Any
-
-    def write_output_prompt(self) -> None:
-        """Print no `Out[1]:`."""
-
-    def write_format_data(self, format_dict: Any, md_dict: Any = None) -> None:
+    def __call__(self: Any, result: Any = None) -> None:
         """Keep the value of a cell's last line."""
-        about = {"metadata": md_dict or {}, "execution_count": self.shell.execution_count}
-        _outputs.append(v4.new_output("execute_result", _as_text(format_dict), **about))
-
-    def finish_displayhook(self) -> None:
-        """End without the line break that IPython prints."""
-        self._is_active = False
+        if result is not None and not self.quiet():
+            data, metadata = self.compute_format_data(result)
+            about = {"metadata": metadata or {}, "execution_count": self.shell.execution_count}
+            _outputs.append(v4.new_output("execute_result", _as_text(data), **about))
 
 
 class _Printed(io.TextIOBase):
@@ -52,43 +54,25 @@ class _Printed(io.TextIOBase):
         return len(text)
 
 
-class _Shell(InteractiveShell):
-    displayhook_class = _Result
-    display_pub_class = _Shown
+class InThisProcess(Engine):  # type: ignore[misc]
+    """Runs the cells until one fails; ``reads.on`` says meanwhile whether a cell is running."""
 
-    def _showtraceback(self, etype: Any, evalue: Any, stb: list[str]) -> None:
-        """Keep the error that ended a cell."""
-        _outputs.append(
-            v4.new_output("error", ename=etype.__name__, evalue=str(evalue), traceback=stb)
-        )
-
-
-def engine(reads: Any) -> type[Engine]:
-    """Return the engine; ``reads.on`` says meanwhile whether a cell is running."""
-
-    class InThisProcess(Engine):  # type: ignore[misc]
-        """Runs the cells until one fails."""
-
-        @classmethod
-        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **_: Any) -> None:
-            """Run the code cells in order, and keep each one's outputs in it."""
-            shell: Any = _Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
-            for number, cell in enumerate(c for c in nb_man.nb.cells if _has_code(c)):
-                _outputs.clear()
-                reads.on = True
-                with contextlib.redirect_stdout(_Printed()):
-                    done = shell.run_cell(cell.source, store_history=True).success
-                reads.on = False
-                cell.execution_count = number + 1
-                cell.outputs = list(_outputs)
-                if not done:
-                    break
-
-    return InThisProcess
-
-
-def _has_code(cell: Any) -> bool:
-    return cell.cell_type == "code" and bool(cell.source.strip())
+    @classmethod
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, reads: Any, **_: Any) -> None:
+        """Run the code cells in order, and keep what each one shows; CellError if one fails."""
+        hooks: Any = {"displayhook_class": _Result, "display_pub_class": _Shown}
+        config = Config({"HistoryManager": {"enabled": False}})
+        shell: Any = InteractiveShell.instance(config=config, **hooks)
+        code = (c for c in nb_man.nb.cells if c.cell_type == "code" and c.source.strip())
+        for number, cell in enumerate(code, 1):
+            _outputs.clear()
+            reads.on = True
+            with contextlib.redirect_stdout(_Printed()):
+                done = shell.run_cell(cell.source, store_history=True)
+            reads.on = False
+            if error := done.error_before_exec or done.error_in_exec:
+                raise CellError(number, error)
+            cell.execution_count, cell.outputs = number, list(_outputs)
 
 
 def _as_text(data: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from companion.runs.execute import check_parameters
 from companion.runs.experiments import STATE, Run, RunError
 from companion.runs.fingerprints import Parts, Status
 from companion.runs.jobs import Call, alone, attempt, do_all
-from companion.runs.process_pool import ProcessPool
 
 #: How often runs are made again whose features came or went while they were.
 ROUNDS = 3
@@ -93,12 +92,9 @@ def run(wanted: Run, given: Mapping[str, str], output: Path | None = None) -> Pa
     if not experiments.has_evidence(wanted):
         what = f"{wanted.experiment.name} for {wanted.subject}"
         raise RunError(f"there is nothing to show of {what}: {status.why_nothing(wanted)}.")
-    if given or output:  # no matter of the book's, so a failure is not noted
+    if given:  # no matter of the book's
         output = output or ROOT / "runs" / wanted.experiment.name / f"{wanted.subject}.ipynb"
-        call = _call(wanted, fingerprints.parts(wanted), values, output)
-        why = ProcessPool().call(call.function, *call.arguments)
-    else:
-        why = attempt(_call(wanted, fingerprints.parts(wanted)))
+    why = attempt(_call(wanted, fingerprints.parts(wanted), values, output))
     _say_what_is_left_out(str(wanted), why)
     return output or wanted.output
 
@@ -123,7 +119,8 @@ def _call(
     """Executing a run; without values for its parameters and a place: for the book."""
     values, place = values or {run.experiment.scope: run.subject}, output or run.output
     words = run.experiment.name, run.subject, values, str(place.absolute()), made_from
-    return Call(str(run), "companion.runs.execute:execute", words, made_from)
+    name = f"{run} by hand" if output else str(run)
+    return Call(name, "companion.runs.execute:execute", words, made_from)
 
 
 def _mark(families: Iterable[str]) -> Path:

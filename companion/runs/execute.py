@@ -44,22 +44,16 @@ def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]
     Raises RunError for an unknown or ill-typed one, listing those that exist.
     """
     subject, parameters = run.experiment.scope, _parameters(run) if given else {}
+    parameters.pop(subject, None)  # which the command's own argument sets
     listed = " Its parameters:" + "".join(
         f"\n  {name}: {about['inferred_type_name']} = {about['default']}  {about['help']}"
         for name, about in parameters.items()
     )
     values: dict[str, Parameter] = {subject: run.subject}
     for name, text in given.items():
-        if name == subject:
-            raise RunError(
-                f"{name!r} is set by the command's own argument; run {run.experiment.name} for "
-                f"another {name} instead: companion run {run.experiment.name} {text}."
-            )
         if name not in parameters:
             raise RunError(f"notebook {run.experiment.name} has no parameter {name!r}.{listed}")
         kind = parameters[name]["inferred_type_name"]
-        if kind not in TYPES:
-            raise RunError(f"parameter {name} cannot be set from the command line.{listed}")
         least = {"int": int(parameters[name]["default"] != "0"), "float": -LARGEST}.get(kind)
         wanted: Any = TYPES[kind]
         if least is not None:
@@ -143,14 +137,14 @@ class Reads(set[tuple[str, str]]):
 def in_this_process(notebook: Path, parameters: Mapping[str, Parameter], reads: Any) -> Any:
     """A percent notebook executed with papermill, its cells in this process.
 
-    ``reads.on`` says meanwhile whether a cell runs. Raises papermill's error if one fails.
+    ``reads.on`` says meanwhile whether a cell runs. Raises `CellError` if one fails.
     """
     import papermill
     from papermill.engines import papermill_engines
 
-    from companion.runs.cell_engine import engine
+    from companion.runs.cell_engine import InThisProcess
 
-    papermill_engines.register(ENGINE, engine(reads))
+    papermill_engines.register(ENGINE, InThisProcess)
     with temporary_folder() as folder:
         os.environ["IPYTHONDIR"] = str(folder)  # nobody's settings reach the notebook
         return papermill.execute_notebook(
@@ -160,6 +154,7 @@ def in_this_process(notebook: Path, parameters: Mapping[str, Parameter], reads: 
             engine_name=ENGINE,
             cwd=str(ROOT),
             progress_bar=False,
+            reads=reads,
         )
 
 
@@ -172,24 +167,24 @@ def executed(
     the notebook without any results, and a sentence for each such file.
     """
     import nbformat
-    from papermill.exceptions import PapermillExecutionError
+
+    from companion.runs.cell_engine import CellError
 
     source, unsound = run.experiment.notebook, list[str]()
     try:
         notebook = in_this_process(source, parameters, reads)
-    except PapermillExecutionError as error:
+    except CellError as cell:
+        error, what = cell.error, f"{type(cell.error).__name__}: {cell.error}"
         unsound = records.unsound(run.experiment.measurements)
-        if error.ename == NothingMeasuredError.__name__:
-            unsound = [error.evalue]
-        what = f"{error.ename}: {error.evalue}"
+        if isinstance(error, NothingMeasuredError):
+            unsound = [str(error)]
         if not unsound or len(parameters) > 1:
-            _fail(run, f"cell {error.exec_count}", what, error.traceback)
+            _fail(run, str(cell), what, traceback.format_exception(error))
         reads.clear()  # the traceback read sources
         notebook = _as_ipynb(source)
         write_text(log_of(str(run)), "\n".join([f"{run}: no results", *unsound, "", what, ""]))
     except Exception as error:
-        what = f"{type(error).__name__}: {error}"
-        _fail(run, "the kernel", what, [traceback.format_exc()])
+        _fail(run, "the kernel", f"{type(error).__name__}: {error}", [traceback.format_exc()])
     return dict(json.loads(nbformat.writes(notebook, split_lines=False))), unsound
 
 
