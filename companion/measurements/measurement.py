@@ -19,11 +19,12 @@ from analysis.images import sets
 from companion.measurements.quantities import (
     LARGEST,
     NONE_OR_MORE,
-    WHOLE,
     Measured,
     Quantity,
+    Unit,
     declared,
     possible,
+    units,
 )
 
 #: What `Provenance.head_classes` says of a head of ImageNet's 1,000 classes.
@@ -159,7 +160,7 @@ class Measurement(_Strict):
             )
         kept = self.values[name]
         value = np.asarray(kept.value) if isinstance(kept.value, list) else kept.value
-        if kept.unit in WHOLE:  # they may be written as 3.0
+        if units().get(kept.unit, Unit()).whole:  # they may be written as 3.0
             return value.astype(int) if isinstance(value, np.ndarray) else int(value)
         return value
 
@@ -170,22 +171,20 @@ def misfits(m: Measurement) -> Iterator[str]:
     Only the first is certain: what comes after may rest on it.
     """
     kind = declared()[m.experiment]
-    for name in m.values.keys() - kind.quantities.keys():
-        yield f"values.{name} is not a known quantity of this experiment"
-    for name in m.counts.keys() - {*kind.counted, "classes"}:
-        yield f"counts.{name} is not a known count of this experiment"
-    wanted = [name for name in m.lacks if not kind.quantities[name].optional]
-    for name in (
-        *(f"counts.{n}" for n in kind.counted if n not in m.counts),
-        *(f"values.{n}" for n in wanted),
+    needed = {name for name, quantity in kind.quantities.items() if not quantity.optional}
+    for part, given, known, wanted in (
+        ("counts", m.counts, {*kind.counted, "classes"}, {*kind.counted}),
+        ("values", m.values, {*kind.quantities}, needed),
+        ("names", m.names, {*kind.names}, {*kind.names}),
     ):
-        yield f"{name} is missing"
-    given = {name: quantity for name, quantity in kind.quantities.items() if name in m.values}
-    for name, quantity in given.items():
+        yield from (f"{part}.{n} is not known to this experiment" for n in sorted({*given} - known))
+        yield from (f"{part}.{n} is missing" for n in sorted(wanted - {*given}))
+    measured = {name: quantity for name, quantity in kind.quantities.items() if name in m.values}
+    for name, quantity in measured.items():
         yield from _misfit(name, quantity, m.values[name], m.counts)
-    shapes = {name: np.shape(m.values[name].value) for name in given}
+    shapes = {name: np.shape(m.values[name].value) for name in measured}
     sizes = m.counts | {name: m.value(name) for name, shape in shapes.items() if not shape}
-    for name, quantity in given.items():
+    for name, quantity in measured.items():
         for size, of in zip(shapes[name], quantity.shape, strict=True):
             expected = of if isinstance(of, int) else sizes.setdefault(of, size)
             if not size and of != NONE_OR_MORE:
@@ -195,8 +194,6 @@ def misfits(m: Measurement) -> Iterator[str]:
     most = min(m.counts["components"], m.counts.get("classes", LARGEST))
     if not 0 < sizes.get("rank", 1) <= most:
         yield f"there are {sizes['rank']} directions, a head has 1 to {most}"
-    for name in {*kind.names} ^ {*m.names}:
-        yield f"names.{name} {'is missing' if name in kind.names else 'is of no such list'}"
     for name in kind.names:
         if len(m.names[name]) != np.size(m.values[name].value):
             yield f"names.{name} and values.{name} are of different lengths"
@@ -225,5 +222,5 @@ def _misfit(
             f"{name} is {outside.flat[0]:g}, which is impossible: it lies between {low:g} and "
             f"{high:g} ({quantity.unit})"
         )
-    elif quantity.unit in WHOLE and (parts := array[array % 1 != 0]).size:
+    elif units().get(quantity.unit, Unit()).whole and (parts := array[array % 1 != 0]).size:
         yield f"{name} has {parts.flat[0]:g}, where whole numbers are expected"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from math import inf, sqrt
 from typing import Literal
 
 from pydantic import Field, TypeAdapter
@@ -27,12 +26,20 @@ FILE = ROOT / "data" / "quantities.yaml"
 ORDERS: tuple[Order, ...] = ("importance", "singular_value", "random", "reversed")
 
 
-#: Units of which there are whole numbers only.
-WHOLE = frozenset({"concept", "coordinate", "count", "direction", "images", "predictions"})
 #: No number of a measurement is larger: what is read from files stays within what can be computed.
 LARGEST = 1e15
 #: The length of a list that may be empty.
 NONE_OR_MORE = "none or more"
+
+
+class Unit(Strict):
+    """What numbers of a unit can be; the fields are explained at the top of the file."""
+
+    least: float = 0
+    most: float = LARGEST
+    of: str = ""
+    place: bool = False
+    whole: bool = False
 
 
 class Quantity(Strict):
@@ -69,33 +76,21 @@ class Kind(Strict):
 
 
 @cache
+def units() -> dict[str, Unit]:
+    """The units of which something is known."""
+    return TypeAdapter(dict[str, Unit]).validate_python(read_yaml(FILE)["units"])
+
+
+@cache
 def declared() -> dict[Measured, Kind]:
     """All experiments as they are declared."""
-    return TypeAdapter(dict[Measured, Kind]).validate_python(read_yaml(FILE))
+    experiments = {name: about for name, about in read_yaml(FILE).items() if name != "units"}
+    return TypeAdapter(dict[Measured, Kind]).validate_python(experiments)
 
 
 def possible(quantity: Quantity, counts: Mapping[str, int]) -> tuple[float, float]:
     """Lowest and highest value of a quantity, by its unit, in a measurement of so much."""
-    width, concepts = counts.get("components", inf), counts.get("concepts", inf)
-    images, rank = counts.get("images", inf), min(width, counts.get("classes", inf))
-    ranges = {
-        "fraction": (0, 1),
-        "fraction of the whole": (0, 1),
-        "absolute cosine": (0, 1),
-        "cosine": (-1, 1),
-        "correlation": (-1, 1),
-        "difference of fractions": (-1, 1),
-        "fraction, or end of an interval": (-1, 2),
-        "component of a unit vector": (-1, 1),
-        "kurtosis": (1, width),
-        "coordinate": (0, width - 1),
-        "direction": (0, rank - 1),
-        "directions": (1, width),
-        "concept": (0, concepts - 1),
-        "concepts": (0, concepts),
-        "images": (0, images),
-        "predictions": (0, images),
-        "standard deviations of the image": (-sqrt(width), sqrt(width)),
-    }
-    low, high = ranges.get(quantity.unit, (0, LARGEST))
-    return low if quantity.least is None else quantity.least, high
+    unit, least = units().get(quantity.unit, Unit()), quantity.least
+    rank = min(counts.get(name, LARGEST) for name in ("components", "classes"))
+    most = {**counts, "rank": rank}.get(unit.of, unit.most)
+    return unit.least if least is None else least, most - unit.place
