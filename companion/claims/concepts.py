@@ -72,10 +72,10 @@ def d_texture(claim: Claim, evidence: Evidence) -> Findings:
             yield from numbers(start.name, printed=len(printed), found=shared) if top else ()
         elif start.name in ranked:
             yield from _among_textures(ranked[start.name], printed, evidence)
-        if before and _same_probe(evidence, start, finetuned):
-            after = evidence.concepts[finetuned.name]
+        if both := _probed(evidence, start, finetuned):
+            before, after = both
             fewer = holds(after.value("top_textures") < before.value("top_textures"))
-            yield finetuned.name, Case(fewer, evidence.aside(before, after))
+            yield finetuned.name, Case(fewer, evidence.aside(*both))
             yield from _textures(after)
 
 
@@ -90,10 +90,10 @@ def c_more(claim: Claim, evidence: Evidence) -> Findings:
     yield Scope(len(compared), "pairs")
     gaps, asides = {}, {}
     for pair in compared:
-        if _same_probe(evidence, *pair):
-            first, other = _found(evidence, *pair)
+        if both := _probed(evidence, *pair):
+            first, other = map(counts_of, both)
             gaps[pair] = concept_counts.difference(first, other, evidence.counts)
-            asides[pair] = evidence.aside(*_probed(evidence, *pair))
+            asides[pair] = evidence.aside(*both)
     for decides in (True, False):
         chosen = [pair for pair in gaps if (asides[pair] is None) == decides]
         p = holm([_p_value(gaps[pair].value, gaps[pair].error) for pair in chosen])
@@ -118,23 +118,24 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Findings:
     exact binomial tests (the second is McNemar's) that take concepts as a sample; equal shares
     establish nothing. Where no model was probed, the paper's own printed shares are given.
     """
-    pairs = evidence.pairs("zero_shot", "finetuned")
+    pairs, compared = evidence.pairs("zero_shot", "finetuned"), 0
     yield Scope(len(pairs))
-    probed = [
-        pair for pair in pairs if _same_probe(evidence, *pair) and _encoded(evidence, pair[1]).any()
-    ]
-    for start, finetuned in probed:
-        before, after = (_encoded(evidence, m) for m in (start, finetuned))
+    for start, finetuned in pairs:
+        measured = _probed(evidence, start, finetuned)
+        flags = [_encoded(m, evidence) for m in measured]
+        if not measured or not flags[1].any():
+            continue
+        compared += 1
+        before, after = flags
         both, encoded_after = int((before & after).sum()), int(after.sum())
         leads = [
-            _more_shared(before[after], _encoded(evidence, rival)[after])
+            _more_shared(before[after], _encoded(m, evidence)[after])
             for higher, rival in evidence.pairs("zero_shot", "supervised")
-            if higher == start and _same_probe(evidence, start, rival)
+            for m in (_probed(evidence, start, rival)[1:] if higher == start else ())
         ]
         most = _more_often(both, encoded_after - both)
         result = all_hold([most, *(lead for _, lead in leads)] if leads else [most, "undecided"])
-        aside = evidence.aside(*_probed(evidence, start, finetuned))
-        yield finetuned.name, Case(result, aside)
+        yield finetuned.name, Case(result, evidence.aside(*measured))
         for more, _ in leads:
             yield from numbers(finetuned.name, share_more=more)
         yield from numbers(
@@ -144,7 +145,7 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Findings:
             shared_by_chance=before.mean() * encoded_after,
             encoded=encoded_after,
         )
-    if probed:
+    if compared:
         return
     regions = printed_regions(claim)
     for family in (f for f in evidence.families if f in regions):
@@ -169,10 +170,12 @@ def c_not_indicator(claim: Claim, evidence: Evidence) -> Findings:
             for level in ("zero_shot", "supervised")
         )
         for model in family.at_level("captions"):
-            if not (above and below and _same_probe(evidence, model, *above, *below)):
+            measured = [counts_of(m) for m in _probed(evidence, model, *above, *below)]
+            if not (above and below and measured):
                 continue
             compared += 1
-            groups = [_found(evidence, *group) for group in ([model], above, below)]
+            others = measured[1:]
+            groups = measured[:1], others[: len(above)], others[len(above) :]
             order, nearer = _nearer(groups, evidence.counts)
             robust = not_robust(model.name, evidence)
             aside: Aside | None = "no test" if robust == "fails" else None
@@ -196,11 +199,11 @@ def _p_value(value: float, error: float) -> float:
 
 
 def _probed(evidence: Evidence, *models: Model) -> list[Measurement]:
-    return [evidence.concepts[model.name] for model in models]
-
-
-def _found(evidence: Evidence, *models: Model) -> list[Found]:
-    return [counts_of(m) for m in _probed(evidence, *models)]
+    """Measurements of models that were probed with the very same images and concepts, or none."""
+    found = [evidence.concepts[model.name] for model in models if model.name in evidence.concepts]
+    probes = [(m.counts["images"], m.value("positives").tolist()) for m in found]
+    alike = len(found) == len(models) and all(probe == probes[0] for probe in probes)
+    return found if alike else []
 
 
 def _nearer(
@@ -282,18 +285,6 @@ def _textures(measurement: Measurement) -> tuple[Number, ...]:
     return numbers_of(measurement, textures=textures, listed=len(listed))
 
 
-def _same_probe(evidence: Evidence, *models: Model) -> bool:
-    """Whether the models were probed with the very same images and concepts."""
-    if not all(model.name in evidence.concepts for model in models):
-        return False
-    first, *others = _probed(evidence, *models)
-    return all(
-        m.counts["images"] == first.counts["images"]
-        and np.array_equal(m.value("positives"), first.value("positives"))
-        for m in others
-    )
-
-
 def _counts(evidence: Evidence) -> Iterator[Number]:
     """How many concepts each model encodes, and as many random directions of its features."""
     for name, measurement in evidence.concepts.items():
@@ -303,8 +294,7 @@ def _counts(evidence: Evidence) -> Iterator[Number]:
         yield from numbers(name, concepts=concepts, concepts_of_random_directions=drawn)
 
 
-def _encoded(evidence: Evidence, model: Model) -> Flags:
+def _encoded(m: Measurement, evidence: Evidence) -> Flags:
     """Which of the probe's concepts a model encodes."""
-    measured = evidence.concepts[model.name]
-    threshold = measured.value("threshold" if evidence.counts == "unique" else "lower_threshold")
-    return np.asarray(encoded(measured.value("best"), threshold))
+    threshold = m.value("threshold" if evidence.counts == "unique" else "lower_threshold")
+    return np.asarray(encoded(m.value("best"), threshold))

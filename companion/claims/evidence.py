@@ -32,11 +32,11 @@ from companion.claims.ledger import Aside, ClaimError, Number, Scope, numbers
 from companion.measurements import accuracies, records
 from companion.measurements.effective_robustness import (
     View,
+    effective,
     fit_choices,
     of_measured,
     resampled,
     view,
-    with_interval,
 )
 from companion.measurements.intervals import Interval
 from companion.measurements.measurement import IMAGENET, Measurement
@@ -297,9 +297,9 @@ def on_unseen_styles(families: Mapping[str, Family], resamples: int, seed: int) 
     """Effective robustness of every seed of the pocket lab's models on unseen styles."""
     unseen = view("unseen")
     models = unseen.models(accuracies.pocket(families.values()))
-    return beside_ordinary(
-        with_interval(models, resampled(unseen, models, resamples, seed)), unseen
-    )
+    drawn = resampled(unseen, models, resamples, seed).values()
+    low, high = np.percentile(np.hstack([np.empty((resamples, 0)), *drawn]), [2.5, 97.5], axis=0)
+    return beside_ordinary(models.assign(low=low, high=high), unseen)
 
 
 def of_family(family: Family, measurements: Iterable[Measurement]) -> Evidence:
@@ -359,17 +359,7 @@ def _matched(models: pd.DataFrame, pool: pd.DataFrame, view: View, reach: float)
 def _misread(families: Mapping[str, Family]) -> pd.DataFrame:
     """Effective robustness of weights trained with QuickGELU that were evaluated with GELU."""
     table = accuracies.load()
-    wrong = table[table["defect"].str.contains("QuickGELU")].assign(defect="")
-    rows = accuracies.wide(wrong, accuracies.CLIP_V2)
-    er = effective_robustness(rows["shifted"], rows["imagenet"])
-    names = pd.DataFrame(
-        [
-            (key.model.removesuffix(accuracies.GELU), key.weights, model.name)
-            for family in families.values()
-            for model in family.models
-            for key in model.published
-            if key.model.endswith(accuracies.GELU)
-        ],
-        columns=["model", "weights", "name"],
-    )
-    return rows[["model", "weights"]].assign(er=er).merge(names)[["name", "er"]]
+    wrong = table[table["defect"].str.contains("QuickGELU")]
+    meant = wrong.assign(model=wrong["model"] + accuracies.GELU, defect="")
+    models = effective(accuracies.published(families.values(), meant), accuracies.FIVE_SHIFTS)
+    return models.sort_values("name")[["name", "er"]]

@@ -37,18 +37,15 @@ def er_order(claim: Claim, evidence: Evidence) -> Findings:
         for first, other in evidence.pairs(higher, lower)
     }
     yield Scope(len(pairs), "pairs")
-    gaps = {
-        view: {
-            pair: models[pair[0]].er.less(models[pair[1]].er)
-            for pair in pairs
-            if models.keys() >= {*pair}
-        }
+    gaps = [
+        (view, pair, models[pair[0]].er.less(models[pair[1]].er))
         for view, models in evidence.by_view.items()
-    }
+        for pair in pairs
+        if models.keys() >= {*pair}
+    ]
     results: dict[tuple[str, str], Result] = {}
     for pair in pairs:
-        answers = {of_view[pair].above(0) for of_view in gaps.values() if pair in of_view}
-        if answers:
+        if answers := {gap.above(0) for _, compared, gap in gaps if compared == pair}:
             results[pair] = all_hold(answers - {"undecided"} or answers)
             stand_in = any(evidence.models[name].stand_in for name in pair)
             yield ", ".join(pair), Case(results[pair], "stand-in" if stand_in else None)
@@ -56,16 +53,12 @@ def er_order(claim: Claim, evidence: Evidence) -> Findings:
     levels = [evidence.models[name].level for name in {*chain(*results)}]
     yield from numbers(**{f"models_{level}": levels.count(level) for level in claim.order})
     for part in dict.fromkeys(pairs.values()):
-        of_part = [
-            gap.value for of in gaps.values() for pair, gap in of.items() if pairs[pair] == part
-        ]
-        yield from numbers(part, smallest_gap=min(of_part)) if of_part else ()
+        if of_part := [gap.value for _, pair, gap in gaps if pairs[pair] == part]:
+            yield from numbers(part, smallest_gap=min(of_part))
     if measured := evidence.by_view.get("own"):
-        decided = [gap.above(0) for gap in gaps["own"].values()]
-        in_order = decided.count("holds")
-        yield from numbers(
-            "own", models=len(measured), own_pairs=len(decided), own_pairs_in_order=in_order
-        )
+        decided = [gap.above(0) for view, _, gap in gaps if view == "own"]
+        own = {"own_pairs": len(decided), "own_pairs_in_order": decided.count("holds")}
+        yield from numbers("own", models=len(measured), **own)
 
 
 def er_range(claim: Claim, evidence: Evidence) -> Findings:
@@ -76,19 +69,19 @@ def er_range(claim: Claim, evidence: Evidence) -> Findings:
     against the line of the pool on the variant of ImageNet-V2 that CLIP's accuracies are of.
     """
     models = evidence.at("zero_shot")
-    views = [
+    known = [
         rows.assign(view=view)
         for view, rows in evidence.robustness.items()
         if view in ("five", "own") and len(rows)
     ]
-    rows = pd.concat(views or [pd.DataFrame(columns=["view", "name", "level"])], ignore_index=True)
+    rows = pd.concat(known, ignore_index=True) if known else pd.DataFrame({"level": []})
     zero_shot = rows[rows["level"] == "zero_shot"]
-    every = zero_shot.drop_duplicates("name")
+    every = zero_shot.drop_duplicates("name") if known else zero_shot
     yield Scope(len(models), measured=len(every))
     if every.empty:
         return
-    by_er = every.sort_values("er", kind="stable").to_dict("records")
-    low, high = by_er[0], by_er[-1]
+    ends = [every["er"].idxmin(), every["er"].idxmax()]
+    low, high = every.loc[ends].to_dict("records")
     named = {"lowest": "YFCC" in low["pretraining"], "highest": high["family"] == "vit_l_14"}
     for end, row, sign in (("lowest", low, -1), ("highest", high, 1)):
         printed = claim.values[end]
@@ -114,8 +107,8 @@ def er_range(claim: Claim, evidence: Evidence) -> Findings:
     if len(measured):
         unpublished = (every["view"] == "own").sum()
         yield from numbers("own", models=len(measured), known=len(every), unpublished=unpublished)
-        ends = {"lowest_robustness": measured.min(), "highest_robustness": measured.max()}
-        yield from numbers("own", **ends)
+        lowest, highest = measured.min(), measured.max()
+        yield from numbers("own", lowest_robustness=lowest, highest_robustness=highest)
 
 
 def er_fit(claim: Claim, evidence: Evidence) -> Findings:

@@ -226,13 +226,6 @@ def by_shift(
 # Intervals
 
 
-def with_interval(models: pd.DataFrame, drawn: Mapping[str, Array]) -> pd.DataFrame:
-    """Models of the pocket lab with ``low`` and ``high`` of the 95 % interval, as `resampled`."""
-    ends = [np.percentile(drawn[name], [2.5, 97.5], axis=0) for name in models["name"].unique()]
-    low, high = np.concatenate([np.empty((2, 0)), *ends], axis=1)
-    return models.assign(low=low, high=high)
-
-
 def averaged(models: pd.DataFrame, drawn: Mapping[str, Array]) -> pd.DataFrame:
     """One row for each model and source, in their order, from `effective`.
 
