@@ -15,7 +15,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from analysis.common import ROOT, WORKSPACE, Name, first_reason, suggestion, write_text
+from analysis.common import WORKSPACE, Name, first_reason, suggestion, write_text
 from analysis.families.registry import (
     FAMILIES,
     ZOO,
@@ -57,22 +57,35 @@ def add(wish: Wish, folder: Path = FAMILIES) -> tuple[Family, Model, Path]:
     check_name(wish.name)
     check_name(wish.model or f"{wish.name}-supervised", "model")
     _existing(wish, wish.model or "", folder)
-    described = _described(wish, wish.level)
-    name = wish.model or f"{wish.name}-{described.level}"
-    named = described.model_copy(update={"name": name, "published": _published(described)})
-    model = _checked(_with_texts(named, wish))
+    model = _checked(_described(wish, wish.level))
     path = folder / f"{wish.name}.yaml"
     with alone("a change of the families"):  # what came meanwhile counts
-        family = _family(wish, _existing(wish, name, folder), model, folder)
+        family = _family(wish, _existing(wish, model.name, folder), model, folder)
         write_text(path, HEADER.format(name=family.name) + as_yaml(family))
     return family, model, path
 
 
 def _described(wish: Wish, level: Level | None) -> Model:
+    """The wished model as far as it is known unread, with the texts of the user's files."""
     from analysis.features import checkpoints  # which takes seconds
 
     given = wish.model_dump(include={"architecture", "head", "pretraining", "layer"})
-    return checkpoints.find(wish.checkpoint, level=level, name="unnamed", **given)
+    model = checkpoints.find(wish.checkpoint, level=level, name="unnamed", **given)
+    texts: dict[str, Any] = {}
+    if wish.classes is not None:
+        texts["classes"] = _texts(wish.classes, "class names")
+    if wish.templates is not None:
+        texts["templates"] = _texts(wish.templates, "templates")
+    elif wish.classes == "imagenet" and model.head != "own":
+        texts["templates"] = "imagenet"
+    if texts and model.head is None:
+        texts["head"] = "zero_shot"
+    name = wish.model or f"{wish.name}-{model.level}"
+    fields = model.model_dump() | texts | {"name": name, "published": _published(model)}
+    try:
+        return Model.model_validate(fields)
+    except ValidationError as error:
+        raise AddError(f"{wish.checkpoint}: {first_reason(error)}.") from None
 
 
 def find_or_add(
@@ -152,8 +165,8 @@ def _published(model: Model) -> tuple[PublishedKey, ...]:
 
 def _existing(wish: Wish, name: str, folder: Path) -> Family | None:
     """Return the family as it is; AddError if the wish's names are taken, or not to be used so."""
-    families = load_families(folder=folder).values()
-    existing = next((family for family in families if family.name == wish.name), None)
+    families = load_families(folder=folder)
+    existing = families.get(wish.name)
     if existing is not None and existing.edition != "reader":
         raise AddError(
             f"{wish.name} is one of the book's own families, which are edited by hand: give "
@@ -164,33 +177,14 @@ def _existing(wish: Wish, name: str, folder: Path) -> Family | None:
             f"there is a family {wish.name} already: give another name, add to the family with "
             "--model MODELNAME, or replace it with --replace."
         )
-    for family in families:
-        if family.name == wish.name and wish.replace:
-            continue
-        if name in {model.name for model in family.models}:
-            hint = ", or --replace" if family.name == wish.name else ""
-            raise AddError(
-                f"there is a model {name} already, in the family {family.name}: give another name "
-                f"with --model{hint}."
-            )
+    others = [f for f in families.values() if not (f.name == wish.name and wish.replace)]
+    if holder := next((f.name for f in others if name in {m.name for m in f.models}), None):
+        hint = ", or --replace" if holder == wish.name else ""
+        raise AddError(
+            f"there is a model {name} already, in the family {holder}: give another name with "
+            f"--model{hint}."
+        )
     return existing
-
-
-def _with_texts(model: Model, wish: Wish) -> Model:
-    """Put class names and templates from the user's files into the description."""
-    fields: dict[str, Any] = {}
-    if wish.classes is not None:
-        fields["classes"] = _texts(wish.classes, "class names")
-    if wish.templates is not None:
-        fields["templates"] = _texts(wish.templates, "templates")
-    elif wish.classes == "imagenet" and model.head != "own":
-        fields["templates"] = "imagenet"
-    if fields and model.head is None:
-        fields["head"] = "zero_shot"
-    try:
-        return Model.model_validate({**model.model_dump(), **fields})
-    except ValidationError as error:
-        raise AddError(f"{wish.checkpoint}: {first_reason(error)}.") from None
 
 
 def _texts(source: str, what: str) -> str | tuple[str, ...]:
@@ -310,7 +304,6 @@ def remove(name: str, *, features: bool = False) -> tuple[list[Path], list[Path]
             shutil.rmtree(folder)
         for path in gone:
             path.unlink()
-    recorded = sorted((ROOT / "data" / "measurements").glob("*/*.json"))
-    models = tuple(f"{model.name}--" for model in family.models)
-    measurements = [path for path in recorded if path.name.startswith(models)]
-    return gone, [] if features else kept, measurements
+    names = (f"*/{model.name}--*.json" for model in family.models)
+    recorded = [path for name in names for path in sorted(records.FOLDER.glob(name))]
+    return gone, [] if features else kept, recorded

@@ -23,7 +23,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -148,13 +148,8 @@ def recognised() -> dict[tuple[str, int, str], NDArray[np.bool_]]:
 
     In the order of the images in the emoji table.
     """
-    rows = pd.read_csv(POCKET / "recognised.csv", dtype={"right": str}).to_dict("records")
-    return {
-        (str(row["model"]), int(row["seed"]), str(row["style"])): unpacked(
-            str(row["right"]), int(row["images"])
-        )
-        for row in rows
-    }
+    rows: Any = pd.read_csv(POCKET / "recognised.csv", dtype={"right": str}).itertuples()
+    return {(row.model, row.seed, row.style): unpacked(row.right, row.images) for row in rows}
 
 
 def packed(right: NDArray[np.bool_]) -> str:

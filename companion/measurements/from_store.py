@@ -92,6 +92,7 @@ def measure(job: Job) -> Measurement:
     counts |= taken.counts
     if head is not None and counts["classes"] < len(head.classes):
         about += f", of which the {counts['classes']} classes of the data set took part"
+    task = IMAGENET if head is not None and head.classes == imagenet.classes() else ""
     sidecars = [store.read_sidecar(path) for path in job.features()]
     what = taken.what or "; ".join(about_data(sidecar) for sidecar in sidecars)
     return records.build(
@@ -103,7 +104,7 @@ def measure(job: Job) -> Measurement:
         data=Data(name=job.data, what=what),
         counts=counts,
         names=dict(taken.names),
-        provenance=of_sidecars(sidecars, pending.made_from(job), about, _task_of(head)),
+        provenance=of_sidecars(sidecars, pending.made_from(job), about, task),
     )
 
 
@@ -152,10 +153,6 @@ def _unread(job: Job, head: store.Head | None) -> Taken:
 def _accuracy(job: Job, head: store.Head) -> Taken:
     stored = _read(job)
     images = seen(stored, head)
-    if not len(images.labels):
-        raise MeasurementError(
-            f"{job.data} has no image with a class, so there is no accuracy on it."
-        )
     classes = len(stored.classes)
     numbers = measures.accuracy(recognised_by(head, images), images.labels, classes)
     return Taken(numbers, images.features, {"classes": classes})
@@ -301,7 +298,3 @@ def concepts_of(stored: store.Features, data: str) -> Integers:
             "extract the features again."
         )
     return place
-
-
-def _task_of(head: store.Head | None) -> str:
-    return IMAGENET if head is not None and head.classes == imagenet.classes() else ""

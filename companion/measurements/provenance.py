@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from analysis.code import version_of
@@ -12,7 +13,6 @@ from analysis.images.sets import LEFT_OUT
 from companion.measurements.records import (
     Origin,
     Provenance,
-    today,
 )
 
 #: Where features were taken, as their sidecar says it, in words.
@@ -30,29 +30,22 @@ def of_sidecars(
 ) -> Provenance:
     """Carry sidecars of one model's features over: weights, files, layer, settings."""
     first = sidecars[0]
-    model = first["model"]
+    model, origin = first["model"], first.get("origin", {})
     parts = (model["library"], model["architecture"], shown_weights(model["weights"] or ""))
-    origin: dict[str, Any] = {
-        "weights": " ".join(str(part) for part in parts if part),
-        "weights_note": "",
-        "inferred": "",
-        "files": [
-            {"name": f"features of {sidecar['data']['name']}", "sha256": sidecar["sha256"]}
-            for sidecar in sidecars
-        ],
-        "layer": LAYERS[model.get("layer")],
-        **first.get("origin", {}),
-    }
+    files = [{"name": f"features of {s['data']['name']}", "sha256": s["sha256"]} for s in sidecars]
     return Provenance(
-        **{name: origin[name] for name in ("weights", "weights_note", "inferred", "layer")},
-        **of_today(made_from),
+        weights=origin.get("weights", " ".join(filter(None, parts))),
         weights_sha256=model["weights_sha256"] or None,
-        origins=[Origin(name=file["name"], sha256=file["sha256"]) for file in origin["files"]],
+        weights_note=origin.get("weights_note", ""),
+        inferred=origin.get("inferred", ""),
+        origins=[Origin(name=f["name"], sha256=f["sha256"]) for f in origin.get("files", files)],
+        layer=origin.get("layer", LAYERS[model.get("layer")]),
         head=head,
         head_classes=head_classes,
         device=first.get("device", "not known"),
         precision=f"features computed in {first['precision']}, kept as {first['dtype']}; "
         "measured in float64",
+        **of_today(made_from),
     )
 
 
@@ -62,7 +55,7 @@ def of_today(made_from: Mapping[str, str]) -> dict[str, Any]:
         "version": version_of("interpreting-clip-companion"),
         "made_from": dict(made_from),
         "libraries": {"python": platform.python_version(), "numpy": version_of("numpy")},
-        "taken": today(),
+        "taken": datetime.now(UTC).date().isoformat(),
     }
 
 

@@ -15,7 +15,6 @@ import re
 import subprocess
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -208,10 +207,9 @@ def differences(recorded: Measurement, fresh: Measurement) -> list[str]:
 
     Code, libraries and device may differ; everything else must agree.
     """
-    differing = []
-    for field in ("experiment", "family", "model", "level", "data", "counts"):
-        if getattr(recorded, field) != getattr(fresh, field):
-            differing.append(f"{field}: {getattr(recorded, field)} → {getattr(fresh, field)}")
+    about = ("experiment", "family", "model", "level", "data", "counts")
+    pairs = [(field, getattr(recorded, field), getattr(fresh, field)) for field in about]
+    differing = [f"{field}: {old} → {new}" for field, old, new in pairs if old != new]
     for name in recorded.values:
         if name in fresh.lacks:
             differing.append(f"{name}: is no longer measured")
@@ -234,11 +232,6 @@ def compare_with_recorded(fresh: Measurement) -> list[str]:
     """The `differences` from the recorded measurement of the same name, or that there is none."""
     path = FOLDER / fresh.experiment / fresh.file_name
     return differences(read(path), fresh) if path.exists() else ["not recorded"]
-
-
-def today() -> str:
-    """The day, as a measurement notes when it was taken."""
-    return datetime.now(UTC).date().isoformat()
 
 
 @cache
