@@ -54,15 +54,18 @@ class _Printed(io.TextIOBase):
         return len(text)
 
 
+class _Shell(InteractiveShell):
+    displayhook_class = _Result
+    display_pub_class = _Shown
+
+
 class InThisProcess(Engine):  # type: ignore[misc]
     """Runs the cells until one fails; ``reads.on`` says meanwhile whether a cell is running."""
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, reads: Any, **_: Any) -> None:
         """Run the code cells in order, and keep what each one shows; CellError if one fails."""
-        hooks: Any = {"displayhook_class": _Result, "display_pub_class": _Shown}
-        config = Config({"HistoryManager": {"enabled": False}})
-        shell: Any = InteractiveShell.instance(config=config, **hooks)
+        shell: Any = _Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
         code = (c for c in nb_man.nb.cells if c.cell_type == "code" and c.source.strip())
         for number, cell in enumerate(code, 1):
             _outputs.clear()
@@ -70,8 +73,8 @@ class InThisProcess(Engine):  # type: ignore[misc]
             with contextlib.redirect_stdout(_Printed()):
                 done = shell.run_cell(cell.source, store_history=True)
             reads.on = False
-            if error := done.error_before_exec or done.error_in_exec:
-                raise CellError(number, error)
+            if not done.success:
+                raise CellError(number, done.error_before_exec or done.error_in_exec)
             cell.execution_count, cell.outputs = number, list(_outputs)
 
 

@@ -15,7 +15,7 @@ import importlib.util
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,11 +79,17 @@ class Plan:
         jobs: dict[str, list[Model]] = {}
         here = {images.name for lists in self.data.values() for images in lists}
         for family in self.families if self.choice.records else ():
-            for job in pending.jobs(family, experiments=MEASURED.get(self.choice.edition)):
-                chosen = job.model in self.choice.of(family) and here & {*job.parts}
-                if chosen and not pending.is_recorded(job):
+            for job in _to_measure(self.choice, family):
+                if here & {*job.parts}:
                     jobs.setdefault(f"measure {family.name} {job.data}", []).append(job.model)
         return jobs
+
+
+def _to_measure(choice: Choice, family: Family) -> list[pending.Job]:
+    """What is to be measured of the chosen models of a family, recorded or live."""
+    is_done = pending.is_recorded if choice.records else pending.current
+    jobs = pending.jobs(family, MEASURED.get(choice.edition))
+    return [job for job in jobs if job.model in choice.of(family) and not is_done(job)]
 
 
 def plan(choice: Choice) -> Plan:
@@ -269,12 +275,8 @@ def features(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
 def measure(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
     """Measure, recorded or live; returns the models for which that was not possible, and why."""
     wanted, left_out = Choice.model_validate(choice), dict[str, str]()
-    whole = load_family(family)
-    is_done: Callable[[pending.Job], bool] = (
-        pending.is_recorded if wanted.records else pending.current
-    )
-    for job in pending.jobs(whole, experiments=MEASURED.get(wanted.edition)):
-        if job.data == data and job.model in wanted.of(whole) and not is_done(job):
+    for job in _to_measure(wanted, load_family(family)):
+        if job.data == data:
             try:
                 (records.write if wanted.records else records.write_live)(from_store.measure(job))
             except CompanionError as error:
