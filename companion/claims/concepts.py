@@ -88,19 +88,17 @@ def c_more(claim: Claim, evidence: Evidence) -> Findings:
     """
     compared = [pair for level in LOWER for pair in evidence.pairs("zero_shot", level)]
     yield Scope(len(compared), "pairs")
-    gaps, asides = {}, {}
+    gaps = []
     for pair in compared:
         if both := _probed(evidence, *pair):
             first, other = map(counts_of, both)
-            gaps[pair] = concept_counts.difference(first, other, evidence.counts)
-            asides[pair] = evidence.aside(*both)
+            gap = concept_counts.difference(first, other, evidence.counts)
+            gaps.append((", ".join(model.name for model in pair), gap, evidence.aside(*both)))
     for decides in (True, False):
-        chosen = [pair for pair in gaps if (asides[pair] is None) == decides]
-        p = holm([_p_value(gaps[pair].value, gaps[pair].error) for pair in chosen])
-        for pair, beyond in zip(chosen, p <= SIGNIFICANCE, strict=True):
-            gap, names = gaps[pair], ", ".join(model.name for model in pair)
-            more = holds(gap.value > 0) if beyond else "undecided"
-            yield names, Case(more, asides[pair])
+        chosen = [case for case in gaps if (case[2] is None) == decides]
+        p = holm([_p_value(gap.value, gap.error) for _, gap, _ in chosen])
+        for (names, gap, aside), beyond in zip(chosen, p <= SIGNIFICANCE, strict=True):
+            yield names, Case(holds(gap.value > 0) if beyond else "undecided", aside)
             yield from numbers(names, more=Interval.around(gap.value, NORMAL_95 * gap.error))
     if gaps:
         yield from _counts(evidence)
