@@ -1,6 +1,5 @@
 """Copies of this checkout for tests that change or build it."""
 
-import contextlib
 import importlib.util
 import io
 import json
@@ -228,25 +227,6 @@ def sphinx_build(
         app = Sphinx(*places, "html", settings, status=None, warning=warnings)
         app.build()
     return app, warnings.getvalue()
-
-
-def flipped_bits_are_refused(path: Path, read: Callable[[], Any], refused: type[Exception]) -> None:
-    """Of a sealed file no bit that is flipped is used, and it is refused without its digest."""
-    import numpy as np
-
-    sound, expected = path.read_bytes(), read()
-    seal = 8 * sound.index(b'"digest"')
-    places = np.random.default_rng(0).integers(0, 8 * len(sound), 200)
-    for place in (*places, *range(seal, seal + 8 * 12)):
-        content = bytearray(sound)
-        content[place // 8] ^= 1 << place % 8
-        path.write_bytes(content)
-        with contextlib.suppress(refused):
-            assert read() == expected, place
-    unsealed = {name: value for name, value in json.loads(sound).items() if name != "digest"}
-    path.write_text(json.dumps(unsealed), encoding="utf-8")
-    with pytest.raises(refused, match="is not what was written"):
-        read()
 
 
 def contrast(*colours: str) -> float:

@@ -15,8 +15,7 @@ from analysis.metrics.robustness import (
     matched_excess,
 )
 from companion.measurements import accuracies, atlas
-from companion.measurements.accuracies import FIVE_SHIFTS, FOUR_SHIFTS
-from companion.publish import robustness
+from companion.measurements.accuracies import FOUR_SHIFTS
 
 CASES = cases("atlas")
 
@@ -104,19 +103,3 @@ def test_beyond_imagenet_robustness_adds_nothing_to_accuracy(table):
     rest = [y - fit.slope * ranks[2] for y, fit in zip(ranks, left, strict=False)]
     partial = partial_rank_correlation(high["er"], mean, given)
     assert partial == pytest.approx(np.corrcoef(*rest)[0, 1]) == pytest.approx(0.02, abs=0.01)
-
-
-def test_accuracies_are_drawn_on_axes_on_which_equal_logits_are_equal_steps(clip):
-    high = clip[clip["imagenet"] > 0.6]
-    line = fit_baseline(high["imagenet"], high["shifted"])
-    shown = high.assign(of=high["model"], series="CLIP", look="filled", label="")
-    shown.loc[high["model"] == "ViT-L-14", "label"] = "ViT-L/14"
-    drawing = robustness.on_logit_axes(shown, FIVE_SHIFTS, {"line": line.predict}, [line] * 3)
-    (axes,) = drawing.figure.axes
-    x, y = axes.get_xlabel(), axes.get_ylabel()
-    np.testing.assert_allclose(drawing.data[[x, y]], 100 * high[["imagenet", "shifted"]])
-    places = axes.transData.transform([[20, 50], [50, 50], [80, 50]])[:, 0]
-    assert places[1] - places[0] == pytest.approx(places[2] - places[1])
-    curve = axes.get_lines()[-1].get_xydata() / 100
-    np.testing.assert_allclose(curve[:, 1], line.predict(curve[:, 0]))
-    assert [text.get_text() for text in axes.texts] == ["ViT-L/14"]

@@ -14,7 +14,6 @@ from PIL import Image
 
 from analysis.common import ROOT
 from analysis.images.emoji import (
-    APPEARANCE,
     ARCHIVE,
     CAPTIONS,
     STYLES,
@@ -134,16 +133,6 @@ def test_stored_appearance_is_that_of_the_images(emoji):
     images = emoji.images[some]
     now = np.concatenate([appearance.colours(images), appearance.textures(images)], 1)
     np.testing.assert_array_equal(stored[some], now)
-
-
-@pytest.mark.parametrize("damage", [1, 3])
-def test_damage_of_what_is_shipped_is_told(tmp_path, damage):
-    for file, read in ((APPEARANCE, stored_appearance), (ARCHIVE, load)):
-        content = bytearray(file.read_bytes())
-        content[-len(content) // 2 // damage] ^= 8
-        (tmp_path / file.name).write_bytes(content)
-        with pytest.raises(DatasetError, match="from the repository"):
-            read(tmp_path / file.name)
 
 
 # --- Rebuilding -----------------------------------------------------------------------------------

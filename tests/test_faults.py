@@ -1,20 +1,26 @@
-"""Kills, pairs, hostile texts and changed files: what is wrong is counted."""
+"""Kills, pairs, hostile texts, changed files and flipped bits: what is wrong is counted."""
 
+import contextlib
 import ctypes
 import importlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 from conftest import copy_checkout, python_in
 
+from analysis.common import CompanionError
 from analysis.families.registry import load_families
-from companion.measurements import plausible
+from analysis.features import encoders, store
+from analysis.images import emoji
+from companion.measurements import plausible, records
 
 FAULTS = Path(__file__).with_name("faults")
 sys.path.insert(0, str(FAULTS))
@@ -34,6 +40,52 @@ def test_a_changed_measurement_is_checked_whatever_it_holds(tmp_path):
         assert all(path.name in one and "\n" not in one for one in found), (path, how)
         sound += not found
     assert 0 < sound < 150
+
+
+@pytest.fixture
+def kinds(own_store, tmp_path):
+    """A file of each kind that decides a number, and what reads it (runs: see `test_engine`)."""
+    one, eye = tiny.model(), np.eye(9, tiny.WIDTH, dtype=np.float32)
+    tiny.keep(one, "d", eye, head=store.Head(eye[:3], tiny.CLASSES))
+    features, head = store.features_path(one.name, "d"), store.head_path(one.name, "d")
+    live = records.write_live(records.read(next(records.FOLDER.glob("pruning/*.json"))))
+    shipped = load_families("pocket")["pocket_cnn"].model("pocket-cnn-web-large")
+    files = (emoji.ARCHIVE, emoji.APPEARANCE, store.local_weights(shipped))
+    archive, appearance, weights = (Path(shutil.copy2(path, tmp_path)) for path in files)
+    shipped = shipped.model_copy(update={"weights": str(weights)})
+    return {
+        "features": (features, lambda: store.read_features(features).features.tobytes()),
+        "head": (head, lambda: store.read_head(head).weight.tobytes()),
+        "note": (store.sidecar_of(features), lambda: store.read_sidecar(features)),
+        "live measurement": (live, lambda: records.read(live)),
+        "checkpoint": (weights, lambda: encoders.load(shipped).weights_sha256),
+        "emoji": (archive, lambda: emoji.load.__wrapped__(archive).images.tobytes()),
+        "appearance": (appearance, lambda: emoji.appearance(appearance).tobytes()),
+    }
+
+
+TRIES = {"features": 50, "head": 50, "note": 300, "live measurement": 100, "checkpoint": 5}
+
+
+@pytest.mark.parametrize("kind", [*TRIES, "emoji", "appearance"])
+def test_no_flipped_bit_is_used(kind, kinds):
+    """What carries a digest is refused without it, too; recorded measurements are in git."""
+    path, read = kinds[kind]
+    sound, expected = path.read_bytes(), read()
+    seal = 8 * sound.find(b'"digest"')
+    places = [*np.random.default_rng(0).integers(0, 8 * len(sound), TRIES.get(kind, 3))]
+    places += range(seal, seal + 8 * 12) if seal > 0 else ()
+    for place in places:
+        flipped = bytearray(sound)
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        with contextlib.suppress(CompanionError):
+            assert read() == expected, place
+    if seal > 0:
+        unsealed = {n: value for n, value in json.loads(sound).items() if n != "digest"}
+        path.write_text(json.dumps(unsealed), encoding="utf-8")
+        with pytest.raises(CompanionError, match="is not what was written"):
+            read()
 
 
 @pytest.mark.slow

@@ -62,14 +62,13 @@ def test_the_four_verbs_work_in_an_empty_folder(python, tmp_path):
     pictures = save_folder(tmp_path / "pictures", 12)
     given = f"--images {pictures} --html r.html --json r.json -q"
     probe = f"probe {weights} --architecture pocket-cnn {given}"
-    several(python, here, probe)
-    assert {path.name for path in here.iterdir()} == {"r.html", "r.json"}
+    extract = f"extract mine --data {pictures} -q"
+    add = f"add mine {weights} --architecture pocket-cnn"
+    said = several(python, here, probe, add, extract, "measure outlier_features mine")
+    assert {path.name for path in here.iterdir()} == {"r.html", "r.json", "families", "store"}
     numbers = json.loads((here / "r.json").read_text(encoding="utf-8"))
     assert numbers["experiment"] == "probe" and numbers["counts"]["images"] == 12
     assert "vit_b_32-openai" in (here / "r.html").read_text(encoding="utf-8")
-    extract = f"extract mine --data {pictures} -q"
-    add = f"add mine {weights} --architecture pocket-cnn"
-    said = several(python, here, add, extract, "measure outlier_features mine")
     assert "not recorded" in said and "kurtosis mean 3." in said
     assert (here / "families/mine.yaml").is_file() and (here / "store/mine-zero_shot").is_dir()
     (here / "below").mkdir()

@@ -258,7 +258,7 @@ def test_a_consistent_measurement_never_makes_a_verdict_less_certain(claim, true
     certainty = ["not measured", "undecided", "agrees so far", "reproduced"]
     certainty = certainty if true else [*certainty[:2], "differs"]
     rng, reached = np.random.default_rng(0), set()
-    for _ in range(60):
+    for _ in range(25):
         known = rng.permutation(np.array(consistent(claim, true, rng), dtype=object))
         views = {"robustness": {"five": FIVE}}
         outcomes = [

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from companion_offline import foreign_resources
-from conftest import ROOT, cases, contrast, sphinx_build
+from conftest import ROOT, cases, sphinx_build
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
@@ -115,17 +115,6 @@ def test_settings_execute_nothing_and_load_nothing_from_elsewhere():
     sphinx = config["sphinx"]["config"]
     assert not {"sphinx_thebe", "sphinx.ext.intersphinx"} & set(sphinx["extensions"])
     assert sphinx["suppress_warnings"] == []
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_text_stands_out_from_its_background(theme):
-    css = (BOOK / "_static" / "companion.css").read_text(encoding="utf-8")
-    (block,) = re.findall(rf'html\[data-theme="{theme}"\] \{{(.*?)\}}', css, re.S)
-    colours = dict(re.findall(r"--companion-([\w-]+): (#[0-9a-f]{6});", block))
-    pairs = [(name.removesuffix("-back"), name) for name in colours if name.endswith("-back")]
-    pairs += [(text, back) for text in ("ink", "muted") for back in ("paper", "card")]
-    assert len(pairs) == 11
-    assert {p: c for p in pairs if (c := contrast(*(colours[n] for n in p))) < 4.5} == {}
 
 
 # The extension that keeps the book self-contained

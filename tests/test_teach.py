@@ -17,7 +17,6 @@ from scipy import sparse
 
 from analysis.metrics import average_precision, basis, directions, outliers, pruning, robustness
 from companion.publish import course
-from companion.publish.slides import deck
 from companion.runs.grid import NEEDED
 
 TEACH = ROOT / "notebooks" / "teach"
@@ -226,25 +225,6 @@ def test_a_notebook_is_short_and_needs_nothing_of_ours(path):
         n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)
     }
     assert imported <= {"numpy", "matplotlib.pyplot", "itertools"}
-
-
-def test_slides_stand_alone_and_show_results():
-    svg = '<svg width="5pt" height="5pt"><path style="fill: #1f2328"/></svg>'
-    results = {
-        "a/b#c": ({"kind": "figure", "alt": "A line"}, {"image/svg+xml": svg}),
-        "a/b#d": ({"kind": "text"}, {"text/markdown": "36.7 points"}),
-        "a/b#e": ({"kind": "table"}, {"text/markdown": "| x |\n|---|\n| 1 |"}),
-    }
-    source = (
-        "# Title <b>\n\n---\n\n# One\n\n```{result} a/b#c\n```\n\nER {result}`a/b#d`\n\n> Note\n"
-    )
-    page = deck(source + "\n---\n\n# Two\n\n```{result} a/b#e\n```\n", results.__getitem__)
-    assert page.count("<section") == 3 and "<title>Title &lt;b&gt;</title>" in page
-    assert 'role="img" aria-label="A line"' in page and "ER 36.7 points" in page
-    assert "<td>1</td>" in page and "<blockquote>" in page and "<b>" not in page
-    assert not re.search(r"https?://|src=|@import", page)
-    with pytest.raises(KeyError):
-        deck("# T\n\n{result}`a/b#x`", results.__getitem__)
 
 
 def test_the_slides_of_the_book_are_next_to_its_pages(built_book):

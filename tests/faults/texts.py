@@ -22,28 +22,34 @@ RAN = "window.ran"
 MARK = f"{RAN}=1"
 SCRIPT = "a[href^='javascript' i]"
 PAYLOADS = {way: text.replace("MARK", MARK) for way, text in cases("faults")["texts"].items()}
-ADD, POCKET = (*ground.COMPANION, "add", "other"), ("--architecture", "pocket-cnn")
+ADD, POCKET = (*ground.COMPANION, "add", "other"), ("--replace", "--architecture", "pocket-cnn")
 MEASUREMENT = "data/measurements/outlier_features/mine-web--one-*.json"
 
 
-def _in_family(field: str) -> Callable[[Path, str], None]:
-    def put(project: Path, text: str) -> None:
+Put = Callable[[Path], Iterator[str]]
+
+
+def _in_family(field: str) -> Put:
+    def put(project: Path) -> Iterator[str]:
         path = project / "families/mine.yaml"
-        line = rf"^(\s*{field}:).*$"
-        new = re.compile(line, re.M).sub(
-            lambda m: f"{m[1]} {json.dumps(text)}", path.read_text("utf-8"), count=1
-        )
-        path.write_text(new, "utf-8")
+        kept, line = path.read_text("utf-8"), re.compile(rf"^(\s*{field}:).*$", re.M)
+        for text in PAYLOADS.values():
+            new = line.sub(lambda found, text=text: f"{found[1]} {json.dumps(text)}", kept, count=1)
+            path.write_text(new, "utf-8")
+            yield _refusal(project, [*ground.COMPANION, "status"])
+        path.write_text(kept, "utf-8")
 
     return put
 
 
-def _in_measurement(room: str, field: str) -> Callable[[Path, str], None]:
-    def put(project: Path, text: str) -> None:
-        path = next(iter(sorted(project.glob(MEASUREMENT))))
+def _in_measurement(room: str, field: str) -> Put:
+    def put(project: Path) -> Iterator[str]:
+        (path,) = project.glob(MEASUREMENT)
         content = json.loads(path.read_text("utf-8"))
-        content[room][field] = text
-        path.write_text(json.dumps(content), "utf-8")
+        for number, text in enumerate(PAYLOADS.values()):
+            changed = content | {room: content[room] | {field: text}}
+            path.with_stem(f"{path.stem}{number}").write_text(json.dumps(changed), "utf-8")
+            yield ""
 
     return put
 
@@ -53,30 +59,39 @@ def _refusal(project: Path, line: Sequence[str]) -> str:
     return said if code else ""
 
 
-def _as_file(place: str, original: str, *line: str) -> Callable[[Path, str], str]:
-    """A file or a folder of that name, and a command that takes it."""
+def _in_title(project: Path) -> Iterator[str]:
+    for text in PAYLOADS.values():
+        yield _refusal(project, [*ADD, ground.CHECKPOINT, *POCKET, "--title", text])
 
-    def put(project: Path, text: str) -> str:
-        name = text.replace("/", "\N{DIVISION SLASH}").replace("\n", " ")
-        old, new = next(project.glob(original)), project / place.replace("TEXT", name)
-        new.parent.mkdir(parents=True, exist_ok=True)
-        new.write_bytes(old.read_bytes())
-        return _refusal(project, [word.replace("TEXT", name) for word in line])
+
+def _as_file(place: str, original: str, *line: str) -> Put:
+    """Files or folders of that name, and a command that takes each or all."""
+
+    def put(project: Path) -> Iterator[str]:
+        for text in PAYLOADS.values():
+            name = text.replace("/", "\N{DIVISION SLASH}").replace("\n", " ")
+            old, new = next(project.glob(original)), project / place.replace("TEXT", name)
+            new.parent.mkdir(parents=True, exist_ok=True)
+            new.write_bytes(old.read_bytes())
+            if any("TEXT" in word for word in line):
+                yield _refusal(project, [word.replace("TEXT", name) for word in line])
+        if not any("TEXT" in word for word in line):
+            yield _refusal(project, line)
 
     return put
 
 
-WAYS: dict[str, Callable[[Path, str], str | None]] = {
+FAMILY = {
     "a family's title": _in_family("title"),
     "a family's description": _in_family("backbone"),
     "a model's pretraining": _in_family("pretraining"),
+}
+WAYS: dict[str, Put] = FAMILY | {
     "a measurement's machine": _in_measurement("provenance", "device"),
     "a measurement's data set": _in_measurement("data", "name"),
-    "a title on the command line": lambda project, text: _refusal(
-        project, [*ADD, ground.CHECKPOINT, *POCKET, "--title", text]
-    ),
+    "a title on the command line": _in_title,
     "a checkpoint's file name": _as_file(
-        "TEXT.safetensors", ground.CHECKPOINT, *ADD, "TEXT.safetensors", *POCKET, "--replace"
+        "TEXT.safetensors", ground.CHECKPOINT, *ADD, "TEXT.safetensors", *POCKET
     ),
     "a picture's name": _as_file("one/red/TEXT.png", "one/*/*.png", *ground.COMMANDS["extract"]),
     "a class's name": _as_file("one/TEXT/new.png", "one/*/*.png", *ground.COMMANDS["extract"]),
@@ -84,7 +99,7 @@ WAYS: dict[str, Callable[[Path, str], str | None]] = {
 
 
 def texts(kept: Path, project: Path, tries: int, seed: int) -> Iterator[Row]:
-    """Each payload by each way; what is let in goes into a book."""
+    """All payloads by each way; what is let in goes into a book, but for a family's texts."""
     ground.fresh(kept, project)
     ground.do(project, "extract", "measure", "build")
     measured = ground.moved(project, project.parent.with_name("measured"))
@@ -95,25 +110,14 @@ def texts(kept: Path, project: Path, tries: int, seed: int) -> Iterator[Row]:
         window.set_content(PAYLOADS["a script"])
         assert window.evaluate(RAN), "a payload that runs is not noticed"
         for way, put in WAYS.items():
-            failed, let_in = [], 0
-            for payload, text in PAYLOADS.items():
-                ground.fresh(measured, project)
-                refusal = put(project, text)
-                if refusal:
-                    failed += [f"{payload}: {refusal[-200:]}"] if "Traceback" in refusal else []
-                    continue
-                code, said = ground.run(project, ground.COMMANDS["build"])
-                if code and not _named(said):
-                    failed.append(f"{payload}: the build failed: {said[-300:]}")
-                elif not code:
-                    let_in += 1
-                    failed += [f"{payload}: runs on {page}" for page in running(project, window)]
-            yield Row("texts", f"{way} ({let_in} let in)", len(PAYLOADS), failed)
-
-
-def _named(said: str) -> bool:
-    """Whether a failed build says in a sentence what is wrong (Jupyter Book adds its own lines)."""
-    return "plain words are expected" in said or "companion: " in said
+            ground.fresh(measured, project)
+            refusals = [*put(project)]
+            failed = [said[-200:] for said in refusals if "Traceback" in said]
+            failed += ["it was let in"] * (way in FAMILY and "" in refusals)
+            code, said = ground.run(project, ground.COMMANDS["build"])
+            failed += [f"the build failed: {said[-300:]}"] * bool(code)
+            failed += [f"a text runs on {page}" for page in running(project, window)]
+            yield Row("texts", f"{way} ({refusals.count('')} let in)", len(PAYLOADS), failed)
 
 
 def running(project: Path, window: Page) -> list[str]:
