@@ -65,7 +65,8 @@ def test_the_four_verbs_work_in_an_empty_folder(python, tmp_path):
     extract = f"extract mine --data {pictures} -q"
     add = f"add mine {weights} --architecture pocket-cnn"
     said = several(python, here, probe, add, extract, "measure outlier_features mine")
-    assert {path.name for path in here.iterdir()} == {"r.html", "r.json", "families", "store"}
+    left = {".companion", "families", "r.html", "r.json", "store"}
+    assert {path.name for path in here.iterdir()} == left
     numbers = json.loads((here / "r.json").read_text(encoding="utf-8"))
     assert numbers["experiment"] == "probe" and numbers["counts"]["images"] == 12
     assert "vit_b_32-openai" in (here / "r.html").read_text(encoding="utf-8")
