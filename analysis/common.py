@@ -13,8 +13,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -155,15 +154,6 @@ def checked(
         return kind.model_validate(content)
     except ValidationError as wrong:
         raise error(f"{file}: {first_reason(wrong)}.") from None
-
-
-def unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, as the hook of a decoder; ValueError if it has a key twice."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {twice!r:.50} occurs twice")
-    return content
 
 
 def read_yaml(path: Path, error: type[CompanionError] = CompanionError) -> Any:

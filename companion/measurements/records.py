@@ -14,6 +14,7 @@ import json
 import re
 import subprocess
 import textwrap
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -105,7 +106,7 @@ def parse(path: Path) -> Measurement:
         what = "is no file" if path.exists() else "is not there: check the path"
         raise MeasurementError(f"{path} {what}.")
     try:
-        content = json.loads(path.read_bytes(), object_pairs_hook=common.unique_keys)
+        content = json.loads(path.read_bytes(), object_pairs_hook=_unique_keys)
         live = path.parent.name == "measurements"
         if live and not common.is_intact(content):
             raise MeasurementError(
@@ -126,6 +127,15 @@ def parse(path: Path) -> Measurement:
             f"{path.name} cannot be read as a measurement ({type(error).__name__})."
         ) from None
     return measurement.model_copy(update={"live": live})
+
+
+def _unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; ValueError if it has a key twice."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        (twice, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {twice!r:.50} occurs twice")
+    return content
 
 
 def available(
