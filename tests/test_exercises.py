@@ -14,7 +14,6 @@ from conftest import ROOT, cases, sphinx_build
 from sphinx.errors import ConfigError
 
 from analysis.metrics import basis, directions, outliers, pruning
-from companion.publish import course
 from companion.publish.check import ANSWERS, ExerciseError, check
 from training import recipes
 
@@ -81,7 +80,7 @@ BY_THE_METRICS = {
 
 @cache
 def exercises(page):
-    return course.exercises((ROOT / "book" / f"{page}.md").read_text(encoding="utf-8"))
+    return make.exercises((ROOT / "book" / f"{page}.md").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -213,7 +212,7 @@ def built_for(whom, folder, monkeypatch, slides):
     """What the folder then holds as pages, and Sphinx's warnings."""
     monkeypatch.setenv("COMPANION_FOR", whom)
     pages = {"index": CASES["page"], "guide/slides/one": f"# T\n\n```{{result}} {slides}\n```\n"}
-    return sphinx_build(folder, pages, "companion_teach", exclude_patterns=["guide"])[1]
+    return sphinx_build(folder, pages, "companion_teach", exclude_patterns=["guide", "_build"])[1]
 
 
 @pytest.mark.parametrize("whom", ["readers", "students", "instructors"])

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, python_in
 from scipy import sparse
+from test_exercises import make as answered
 
 from analysis.metrics import average_precision, basis, directions, outliers, pruning, robustness
 from companion.publish import course
@@ -154,7 +155,7 @@ def test_exercises_and_cells_name_each_other(name):
     source = (TEACH / f"{name}.py").read_text(encoding="utf-8")
     page = (ROOT / "book" / f"{course.CHAPTERS.get(name, name)}.md").read_text(encoding="utf-8")
     named = {}
-    for one in course.exercises(page):
+    for one in answered.exercises(page):
         if cell := re.search(r"notebook: \*(.*?)\*", one.task):
             named[one.label] = cell[1]
     cells = re.split(r"^# %% \[markdown\]\n", source, flags=re.M)
@@ -202,7 +203,7 @@ def test_all_files_can_be_laid_out_and_notebooks_that_are_there_stay(tmp_path):
 
 def test_the_optimisers_of_an_exercise_do_what_its_solution_says():
     page = (ROOT / "book/where_outlier_features_come_from.md").read_text(encoding="utf-8")
-    programs = {one.label: one.program for one in course.exercises(page)}
+    programs = {one.label: one.program for one in answered.exercises(page)}
     defined = (TEACH / "grow_an_outlier.py").read_text("utf-8").split("# **Predict both")[0]
     found = {}
     exec(defined.removesuffix("# %% [markdown]\n"), found)

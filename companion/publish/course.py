@@ -1,4 +1,4 @@
-"""The course: exercises as pages have them, and the teaching notebooks as files to hand out.
+"""The course: the teaching notebooks as files to hand out.
 
 A teaching notebook is a percent source in `notebooks/teach`. Marks in it make two notebooks of one
 source. The student's has a blank where a line ends in `#: what to compute`, and the code of a line
@@ -15,7 +15,6 @@ import re
 import sys
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
 
 from analysis.common import CODE, ROOT
 from companion.publish.check import ANSWERS
@@ -32,42 +31,6 @@ CHAPTERS = {
 BRANCH = "teach"
 BLANK = re.compile(r"^([ ]*(?:return|[\w\[\]:, ]+ [-+*]?=)) [^\n]*?  #: ([^\n]*)$", re.MULTILINE)
 CHECK_LINE = re.compile(r"^([ ]*)#: ", re.MULTILINE)
-BOX = re.compile(
-    r"^:::\{admonition\} Exercise (?P<label>\S+) · (?P<level>read|compute|design) · "
-    r"(?P<minutes>\d+) minutes\n:class: tip exercise\n:name: (?P=label)\n(?P<task>.*?)^:::\n\n"
-    r"(?:^:::\{admonition\} Hint\n:class: dropdown hint\n(?P<hint>.*?)\n^:::\n\n)?"
-    r"^:::\{admonition\} Solution\n:class: dropdown solution\n(?P<solution>.*?)^:::$",
-    re.MULTILINE | re.DOTALL,
-)
-PROGRAM = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-class Exercise(NamedTuple):
-    """An exercise with what is folded below it; not every one has a hint."""
-
-    label: str
-    level: str
-    minutes: str
-    task: str
-    hint: str | None
-    solution: str
-
-    @property
-    def program(self) -> str:
-        """The code of the solution."""
-        return "\n".join(PROGRAM.findall(self.solution))
-
-
-def exercises(page: str) -> list[Exercise]:
-    """The exercises of a page's text, in order.
-
-    Raises ValueError if one lacks a part that every exercise has.
-    """
-    boxes = [Exercise(**box.groupdict()) for box in BOX.finditer(page)]
-    if len(boxes) != page.count("{admonition} Exercise"):
-        labels = [exercise.label for exercise in boxes]
-        raise ValueError(f"an exercise lacks a level, minutes, a name or a solution; not: {labels}")
-    return boxes
 
 
 def teachers(source: str) -> str:
@@ -90,7 +53,8 @@ def notebook(name: str, source: str, repository: str = "") -> str:
 
     chapter = CHAPTERS.get(name, name)
     page = (ROOT / "book" / f"{chapter}.md").read_text(encoding="utf-8")
-    first = next(exercise.label for exercise in exercises(page) if exercise.level == "compute")
+    named = re.findall(r"^:name: (\S+)$", page, re.MULTILINE)
+    first = next(label for label in named if label in ANSWERS)
     values = ", ".join(["2.5"] * len(ANSWERS[first]["answer"]))
     source += (
         "\n# %% [markdown]\n# **Are your answers to the chapter's exercises right?** Put your own "
@@ -124,24 +88,24 @@ def _fetching(repository: str, names: list[str]) -> str:
     )
 
 
-def checking() -> dict[str, str]:
+def checking() -> dict[str, bytes]:
     """The program that checks answers, and the answers of all exercises but the exam's."""
     checked = {label: of for label, of in ANSWERS.items() if not label.startswith("exam-")}
     return {
-        "check.py": CHECK.read_text(encoding="utf-8"),
-        "check.json": json.dumps(checked, ensure_ascii=False),
+        "check.py": CHECK.read_bytes(),
+        "check.json": json.dumps(checked, ensure_ascii=False).encode(),
     }
 
 
 def files(name: str, repository: str = "", solved: bool = True) -> dict[str, bytes]:
     """What a teaching notebook is handed out with, by file name; without solutions if so asked."""
     source = (TEACH / f"{name}.py").read_text(encoding="utf-8")
-    texts = checking() | {"requirements.txt": "matplotlib\nnumpy\n"}
+    texts = {"requirements.txt": "matplotlib\nnumpy\n"}
     texts[f"{name}_blanks.ipynb"] = notebook(name, students(source), repository)
     if solved:
         texts[f"{name}.ipynb"] = notebook(name, teachers(source), repository)
     copied = ["LICENCE.txt", "README.md", *needs(source)[2:]]
-    contents = {path: text.encode() for path, text in texts.items()}
+    contents = checking() | {path: text.encode() for path, text in texts.items()}
     return contents | {path: (TEACH / path).read_bytes() for path in copied}
 
 

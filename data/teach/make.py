@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,6 @@ from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images.public import fetch
 from companion.measurements import accuracies
-from companion.publish import course
 from companion.publish.style import plain
 
 TARGET = ROOT / "notebooks" / "teach"
@@ -37,6 +37,15 @@ PAGES = [*sorted((ROOT / "book").glob("*.md")), *sorted((ROOT / "book/guide").gl
 #: A value may be off by this share of itself, or by this much: one image of 5,000 is 0.02 points.
 SHARE = {"start-1": 0.05}
 LEAST = {"pruning-3": 0.02, "pruning-4": 0.02, "pruning-5": 0.02, "outlier-3": 0.1}
+#: An exercise of a page, and the code in its solution.
+BOX = re.compile(
+    r"^:::\{admonition\} Exercise (?P<label>\S+) · (?P<level>read|compute|design) · "
+    r"(?P<minutes>\d+) minutes\n:class: tip exercise\n:name: (?P=label)\n(?P<task>.*?)^:::\n\n"
+    r"(?:^:::\{admonition\} Hint\n:class: dropdown hint\n(?P<hint>.*?)\n^:::\n\n)?"
+    r"^:::\{admonition\} Solution\n:class: dropdown solution\n(?P<solution>.*?)^:::$",
+    re.MULTILINE | re.DOTALL,
+)
+PROGRAM = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 #: Typical errors: value, the code of the error, which runs after the solution's, and its name.
 MISTAKES = {
     "robustness-2": [(1, "-1.49 + 0.76 * np.log(0.6 / 0.4)",
@@ -177,14 +186,42 @@ def answers() -> dict[str, dict[str, object]]:
     return found
 
 
+class Exercise(NamedTuple):
+    """An exercise with what is folded below it; not every one has a hint."""
+
+    label: str
+    level: str
+    minutes: str
+    task: str
+    hint: str | None
+    solution: str
+
+    @property
+    def program(self) -> str:
+        """The code of the solution."""
+        return "\n".join(PROGRAM.findall(self.solution))
+
+
+def exercises(page: str) -> list[Exercise]:
+    """The exercises of a page's text, in order.
+
+    Raises ValueError if one lacks a part that every exercise has.
+    """
+    boxes = [Exercise(**box.groupdict()) for box in BOX.finditer(page)]
+    if len(boxes) != page.count("{admonition} Exercise"):
+        labels = [exercise.label for exercise in boxes]
+        raise ValueError(f"an exercise lacks a level, minutes, a name or a solution; not: {labels}")
+    return boxes
+
+
 def tasks(page: str) -> list[tuple[str, str, str]]:
     """Label, hint and program of the exercises and the exam's questions that show an answer."""
-    boxes = [(one.label, one.hint or "", one.solution) for one in course.exercises(page)]
+    boxes = [(one.label, one.hint or "", one.solution) for one in exercises(page)]
     answer = r"\{admonition\} Answer\n:class: dropdown instructor\n(.*?)^:::$"
     exam = re.findall(answer, page, re.MULTILINE | re.DOTALL)
     boxes += [(f"exam-{number}", "", text) for number, text in enumerate(exam, 1)]
     return [
-        (label, hint, "\n".join(course.PROGRAM.findall(text)))
+        (label, hint, "\n".join(PROGRAM.findall(text)))
         for label, hint, text in boxes
         if "{answer}" in text
     ]
