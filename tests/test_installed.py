@@ -35,10 +35,8 @@ def python(tmp_path_factory):
 def run(python, folder, *words, lines="", **more):
     own = ("PYTHONPATH", "COMPANION_STORE")
     unset = {name: value for name, value in os.environ.items() if name not in own}
-    templates = str(Path(sys.prefix) / "share" / "jupyter")  # of nbconvert, beside its libraries
-    environment = unset | {"JUPYTER_PATH": templates, **more}
     kept = {"text": True, "capture_output": True, "input": lines, "timeout": 300}
-    return subprocess.run([python, *map(str, words)], cwd=folder, env=environment, **kept)
+    return subprocess.run([python, *map(str, words)], cwd=folder, env=unset | more, **kept)
 
 
 def several(python, folder, *lines, fails=0):

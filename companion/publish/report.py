@@ -6,8 +6,10 @@ content security policy says so to the browser.
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING
 
 from companion.publish.svg import inline_svg
@@ -17,16 +19,15 @@ if TYPE_CHECKING:
 
 #: Cells with this tag are of the book alone.
 BOOK = "book"
-TEMPLATE = Path(__file__).with_name("report.html.j2")
+PAGE = Path(__file__).with_name("report.html")
 SCROLL = '<div class="scroll" tabindex="0" role="{role}" aria-label="{label}">{content}</div>'
 
 
 def page(executed: NotebookNode, title: str) -> str:
     """An executed notebook as a page, HTML."""
-    import mistune
-    from nbconvert.exporters import TemplateExporter
+    from markdown_it import MarkdownIt
 
-    prose = mistune.create_markdown(escape=True, plugins=["table"])
+    prose = MarkdownIt("commonmark", {"html": False}).enable("table").render
 
     def result(output: NotebookNode) -> str:
         """A published result; a name in it is no markup."""
@@ -37,17 +38,16 @@ def page(executed: NotebookNode, title: str) -> str:
             svg = inline_svg(data["image/svg+xml"], note["alt"])
             figure = SCROLL.format(role="group", label="Figure", content=svg)
             return f"<figure>{figure}<figcaption>{caption}</figcaption></figure>"
-        html = re.sub(r"<th(?=[ >])", '<th scope="col"', str(prose(data["text/markdown"])))
+        table = re.sub(r"<th(?=[ >])", '<th scope="col"', prose(data["text/markdown"]))
         if note["kind"] == "text":
-            return f'<section class="{label}">{html}</section>'
-        return SCROLL.format(role="region", label=f"Table: {label}", content=html) + caption
+            return f'<section class="{label}">{table}</section>'
+        return SCROLL.format(role="region", label=f"Table: {label}", content=table) + caption
 
-    exporter = TemplateExporter(
-        raw_template=TEMPLATE.read_text(encoding="utf-8"),
-        exclude_input=True,
-        filters={"prose": prose, "result": result},
-    )
-    cells = [cell for cell in executed.cells if BOOK not in cell.metadata.get("tags", [])]
-    resources = {"title": title}
-    body, _ = exporter.from_notebook_node(type(executed)(executed, cells=cells), resources)
-    return str(body)
+    parts = []
+    for cell in executed.cells:
+        if BOOK not in cell.metadata.get("tags", []):
+            parts += [prose(cell.source)] * (cell.cell_type == "markdown")
+            outputs = (o for o in cell.get("outputs", []) if "companion" in o.get("metadata", {}))
+            parts += map(result, outputs)
+    template = Template(PAGE.read_text(encoding="utf-8"))
+    return template.substitute(title=html.escape(title), body="\n".join(parts))
