@@ -40,36 +40,32 @@ page = Page("atlas_beyond", "published", **drawn)
 # ## Data set by data set
 
 # %%
-panels = {"alone": rank_correlation, "given ImageNet accuracy": partial_rank_correlation}
+every = elsewhere.assign(**high[["er", "imagenet", "group"]])
+given = {
+    name: partial_rank_correlation(every["er"], every[name], every["imagenet"])
+    for name in elsewhere
+}
 rows = []
-for panel, statistic in panels.items():
-    given = [] if statistic is rank_correlation else [high["imagenet"]]
-    for name in elsewhere:
-        columns = high["er"], elsewhere[name], *given
-        ends = interval(statistic, high["group"], *columns, **drawn)
+for panel, more in {"alone": [], "given ImageNet accuracy": ["imagenet"]}.items():
+    statistic = partial_rank_correlation if more else rank_correlation
+    for name in sorted(given, key=given.__getitem__, reverse=True):
+        columns = [every[column] for column in ("er", name, *more)]
+        ends = interval(statistic, every["group"], *columns, **drawn)
         rows.append((panel, name, "zero_shot", statistic(*columns), *ends))
 of_set = pd.DataFrame(rows, columns=["panel", "of", "level", "rank correlation", "low", "high"])
-given = of_set[of_set["panel"] == "given ImageNet accuracy"]
-given = given.sort_values("rank correlation", ascending=False, kind="stable")
-place = {name: number for number, name in enumerate(given["of"])}
-of_set = of_set.sort_values("of", key=lambda names: names.map(place), kind="stable")
-of_set = of_set.sort_values("panel", kind="stable")
 page.figure(
     "by-set",
     plots.marks(of_set, "rank correlation", verticals={"": 0}, limits=(-1, 1), height=0.26),
-    sets=len(place),
+    sets=len(given),
     models=len(high),
     least=100 * least,
     families=families,
 )
-cells = given.drop(columns=["panel", "level"]).apply(
-    lambda row: style.minus("{} {:.2f} ({:.2f} to {:.2f})".format(*row)), axis=1
-)
-page.texts(
-    above=", ".join(cells[given["low"] > 0]) or "none",
-    below=", ".join(cells[given["high"] < 0]) or "none",
-    expected=f"{0.05 * len(given):.1f}",
-)
+for name, which in {"above": "low > 0", "below": "high < 0"}.items():
+    some = of_set.query(f"panel != 'alone' and {which}").drop(columns=["panel", "level"])
+    texts = map("{} {:.2f} ({:.2f} to {:.2f})".format, *some.to_numpy().T)
+    page.texts({name: style.minus(", ".join(texts)) or "none"})
+page.texts(expected=f"{0.05 * len(given):.1f}")
 
 # %% [markdown]
 # ## The mean of all other data sets

@@ -61,7 +61,7 @@ page.figure(
 for basis, along in BASES.items():
     page.table(
         f"table-3{'-coordinates' * bool(basis)}",
-        concept_tables.beside_chance(measured, basis),
+        concept_tables.counted(measured, basis),
         along=along,
     )
 page.table("differences", concept_tables.excess(measured))

@@ -65,4 +65,4 @@ page.texts(shares_supervised=f"{100 * supervised.min():.0f} to {100 * supervised
 
 # %%
 titled = {measured.full_title(m, data=False): m for m in on_broden}
-page.table("measured", concept_tables.beside_chance(titled), on_broden)
+page.table("measured", concept_tables.counted(titled), on_broden)

@@ -31,7 +31,7 @@ from analysis.metrics.concept_counts import totals
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims, printed_regions
 from companion.measurements import records
-from companion.publish import diagrams, indicator_tables, plots, robustness, style
+from companion.publish import indicator_tables, plots, robustness, sketches, style
 from companion.publish.indicator_tables import CHANCE, EXPERIMENTS, LEAST
 from companion.publish.page import Page
 
@@ -84,7 +84,7 @@ cells = pd.DataFrame(
 robust_without = cells.query("language == 'no' and robust == 'yes'")
 page.figure(
     "quadrants",
-    diagrams.grid(cells, "language", "robust", WORDS) if edition == "paper" else None,
+    sketches.in_cells(cells, "language", "robust", WORDS) if edition == "paper" else None,
     of_robustness,
     holds=robust_without.empty,
 )

@@ -70,7 +70,7 @@ files = [
     {"whose": whose[row["model"]], "inferred": " (inferred)" * ("inferred" in row)}
     | {"file": public.artifact(row["artifact"])}
     | {name: row[name] for name in ("what", "known")}
-    for row in measured.published_embeddings()
+    for row in measured.published_embeddings().values()
     if row["model"] in whose
 ]
 page.table("features", files)

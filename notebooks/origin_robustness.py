@@ -20,9 +20,9 @@ edition: str = "pocket"  # which families
 import numpy as np
 from scipy.stats import spearmanr
 
-from companion.publish import diagrams, origin, plots
+from companion.publish import origin, plots
 from companion.publish.page import Page
-from companion.publish.style import digits, minus, spread
+from companion.publish.style import minus, spread
 
 CAPTIONS = {True: "captions of six styles", False: "captions of one style"}
 runs, models = map(origin.read, ("origin", "origin_models"))
@@ -69,23 +69,3 @@ page.holds((kappa[after] < kappa[before]).all(), "Finetuning the models trained 
 near = kappa["grown-vit-shared"].max() < kappa[before].min() / 3
 page.holds(near, "The twins with a shared second moment stay near the Gaussian's value")
 page.texts(er_falls=f"{(er[after] < er[before]).sum()} of {len(er[after])}")
-
-# %% [markdown]
-# ## From data to predictions
-
-# %%
-six = origin.varied(runs[runs["towers"] == "vit-web"], "second_moment")
-means = six.groupby("second_moment")["kurtosis"].mean().map(digits)
-page.figure(
-    "chain",
-    diagrams.chain(
-        {
-            "training data": "tested in the pocket lab:\nwrong captions and a sharp\ntemperature "
-            "add a vector\ncommon to all images",
-            "mean image": f"tested in the pocket lab:\nκ is {means['element']} with Adam and\n"
-            f"{means['shared']} with a shared\nsecond moment",
-            "large κ": "tested in CLIP: a rotation\nchanges κ and no prediction",
-            "robustness?": "",
-        }
-    ),
-)

@@ -27,8 +27,9 @@ from analysis.images import emoji
 from analysis.metrics.robustness import effective_robustness, fit_baseline, matched_excess
 from companion.measurements import accuracies, atlas
 from companion.measurements.effective_robustness import view
-from companion.publish import sketches, style
+from companion.publish import plots, sketches, style
 from companion.publish.page import Page
+from companion.publish.robustness import ER, in_points
 
 page = Page("robustness_pictures", "published")
 
@@ -86,5 +87,7 @@ baselines = {
     "line of modern models": effective_robustness(model.shifted, model.imagenet, modern),
     "equally accurate models": matched.excess[0],
 }
-falling = pd.Series(baselines).is_monotonic_decreasing
-page.figure("three", sketches.bars(baselines, "finetuned"), holds=falling)
+rows = pd.DataFrame({"of": baselines.keys(), "level": "finetuned", "er": baselines.values()})
+rows["note"] = rows["er"].map(style.points)
+drawing = plots.marks(in_points(rows, "note"), ER, note="points", verticals={"": 0})
+page.figure("three", drawing, holds=rows["er"].is_monotonic_decreasing)

@@ -84,7 +84,8 @@ if edition == "paper" and len(whole):
     of_others = whole[whole["judged"]]
     largest = of_others.loc[of_others["change"].abs().idxmax()]
     row = whole.to_dict("list") | {"pairs": len(whole), "models": whole["model"].nunique()}
-    page.numbers("of-pairs", row | {"cost": unread.change(largest)})
+    page.numbers("of-pairs", row)
+    page.numbers("cost-of", largest)
     front = of_others.loc[of_others["images"].idxmax()]
     page.numbers("front-of", front)
     above = whole[whole["kurtosis_without"] > 6]

@@ -10,7 +10,7 @@ from conftest import cases, contrast
 from analysis.families.registry import LEVELS
 from analysis.metrics.robustness import Baseline
 from companion.measurements.records import FOLDER, read
-from companion.publish import diagrams, figures, pictures, plots, pruning_figures, style
+from companion.publish import figures, pictures, plots, pruning_figures, sketches, style
 from companion.publish.style import plain
 
 CASES = cases("drawings")
@@ -68,12 +68,12 @@ DRAWN = {
         {"κ = 3": ("zero_shot", np.array([[0.2, 0.1], [0.4, 0.3]]))}, ("x", "y"), apart=True
     ),
     "strips": lambda: pruning_figures.strips(np.arange(1.0, 5), {"half": (2, 0.5)}),
-    "lines": lambda: plots.lines(FRAME, "x", "value", log="y", horizontals={"mean": 1}, named=(1,)),
+    "lines": lambda: plots.lines(FRAME, "x", "value", log="y", horizontals={"mean": 1}),
     "marks": lambda: plots.marks(FRAME, "value", other="other", note="leader", verticals={"3": 3}),
     "points": lambda: plots.scatter(SERIES, "x", "value", labels="note", log="x"),
     "venn": lambda: pictures.venn({"RN50": REGIONS}),
     "pictures": lambda: pictures.pictures({"a": [np.zeros((2, 2, 3))] * 2}, "Two."),
-    "cells": lambda: diagrams.grid(CELLS, "language", "robust", {("no", "yes"): "no model"}),
+    "cells": lambda: sketches.in_cells(CELLS, "language", "robust", {("no", "yes"): "no model"}),
 }
 
 

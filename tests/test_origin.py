@@ -18,7 +18,6 @@ from analysis.common import sha256_of
 from analysis.images import emoji, public
 from analysis.metrics import modalities
 from companion.probe import judge, measure
-from companion.publish import diagrams
 from companion.publish import origin as figures
 from companion.publish.style import spread
 from training import objectives, origin, pocket, pocket_lab
@@ -211,10 +210,9 @@ def test_lines_of_runs_are_means_with_the_lowest_and_the_highest_seed():
     assert adam["panel"] == "activation kurtosis κ, ViT"
     assert figures.over_seeds(runs[:0], ("step", "steps"), figures.KAPPA).empty
     assert spread(runs["kurtosis"][:2]) == "10.0 (8.00 to 12.0)"
-    mean, low, high = figures.interval(pd.Series([1.0, 2.0, 3.0]))
+    seeds = pd.DataFrame({"towers": "vit", "er": [1.0, 2.0, 3.0]})
+    mean, low, high = figures.rows(seeds, "towers").loc["vit", "ends"]
     assert (mean, high - mean) == (2, pytest.approx(4.303 / 3**0.5, rel=1e-3)) and low < 0
-    drawn = diagrams.chain({"data": "tested: yes", "κ": ""})
-    assert drawn.alt == "A chain. data, then: tested: yes κ."
 
 
 def test_real_models_were_measured_as_planned():

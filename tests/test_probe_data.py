@@ -68,14 +68,12 @@ def test_what_is_not_measured_is_named_with_the_page_that_says_what_brings_it():
 def test_a_table_of_counts_has_each_number_of_the_measurement():
     (m,) = records.read_all("concepts", "vit_b_32")
     found = counts_of(m)
-    rows = concept_tables.beside_chance({"one": m}).set_index("concepts with")
+    rows = concept_tables.counted({"one": m}).set_index("counted")
     assert [*rows.index] == ["AP ≥ 0.9", "AP ≥ 0.8", "mean best AP"]
-    encoded = rows.loc["AP ≥ 0.9", "encoded"].split(" (")[0]
-    low = found.of("random", "best").min()
-    assert float(encoded) == pytest.approx(found.value("unique"), abs=0.05)
-    assert f"({100 * low:.1f} to " in rows.loc["mean best AP", "random directions"]
+    assert np.mean(rows.loc["AP ≥ 0.9", "draws"]) == pytest.approx(found.value("unique"))
+    assert rows.loc["mean best AP", "random"].min() == 100 * found.of("random", "best").min()
     value, error = found.frequent("lower")
-    assert rows.loc["AP ≥ 0.8", "frequent, ± 95 %"] == f"{value:.3g} ± {1.96 * error:.1f}"
+    assert rows.loc["AP ≥ 0.8", ["frequent", "half"]].to_list() == [value, 1.96 * error]
     panels = concept_tables.against_chance({"one": m}, "lower").set_index("panel")
     assert panels.loc["permuted labels", "chance"] == found.chance("lower", "permuted")
     assert concept_tables.excess({"one": m}).empty and concept_tables.excess({}).empty

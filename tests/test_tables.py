@@ -56,7 +56,7 @@ def test_the_seven_encoders_and_their_dominant_coordinates():
     titles = [measured.model_title(sets[0]) for sets in found.values()]
     assert len({*titles}) == len(titles)
     assert [title for title in titles if "inferred" in title] == ["RN101 OpenAI (inferred)"]
-    rows = tables.of_outliers(sets[0] for sets in found.values()).set_index("of")
+    rows = tables.kappa([sets[0] for sets in found.values()]).data.set_index("of")
     b32 = rows.loc["ViT-B/32 OpenAI: 4,000 ImageNet training images"]
     assert f"{b32['κ']:.3g}" == "87.3" and b32["note"].startswith("92, in 100")
     by_model = tables.by_model(clip)

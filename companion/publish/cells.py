@@ -29,7 +29,8 @@ UNKNOWN = "n/a"
 #: Form → how a value is written. Fractions become percent, and differences of them points; "half"
 #: and "margin" (of a fraction) make half of a 95 % interval out of a standard error. "interval" and
 #: "ends" write a value with the ends of its interval, the first as ± where that is symmetric.
-#: "spread" writes the mean of a list, its lowest and its highest; "span " before a form only these.
+#: "spread" and, with one decimal, "counts" write the mean of a list, its lowest and its highest;
+#: "span " before a form writes only the last two.
 FORMS = {
     "percent": style.percent,
     "whole": lambda fraction: f"{100 * fraction:.0f}",
@@ -42,6 +43,7 @@ FORMS = {
     "interval": lambda ends: style.interval(*ends),
     "ends": lambda ends: style.with_interval(*ends),
     "spread": style.spread,
+    "counts": lambda each: style.spread(each, write=lambda n: f"{n:.1f}".removesuffix(".0")),
     "spread%": lambda fractions: style.spread(fractions, 100),
     "yes": {True: "yes", False: "no"}.__getitem__,
 }

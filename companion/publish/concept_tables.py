@@ -78,47 +78,35 @@ def quantities(measured: Iterable[Measurement]) -> dict[Quantity, str]:
 
 
 def counted(measured: Mapping[str, Measurement], basis: str = "") -> pd.DataFrame:
-    """A row for each model, quantity and kind of `KINDS`: mean, lowest and highest.
+    """A row for each model and quantity, with the counts of each kind of `KINDS` as a list.
 
-    ``basis``: as in `counts_of`.
+    ``frequent``: the count among frequent concepts, and ``half`` of its 95 % interval, known of
+    singular vectors where images were halved. ``basis``: as in `counts_of`.
     """
     rows = []
     for title, m in measured.items():
         counts = counts_of(m, basis)
-        for (quantity, named), kind in product(quantities([m]).items(), KINDS):
-            n = SCALE[quantity] * counts.of(kind, quantity)
-            rows.append((title, m.level, named, KINDS[kind], n.mean(), n.min(), n.max()))
-    columns = ["model", "level", "concepts with", "kind", "value", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def beside_chance(measured: Mapping[str, Measurement], basis: str = "") -> pd.DataFrame:
-    """`counted` as text, a column for each kind: the mean, the lowest and the highest.
-
-    Of singular vectors also the count among frequent concepts ± 95 %, where images were halved.
-    """
-    table: dict[tuple[str, str], dict[str, str]] = {}
-    for model, _, concepts, kind, *values in counted(measured, basis).itertuples(index=False):
-        cells = table.setdefault((model, concepts), {"model": model, "concepts with": concepts})
-        cells[kind] = "{} ({} to {})".format(*(f"{v:.1f}".removesuffix(".0") for v in values))
-    for title, m in () if basis else measured.items():
         for quantity, named in quantities([m]).items():
-            value, error = SCALE[quantity] * np.array(counts_of(m).frequent(quantity))
-            if np.isfinite(error):
-                table[title, named]["frequent, ± 95 %"] = f"{value:.3g} ± {1.96 * error:.1f}"
-    return pd.DataFrame(table.values())
+            of_kinds = [SCALE[quantity] * counts.of(kind, quantity) for kind in KINDS]
+            frequent, error = SCALE[quantity] * np.array(counts.frequent(quantity))
+            known = np.isfinite(error) and not basis
+            ends = (frequent, 1.96 * error) if known else (None, None)
+            rows.append((title, m.level, named, *of_kinds, *ends))
+    return pd.DataFrame(rows, columns=["of", "level", "counted", *KINDS, "frequent", "half"])
 
 
 def against_chance(measured: Mapping[str, Measurement], quantity: Quantity) -> pd.DataFrame:
     """Each model's count with its range, a panel for each kind of chance, what that reaches."""
-    rows = counted(measured).rename(columns={"model": "of", "value": "concepts"})
-    rows = rows[rows["concepts with"] == quantities(measured.values()).get(quantity)]
-    encodes = rows["kind"] == KINDS["draws"]
-    chance = rows[~encodes].rename(columns={"kind": "panel", "concepts": "chance"})
-    chance = chance.sort_values("panel", kind="stable")
-    return chance[["of", "panel", "chance"]].merge(rows[encodes], on="of")[
-        ["of", "level", "concepts with", "kind", "concepts", "low", "high", "panel", "chance"]
+    rows = counted(measured)
+    rows = rows[rows["counted"] == quantities(measured.values()).get(quantity)]
+    draws = rows["draws"]
+    rows = rows.assign(concepts=draws.map(np.mean), low=draws.map(np.min), high=draws.map(np.max))
+    panels = [
+        rows.assign(panel=KINDS[kind], chance=rows[kind].map(np.mean))
+        for kind in ("permuted", "random")
     ]
+    columns = ["of", "level", "counted", "concepts", "low", "high", "panel", "chance"]
+    return pd.concat(panels)[columns]
 
 
 def excess(measured: Mapping[str, Measurement]) -> pd.DataFrame:

@@ -64,7 +64,6 @@ def importance(measurements: Mapping[str, Measurement], threshold: float) -> Dra
         looks=looks,
         log="xy",
         ticks=6,
-        named=(1, 2),
         horizontals=at,
         columns=2,
         height=2.4,
@@ -92,11 +91,9 @@ def stems(frame: pd.DataFrame, y: str, horizontals: plots.Places = plots.NOWHERE
 
     Named are coordinates far above the mean one that are not much smaller than the largest.
     """
-    titles = list(dict.fromkeys(frame["of"]))
-    figure, panels = style.panels(titles, 1, 1.5, sharey=True)
+    figure, panels = style.panels(frame["of"].unique(), 1, 1.5, sharey=True)
     figure.set_figwidth(style.PHONE)
-    parts = []
-    for axes, (title, rows) in zip(panels.flat, frame.groupby("of", sort=False), strict=True):
+    for axes, (_, rows) in zip(panels.flat, frame.groupby("of", sort=False), strict=True):
         values, colour = rows[y].to_numpy(), LEVEL_STYLES[rows["level"].iloc[0]].colour
         axes.vlines(rows["coordinate"], 0, values, color=colour, linewidth=0.7)
         size = np.abs(values)
@@ -104,13 +101,8 @@ def stems(frame: pd.DataFrame, y: str, horizontals: plots.Places = plots.NOWHERE
         _name_apart(axes, values, far, np.abs(frame[y]).max())
         plots.lines_at(axes, plots.NOWHERE, horizontals)
         axes.set(xlim=(-4, len(values) + 3), ylabel=y)
-        first, second = np.argsort(-size)[:2]
-        parts.append(
-            f"{title}: coordinate {first} at {digits(values[first])}, the second at "
-            f"{digits(values[second])}"
-        )
     panels[-1, 0].set(xlabel="coordinate")
-    return Drawing.of(figure, f"Stem plots over all coordinates, {y}", parts, frame)
+    return Drawing.of(figure, "Stem plots over all coordinates", frame, y, at="coordinate")
 
 
 def _name_apart(axes: Axes, values: Array, far: Iterable[int], most: float) -> None:
@@ -132,7 +124,7 @@ def heat_maps(measurements: Mapping[str, Measurement]) -> Drawing:
     limit = max(np.abs(m.value("sample")).max() for m in measurements.values())
     colours = {"cmap": "PuOr_r", "norm": "symlog", "vmin": -limit, "vmax": limit}
     figure, panels = style.panels(measurements, min(3, len(measurements)), 3.0)
-    parts, data = [], []
+    data = []
     for axes, (title, m) in zip(panels.flat, measurements.items(), strict=False):
         sample, coordinates = m.value("sample"), np.asarray(m.value("sample_coordinates"))
         drawn = axes.imshow(sample, aspect="auto", interpolation="nearest", **colours)
@@ -143,14 +135,12 @@ def heat_maps(measurements: Mapping[str, Measurement]) -> Drawing:
         axes.grid(False)
         axes.axvline(len(coordinates) / 2 - 0.5, color=style.INK, linewidth=1)
         axes.set(xlabel="coordinate")
-        ends = style.span(sample[:, 0], "{:.1f}".format)
-        parts.append(f"{title}: coordinate {coordinates[0]} from {ends}")
     panels[0, 0].set(ylabel="image")
     bar = figure.colorbar(drawn, ax=panels, shrink=0.8, label="z (standard deviations)")
     ticks = [tick for tick in (-30, -10, -3, -1, 0, 1, 3, 10, 30) if abs(tick) <= limit]
     bar.set_ticks(ticks, labels=[minus(str(tick)) for tick in ticks])
     kind = "Heat maps of standard deviations, images by coordinates"
-    return Drawing.of(figure, kind, parts, style.stacked(data))
+    return Drawing.of(figure, kind, style.stacked(data), "z", at="coordinate")
 
 
 def clouds(
@@ -184,8 +174,4 @@ def clouds(
         axes[0].annotate("", (x[0], below), (x[1], below), arrowprops=bracket)
         plots.write(axes[0], gap, (np.mean(x), below), (0, -4), ha="center", va="top")
         axes[0].set(xlim=(-0.05, None), ylim=(1.4 * frame[labels[1]].min(), None))
-    parts = (
-        f"{title}: {len(points)}, mean at {mean[0]:.2f}, {mean[1]:.2f}"
-        for (title, (_, points)), mean in zip(groups.items(), means, strict=True)
-    )
-    return Drawing.of(drawing.figure, "Clouds of points with their means", parts, frame)
+    return drawing

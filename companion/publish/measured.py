@@ -95,12 +95,13 @@ def _absent(what: str) -> NoReturn:
 
 
 @cache
-def published_embeddings() -> list[dict[str, Any]]:
-    """Features of single images that others published, as `data/embeddings.yaml` lists them."""
-    entries: list[dict[str, Any]] = read_yaml(ROOT / "data" / "embeddings.yaml", MeasurementError)[
-        "embeddings"
-    ]
-    return entries
+def published_embeddings() -> dict[tuple[str, str], dict[str, Any]]:
+    """Features of single images that others published, in the order of `data/embeddings.yaml`.
+
+    Model and data set → what the file says of them.
+    """
+    content = read_yaml(ROOT / "data" / "embeddings.yaml", MeasurementError)
+    return {(entry["model"], entry["data"]): entry for entry in content["embeddings"]}
 
 
 def image_sets() -> dict[str, list[Measurement]]:
@@ -118,8 +119,7 @@ def image_sets() -> dict[str, list[Measurement]]:
 
 def _in_order(measurements: Sequence[Measurement]) -> list[Measurement]:
     """In the order of `data/embeddings.yaml`, others last."""
-    order = [(entry["model"], entry["data"]) for entry in published_embeddings()]
-    places = {name: place for place, name in enumerate(order)}
+    places = {name: place for place, name in enumerate(published_embeddings())}
     return sorted(measurements, key=lambda m: places.get((m.model, m.data.name), len(places)))
 
 
@@ -128,7 +128,7 @@ def one_set_each(measurements: Sequence[Measurement]) -> list[Measurement]:
 
     What is not listed there, a reader's own, goes before.
     """
-    listed = {(entry["model"], entry["data"]) for entry in published_embeddings()}
+    listed = published_embeddings()
     first: dict[tuple[str, bool], Measurement] = {}
     for m in sorted(_in_order(measurements), key=lambda m: (m.model, m.data.name) in listed):
         first.setdefault((m.model, of_captions(m)), m)
@@ -137,7 +137,7 @@ def one_set_each(measurements: Sequence[Measurement]) -> list[Measurement]:
 
 def with_imagenets_head(measurements: Sequence[Measurement]) -> list[Measurement]:
     """Those of zero-shot models with the published 80-template head, on one set of each model."""
-    heads = {(e["model"], e["data"]) for e in published_embeddings() if "head" in e}
+    heads = {name for name, entry in published_embeddings().items() if "head" in entry}
     return one_set_each([m for m in measurements if (m.model, m.data.name) in heads])
 
 

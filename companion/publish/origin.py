@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from analysis.common import ROOT
+from companion.measurements.intervals import Interval
 from companion.publish import plots, style
 from companion.publish.plots import Look
 from companion.publish.style import Drawing
@@ -99,13 +99,6 @@ def rows(runs: pd.DataFrame, *by: str) -> pd.DataFrame:
     """
     groups = runs.groupby(list(by), sort=False)
     lists = groups.agg(list)
-    return lists.assign(ends=groups["er"].apply(interval), seeds=groups.size())
-
-
-def interval(values: pd.Series[float]) -> tuple[float, float, float]:
-    """The mean over seeds, and its 95 % interval by Student's t; NaN for a single one."""
-    from scipy.stats import t
-
-    count = len(values)
-    half = t.ppf(0.975, count - 1) * values.std() / np.sqrt(count) if count > 1 else np.nan
-    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
+    er = groups["er"].agg(["mean", "sem", "size"]).itertuples(index=False, name=None)
+    ends = pd.Series([Interval.of_mean(*each) for each in er], lists.index, dtype=object)
+    return lists.assign(ends=ends, seeds=groups.size())

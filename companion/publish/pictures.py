@@ -41,13 +41,12 @@ def venn(diagrams: Mapping[str, Mapping[str, int]]) -> Drawing:
     where = {name: " and ".join(who).replace("_", "-") + " only" for name, who in REGIONS.items()}
     where["all"] = "all three"
     frame = pd.DataFrame(
-        {"of": title, "encoded by": encoded_by, "concepts": regions[name]}
+        {"of": title} | {encoded_by: regions[name] for name, encoded_by in where.items()}
         for title, regions in diagrams.items()
-        for name, encoded_by in where.items()
     )
-    counts = frame["encoded by"] + " " + frame["concepts"].astype(str)
-    parts = (f"{title}: {', '.join(n)}" for title, n in counts.groupby(frame["of"], sort=False))
-    return Drawing.of(figure, "Venn diagrams", parts, frame)
+    parts = frame.set_index("of").T.items()
+    says = (f"{title}: {', '.join(f'{n} {who}' for who, n in of.items())}" for title, of in parts)
+    return Drawing(figure, f"Venn diagrams. {'; '.join(says)}.", frame)
 
 
 def ends(

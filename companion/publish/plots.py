@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from companion.publish import style
-from companion.publish.style import LEVEL_STYLES, Drawing, digits
+from companion.publish.style import LEVEL_STYLES, Drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,8 +37,6 @@ Places = Mapping[str, float]
 #: What a frame without these columns means, and marks of no level.
 DEFAULTS = {"panel": "", "of": "", "level": "", "series": "", "look": "filled"}
 NO_LEVEL = style.LevelStyle("", style.MUTED, "o")
-#: Marks from which on the alternative text names ranges.
-MANY = 80
 NOWHERE: Places = MappingProxyType({})
 
 
@@ -76,7 +74,6 @@ def lines(
     verticals: Places = NOWHERE,
     horizontals: Places = NOWHERE,
     label_at: Mapping[str, int] | None = None,
-    named: Sequence[float] = (),
     columns: int = 3,
     height: float = 2.6,
     **options: Any,
@@ -85,8 +82,8 @@ def lines(
 
     `looks`: of each `of`, otherwise by level. `log`: "x", "y" or both. `verticals`, `horizontals`:
     lines at these values, with their names. `label_at`: of which step a line bears its name,
-    instead of a legend. `named`: values of x that the alternative text names, besides both ends.
-    `options` go to `seaborn.lineplot`. A column `quantity` labels each panel's y axis.
+    instead of a legend. `options` go to `seaborn.lineplot`. A column `quantity` labels each panel's
+    y axis.
     """
     by_name = dict(looks or _looks_by_level(frame))
     drawn = {name: look for name, look in by_name.items() if name in set(frame["of"])}
@@ -102,11 +99,11 @@ def lines(
     first = panels[0][0]
     for name, step in (label_at or {}).items():
         at = frame[frame["of"] == name].iloc[step]
-        _write_at_mark(first, name, (at[x], at[y]))
+        write_at_mark(first, name, (at[x], at[y]))
     for name, look in drawn.items() if len(drawn) > 1 and not label_at else ():
         first.plot([], [], label=name, **look.line)
     style.legend(figure, first)
-    return Drawing.of(figure, "Lines", _lines_told(frame, x, y, named), frame)
+    return Drawing.of(figure, "Lines", frame, x, y)
 
 
 def marks(
@@ -157,8 +154,7 @@ def marks(
     for kind in kinds + [("", "filled", value), ("", "hollow", other)] * bool(other):
         _scatter(first, kind, [], [])
     style.legend(figure, first)
-    columns = (value, "low", "high", other, "note")
-    return Drawing.of(figure, "Dot plot", _rows_told(frame, columns), frame)
+    return Drawing.of(figure, "Dot plot", frame, *filter(None, (value, other)))
 
 
 def scatter(
@@ -195,9 +191,9 @@ def scatter(
     _finish(panels, {axis: places[axis] for axis in log}, ticks)
     for axes, _, rows in panels if labels else ():
         for _, row in rows[rows[labels] != ""].iterrows():
-            _write_at_mark(axes, row[labels], (row[x], row[y]))
+            write_at_mark(axes, row[labels], (row[x], row[y]))
     style.legend(figure, panels[0][0])
-    return Drawing.of(figure, "Scatter plot", _points_told(frame, x, y), frame)
+    return Drawing.of(figure, "Scatter plot", frame, x, y)
 
 
 def _panels(
@@ -284,7 +280,7 @@ def write(axes: Axes, words: str, at: Any, offset: tuple[int, int], **options: A
     return axes.annotate(words, at, xytext=offset, textcoords="offset points", **look | options)
 
 
-def _write_at_mark(axes: Axes, words: str, at: tuple[float, float]) -> None:
+def write_at_mark(axes: Axes, words: str, at: tuple[float, float]) -> None:
     """Words beside a mark: within the axes, off other words, and off other marks if that can be."""
     others = [text.get_window_extent() for text in axes.texts]
     marks = [axes.transData.transform(m.get_offsets()) for m in axes.collections]
@@ -331,42 +327,3 @@ def _finish(panels: Sequence[Panel], logs: Mapping[str, Iterable[float]], ticks:
         for axes, _, _ in panels if len(labels) == 1 else ():
             if not getattr(axes.get_subplotspec(), is_outer)():
                 axes.set(**{f"{side}label": ""})
-
-
-def _named(row: pd.Series) -> str:
-    return ", ".join(filter(None, (row.get("panel", ""), row.get("of", ""))))
-
-
-def _lines_told(frame: pd.DataFrame, x: str, y: str, named: Sequence[float]) -> Iterator[str]:
-    """Both ends of each line, and its values nearest to some x, or its middle."""
-    by = [name for name in ("panel", "of") if name in frame]
-    for _, line in frame.dropna(subset=[y]).groupby(by, sort=False):
-        near = [int((line[x] - at).abs().to_numpy().argmin()) for at in named] or [len(line) // 2]
-        steps = line.iloc[sorted({0, len(line) - 1, *near})]
-        values = (f"{digits(b)} at {digits(a)}" for a, b in zip(steps[x], steps[y], strict=True))
-        yield f"{_named(line.iloc[0])}: {', '.join(values)}"
-
-
-def _rows_told(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[str]:
-    """Each mark; where there are very many, the range of each row's levels."""
-    if len(frame) > MANY:
-        for _, rows in frame.groupby(["of", "level"], sort=False):
-            level = LEVEL_STYLES[rows["level"].iloc[0]].title
-            yield f"{rows['of'].iloc[0]}, {level}: {style.span(rows[columns[0]])}"
-        return
-    for _, row in frame.iterrows():
-        values = [v for v in row.reindex([*columns]) if v == v and v != ""]
-        yield f"{_named(row)}: {', '.join(v if isinstance(v, str) else digits(v) for v in values)}"
-
-
-def _points_told(frame: pd.DataFrame, x: str, y: str) -> Iterator[str]:
-    """Each mark where there are few, else the range of each series."""
-    by = [name for name in ("panel", "series") if name in frame]
-    for names, rows in frame.groupby(by, sort=False) if by else [((), frame)]:
-        whole = ", ".join(map(str, names))
-        if len(frame) <= 20:
-            for _, row in rows.iterrows():
-                yield f"{_named(row)}: {digits(row[x])}, {digits(row[y])}"
-        else:
-            spans = (f"{c} {style.span(rows[c].dropna())}" for c in (x, y))
-            yield f"{whole}: {len(rows)} marks, {', '.join(spans)}"

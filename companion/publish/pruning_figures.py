@@ -71,7 +71,6 @@ def curves(by_model: Mapping[str, pd.DataFrame]) -> Drawing:
         looks=looks,
         columns=columns,
         verticals=at,
-        named=(0, 80),
         height=2.4,
     )
     for axes in drawing.figure.axes:
@@ -100,12 +99,10 @@ def strips(importances: Array, heads: Mapping[str, tuple[int, float]]) -> Drawin
         words = f"accuracy {style.percent(accuracy)} %"
         plots.write(axes, words, (0.98, 0.8), (0, 0), xycoords="axes fraction", ha="right")
     panels[-1, 0].set(xlabel="direction of the head, the most important first")
-    parts = (
-        f"{title}: {kept} of {len(height)} strips in colour, accuracy {100 * right:.1f} %"
-        for title, (kept, right) in heads.items()
-    )
     data = style.stacked(
-        {"of": title, "direction": place, "importance": height, "kept": place <= kept}
-        for title, (kept, _) in heads.items()
+        {"of": f"{title}, accuracy {style.percent(accuracy)} %", "direction": place}
+        | {"importance": height, "kept": place <= kept}
+        for title, (kept, accuracy) in heads.items()
     )
-    return Drawing.of(figure, "Bars, one for each direction of a head", parts, data)
+    kind = "Bars, one for each direction of a head"
+    return Drawing.of(figure, kind, data, "importance", at="direction")

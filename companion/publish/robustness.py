@@ -106,13 +106,7 @@ def against_baseline(
         lines["the paper's printed line"] = view.reference.predict
     refits = bootstrap_baselines(pool["imagenet"], pool["shifted"], resamples, seed)
     frame = frame.assign(label=frame["name"].map(names))
-    drawing = on_logit_axes(frame, view.shifts, lines, refits)
-    spans = (
-        f"{len(er)} {series} at {style.span(er, points)}"
-        for series, er in marked.groupby("series", sort=False)["er"]
-    )
-    what = f"Scatter plot on logit axes, {WORDS[view.shifts].outside}"
-    return drawing._replace(alt=f"{what}. Above the line, in points: {'; '.join(spans)}.")
+    return on_logit_axes(frame, view.shifts, lines, refits)
 
 
 def on_logit_axes(
@@ -140,14 +134,8 @@ def on_logit_axes(
         drawn_line.set(linestyle=dash, label=name)
     for axis, limits in zip((axes.xaxis, axes.yaxis), ends, strict=True):
         style.logit_scale(axis, *limits)
-    labelled = frame[frame["label"] != ""]
-    for text, places in labelled.groupby("label")[[x, y]]:
-        place, line = tuple(places.mean()), {"arrowstyle": "-", "color": style.INK}
-        if len(places) > 1:
-            plots.write(axes, str(text), place, (-100, -130), arrowprops=line)
-        else:
-            higher = 5 if place[1] == labelled[y].max() else -1
-            plots.write(axes, str(text), place, (-7, higher), ha="right", va="center")
+    for text, places in frame[frame["label"] != ""].groupby("label")[[x, y]]:
+        plots.write_at_mark(axes, str(text), tuple(places.mean()))
     drawing.figure.legends.clear()
     style.legend(drawing.figure, axes)
     return drawing

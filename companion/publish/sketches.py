@@ -1,4 +1,4 @@
-"""Pictures that explain effective robustness: a loss, an arrow, three baselines."""
+"""Pictures that explain robustness: a loss, an arrow, models in cells."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pandas as pd
 from analysis.images import sets
 from analysis.images.emoji import Emoji
 from companion.measurements.effective_robustness import View
-from companion.publish import plots, style
-from companion.publish.robustness import ER, WORDS
-from companion.publish.style import INK, LEVEL_STYLES, Drawing, percent, points
+from companion.publish import pictures, plots, style
+from companion.publish.robustness import WORDS
+from companion.publish.style import INK, Drawing, points
 
 ARROW = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.8}
 
@@ -23,31 +23,22 @@ def one_in_styles(data: Emoji, concept: str, accuracy: Mapping[str, pd.Series[fl
 
     `accuracy`: the name of a model → its accuracy, a fraction, by style, the training style first.
     """
-    styles = list(next(iter(accuracy.values())).index)
+    frame = 100 * pd.DataFrame(accuracy).rename_axis("style")
     places = data.table.reset_index().set_index(["style", "concept"])["index"]
-    figure, axes = style.new_figure(width=5.3, height=2.5)
-    axes.set_axis_off()
-    for place, art in enumerate(styles):
-        axes.imshow(data.images[places[art, concept]], extent=(place, place + 0.8, 0, 0.8))
-        title = sets.styles()[art].title.replace(" ", "\n")
-        axes.text(place + 0.4, 0.88, title, ha="center", va="bottom")
-    for height, (name, of_style) in zip((-0.2, -0.42), accuracy.items(), strict=True):
-        axes.text(-0.15, height, name, ha="right", va="center")
-        for place, value in enumerate(of_style):
-            axes.text(place + 0.4, height, f"{percent(value)} %", ha="center", va="center")
-    axes.text(-0.15, 0.4, "one object,\none class", ha="right", va="center")
-    for first, last, seen in ((0, 0, "training style"), (1, len(styles) - 1, "unseen styles")):
-        axes.hlines(-0.66, first, last + 0.8, color=style.MUTED, linewidth=0.9)
-        axes.text((first + last + 0.8) / 2, -0.72, seen, ha="center", va="top")
-    axes.set(xlim=(-1.1, len(styles)), ylim=(-0.95, 1.5), aspect="equal")
-    name = str(data.table.loc[data.table["concept"] == concept, "name"].iloc[0])
-    rows = (
-        f"{model}: {', '.join(f'{art} {percent(value)} %' for art, value in of_style.items())}"
-        for model, of_style in accuracy.items()
-    )
-    frame = pd.DataFrame(accuracy).mul(100).rename_axis("style").reset_index()
-    alt = f"A drawing of {name} in {len(styles)} styles. Accuracy in each style: {'; '.join(rows)}."
-    return Drawing(figure, alt, frame)
+    name = data.table.loc[data.table["concept"] == concept, "name"].iloc[0]
+    rows = (f"{model} {', '.join(map('{:.1f}'.format, of))}" for model, of in frame.items())
+    alt = f"A {name}, as {', '.join(frame.index)} draw it. Accuracy (%) in each: {'; '.join(rows)}."
+    titles = {n: sets.styles()[art].title.replace(" ", "\n") for n, art in enumerate(frame.index)}
+    images = [data.images[places[art, concept]] for art in frame.index]
+    drawing = pictures.pictures({"one object,\none class": images}, alt, titles)
+    drawing.figure.set_size_inches(5.3, 2.4)
+    seen = ["training\nstyle", *["unseen\nstyle"] * (len(frame) - 1)]
+    for axes, (_, of_style), which in zip(drawing.figure.axes, frame.iterrows(), seen, strict=True):
+        words = [f"{value:.1f} %" for value in of_style]
+        axes.set_xlabel("\n".join([*words, which]), fontsize=10)
+    below = {"xycoords": "axes fraction", "ha": "right", "va": "top"}
+    plots.write(drawing.figure.axes[0], "\n".join(accuracy), (0, 0), (-6, -5), **below)
+    return drawing._replace(data=frame.reset_index())
 
 
 def arrow(view: View, model: pd.Series[Any], name: str) -> Drawing:
@@ -74,14 +65,29 @@ def arrow(view: View, model: pd.Series[Any], name: str) -> Drawing:
     return drawing
 
 
-def bars(er: Mapping[str, float], level: str) -> Drawing:
-    """Effective robustness of one model against several baselines, a bar for each."""
-    figure, axes = style.new_figure(width=5.3, height=0.6 + 0.5 * len(er))
-    names, lengths = list(er), 100 * np.array(list(er.values()))
-    drawn = axes.barh(names, lengths, 0.55, color=LEVEL_STYLES[level].colour)
-    axes.bar_label(drawn, [points(value) for value in er.values()], padding=5)
-    axes.set(xlabel=ER, xlim=(0, 1.15 * lengths.max()))
-    axes.invert_yaxis()
-    axes.grid(visible=False)
-    text = "; ".join(f"{name} {points(value)}" for name, value in er.items())
-    return Drawing(figure, f"Bars, {ER}: {text}.", pd.DataFrame({"baseline": names, ER: lengths}))
+def in_cells(frame: pd.DataFrame, x: str, y: str, words: Mapping[tuple[str, str], str]) -> Drawing:
+    """A cell for each pair of values of two columns, with a mark for each row in it.
+
+    `words`: what is written in a cell, by its values of x and y.
+    """
+    columns, rows = (
+        sorted({*frame[name], *(cell[place] for cell in words)}) for place, name in ((0, x), (1, y))
+    )
+    place = frame.groupby([x, y]).cumcount()
+    at_x = frame[x].map(columns.index) + 0.12 * (place % 7 - 3)
+    at_y = frame[y].map(rows.index) + 0.2 * (1 - place // 7)
+    drawing = plots.scatter(frame.assign(**{x: at_x, y: at_y}), x, y, height=0.9 * len(rows))
+    (axes,) = drawing.figure.axes
+    for (column, row), text in words.items():
+        cell = columns.index(column), rows.index(row)
+        axes.annotate(text, cell, ha="center", va="center", fontsize=10, color=style.MUTED)
+    for axis, values in ((axes.xaxis, columns), (axes.yaxis, rows)):
+        axis.set_ticks(range(len(values)), labels=values)
+        axis.set_ticks([n + 0.5 for n in range(-1, len(values))], minor=True)
+    axes.grid(False)
+    axes.grid(True, which="minor", color=style.MUTED)
+    axes.tick_params(which="both", length=0)
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-0.5, len(rows) - 0.5))
+    counts = frame.groupby([x, y]).size().reset_index().itertuples(index=False)
+    parts = (f"{x} {a}, {y} {b}: {n}" for a, b, n in counts)
+    return Drawing(drawing.figure, f"Models in cells. {'; '.join(parts)}.", frame)

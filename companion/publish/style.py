@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib as mpl
@@ -35,6 +35,10 @@ LONGEST_TITLE = 54  # letters that fit above the narrowest panel of a whole row
 PHONE, NARROW = 4.85, "image/vnd.companion.narrow+svg"
 #: What a mark links to is its name: `to_svg` makes it a tooltip.
 TOOLTIP = "tooltip:"
+#: A role of MyST, and in it the words that it stands for.
+ROLE = re.compile(r"\{[\w:-]+\}`/?([^`<]*?)\s*(?:<[^`]*>)?`")
+#: Parts of a figure from which on its alternative text speaks of levels.
+MANY = 24
 #: Fonts of figures in a browser: Verdana is as wide as DejaVu, by which matplotlib lays out.
 FONTS = "'DejaVu Sans', Verdana, Geneva, sans-serif"
 
@@ -57,7 +61,7 @@ LEVEL_STYLES = {
 
 
 class Drawing(NamedTuple):
-    """A figure, its alternative text (plain sentences with the main values), and what it draws.
+    """A figure, its alternative text (plain words with the main values), and what it draws.
 
     `data`: numbers as drawn, a row for each mark or step of a line; None of pictures.
     """
@@ -68,25 +72,35 @@ class Drawing(NamedTuple):
 
     @classmethod
     def of(
-        cls, figure: Figure, kind: str, says: Iterable[str], data: pd.DataFrame | None = None
+        cls, figure: Figure, kind: str, data: pd.DataFrame, *quantities: str, at: str = ""
     ) -> Drawing:
-        """A drawing whose alternative text is its kind, and what each part of it says."""
-        return cls(figure, minus(f"{kind}. {'; '.join(says)}."), data)
+        """A drawing whose alternative text has the range of each quantity in each part of the data.
+
+        A part is what its panel and its row, line or mark are called; where there are `MANY`, a
+        series or level. ``at``: a column that says where the quantity is highest.
+        """
+        titles = {level: look.title for level, look in LEVEL_STYLES.items()}
+        levels = pd.Series(data.get("level", ""), data.index).replace(titles)
+        named = data.assign(of=data.get("of", ""), series=data.get("series", levels))
+        for names in ("panel", "quantity", "of"), ("panel", "quantity", "series"):
+            parts = named.groupby([name for name in names if name in named], sort=False)
+            if len(parts) < MANY:
+                break
+        says = []
+        for part, whole in parts:
+            if not (rows := whole.dropna(subset=[*quantities])).empty:
+                text = " and ".join(span(rows[name], "{:.4g}".format) for name in quantities)
+                if at:
+                    text += f", highest at {rows[at].iloc[rows[quantities[0]].to_numpy().argmax()]}"
+                title = ", ".join(map(str, filter(None, part)))
+                says.append(f"{title}: {text}".removeprefix(": "))
+        what = f"{kind}: {' and '.join(quantities)}"
+        return cls(figure, minus(f"{what}. {'; '.join(says)}."), data)
 
 
-def stacked(parts: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Parts of a figure's data below one another, as columns of one length or single values.
-
-    A column that is empty everywhere is left out.
-    """
-    frames = []
-    for part in parts:
-        columns = {name: np.atleast_1d(np.asarray(values)) for name, values in part.items()}
-        rows = max(map(len, columns.values()))
-        whole = {name: np.broadcast_to(values, rows) for name, values in columns.items()}
-        frames.append(pd.DataFrame(whole))
-    frame = pd.concat(frames, ignore_index=True)
-    return frame.loc[:, ~(frame.isna() | (frame == "")).all()]
+def stacked(parts: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Parts of a figure's data, each with columns of one length or single values, as one frame."""
+    return pd.concat(map(pd.DataFrame, parts), ignore_index=True)
 
 
 def new_figure(
@@ -210,7 +224,7 @@ def to_csv(frame: pd.DataFrame) -> str:
 def plain(markdown: str) -> str:
     """A table's cell without its MyST: the words of links, roles and spans, on one line."""
     text = re.sub(r"\s*\{cite:\w\}`[^`]*`", "", markdown)  # a key is no word
-    text = re.sub(r"\{[\w-]+\}`([^`<]*?)\s*(?:<[^`]*>)?`", r"\1", text)
+    text = ROLE.sub(r"\1", text)
     text = re.sub(r"\[([^\]]*)\](?:\([^)]*\)|\{[^}]*\})", r"\1", text)
     text = re.sub(r"`|\*\*|(?<![\w\\])\*(?=\S)|(?<=[^\s\\])\*(?!\w)", "", text)
     return " ".join(text.replace("\\*", "*").split())
@@ -318,10 +332,12 @@ def span(values: Iterable[float], write: Callable[[float], str] = digits) -> str
     return " to ".join(dict.fromkeys(write(end(every)) for end in (np.min, np.max)))
 
 
-def spread(values: Iterable[float], scale: float = 1.0) -> str:
+def spread(
+    values: Iterable[float], scale: float = 1.0, write: Callable[[float], str] = digits
+) -> str:
     """The mean over seeds, and the lowest and the highest if there are several."""
     each = scale * np.array([*values])
-    low, mean, high = (digits(float(end(each))) for end in (np.min, np.mean, np.max))
+    low, mean, high = (write(float(end(each))) for end in (np.min, np.mean, np.max))
     return minus(mean if len(each) < 2 else f"{mean} ({low} to {high})")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -14,7 +14,7 @@ from companion.measurements.intervals import Interval
 from companion.measurements.measurement import Measurement
 from companion.measurements.pruned import directions, pruned
 from companion.measurements.tables import counts_of
-from companion.publish import figures, plots, style
+from companion.publish import cells, figures, plots
 from companion.publish.measured import frame, model_title, set_title
 from companion.publish.style import Drawing
 
@@ -23,20 +23,16 @@ ER = "effective robustness (points)"
 KNOWN_RANGE = {"ViT-B/32 OpenAI": (30, 165)}
 
 
-def of_outliers(measurements: Iterable[Measurement]) -> pd.DataFrame:
-    """κ with the middle 90 % of single images, and the dominant coordinate, a row for each."""
-    rows = []
-    for m in measurements:
-        ends = m.value("kurtosis_percentiles")[[5, 95]].tolist()
-        share = style.share(m.value("persistence_fraction"))
-        note = f"{m.value('persistence_coordinate')}, in {share}"
-        rows.append((set_title(m), m.level, float(m.value("kurtosis_mean")), *ends, note))
-    return pd.DataFrame(rows, columns=["of", "level", "κ", "low", "high", "note"])
-
-
 def kappa(measurements: Sequence[Measurement]) -> Drawing:
-    """Outlier features, a row for each measurement, the highest κ first."""
-    rows = of_outliers(measurements).sort_values("κ", ascending=False)
+    """κ with the middle 90 % of single images, a row for each measurement, the highest first.
+
+    Noted is the dominant coordinate, and in how many images it is.
+    """
+    rows, note = frame(measurements), "{persistence_coordinate}, in {persistence_fraction:share}"
+    rows["low"], rows["high"] = (rows["kurtosis_percentiles"].str[share] for share in (5, 95))
+    rows["note"] = [cells.cell(note, row) for row in rows.to_dict("records")]
+    rows = rows.assign(of=rows["set"], κ=rows["kurtosis_mean"]).sort_values("κ", ascending=False)
+    rows = rows[["of", "level", "κ", "low", "high", "note"]]
     levels = {str(m.level): LEVEL_TITLES[m.level] for m in measurements}
     note = "dominant coordinate"
     return plots.marks(rows, "κ", note=note, log=True, verticals=figures.GAUSSIAN, levels=levels)

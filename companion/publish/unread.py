@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from companion.measurements.measurement import Measurement
-from companion.publish import cells, plots, style
+from companion.publish import plots, style
 from companion.publish.measured import model_title
 from companion.publish.style import LEVEL_STYLES, Drawing
 
@@ -61,11 +61,6 @@ def pairs(measurements: Iterable[Measurement], shares: Sequence[float] = (SHARE,
     )
 
 
-def change(pair: pd.Series) -> str:
-    """What dropping changes in accuracy, with its 95 % interval."""
-    return cells.cell("{change:points} ± {error:margin}{sampled} | no classes", pair)
-
-
 def curves(measurements: Sequence[Measurement]) -> Drawing:
     """κ and accuracy against the directions dropped, next to random ones: a row for each model."""
     x, quantities = "directions dropped (%)", {"kurtosis": "κ", "accuracy": "accuracy (%)"}
@@ -96,22 +91,21 @@ def curves(measurements: Sequence[Measurement]) -> Drawing:
 def directions(measurements: Sequence[Measurement]) -> Drawing:
     """For each direction, how much texts vary along it and how much energy images have in it."""
     x, y = "share of the texts' variance (%)", "share of the images' energy (%)"
-    parts = []
-    for m in measurements:
-        about = {"panel": model_title(m)}
-        each = about | {"series": "text direction", "level": m.level, "look": "small"}
-        leader = about | {"series": "axis of the dominant coordinate", "level": "random"}
-        for part, variance, energy, axis in (
-            (each, m.value("text_variance"), m.value("image_energy"), ""),
+    texts = {"series": "text direction", "look": "small", "axis": ""}
+    leader = {"series": "axis of the dominant coordinate", "look": "filled", "level": "random"}
+    parts = [
+        {"panel": model_title(m), "level": m.level, y: 100 * energy, **about}
+        | {x: 100 * np.maximum(variance, 1e-9)}
+        for m in measurements
+        for about, variance, energy in (
+            (texts, m.value("text_variance"), m.value("image_energy")),
             (
-                leader | {"look": "filled"},
+                leader | {"axis": str(m.value("leader"))},
                 m.value("leader_variance")[:1],
                 m.value("leader_energy"),
-                str(m.value("leader")),
             ),
-        ):
-            at = {x: 100 * np.maximum(variance, 1e-9), y: 100 * np.atleast_1d(energy)}
-            parts.append(part | at | {"axis": axis})
+        )
+    ]
     frame = style.stacked(parts)
     drawing = plots.scatter(frame, x, y, log="xy", ticks=5, labels="axis", height=2.6)
     for axes, m in zip(drawing.figure.axes, measurements, strict=False):
