@@ -187,7 +187,7 @@ def test_below_each_figure_and_table_stand_its_data_its_citation_and_its_code(cl
         text = page(clone, name)
         menus = re.findall(r'<div class="companion-menu">(.*?)</div>', text, re.DOTALL)
         assert len(menus) == len(numbers(clone)[name])
-        assert all("</details>" in menu and 'csv">CSV</a>, ' in menu for menu in menus)
+        assert all("</details>" in menu and 'csv">CSV</a>' in menu for menu in menus)
         assert sum('.svg">SVG</a> · <a' in m for m in menus) == text.count('"companion-figure')
         assert sum(menu.count('href="') for menu in menus) >= 4 * len(menus)
     folder = clone / "book/_build/html/results/measuring_robustness/paper"

@@ -72,7 +72,7 @@ def test_a_runs_download_says_what_it_needs_and_runs_in_any_folder(clone, built_
 def test_the_line_of_a_result_is_found_in_its_notebook():
     source = 'import a\n\n# "kept"\na.table(\n    "kept", rows)\na.text(f"of-{name}-told", "x")\n'
     found = [line_in_source(source, label) for label in ("kept", "of-rn50-told", "none")]
-    assert found == [5, 6, 1]
+    assert found == [5, 6, 0]
     assert companion_cite.code_place("pruning/rn50#kept").startswith("results/pruning.html#L")
     (line,) = re.findall(r"#L(\d+)", companion_cite.code_place("pruning/rn50#kept"))
     text = (ROOT / "notebooks/pruning.py").read_text(encoding="utf-8").split("\n")
@@ -80,15 +80,19 @@ def test_the_line_of_a_result_is_found_in_its_notebook():
 
 
 def test_badges_appear_with_a_repository_and_load_nothing():
-    def app(url):
-        return SimpleNamespace(config=SimpleNamespace(html_theme_options={"repository_url": url}))
+    def offered(url):
+        app = SimpleNamespace(config=SimpleNamespace(html_theme_options={"repository_url": url}))
+        group = {"label": "download-buttons", "buttons": []}
+        context = {"header_buttons": [group], "pathto": lambda path, _: path}
+        companion_pages.offer_downloads(app, "pruning", "", context, None)
+        return [button["url"] for button in group["buttons"]]
 
-    assert companion_pages._launchers(app(""), "pruning") == []
-    assert companion_pages._launchers(app("https://example.org/a/b"), "pruning") == []
-    github = app("https://github.com/someone/the-book/")
-    (_, colab, *_), (_, binder, *_) = companion_pages._launchers(github, "pruning")
-    assert colab.endswith(".google.com/github/someone/the-book/blob/teach/pruning.ipynb")
-    assert binder.endswith(".org/v2/gh/someone/the-book/teach?urlpath=lab/tree/pruning.ipynb")
+    of_book = ["_downloads/teach/pruning.zip", "_downloads/teach/pruning_blanks.ipynb"]
+    assert offered("") == offered("https://example.org/a/b") == of_book
+    *_, colab, binder = offered("https://github.com/someone/the-book/")
+    file = "pruning_blanks.ipynb"
+    assert colab.endswith(f".google.com/github/someone/the-book/blob/teach/{file}")
+    assert binder.endswith(f".org/v2/gh/someone/the-book/teach?urlpath=lab/tree/{file}")
 
 
 def addresses(read):

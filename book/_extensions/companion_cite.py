@@ -46,7 +46,6 @@ def menu(env: BuildEnvironment, reference: str, result: Any) -> nodes.raw:
         " · ".join(f'<a href="{at}.{end}">{end.upper()}</a>' for end in ends if end in endings)
         for ends in (("svg", "png"), ("csv", "json"))
     )
-    rows = result.data.get("text/csv", "").count("\n") - 1
     source = f'<a href="{up}{code_place(reference)}">notebooks/{experiment}.py</a>'
     page = f"runs/{run}"
     if page in env.found_docs and page != env.docname:
@@ -54,7 +53,7 @@ def menu(env: BuildEnvironment, reference: str, result: Any) -> nodes.raw:
     code = code_version(result.about["made_from"])
     bibtex = downloads.bibtex(reference, result.note, code, _book(env.config))
     entries = {
-        "Data": numbers and numbers + f", {rows} row{'s' * (rows > 1)}" * (rows > 0),
+        "Data": numbers,
         "Figure": drawing,
         "Cite": f'<code>{reference}</code> · <a href="{at}.bib">BibTeX</a>'
         f"<pre>{html.escape(bibtex)}</pre>",
@@ -92,7 +91,7 @@ def code_place(reference: str) -> str:
     """Where the code of a result is in the built book, up to the line."""
     experiment, _, label = re.split("[/#]", reference)
     source = (NOTEBOOKS / f"{experiment}.py").read_text(encoding="utf-8")
-    return f"{FOLDER}/{experiment}.html#L{line_in_source(source, label)}"
+    return f"{FOLDER}/{experiment}.html#L{line_in_source(source, label) or 1}"
 
 
 def pages_of_code(app: Sphinx) -> Iterable[tuple[str, dict[str, str], str]]:

@@ -27,6 +27,7 @@ from sphinx.errors import SphinxError
 
 from analysis.common import ROOT, write_text
 from companion.publish import course
+from companion.publish.style import ROLE
 
 #: Where the teaching notebooks with their data are, below the book's folder.
 OFFERED = "_downloads/teach"
@@ -172,7 +173,7 @@ def leave_out_files(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         if not to_file.startswith(("#", "http:", "https:", "mailto:")):
             link.replace_self(link.children)
     for raw in list(doctree.findall(nodes.raw)):
-        if "companion-menu" in raw["classes"]:
+        if {"companion-menu", "thumbnail"} & {*raw["classes"]}:
             raw.parent.remove(raw)
         else:  # links that the explorer's address needs as they are
             raw[:] = [nodes.Text(re.sub(TO_FILE, r"\1", raw.astext(), flags=re.S))]
@@ -189,22 +190,14 @@ def offer_downloads(app: Sphinx, name: str, template: str, context: dict[str, An
         offers = [
             ("notebook + data", f"{place}.zip", "Solved, with blanks, and with its data", "box"),
             ("notebook", f"{place}_blanks.ipynb", "The notebook alone, with blanks", "code"),
-            *_launchers(app, f"{teaching}_blanks"),
         ]
+        for where, url in LAUNCHERS.items() if (repository := github(app)) else ():
+            address = url.format(repository, course.BRANCH, f"{teaching}_blanks")
+            offers.append((where, address, f"Open on {where}", "rocket"))
         buttons[:0] = [
             {"type": "link", "text": text, "url": url, "tooltip": tooltip, "icon": f"fas fa-{icon}"}
             for text, url, tooltip, icon in offers
         ]
-
-
-def _launchers(app: Sphinx, name: str) -> list[tuple[str, str, str, str]]:
-    """Where a teaching notebook runs in the browser, if the book knows its repository on GitHub."""
-    repository = github(app)
-    return [
-        (where, url.format(repository, course.BRANCH, name), f"Open on {where}", "rocket")
-        for where, url in LAUNCHERS.items()
-        if repository
-    ]
 
 
 def github(app: Sphinx) -> str:
@@ -214,26 +207,20 @@ def github(app: Sphinx) -> str:
     return match[1] if match else ""
 
 
-def write_downloads(app: Sphinx) -> None:
-    """Write the teaching notebooks with their data, and make those of runs say what they need."""
-    folder = Path(app.outdir) / OFFERED
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in course.names():
-        contents = course.files(name, github(app), app.config.companion_for != "students")
-        for path, content in (contents | {f"{name}.zip": course.packed(contents)}).items():
-            (folder / path).write_bytes(content)
+def complete_notebooks(app: Sphinx) -> None:
+    """Make the notebooks of runs that are offered say what they need."""
     for path in sorted((Path(app.outdir) / "_sources/runs").glob("*/*.ipynb")):
         notebook = json.loads(path.read_text(encoding="utf-8"))
         if notebook["cells"][0]["id"] != "get":
-            write_text(path, json.dumps(to_take_along(app, notebook), indent=1) + "\n")
+            url = str(app.config.html_theme_options.get("repository_url", ""))
+            write_text(path, json.dumps(to_take_along(url, notebook), indent=1) + "\n")
 
 
-def to_take_along(app: Sphinx, notebook: dict[str, Any]) -> dict[str, Any]:
+def to_take_along(url: str, notebook: dict[str, Any]) -> dict[str, Any]:
     """A run's notebook with two cells in front, that say what it needs to run anywhere.
 
-    References to other pages become plain words.
+    ``url``: of the repository, if the book knows it. References to other pages become plain words.
     """
-    url = str(app.config.html_theme_options.get("repository_url", ""))
     clone = f"clone {url}" if url else "get a copy of the companion's repository"
     how = (
         f"{clone} and run `python -m pip install -e '.[teach]'` in it, or name its folder in the "
@@ -245,21 +232,9 @@ def to_take_along(app: Sphinx, notebook: dict[str, Any]) -> dict[str, Any]:
     )
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
-            cell["source"] = _without_roles(app, cell["source"])
+            cell["source"] = ROLE.sub(r"\1", cell["source"])
     first, set_up = v4.new_markdown_cell(text, id="get"), v4.new_code_cell(SET_UP, id="set-up")
     return notebook | {"cells": [first, set_up, *notebook["cells"]]}
-
-
-def _without_roles(app: Sphinx, text: str) -> str:
-    """Roles of MyST as the words that they stand for, where these are known."""
-
-    def words(match: re.Match[str]) -> str:
-        role, content = match.groups()
-        titled = re.fullmatch(r"(.*?)\s*<[^>]*>", content)
-        title = app.env.titles.get(content.lstrip("/")) if role == "doc" else None
-        return titled[1] if titled else title.astext() if title else content.lstrip("/")
-
-    return re.sub(r"\{([\w:]+)\}`([^`]+)`", words, text)
 
 
 def name_landmarks(app: Sphinx) -> None:
@@ -315,6 +290,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", add_excerpts)
     app.connect("html-page-context", describe)
     app.connect("html-page-context", offer_downloads, priority=900)  # after the theme's buttons
-    when_written(app, write_texts, write_downloads)
+    when_written(app, write_texts, complete_notebooks)
     when_written(app, name_landmarks, also="singlehtml")
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

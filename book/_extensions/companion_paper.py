@@ -8,7 +8,7 @@ names the results that bear on a claim. What is not in this build is named and n
 
 from __future__ import annotations
 
-import html
+from collections.abc import Mapping
 from typing import Any
 
 from companion_cite import code_place, counterparts
@@ -33,10 +33,6 @@ from companion.claims.counterparts import COUNTERPARTS, Item, bearing
 from companion.publish.downloads import ENDINGS
 
 MODELS = "{doc}`/appendix/models` lists its models; {doc}`/runs/not_measured` says what they lack."
-
-
-class thumbnail(nodes.General, nodes.Element):  # noqa: N801 - docutils' way to name nodes
-    """A small picture of the figure `reference`, which leads to where it stands."""
 
 
 class CounterpartsDirective(ResultDirective):
@@ -82,10 +78,12 @@ class CounterpartsDirective(ResultDirective):
             text = f"{{numref}}`{name_of(reference)}` {title} {badges(note)}"
         text += f"\n\n:::{{div}} closeness\n{below}\n:::"
         (box,) = self.parse_text_to_nodes(f"::::{{div}} counterpart\n{text}\n::::")
+        up = "../" * self.env.docname.count("/")
         if note and note["kind"] == "figure":
-            box.insert(0, thumbnail(reference=reference))
+            picture = thumbnail(reference, up, self.env.companion_places[0])
+            box.insert(0, nodes.raw("", picture, format="html", classes=["thumbnail"]))
         if note:
-            up, data = "../" * self.env.docname.count("/"), find_result(reference).data
+            data = find_result(reference).data
             end = next(end for kind, end in ENDINGS.items() if kind in data)
             files = f"results/{reference.replace('#', '/')}.{end}", code_place(reference)
             named = zip(("data", "code"), files, strict=True)
@@ -140,26 +138,18 @@ def noted(env: Any, reference: str) -> dict[str, str] | None:
     return None if note["kind"] == "text" else note
 
 
-def write_thumbnail(writer: Any, node: thumbnail) -> None:
-    """The picture as HTML; in books of another form nothing."""
-    builder = writer.builder
-    anchors = builder.env.domaindata["std"]["anonlabels"]
-    page, anchor = anchors.get(name_of(node["reference"]).lower(), ("", ""))
-    if builder.name == "html" and page:
-        here = builder.current_docname
-        up = builder.get_relative_uri(here, "index").removesuffix("index.html")
-        uri = html.escape(f"{builder.get_relative_uri(here, page)}#{anchor}")
-        picture = f"{up}results/{node['reference'].replace('#', '/')}.png"
-        writer.body.append(
-            f'<a class="thumbnail" href="{uri}" tabindex="-1" aria-hidden="true">'
-            f'<img src="{picture}" alt="the figure, small"></a>'
-        )
-    raise nodes.SkipNode
+def thumbnail(reference: str, up: str, places: Mapping[str, str]) -> str:
+    """A small picture of a figure, HTML, which leads to where it stands."""
+    page = places.get(reference, f"runs/{reference.split('#')[0]}")
+    uri = f"{up}{page}.html#{nodes.make_id(name_of(reference))}"
+    return (
+        f'<a class="thumbnail" href="{uri}" tabindex="-1" aria-hidden="true">'
+        f'<img src="{up}results/{reference.replace("#", "/")}.png" alt="the figure, small"></a>'
+    )
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
-    app.add_node(thumbnail, html=(write_thumbnail, None))
     app.add_directive("counterparts", CounterpartsDirective)
     app.add_directive("glance", GlanceDirective)
     app.add_role("bearing", BearingRole())

@@ -35,7 +35,8 @@ from analysis.code import hash_of
 from analysis.common import fingerprint
 from companion.publish import runpage
 from companion.publish.downloads import shown_in
-from companion.publish.labels import kind_in_source
+from companion.publish.labels import line_in_source
+from companion.publish.page import read_captions
 from companion.publish.style import NARROW, unusable
 from companion.publish.svg import explorer, inline_svg
 from companion.runs import experiments
@@ -59,7 +60,7 @@ class NotMeasuredError(ResultError):
 class NotPublishedError(NotMeasuredError):
     """A reference to a result that a run's notebook names and that this build has not.
 
-    Its arguments: the kind of the result, and what is wrong with files that it may need.
+    Its arguments: whether it has a caption, and what is wrong with files that it may need.
     """
 
 
@@ -70,7 +71,6 @@ class Result(NamedTuple):
     does not hold of these numbers (`style.holds`).
     """
 
-    path: Path
     note: dict[str, Any]
     data: dict[str, Any]
     about: dict[str, Any]
@@ -89,9 +89,12 @@ def find_result(reference: str) -> Result:
         raise wanted(f"there is no run {run}")
     results = results_of(run)
     if label not in results:
+        experiment = run.split("/")[0]
+        source = (experiments.NOTEBOOKS / f"{experiment}.py").read_text(encoding="utf-8")
         notebook = json.loads(path.read_text(encoding="utf-8"))
-        if kind := kind_in_source(notebook, label):
-            raise NotPublishedError(kind, notebook["metadata"]["companion"].get("lacks", []))
+        lacks = notebook["metadata"]["companion"].get("lacks", [])
+        if lacks or line_in_source(source, label):
+            raise NotPublishedError(label in read_captions(experiment), lacks)
         raise ResultError(f"run {run} has no result {label!r}; it has {[*results]}")
     return results[label]
 
@@ -113,7 +116,7 @@ def _results(path: Path, changed: int) -> dict[str, Result]:
                 label = note["label"]
                 not_so = [n["says"] for n in guards if n["label"] in (label, "not-so")]
                 about = notebook["metadata"]["companion"]
-                results[label] = Result(path, note, output["data"], about, not_so)
+                results[label] = Result(note, output["data"], about, not_so)
     return results
 
 
@@ -189,7 +192,7 @@ class ResultDirective(SphinxDirective):
             built = self.parse_text_to_nodes(data["text/markdown"])
             self.name_card(built, label)
             if name_of(reference) in self.env.companion_places[1]:  # by a number, like a table
-                built += self.not_published(reference, "table", [])
+                built += self.not_published(reference, True, [])
         more = " ".join(note.get("more", "").split())
         below = self.parse_text_to_nodes(f"```{{div}} companion-more\n{more}\n```") if more else []
         if note["kind"] == "text":
@@ -215,11 +218,11 @@ class ResultDirective(SphinxDirective):
         said.add(run)
         return self.parse_text_to_nodes(text) if first else []
 
-    def not_published(self, reference: str, kind: str, why: list[str]) -> list[nodes.Node]:
+    def not_published(self, reference: str, captioned: bool, why: list[str]) -> list[nodes.Node]:
         """What stands for a result that this build lacks: once on a page why, and a number."""
         run, _, label = reference.partition("#")
         built = self.once(run, unusable(why))
-        if kind == "text":
+        if not captioned:
             sentence = built or [nodes.paragraph("", ABSENT["caption"])]
             card = nodes.container("", *sentence, classes=["claim-card"])
             self.name_card([card], label)
@@ -290,8 +293,7 @@ class ResultRole(SphinxRole):
         try:
             result = find_result(self.text)
             if result.note["kind"] != "text":
-                kind = result.note["kind"]
-                raise ResultError(f"{self.text} is a {kind}; only a text fits in a sentence")
+                raise ResultError(f"{self.text} is no text; only a text fits in a sentence")
         except NotMeasuredError as lack:
             sentence = LACKING if isinstance(lack, NotPublishedError) else ABSENT["caption"]
             return [nodes.inline("", sentence)], []

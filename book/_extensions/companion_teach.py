@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from companion_offline import when_written, write_if_changed
+from companion_pages import OFFERED, github
 from companion_results import NotMeasuredError, ResultError, find_result
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -39,10 +41,12 @@ def write_files(app: Sphinx, config: Config) -> None:
         allowed = ", ".join(LEFT_OUT)
         raise ConfigError(f"companion_for is {config.companion_for!r}; it is one of {allowed}.")
     folder = Path(app.srcdir) / "_build" / "teach"
-    solved = config.companion_for != "students"
-    contents = {name: course.files(name, solved=solved) for name in course.names()}
-    contents["check"] = {name: text.encode() for name, text in course.checking().items()}
-    files = {f"{name}.zip": course.packed(content) for name, content in contents.items()}
+    shutil.rmtree(folder / "site", ignore_errors=True)  # solutions of a build for others
+    files = {"check.zip": course.packed(course.checking())}
+    for name in course.names():
+        contents = course.files(name, github(app), config.companion_for != "students")
+        contents[f"{name}.zip"] = files[f"{name}.zip"] = course.packed(contents)
+        files |= {f"site/{OFFERED}/{path}": content for path, content in contents.items()}
     for source in sorted((Path(app.srcdir) / "guide" / "slides").glob("*.md")):
         page = deck(source.read_text(encoding="utf-8"), partial(_published, source.name))
         files[f"site/slides/{source.stem}.html"] = page.encode()
@@ -63,12 +67,6 @@ def _published(deck: str, reference: str) -> tuple[dict[str, str], dict[str, str
     return result.note, result.data
 
 
-def shown(label: str, place: int) -> str:
-    """One value of an answer, counted from 0, as pages write it."""
-    value = check.ANSWERS[label]["answer"][place]
-    return f"{value:{',.0f' if abs(value) >= 1000 else '.3g'}}".replace("-", "−")
-
-
 class AnswerRole(SphinxRole):
     """The role `answer`: `outlier-3 2` is the second value of that exercise's answer."""
 
@@ -76,7 +74,7 @@ class AnswerRole(SphinxRole):
         """Build the number."""
         label, _, place = self.text.partition(" ")
         try:
-            value = shown(label, int(place or 1) - 1)
+            value = check.ANSWERS[label]["answer"][int(place or 1) - 1]
         except (ValueError, LookupError):
             message = self.inliner.reporter.error(
                 f"answer: check.json has no {self.text!r}; after a change to an exercise, run "
@@ -85,7 +83,8 @@ class AnswerRole(SphinxRole):
             )
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
         self.env.note_dependency(str(course.CHECK.with_suffix(".json")))
-        return [nodes.inline("", value)], []
+        text = f"{value:{',.0f' if abs(value) >= 1000 else '.3g'}}".replace("-", "−")
+        return [nodes.inline("", text)], []
 
 
 class SlidesRole(SphinxRole):
@@ -97,24 +96,18 @@ class SlidesRole(SphinxRole):
         return [nodes.reference("", "slides", refuri=address, internal=True)], []
 
 
-def leave_out(app: Sphinx, doctree: nodes.document) -> None:
-    """Take off the page what is not for those whom the build is for."""
-    for node in list(doctree.findall(nodes.admonition)):
-        if {*LEFT_OUT[app.config.companion_for]} & {*node["classes"]}:
-            node.parent.remove(node)
+def leave_out(app: Sphinx, name: str, source: list[str]) -> None:
+    """Take out of a page's text what is not for those whom the build is for."""
+    for kind in LEFT_OUT[app.config.companion_for]:
+        box = rf"^:::\{{admonition\}}[^\n]*\n:class: [^\n]*\b{kind}\b.*?^:::\n*"
+        source[0] = re.sub(box, "", source[0], flags=re.MULTILINE | re.DOTALL)
 
 
 def leave_out_of_sources(app: Sphinx) -> None:
     """The same with the pages' sources, which stand beside the pages."""
-    classes = "|".join(LEFT_OUT[app.config.companion_for])
-    if not classes:
-        return
-    box = rf"^:::\{{admonition\}}[^\n]*\n:class: [^\n]*\b(?:{classes})\b.*?^:::\n*"
     for path in Path(app.outdir, "_sources").rglob("*.md*"):
-        text = path.read_text(encoding="utf-8")
-        less = re.sub(box, "", text, flags=re.MULTILINE | re.DOTALL)
-        if less != text:
-            path.write_text(less, encoding="utf-8")
+        leave_out(app, path.name, text := [path.read_text(encoding="utf-8")])
+        path.write_text(text[0], encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -122,7 +115,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.setup_extension("companion_offline")  # which knows the pages that were written
     app.add_config_value("companion_for", os.environ.get("COMPANION_FOR", "readers"), "env", str)
     app.connect("config-inited", write_files)
-    app.connect("doctree-read", leave_out)
+    app.connect("source-read", leave_out)
     when_written(app, leave_out_of_sources)
     app.add_role("answer", AnswerRole())
     app.add_role("slides", SlidesRole())

@@ -87,29 +87,25 @@ def renumber(numbers: Numbers, families: Iterable[str]) -> Numbers:
     {'table': {'a-b-c-in-start': ('R1', 1)}}
     """
     prefixes = {family: (f"R{place}",) for place, family in enumerate(families, start=1)}
-    counts = Counter[tuple[Any, ...]]()
+    counts, first = Counter[tuple[Any, ...]](), dict[tuple[str, str], tuple[Any, ...]]()
     renumbered: Numbers = {page: {kind: {} for kind in kinds} for page, kinds in numbers.items()}
-    for page, kind, anchor, number in _listed(numbers):
-        if not anchor.endswith(shown_in(page)):
+    places = [
+        (page, kind, anchor, number)
+        for page, kinds in numbers.items()
+        for kind, of_kind in kinds.items()
+        for anchor, number in of_kind.items()
+    ]
+    for page, kind, anchor, number in sorted(places, key=lambda p: p[2].endswith(shown_in(p[0]))):
+        home = anchor.removesuffix(shown_in(page))
+        if anchor == home:  # first all of these
             of_family = page.startswith("runs/") and prefixes.get(page.rpartition("/")[2])
             prefix = of_family or number[:-1]
             counts[kind, prefix] += 1
-            renumbered[page][kind][anchor] = (*prefix, counts[kind, prefix])
-    first = {(kind, anchor): number for _, kind, anchor, number in _listed(renumbered)}
-    for page, kind, anchor, number in _listed(numbers):
-        if anchor.endswith(shown_in(page)):
-            home = anchor.removesuffix(shown_in(page))
-            renumbered[page][kind][anchor] = first.get((kind, home), number)
+            first[kind, anchor] = (*prefix, counts[kind, prefix])
+        renumbered[page][kind][anchor] = first.get((kind, home), number)
     return renumbered
 
 
 def shown_in(page: str) -> str:
     """How the anchor of a result ends that is shown again on a page."""
     return f"-in-{re.sub('[^a-z0-9]+', '-', page.lower())}"
-
-
-def _listed(numbers: Numbers) -> Iterator[tuple[str, str, str, tuple[Any, ...]]]:
-    for page, kinds in numbers.items():
-        for kind, places in kinds.items():
-            for anchor, number in places.items():
-                yield page, kind, anchor, number
