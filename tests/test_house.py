@@ -126,12 +126,12 @@ def test_who_edits_a_reader_of_images_runs_no_chapter_again():
 #: Room → code lines and tokens at most. Lower a limit when its room shrinks, towards the goal.
 #: Docstrings, comments, imports and blank lines are free; folding lines saves no tokens.
 BUDGETS = {
-    "analysis": (4_710, 48_000),  # goal: 4,800 lines
-    "companion": (7_925, 93_150),  # goal: 6,600
+    "analysis": (4_715, 48_100),  # goal: 4,800 lines
+    "companion": (7_620, 90_450),  # goal: 6,600
     "training": (1_230, 13_000),  # goal: 1,150
-    "book/_extensions": (885, 9_870),  # goal: 850
-    "notebooks": (2_085, 26_400),
-    "tests": (10_060, 126_900),  # goal: 9,000
+    "book/_extensions": (860, 9_600),  # goal: 850
+    "notebooks": (2_065, 26_350),
+    "tests": (9_650, 122_500),  # goal: 9,000
     "benchmarks": (350, 3_800),
 }
 FOLDED = 60  # `fmt: skip` and `fmt: off`
