@@ -108,10 +108,10 @@ def sentence(verdict: Verdict) -> str:
     text = f"{verdict.measured} of {verdict.covered} {unit}"
     if not verdict.measured:
         every = "the paper's own" if "stand-in" in apart else verdict.covered
-        text = f"none of {every} {unit}"
+        text = f"none of {every} {unit}" if every else f"no such {unit} are here, so none"
     text += " was measured" if verdict.measured < 2 else " were measured"
     if verdict.measured == verdict.covered == number == 1:
-        text = f"the only {unit}{_counted(deciding).removeprefix('1')}"
+        text = f"the only {unit.removesuffix('s')}{_counted(deciding).removeprefix('1')}"
     elif verdict.measured and number:
         text += ": " if number == verdict.measured else f"; {number} values: "
         text += _counted(deciding)

@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from analysis.common import ROOT, CompanionError, Strict, checked, first_reason, parse_yaml
-from companion.publish import cells, style
+from companion.publish import cells, style, svg
 from companion.publish.cells import Row
 from companion.publish.style import Drawing
 
@@ -115,7 +115,7 @@ class Page:
         data = {"image/svg+xml": style.to_svg(drawing.figure), "text/plain": drawing.alt}
         drawing.figure.set_layout_engine(None)  # the layout is settled, and the PNG keeps it
         data["image/png"] = style.to_png(drawing.figure)
-        if style.stack_panels(drawing.figure):
+        if svg.stack_panels(drawing.figure):
             data[style.NARROW] = style.to_svg(drawing.figure)
         if drawing.data is not None:
             data["text/csv"] = style.to_csv(drawing.data)

@@ -135,32 +135,6 @@ def panels(
     return figure, axes
 
 
-def stack_panels(figure: Figure) -> bool:
-    """Lay a figure out again as wide as a phone shows legibly, its panels below one another.
-
-    False, and nothing is done, if it is no wider or has other parts than panels with axes.
-    """
-    shown = [axes for axes in figure.axes if axes.get_visible()]
-    place = shown[0].get_subplotspec()
-    if (
-        place is None
-        or figure.get_figwidth() <= PHONE
-        or any(not axes.axison or axes.images for axes in shown)
-    ):
-        return False
-    height = figure.get_figheight() / place.get_gridspec().nrows
-    grid, label = figure.add_gridspec(len(shown)), shown[0].get_ylabel()
-    for number, axes in enumerate(shown):
-        axes.set_subplotspec(grid[number])
-        axes.tick_params(labelbottom=True, labelleft=True)
-        axes.set(ylabel=axes.get_ylabel() or label)
-    figure.set(figwidth=PHONE, figheight=height * len(shown), layout_engine="constrained")
-    for wide in figure.legends:
-        wide.remove()
-        legend(figure, shown[0])
-    return True
-
-
 def legend(figure: Figure, axes: Axes) -> None:
     """What is labelled in some axes as a legend below the whole figure; none of a single thing."""
     handles, titles = axes.get_legend_handles_labels()

@@ -5,6 +5,14 @@ from __future__ import annotations
 import hashlib
 import html
 import re
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from companion.publish import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 #: The smallest text on a narrow screen, in its pixels, and how far a drawing is enlarged at most.
 LEAST_TEXT, LARGEST_SCALE = 9, 1.45
@@ -31,6 +39,58 @@ def inline_svg(svg: str, alt: str, look: str = "") -> str:
     look = f' class="{look}"' * bool(look)
     body = body.replace("<svg", f'<svg role="img" aria-label="{label}"{look} {_size(body)}', 1)
     return re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+
+
+def stack_panels(figure: Figure) -> bool:
+    """Lay a figure out again as wide as a phone shows legibly, its panels below one another.
+
+    False, and nothing is done, if it is no wider or has other parts than panels with axes.
+    """
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    place = shown[0].get_subplotspec()
+    if (
+        place is None
+        or figure.get_figwidth() <= style.PHONE
+        or any(not axes.axison or axes.images for axes in shown)
+    ):
+        return False
+    height = figure.get_figheight() / place.get_gridspec().nrows
+    grid, label = figure.add_gridspec(len(shown)), shown[0].get_ylabel()
+    for number, axes in enumerate(shown):
+        axes.set_subplotspec(grid[number])
+        axes.tick_params(labelbottom=True, labelleft=True)
+        axes.set(ylabel=axes.get_ylabel() or label)
+    figure.set(figwidth=style.PHONE, figheight=height * len(shown), layout_engine="constrained")
+    for wide in figure.legends:
+        wide.remove()
+        style.legend(figure, shown[0])
+    figure.draw_without_rendering()
+    for axes in shown:
+        _give_room(axes)
+    return True
+
+
+def _give_room(axes: Axes) -> None:
+    """Put long names above their rows, a long label to the right, and every second tick away."""
+    figure: Any = axes.get_figure()
+    inches, names = axes.get_window_extent().width / figure.dpi, axes.get_yticklabels()
+    if inches < 0.4 * style.PHONE:
+        for place, name in zip(axes.get_yticks(), names, strict=True):
+            text = name.get_text().replace("\n", ", ")
+            at = axes.get_yaxis_transform()
+            written = axes.text(0.01, place + 0.36, text, fontsize=9, transform=at, va="center")
+            written.set_in_layout(False)
+        axes.tick_params(labelleft=False)
+        axes.set_ylim(top=axes.get_ylim()[1] + 0.3)
+        figure.set_figheight(1.3 * figure.get_figheight())
+        figure.draw_without_rendering()
+    width = axes.get_window_extent().width
+    if axes.xaxis.label.get_window_extent().width > width:
+        axes.set_xlabel(axes.get_xlabel(), loc="right")
+    ticks, labels = axes.get_xticks(), [text.get_text() for text in axes.get_xticklabels()]
+    boxes = [text.get_window_extent() for text in axes.get_xticklabels()]
+    if any(left.x1 > right.x0 for left, right in pairwise(boxes)):
+        axes.set_xticks(ticks[::2], labels[::2])
 
 
 def _size(svg: str) -> str:
