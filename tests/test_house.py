@@ -127,7 +127,7 @@ def test_who_edits_a_reader_of_images_runs_no_chapter_again():
 #: Docstrings, comments, imports and blank lines are free; folding lines saves no tokens.
 BUDGETS = {
     "analysis": (4_715, 48_100),  # goal: 4,800 lines
-    "companion": (7_640, 90_750),  # goal: 6,600
+    "companion": (7_650, 90_800),  # goal: 6,600
     "training": (1_230, 13_000),  # goal: 1,150
     "book/_extensions": (860, 9_600),  # goal: 850
     "notebooks": (2_065, 26_350),

@@ -103,7 +103,7 @@ def lines(
     for name, look in drawn.items() if len(drawn) > 1 and not label_at else ():
         first.plot([], [], label=name, **look.line)
     style.legend(figure, first)
-    return Drawing.of(figure, "Lines", frame, x, y)
+    return Drawing.of(figure, "Lines", frame, x, y, line=True)
 
 
 def marks(

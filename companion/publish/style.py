@@ -72,12 +72,19 @@ class Drawing(NamedTuple):
 
     @classmethod
     def of(
-        cls, figure: Figure, kind: str, data: pd.DataFrame, *quantities: str, at: str = ""
+        cls,
+        figure: Figure,
+        kind: str,
+        data: pd.DataFrame,
+        *quantities: str,
+        at: str = "",
+        line: bool = False,
     ) -> Drawing:
         """A drawing whose alternative text has the range of each quantity in each part of the data.
 
         A part is what its panel and its row, line or mark are called; where there are `MANY`, a
-        series or level. ``at``: a column that says where the quantity is highest.
+        series or level. ``line``: the first, middle and last of x and y instead. ``at``: a column
+        that says where the quantity is farthest from 0.
         """
         titles = {level: look.title for level, look in LEVEL_STYLES.items()}
         levels = pd.Series(data.get("level", ""), data.index).replace(titles)
@@ -91,7 +98,11 @@ class Drawing(NamedTuple):
             if not (rows := whole.dropna(subset=[*quantities])).empty:
                 text = " and ".join(span(rows[name], "{:.4g}".format) for name in quantities)
                 if at:
-                    text += f", highest at {rows[at].iloc[rows[quantities[0]].to_numpy().argmax()]}"
+                    farthest = np.abs(rows[quantities[0]].to_numpy(float)).argmax()
+                    text += f", farthest from 0 at {rows[at].iloc[farthest]}"
+                if line:
+                    steps = rows[[*quantities]].iloc[sorted({0, len(rows) // 2, len(rows) - 1})]
+                    text = ", ".join(f"{y:.4g} at {x:.4g}" for x, y in steps.to_numpy(float))
                 title = ", ".join(map(str, filter(None, part)))
                 says.append(f"{title}: {text}".removeprefix(": "))
         what = f"{kind}: {' and '.join(quantities)}"
