@@ -142,6 +142,5 @@ def test_the_papers_models_are_compared_once_enough_of_them_are_measured(tmp_pat
     notebook = (project / "book/runs/robustness_indicators/paper.ipynb").read_text("utf-8")
     rho = stats.spearmanr(kurtosis, er["er"]).statistic
     assert "rank correlation with ER" in notebook
-    (told,) = {*re.findall(r"Scatter plot\. [^\"]*κ[^\"]*", notebook)}
-    assert sum(map(int, re.findall(r"κ(?:, [^:;]*)?: (\d+) marks", told))) == len(er), told
+    assert len(re.findall(r"\\nκ,[a-z]", notebook)) == len(er)  # rows of the figure's data
     assert f"{rho:.2f}".replace("-", "−") in notebook

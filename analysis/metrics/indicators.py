@@ -15,6 +15,8 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
+Array = NDArray[np.float64]
+
 #: Assignments of robustness to models up to which all are looked at, and else so many drawn.
 ASSIGNMENTS = 100_000
 #: Models of each sort, robust and not, from which on a separation is spoken of.
@@ -23,10 +25,7 @@ LEAST_OF_A_SORT = 3
 
 def rank_correlation(values: ArrayLike, robustness: ArrayLike) -> float:
     """Spearman's rank correlation; NaN for fewer than three models or where all values agree."""
-    x, y = np.asarray(values, np.float64), np.asarray(robustness, np.float64)
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return float("nan")
-    return float(np.corrcoef(scipy.stats.rankdata(x), scipy.stats.rankdata(y))[0, 1])
+    return _of_all(_rank_correlations, values, robustness)
 
 
 def partial_rank_correlation(values: ArrayLike, robustness: ArrayLike, given: ArrayLike) -> float:
@@ -36,12 +35,49 @@ def partial_rank_correlation(values: ArrayLike, robustness: ArrayLike, given: Ar
     such as ImageNet accuracy. NaN where `rank_correlation` is NaN, and where `given` orders the
     models as one of the two does.
     """
-    every = np.array([values, robustness, given], dtype=np.float64)
-    if every.shape[1] < 3 or (np.ptp(every, axis=1) == 0).any():
-        return float("nan")
-    (_, xy, xz), (*_, yz), _ = np.corrcoef(scipy.stats.rankdata(every, axis=1))
+    return _of_all(_partial_rank_correlations, values, robustness, given)
+
+
+def _of_all(statistic: Callable[[Array, Array], Array], *arrays: ArrayLike) -> float:
+    """A statistic of samples for the one sample that has each model once."""
+    every = np.array(arrays, dtype=np.float64)
+    return float(statistic(every, np.ones((1, every.shape[1])))[0])
+
+
+def _rank_correlations(every: Array, counts: Array) -> Array:
+    """`rank_correlation` of two quantities (2, models) in samples, as `_spearman` takes them."""
+    return _spearman(every, counts)[:, 0, 1]
+
+
+def _partial_rank_correlations(every: Array, counts: Array) -> Array:
+    """`partial_rank_correlation` of three quantities (3, models) in samples."""
+    rho = _spearman(every, counts)
+    xy, xz, yz = rho[:, 0, 1], rho[:, 0, 2], rho[:, 1, 2]
     left = (1 - xz**2) * (1 - yz**2)
-    return float((xy - xz * yz) / np.sqrt(left)) if left > 1e-12 else float("nan")
+    return (xy - xz * yz) / np.sqrt(np.where(left > 1e-12, left, np.nan))
+
+
+def _spearman(every: Array, counts: Array) -> Array:
+    """Rank correlations of quantities (k, models) in samples of the models: (samples, k, k).
+
+    `counts`: (samples, models), how often each model is in a sample. A model's rank in a sample is
+    one half, the number of models below it, and half the number of those at its own value.
+    """
+    other, own = every[:, :, None], every[:, None]
+    ranks = np.moveaxis(counts @ ((other < own) + (other == own) / 2), 0, 1)
+    size, weights = counts.sum(axis=1)[:, None, None], counts[:, None]
+    apart = ranks - (ranks * weights).sum(axis=2, keepdims=True) / size
+    products = (apart * weights) @ apart.swapaxes(1, 2)
+    spread = np.sqrt(np.diagonal(products, axis1=1, axis2=2))
+    lengths = spread[:, :, None] * spread[:, None]
+    return products / np.where((size < 3) | (lengths == 0), np.nan, lengths)
+
+
+#: What `interval` computes of all resamples together.
+TOGETHER: dict[Callable[..., float], Callable[[Array, Array], Array]] = {
+    rank_correlation: _rank_correlations,
+    partial_rank_correlation: _partial_rank_correlations,
+}
 
 
 def separation(values: ArrayLike, robust: ArrayLike) -> float:
@@ -81,7 +117,7 @@ def permutation_p(values: ArrayLike, robust: ArrayLike) -> float:
     return float(found.pvalue)
 
 
-def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+def holm(p_values: ArrayLike) -> Array:
     """p-values adjusted for their number (Holm 1979), in the order given.
 
     Unknown values (NaN) stay NaN and do not count.
@@ -110,8 +146,12 @@ def interval(
     members = [np.flatnonzero(label == g) for g in range(label.max() + 1)]
     columns = [np.asarray(array) for array in arrays]
     drawn = np.random.default_rng(seed).integers(0, len(members), (resamples, len(members)))
-    rows = [np.concatenate([members[g] for g in draw]) for draw in drawn]
-    values = np.array([statistic(*(column[row] for column in columns)) for row in rows])
+    if together := TOGETHER.get(statistic):
+        counts = [np.bincount(draw, minlength=len(members)) for draw in drawn]
+        values = together(np.array(columns, np.float64), np.array(counts, np.float64)[:, label])
+    else:
+        rows = [np.concatenate([members[g] for g in draw]) for draw in drawn]
+        values = np.array([statistic(*(column[row] for column in columns)) for row in rows])
     kept = values[np.isfinite(values)]
     if 2 * len(kept) < resamples:
         return float("nan"), float("nan")
