@@ -1,4 +1,4 @@
-"""What every room shares: errors that readers see, strict models, whole files, fingerprints."""
+"""What all packages share: errors that readers see, strict models, whole files, fingerprints."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ ROOT_WAS_THERE = Path(os.environ.get("COMPANION_ROOT") or CODE).expanduser().is_
 
 
 def _root() -> Path:
-    """The checkout that is meant, else what the installed package brings along.
+    """The checkout to use, or else the files that come with the installed package.
 
     That is ``COMPANION_ROOT``, the checkout that this code lies in, or the nearest above the
     current folder.
@@ -138,7 +138,7 @@ class CompanionError(Exception):
 
 
 class Strict(BaseModel):
-    """Immutable, and a field that is not known is an error rather than ignored."""
+    """An immutable model in which an unknown field is an error rather than ignored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -224,7 +224,7 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def about_disk(error: OSError) -> str:
-    """In a sentence, what the disk refused, where, and what to do."""
+    """A sentence that says what the disk refused, where, and what to do."""
     what = error.strerror or str(error)
     where = f" ({place})" if (place := error.filename2 or error.filename) else ""  # copied to there
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
@@ -244,7 +244,7 @@ def remove_parts(found: Iterable[Path]) -> None:
 
 @contextlib.contextmanager
 def temporary_folder(within: Path | None = None) -> Iterator[Path]:
-    """A folder for a while; removed at the end, or by the next one if this process is killed."""
+    """A temporary folder, removed at the end, or by the next one if this process is killed."""
     prefix, within = f"companion.{platform.node()}.", within or Path(tempfile.gettempdir())
     within.mkdir(parents=True, exist_ok=True)
     for left in within.glob(f"{prefix}*"):
@@ -258,7 +258,7 @@ def temporary_folder(within: Path | None = None) -> Iterator[Path]:
 
 
 def alive(process: int) -> bool:
-    """Whether there is a process of that number on this machine."""
+    """Whether a process with that number runs on this machine."""
     try:
         os.kill(process, 0)
     except OSError as error:
@@ -273,7 +273,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_output(path: Path, text: str) -> None:
-    """Write text to where a reader said: a file, replaced whole, a pipe or device, or ``-``."""
+    """Write text where a reader wants it: to a file, replaced whole, a pipe or device, or ``-``."""
     if str(path) == "-":
         sys.stdout.write(text)
     elif is_stream(path):
@@ -284,7 +284,7 @@ def write_output(path: Path, text: str) -> None:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether what is written there is no file to be replaced: ``-``, a pipe or a device."""
+    """Whether a path is ``-``, a pipe or a device, which is written to and not replaced."""
     return str(path) == "-" or (path.exists() and not path.is_file() and not path.is_dir())
 
 
@@ -313,7 +313,7 @@ def check_writable(*paths: Path, suffix: str = "") -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Checksum of a file's bytes; of one that has not changed it is computed once a process."""
+    """Checksum of a file's bytes, computed once per process while the file stays unchanged."""
     about = path.stat()
     return _sha256(path, about.st_size, about.st_mtime_ns, about.st_ino)
 
@@ -337,12 +337,12 @@ def _plain(part: Any) -> Any:
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """What is written as JSON where no git protects it, with a hash of itself."""
+    """Data to be written as JSON where no git protects them, with a hash of themselves."""
     return {**content, "digest": fingerprint(content)}
 
 
 def is_intact(content: object) -> bool:
-    """Whether JSON that was read is what was sealed."""
+    """Whether JSON that was read is still what `sealed` made."""
     if not isinstance(content, Mapping) or "digest" not in content:
         return False
     rest = {name: value for name, value in content.items() if name != "digest"}
@@ -350,7 +350,7 @@ def is_intact(content: object) -> bool:
 
 
 def changes(old: Mapping[str, object], new: Mapping[str, object]) -> str:
-    """In words, how two mappings of parts differ; "" if they do not."""
+    """How two mappings of parts differ, in words; "" if they do not."""
     changed = [name for name in new if name in old and old[name] != new[name]]
     added = [name for name in new if name not in old]
     gone = [name for name in old if name not in new]
@@ -359,7 +359,7 @@ def changes(old: Mapping[str, object], new: Mapping[str, object]) -> str:
 
 
 def aligned(rows: Iterable[Iterable[str]]) -> list[str]:
-    """Rows of a table as lines, their columns one below the other; of a cell its first line."""
+    """Rows of a table as lines with aligned columns; a cell shows only its first line."""
     cells = [[text.split("\n")[0] for text in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [

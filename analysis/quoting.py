@@ -1,4 +1,4 @@
-"""How texts and values of files that anyone may have written stand in a sentence."""
+"""How a sentence quotes texts and values from files that anyone may have written."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The zoo: a family file for every architecture of open_clip that published accuracies are of.
+"""The zoo: a family file for every architecture of open_clip with published accuracies.
 
 The files are made from the published table and from what the installed open_clip can load, so they
 lie in a folder of their own, which git ignores, and are written whole each time. No page of the
-book is about them; what is measured of them is set against effective robustness.
+book is about them; their measurements are compared with effective robustness.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def write(families: Sequence[Family], folder: Path = FAMILIES / ZOO) -> None:
 
 
 def make(weights: Path | None = None) -> list[str]:
-    """Describe the zoo and write it; what to say of it. CompanionError if there is no folder."""
+    """Describe the zoo, write it and return a report. CompanionError if there is no folder."""
     if weights is not None and not weights.is_dir():
         raise CompanionError(f"--weights {weights} is not a folder: create it or correct the path.")
     families, left_out = describe(accuracies.load(), weights)

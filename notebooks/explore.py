@@ -14,7 +14,7 @@
 # This page computes every model and every line that {doc}`/guide/explore` can show.
 
 # %% tags=["parameters"]
-edition: str = "paper"  # whose recorded measurements stand beside the accuracies
+edition: str = "paper"  # whose recorded measurements are shown with the accuracies
 
 # %%
 import numpy as np

@@ -32,7 +32,7 @@ ORIGIN = "https://github.com/mlfoundations/imagenet-captions"
 
 
 class Caption(BaseModel):
-    """What the published file says of one image."""
+    """What the published file says about one image."""
 
     filename: str
     wnid: str
@@ -197,7 +197,7 @@ def trained_weights(path: Path, architecture: str) -> dict[str, torch.Tensor]:
 
 
 def describe(options: TrainOptions) -> str:
-    """Say what would be done and about what it would cost, with the command."""
+    """Describe what would be done and about how much it would cost, with the command."""
     recipe, model = recipes.load(options.recipe), full_size.find_model(options)
     table, architecture = (options.out or Path("FOLDER")) / "captions.tsv", model.architecture or ""
     made, line = command(recipe, architecture, table, recipes.CAPTIONS, options)

@@ -122,7 +122,7 @@ def augmentation(settings: ClassifierSettings, size: int) -> v2.Compose:
         steps.append(v2.RandomHorizontalFlip())
     if settings.randaugment:
         number, magnitude = settings.randaugment
-        steps.append(v2.RandAugment(number, magnitude, fill=[128] * 3))  # grey beside an image
+        steps.append(v2.RandAugment(number, magnitude, fill=[128] * 3))  # grey next to an image
     return v2.Compose([*steps, v2.PILToTensor()])
 
 
@@ -285,7 +285,7 @@ class Training(LightningModule):
         self.curve = checkpoint["curve"]
 
     def write(self) -> None:
-        """Write the checkpoint, and beside it what it is."""
+        """Write the checkpoint and a description next to it."""
         labels = f"{self.images.name} labels".replace(TRAIN_SET, "ImageNet-1k")
         notes = {
             "architecture": self.architecture,
@@ -315,7 +315,7 @@ def find_model(options: TrainOptions) -> Model:
 
 
 def devices(options: TrainOptions) -> tuple[str, int]:
-    """Return what computes, cpu or cuda, and in how many processes on this machine."""
+    """Return the device, cpu or cuda, and the number of processes on this machine."""
     gpus = 0 if options.device == "cpu" else torch.cuda.device_count()
     cuda = gpus > 0 or options.device == "cuda"
     count = options.processes or max(1, gpus)
@@ -385,7 +385,7 @@ def run(options: TrainOptions) -> Path | None:
 
 
 def describe(options: TrainOptions) -> str:
-    """Say what would be done and about what it would cost, also where there are no images."""
+    """Describe what would be done and about how much it would cost, even without images."""
     recipe, model, here = recipes.load(options.recipe), find_model(options), ""
     net = networks.build(model.name, "open_clip", networks.source(model), outline=True)
     recipe.check_tower(type(net.visual).__name__)

@@ -1,4 +1,4 @@
-"""Two projections trained anew over fixed towers: where outlier features come from, in seconds.
+"""Two projections trained again over fixed towers: where outlier features come from, in seconds.
 
 A CLIP model's output is h = xW for images and t = yV for texts, where x and y are what its towers
 give before the projections W and V. The towers of a pocket model stay as they are, x and y are

@@ -1,7 +1,7 @@
 """What the pocket models are: recipes, captions and texts of the classes. No torch.
 
 ``data/pocket/recipes.yaml`` says how each model is trained; `training.objectives` does it. The
-captions are what a page on the web might write beside an emoji: its name, some of its tags.
+captions are what a page on the web might write next to an emoji: its name, some of its tags.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Recipe(Strict):
     and place (shares of the image), ``start`` the model from which training starts.
 
     For contrastive training ``caption_noise`` is the share of images whose caption is that of a
-    random one, drawn anew in every step; with ``final_scale`` the logit scale is not learned: its
+    random one, drawn again in every step; with ``final_scale`` the logit scale is not learned: its
     logarithm goes in a line to this one's within ``scale_steps`` and stays there.
     """
 

@@ -1,4 +1,4 @@
-"""What trainings at full size leave: a checkpoint, what it is, and how to go on with it."""
+"""The results of full-size trainings: a checkpoint, its description, and how to use it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_same(path: Path, made_from: Mapping[str, Any]) -> None:
 def write(
     path: Path, weights: Mapping[str, Tensor], notes: Mapping[str, str], about: Mapping[str, Any]
 ) -> None:
-    """Write a checkpoint and what it is, in the reverse order: with the first all is there."""
+    """Write a checkpoint's description and then the checkpoint, so that neither lacks the other."""
     with replaced(path) as part:
         write_tensors(weights, part, notes)
         content = {"name": path.stem, "level": notes["level"], "sha256": sha256_of(part), **about}

@@ -1,4 +1,4 @@
-"""What recipes say and what they would cost, as rows of tables and as text.
+"""The settings of recipes and what they would cost, as rows of tables and as text.
 
 A cost is an estimate from counted operations, a vendor's peak and an assumed share of it.
 """
@@ -83,7 +83,7 @@ def gpu_hours(operations: int) -> dict[str, tuple[float, float]]:
 
 
 def describe(recipe: Recipe, model: str, architecture: str, made: Plan) -> str:
-    """Say what would be done, with the source of every number, and about what it would cost."""
+    """Describe what would be done, with the source of every number, and about how much it costs."""
     values = recipe.settings.model_dump(exclude_none=True)
     priced = [f"{what} {much}" for what, much in cost(recipe, architecture, made.images).items()]
     return "\n".join(
@@ -100,7 +100,7 @@ def describe(recipe: Recipe, model: str, architecture: str, made: Plan) -> str:
 
 
 def _span(low: float, high: float) -> str:
-    """Two numbers with as many digits as an estimate deserves."""
+    """Two numbers, with no more digits than an estimate deserves."""
     return " to ".join(f"{x:.1f}" if x < 10 else f"{x:,.0f}" for x in (low, high))
 
 

@@ -78,7 +78,7 @@ HeadKind = Literal["zero_shot", "own", "none"]
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pth.tar")
 WEIGHT_FILES = (*PICKLES, ".safetensors", ".safetensors.index.json")
 HUB = "hf-hub:"
-#: Before a file of weights whose configuration lies beside it.
+#: Before a file of weights whose configuration lies next to it.
 LOCAL_DIR = "local-dir:"
 #: Before weights that come with an installed Python package: ``package:NAME/PATH``.
 PACKAGE = "package:"

@@ -22,7 +22,7 @@ State = dict[str, Tensor]
 
 #: Under which names programs save the network itself, in the order in which one is taken.
 ENTRIES = ("state_dict", "model_state_dict", "model", "module")
-#: What `torch.optim.swa_utils.AveragedModel` counts with, beside the network.
+#: What `torch.optim.swa_utils.AveragedModel` stores in addition to the network.
 AVERAGED = "n_averaged"
 #: What transformers calls the parts of a tensor's name, and what open_clip does.
 TRANSFORMERS = {

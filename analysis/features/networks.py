@@ -221,7 +221,7 @@ def by_transformers(text: str, spec: Mapping[str, Any]) -> Preprocessing:
 def by_timm(text: str, net: Any, tag: str) -> dict[str, Any]:
     """What timm says of a network: its input, width, and how weights of a tag were trained.
 
-    An image encoder of a CLIP model has no classifier, and as many classes as CLIP has components.
+    An image encoder of a CLIP model has no classifier; timm counts CLIP's components as classes.
     """
     spec, config = resolve_model_data_config(net), net.pretrained_cfg
     name, classes, tuned = config["architecture"], config.get("num_classes"), "_ft_in" in tag

@@ -24,7 +24,7 @@ def is_index(path: Path) -> bool:
 
 
 def places(path: Path) -> dict[str, Path]:
-    """Where each tensor of an index lies; ValueError if it is no index or names absent files."""
+    """Where each tensor of an index is; ValueError if it is no index or names absent files."""
     if path.stat().st_size > LONGEST:
         raise ValueError(f"an index of {path.stat().st_size:,} bytes is none")
     try:

@@ -1,4 +1,4 @@
-"""What an extraction is made from, and whether features in the store still are. No torch.
+"""What an extraction is made from, and whether stored features are still current. No torch.
 
 Features carry a description of what they were made from: model, weights, images, settings, code and
 libraries. They are current if that description is the same today. Only `extract` and its callers

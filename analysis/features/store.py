@@ -6,7 +6,7 @@ name, written last, says what they are and where they came from. Features count 
 the sidecar is there and its checksum holds, which is computed once per process. Features are
 memory-mapped on reading, so they take no memory until they are used.
 
-Whether features are still what would be extracted today is for `analysis.features.plan` to say.
+`analysis.features.plan` says whether features are still what would be extracted today.
 
 Environment variable ``COMPANION_STORE``: a folder to use instead of ``store/`` in the repository.
 """

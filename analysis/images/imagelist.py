@@ -262,7 +262,7 @@ def _readable(name: str) -> str:
 
 
 def _in_rgb(picture: Image.Image) -> Image.Image:
-    """Convert to 8-bit RGB; ValueError for grey values whose range is not known."""
+    """Convert to 8-bit RGB; ValueError for grey values of unknown range."""
     if picture.mode.startswith("I;16"):  # converting these directly would clip them to white
         upper = (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
         return Image.fromarray(upper).convert("RGB")

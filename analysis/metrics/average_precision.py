@@ -221,7 +221,7 @@ def _computed(
 
     `parts`: (2 N, C), the concepts of each image: it is a positive of those in row 2 i, and a drawn
     negative of those in row 2 i + 1. `positives`: (C,). Few bytes hold the concepts, because images
-    are visited in random order; one more stands at the end, so that an image without any has
+    are visited in random order; one more comes at the end, so that an image without any has
     something to look at.
     """
     array = np.asarray(scores)

@@ -58,7 +58,7 @@ class Baseline:
 
 
 PAPER_BASELINE = Baseline(slope=0.76, intercept=-1.49, r=0.99)
-"""The constants that the paper prints beside its Figure 1."""
+"""The constants that the paper prints with its Figure 1."""
 
 
 def logit(accuracy: ArrayLike) -> Array:

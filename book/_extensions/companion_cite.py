@@ -1,6 +1,6 @@
 """Sphinx extension: results to cite, and to take along.
 
-Below each figure and table that a run published stands a menu: its data, the drawing, how to cite
+Below each figure and table that a run published is a menu: its data, the drawing, how to cite
 it, its code, the command that makes it again; and what in the paper it bears on
 (`data/counterparts.yaml`). The files are written into the built book, under `results/`. Figures and
 tables of chapters are numbered within their chapter, those of a run's page within its family (R4.2
@@ -74,7 +74,7 @@ def _book(config: Config) -> downloads.Book:
 
 
 def _borne_on(env: BuildEnvironment, up: str, reference: str) -> str:
-    """Links to what a result stands beside in the paper, and to the claims that it bears on."""
+    """Links to a result's counterparts in the paper, and to the claims that it bears on."""
     items, claims = borne_on(counterparts(), reference)
     places = [("paper", f"paper-{item.id}", html.escape(item.place)) for item in items]
     places += [("claims", f"claim-{name.lower()}", name) for name in claims]

@@ -33,8 +33,8 @@ SCRIPTS = ["vendor/sortable/sortable.js", "companion.js"]
 GENERATED_PAGES = frozenset({"genindex", "slides", "search"})
 
 _HOST = r"""["']?(?P<address>(?:https?:)?//[^"'\s)>]+)"""
-# What a browser fetches by itself when it opens a page, a link to follow is none of these: what to
-# look into, and how an address on a host stands there.
+# What a browser fetches when it opens a page, which excludes links to follow: the files to search,
+# and the form of an address in them.
 _FETCHED = (
     (r"<(?:script|img|iframe|source|video|audio|embed|track)\b[^>]*>", rf"\ssrc\s*=\s*{_HOST}"),
     (r"<link\b(?=[^>]*\brel\s*=\s*[\"']?(?:stylesheet|(?:module)?preload|icon|shortcut))[^>]*>",
@@ -133,7 +133,7 @@ def write_all_if_contents_changed(app: Sphinx, env: BuildEnvironment) -> Iterabl
 
 
 def remove_leftovers(app: Sphinx) -> None:
-    """Remove built pages, copied sources and images that no source of the book stands for."""
+    """Remove built pages, copied sources and images that belong to no source of the book."""
     output, sources = Path(app.outdir), app.env.found_docs
     pages = {f"{name}.html" for name in sources | _written(app) | GENERATED_PAGES}
     beginnings = tuple(f"_sources/{name}." for name in sources)

@@ -1,9 +1,9 @@
 """Sphinx extension: the paper, figure by figure, and the results behind each claim.
 
-The directive `counterparts` takes an item of `data/counterparts.yaml` and sets beside it what this
-book has: a thumbnail, a link to the result itself, its evidence, how close it is, and the verdicts
-of the claims that rest on it, with how much of what they speak of was measured. The role `bearing`
-names the results that bear on a claim. What is not in this build is named and not linked.
+The directive `counterparts` takes an item of `data/counterparts.yaml` and shows next to it what
+this book has: a thumbnail, a link to the result itself, its evidence, how close it is, and the
+verdicts of the claims that rest on it, with how much of what they speak of was measured. The role
+`bearing` names the results that bear on a claim. What is not in this build is named and not linked.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MODELS = "{doc}`/appendix/models` lists its models; {doc}`/runs/not_measured` sa
 
 
 class CounterpartsDirective(ResultDirective):
-    """`{counterparts} ITEM`: an item of the paper, and what this book sets beside it."""
+    """`{counterparts} ITEM`: an item of the paper with its counterparts in this book."""
 
     option_spec = {}  # noqa: RUF012 - docutils' interface
 
@@ -139,7 +139,7 @@ def noted(env: Any, reference: str) -> dict[str, str] | None:
 
 
 def thumbnail(reference: str, up: str, places: Mapping[str, str]) -> str:
-    """A small picture of a figure, HTML, which leads to where it stands."""
+    """A small picture of a figure, HTML, which leads to the figure."""
     page = places.get(reference, f"runs/{reference.split('#')[0]}")
     uri = f"{up}{page}.html#{nodes.make_id(name_of(reference))}"
     return (

@@ -104,7 +104,7 @@ def leave_out(app: Sphinx, name: str, source: list[str]) -> None:
 
 
 def leave_out_of_sources(app: Sphinx) -> None:
-    """The same with the pages' sources, which stand beside the pages."""
+    """The same with the pages' sources, which lie next to the pages."""
     for path in Path(app.outdir, "_sources").rglob("*.md*"):
         leave_out(app, path.name, text := [path.read_text(encoding="utf-8")])
         path.write_text(text[0], encoding="utf-8")

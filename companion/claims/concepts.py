@@ -45,10 +45,11 @@ SIGNIFICANCE = 0.05
 def d_texture(claim: Claim, evidence: Evidence) -> Findings:
     """The printed textures are among the concepts of the most important direction; later fewer.
 
-    Judged on the backbones for which the paper prints textures. Of a zero-shot model most of the
-    printed names must be among the concepts of highest average precision; none of them differs. A
-    finetuned model must have fewer textures among them than the zero-shot one. Where only textures
-    were ranked, among themselves and against other images than the probe's, a model stands aside.
+    Judged on the backbones for which the paper prints textures. Most of the names printed for a
+    zero-shot model must be among the concepts of highest average precision; if none is, it differs.
+    A finetuned model must have fewer textures among them than the zero-shot one. Where only
+    textures were ranked, among themselves and against other images than the probe's, a model is
+    excluded.
     """
     names_of = {
         model.name: names
@@ -187,9 +188,9 @@ def c_not_indicator(claim: Claim, evidence: Evidence) -> Findings:
 
 
 def _p_value(value: float, error: float) -> float:
-    """Two-sided, normal: how likely a value at least as far from zero is by its error alone.
+    """Two-sided, normal p-value: how likely its error alone gives a value as far from zero.
 
-    One where the error is not known.
+    It is 1 where the error is not known.
     """
     if not error > 0:
         return 0.0 if error == 0 and value else 1.0
@@ -284,7 +285,7 @@ def _textures(measurement: Measurement) -> tuple[Number, ...]:
 
 
 def _counts(evidence: Evidence) -> Iterator[Number]:
-    """How many concepts each model encodes, and as many random directions of its features."""
+    """How many concepts each model encodes, and the same number of random directions."""
     for name, measurement in evidence.concepts.items():
         counts = counts_of(measurement)
         drawn = counts.chance(evidence.counts, "random")

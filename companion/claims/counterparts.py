@@ -1,7 +1,7 @@
-"""What this book sets beside each figure, table and claim of the paper, from one file.
+"""The counterparts in this book of each figure, table and claim of the paper, from one file.
 
-`data/counterparts.yaml` says what is beside what, and how close it is. What can be computed is not
-in it: evidence is noted with the results, coverage is the verdicts'.
+`data/counterparts.yaml` names the counterparts, and says how close each is. What can be computed is
+not in it: evidence is noted with the results, coverage is the verdicts'.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Counterpart(Strict):
 
     @property
     def closeness(self) -> str:
-        """How close it is to the paper's, in words."""
+        """How close a counterpart is to the paper's item, in words."""
         of = f", with other {', '.join(self.other)}" if self.other else ""
         mini = ", in the pocket lab's miniature" if self.miniature else ""
         return f"{self.quantity}{of}{mini}{f' ({self.says})' if self.says else ''}"
@@ -67,7 +67,7 @@ def bearing(items: Mapping[str, Item], claim: str) -> list[str]:
 
 
 def borne_on(items: Mapping[str, Item], result: str) -> tuple[list[Item], list[str]]:
-    """The items of the paper that a result stands beside, and the claims that it bears on."""
+    """The items of the paper whose counterpart a result is, and the claims that it bears on."""
     beside = [(i, ours) for i in items.values() for ours in i.counterparts if ours.result == result]
     claims = dict.fromkeys(name for item, ours in beside for name in item.claims_of(ours))
     return [item for item, _ in beside], list(claims)

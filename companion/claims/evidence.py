@@ -86,10 +86,10 @@ class Cuts:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of some families' models.
+    """What is known about some families' models.
 
-    ``measurements`` may be of models of ``others``, too, which then stand beside them and decide
-    nothing. ``robustness``: view → one row per checkpoint with family, name, level, pretraining,
+    ``measurements`` may be of models of ``others``, too, which are shown and excluded from
+    verdicts. ``robustness``: view → one row per checkpoint with family, name, level, pretraining,
     er, low and high (ends of the 95 % interval), in fractions, and the columns that
     `beside_ordinary` adds; values of two views are never compared. ``fits``: constants of the
     baseline under every choice that the paper leaves open. ``misread``: effective robustness of
@@ -124,7 +124,7 @@ class Evidence:
         return {m.name: m for family in self.families.values() for m in family.models}
 
     def aside(self, *measurements: Measurement) -> Aside | None:
-        """Why a case that rests on these measurements decides nothing, if it does not."""
+        """Why a case that rests on these measurements is excluded from the verdict, if it is."""
         if any(m.provenance.inferred for m in measurements):
             return "inferred"
         return "stand-in" if any(self.models[m.model].stand_in for m in measurements) else None
@@ -184,7 +184,7 @@ class Evidence:
         ]
 
     def on_reference(self, measured: Sequence[Measurement]) -> int:
-        """How many of some measurements are of the data set that claims are about."""
+        """How many measurements are of the data set that claims are about."""
         return sum(m.data.name == self.reference for m in measured)
 
     def pairs(self, higher: Level, lower: Level) -> list[tuple[Model, Model]]:
@@ -256,7 +256,7 @@ def gather(
     folder: Path | None = None,
     experiments: Collection[Experiment] = get_args(Experiment),
 ) -> Evidence:
-    """All that is known of an edition's models now, live beside features in the store or recorded.
+    """All that is known about an edition's models now, live (next to stored features) or recorded.
 
     ``folder``: judge the measurements recorded there instead of those of `data/measurements`, and
     nothing live. ``experiments``: look at these only. Raises ClaimError if the
@@ -303,15 +303,15 @@ def on_unseen_styles(families: Mapping[str, Family], resamples: int, seed: int) 
 
 
 def of_family(family: Family, measurements: Iterable[Measurement]) -> Evidence:
-    """What is known of one family alone, of the images that its edition's claims are about."""
+    """What is known about one family alone, on the images that its edition's claims are about."""
     scope = POCKET if family.edition == "pocket" else {}
     return Evidence({family.name: family}, list(measurements), **scope)
 
 
 def beside_ordinary(models: pd.DataFrame, view: View) -> pd.DataFrame:
-    """Models of a view (with `imagenet`), compared with ordinary models of equal accuracy.
+    """Compare models of a view (with `imagenet`) with ordinary models of equal accuracy.
 
-    Ordinary are, on the paper's four shifts, timm's models that were trained on ImageNet alone;
+    On the paper's four shifts, ordinary models are timm's models trained on ImageNet alone;
     elsewhere, or where these are too few, the models that the baseline is fitted to. Adds what
     `Robustness` has, with the excess and its interval in columns `excess`, `excess_low` and
     `excess_high`.
@@ -336,7 +336,7 @@ def beside_ordinary(models: pd.DataFrame, view: View) -> pd.DataFrame:
 
 
 def _matched(models: pd.DataFrame, pool: pd.DataFrame, view: View, reach: float) -> pd.DataFrame:
-    """The excess of models over the ordinary ones of a pool at one reach.
+    """The excess of models over ordinary models of a pool, at one reach.
 
     The interval adds the model's own and the fit's error, taken as independent.
     """

@@ -1,8 +1,8 @@
 """The paper's claims as `data/claims.yaml` states them, and what a verdict on one consists of.
 
-A verdict is computed, never typed. A rule (see `rules`) tells what it finds, one by one: of how
-much the claim speaks, single *cases*, mostly one model, or two that are compared, and numbers. In a
-case what the claim says *holds* if the evidence establishes it, *fails* if the evidence establishes
+A verdict is computed, never typed. A rule (see `rules`) reports what it finds, one by one: how much
+the claim covers, single *cases*, mostly one model, or two that are compared, and numbers. In a case
+what the claim says *holds* if the evidence establishes it, *fails* if the evidence establishes
 the contrary, and is *undecided* otherwise: the 95 % interval holds the cut, there is no control, or
 a part is missing. From the cases follows the outcome:
 
@@ -19,8 +19,8 @@ More evidence that says the same never makes an outcome less certain: an undecid
 nothing that another case has established, and several measurements of one thing are undecided only
 if none decides or two contradict each other (`combined`).
 
-Some cases stand *aside*: they are counted, shown and decide nothing. These are of stand-ins (the
-nearest public model, not the paper's own), of models whose identity is inferred, of heads for
+Some cases are *aside*: they are counted, shown and excluded from the verdict. These are stand-ins
+(the nearest public model, not the paper's own), of models whose identity is inferred, of heads for
 another task or by another probe than the claim's, and of models that cannot test a claim. Where no
 other case exists the outcome is *undecided*. The *coverage* is how many of the models (or pairs)
 that the claim speaks of were measured.
@@ -56,7 +56,7 @@ class ClaimError(CompanionError, ValueError):
 
 
 class Entry(Strict):
-    """What stands in a file that is a list of entries, each with an id of its own."""
+    """An entry of a file that is a list of entries, each with an id of its own."""
 
     id: str
 
@@ -144,7 +144,7 @@ class Verdict:
     """What follows for a claim.
 
     ``cases``: what was looked at → its case. ``covered``: of how many such things, called
-    ``unit``, the claim speaks; ``measured``: how many of these are known and stand not aside.
+    ``unit``, the claim speaks; ``measured``: how many of these are known and not aside.
     ``numbers``: what the verdict rests on.
     """
 
@@ -156,13 +156,13 @@ class Verdict:
     numbers: tuple[Number, ...] = ()
 
     def count(self, aside: Aside | None = None) -> dict[Result, int]:
-        """How many cases have each result: of those that decide, or that stand so aside."""
+        """How many cases have each result, among those that decide or those that are so aside."""
         results = [case.result for case in self.cases.values() if case.aside == aside]
         return {result: results.count(result) for result in get_args(Result)}
 
 
 def verdict(findings: Findings) -> Verdict:
-    """The verdict that follows from what a rule tells; a number that is told twice is given once.
+    """The verdict that follows from a rule's findings; a number that is found twice is given once.
 
     Several cases of one name are one: those that decide go before those aside.
     """
@@ -201,18 +201,18 @@ def outcome_of(cases: Collection[Case], everything: bool) -> Outcome:
 
 
 def holds(condition: bool) -> Result:
-    """What follows where there is no error to reckon with."""
+    """The result where there is no error to account for."""
     return "holds" if condition else "fails"
 
 
 def all_hold(results: Iterable[Result]) -> Result:
-    """What follows where several things have to hold: one that fails is enough to fail."""
+    """The result where several things have to hold: if one fails, all fail."""
     each = set(results)
     return "fails" if "fails" in each else "holds" if each == {"holds"} else "undecided"
 
 
 def combined(results: Iterable[Result]) -> Result:
-    """What several measurements of the same thing say: what those that decide agree on.
+    """The result of several measurements of the same thing: what the decisive ones agree on.
 
     Undecided if none decides, or if two contradict each other.
     """
@@ -238,7 +238,7 @@ def load_claims(path: Path = CLAIMS) -> dict[str, Claim]:
 
 @cache
 def claims_file(path: Path = CLAIMS) -> dict[str, Any]:
-    """What the file says, its parts by name."""
+    """The content of the file, its parts by name."""
     content: dict[str, Any] = read_yaml(path, ClaimError)
     return content
 

@@ -28,8 +28,8 @@ def er_order(claim: Claim, evidence: Evidence) -> Findings:
     A view whose interval contains zero decides nothing.
 
     A pair of models is counted once, in however many views it appears. Many checkpoints under one
-    name are no model and left out. Intervals of differences take two models as independent; they
-    see the same images, so these are too wide rather than too narrow.
+    name are no single model and left out. Intervals of differences take two models as independent;
+    they see the same images, so these are too wide rather than too narrow.
     """
     pairs = {
         (first.name, other.name): f"{higher} over {lower}"
@@ -65,7 +65,7 @@ def er_range(claim: Claim, evidence: Evidence) -> Findings:
     """The lowest and the highest zero-shot model have the printed values, and the named data.
 
     While models are missing, an end fails only if a known model lies beyond the printed value, and
-    is undecided otherwise. Own accuracies count where none are published. Told beside it: the range
+    is undecided otherwise. Own accuracies count where none are published. Also given is the range
     against the line of the pool on the variant of ImageNet-V2 that CLIP's accuracies are of.
     """
     models = evidence.at("zero_shot")

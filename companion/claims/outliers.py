@@ -59,8 +59,8 @@ def k_others(claim: Claim, evidence: Evidence) -> Findings:
     """The mean kurtosis counts as close to 3, at the layer where zero-shot models are looked at.
 
     A model that ends before the projection is judged where the zero-shot model's features there
-    have a kurtosis far above 3 on the same images, so that the layer tells the two apart. Models at
-    another layer are undecided otherwise; those of other families stand beside them.
+    have a kurtosis far above 3 on the same images, so that the layer separates the two. Models at
+    another layer are undecided otherwise; those of other families are shown as well.
     """
     yield evidence.scope(*LOWER)
     for m in evidence.measured("outlier_features", *LOWER):
@@ -106,7 +106,7 @@ def k_captions(claim: Claim, evidence: Evidence) -> Findings:
 def k_indicator(claim: Claim, evidence: Evidence) -> Findings:
     """Models that are not robust have no outlier features: far coordinates and a raised kurtosis.
 
-    Robust models cannot test that: they stand aside. Models whose robustness is not known are
+    Robust models cannot test that and are excluded. Models whose robustness is not known are
     undecided, and so are those at another layer. Numbers are given of all models, and of the cells
     of the table of both properties.
     """

@@ -2,7 +2,7 @@
 
 Nothing is read here and nothing is said: `evidence` gathers, `claim_cards` puts into words. The
 same functions judge the paper's models and the pocket lab. The paper names hardly any cut-off;
-those of this book are `evidence.Cuts`, and stand in words in the field `rule` of
+those of this book are `evidence.Cuts`, and are stated in words in the field `rule` of
 `data/claims.yaml`. The rules on effective robustness are in `order`, those on kurtosis in
 `outliers`, those on concepts in `concepts`; what cases are and how an outcome follows from them is
 at the top of `ledger`.
@@ -81,10 +81,10 @@ def p_80(claim: Claim, evidence: Evidence) -> Findings:
     A model's case holds if the 95 % intervals of both changes lie above minus the margin, and fails
     if one of them lies below. "Unchanged" means something only where there is something to lose: it
     is undecided unless the whole head's accuracy exceeds chance by `ABOVE_CHANCE` margins and
-    keeping as many random directions loses more than the margin. What pruning changes under shift
-    goes before accuracy alone, which can fail and not hold. Where a head has directions without
-    weight, it is left open whether they count among those that are pruned; then both counts must
-    agree. In another task a model stands aside.
+    keeping the same number of random directions loses more than the margin. What pruning changes
+    under shift takes precedence over accuracy alone, which can fail and not hold. Where a head has
+    directions without weight, it is left open whether they count among those that are pruned; then
+    both counts must agree. In another task a model is excluded.
     """
     share, margin = claim.values["pruned_share"], evidence.cuts.margin
     yield Scope(len(evidence.at("zero_shot")))

@@ -1,4 +1,4 @@
-"""The concept probe: images with the concepts that they show, and what models make of them.
+"""The concept probe: images with the concepts that they show, and models' features of them.
 
 The paper probes with Broden. The pocket lab has a probe of its own: the test images of all ten
 drawing styles with the tags and subgroups of the emoji and with computed colours and textures. No

@@ -163,7 +163,7 @@ def groups(er: pd.DataFrame, families: Mapping[str, Family]) -> pd.DataFrame:
     """One row for each backbone, pretraining set and level: its effective robustness.
 
     Columns: family, title, pretraining, level; er, low, high, NaN where no accuracy is known. The
-    median stands for several checkpoints of one description (model soups), with no interval. A
+    median represents several checkpoints of one description (model soups), with no interval. A
     supervised model is its backbone's only one, so it is repeated for each pretraining set.
     """
     rows = []

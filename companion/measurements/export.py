@@ -15,7 +15,7 @@ from companion.measurements.records import Measurement
 
 
 def everything(families: Mapping[str, Family]) -> pd.DataFrame:
-    """Every number that is known of some families, live before recorded.
+    """Every number that is known about some families, live before recorded.
 
     Columns: experiment, family, model, level, data, images (what they are), n (how many), evidence,
     inferred (why the model's identity is not certain, if it is not), code_changed (since it was

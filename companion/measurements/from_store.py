@@ -1,8 +1,8 @@
 """From features and heads in the store to measurements with their provenance.
 
-What is computed is in `measures`; here the arrays are found, and what the store's sidecars say
-about them is carried over, so that a measurement can be traced to weights, images and settings.
-Which measurements there are to take is said in `pending`.
+`measures` computes; this module finds the arrays, and carries over what the store's sidecars say
+about them, so that a measurement can be traced to weights, images and settings.
+`pending` says which measurements there are to take.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from companion.measurements.records import Data, Measurement, MeasurementError
 
 
 class Taken(NamedTuple):
-    """Numbers, the features of the images that they were taken from, and what else is counted.
+    """Numbers, the features of the images from which they were taken, and other counts.
 
     ``what`` the images are, as the store says if "". ``names``: what the numbers in a list point
     to, by the list.
@@ -109,7 +109,7 @@ def measure(job: Job) -> Measurement:
 
 
 def _of_features(measure: Callable[..., Quantities], job: Job, head: store.Head | None) -> Taken:
-    """What needs the features, and perhaps the head's weights, as they are."""
+    """Measure what needs the features, and perhaps the head's weights, as they are."""
     features = _read(job).features
     return Taken(measure(features, *([] if head is None else [head.weight])), features)
 
@@ -266,7 +266,7 @@ def recognised_by(head: store.Head, images: Images) -> NDArray[np.bool_]:
 def rows_of(
     head: store.Head, classes: Sequence[str], data: str = "the data set"
 ) -> tuple[Integers, Integers]:
-    """The head's rows that take part, and the index in ``classes`` of the class each stands for."""
+    """The head's rows that take part, and for each the index of its class in ``classes``."""
     index = {name: row for row, name in enumerate(head.classes)}
     several = imagenet.objectnet_to_imagenet()
     rows: list[int] = []
@@ -283,7 +283,7 @@ def rows_of(
 
 
 def concepts_of(stored: store.Features, data: str) -> Integers:
-    """A number for each emoji's concept, the same in every style: (N,).
+    """A number for the concept of each emoji, the same in every style: (N,).
 
     Raises StoreError if the features are of other emoji than the test emoji of this style.
     """

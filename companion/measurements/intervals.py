@@ -1,4 +1,4 @@
-"""Numbers with their 95 % intervals, and what these say of a cut."""
+"""Numbers with their 95 % intervals, and how these compare with a cut."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Interval(NamedTuple):
 
     @classmethod
     def around(cls, value: float, half: float) -> Interval:
-        """The interval that reaches as far to both sides."""
+        """An interval that is symmetric about its value."""
         return cls(value, value - half, value + half)
 
     @classmethod
@@ -39,5 +39,5 @@ class Interval(NamedTuple):
         return "holds" if self.low > cut else "fails" if self.high < cut else "undecided"
 
     def below(self, cut: float) -> Result:
-        """Whether it is smaller than a cut, as `above`."""
+        """Whether the value is smaller than a cut, as in `above`."""
         return "holds" if self.high < cut else "fails" if self.low > cut else "undecided"

@@ -1,4 +1,4 @@
-"""What is measured of features when their basis, their mean or a coordinate is changed.
+"""What changes in features when their basis, their mean or a coordinate is changed.
 
 Pure functions, as in `measures`: arrays in, a mapping of numbers and arrays out. The chapter
 `what_kurtosis_measures` shows them.
@@ -21,19 +21,19 @@ Integers = NDArray[np.intp]
 
 #: The seed of all that is drawn, and of the first random frame.
 SEED = 0
-#: Random frames that features are turned into; coordinates left out beside the leading one;
+#: Random bases to which features are rotated; coordinates left out as well as the dominant one;
 #: constants that are added to a coordinate, in lengths of an image.
 ROTATIONS, OTHERS, CONSTANTS = 10, 20, (0.0, 0.5, 1.0, 2.0, 5.0)
 
 
 def basis(features: ArrayLike) -> Quantities:
-    """What of the kurtosis is a matter of the basis: (N, d), N ≥ 2.
+    """How much of the kurtosis depends on the basis: (N, d), N ≥ 2.
 
-    All of images at length 1. `kurtosis_…`: means over images, as they are; less the mean image; of
-    the mean image itself; in `ROTATIONS` random frames (seeds 0, 1, …); of as many draws from the
-    Gaussian with the same mean and covariance (seed 0); in the frame of the eigenvectors of the
-    second moments. `persistence_…` likewise. `mean_share`: the share of the energy in the mean
-    image; `mean_coordinate`: where most of that lies, `mean_coordinate_share` how much of it.
+    Images are at length 1. `kurtosis_…`: means over images, as they are; minus the mean image; of
+    the mean image itself; in `ROTATIONS` random bases (seeds 0, 1, …); of the same number of draws
+    from the Gaussian with the same mean and covariance (seed 0); in the basis of the eigenvectors
+    of the second moments. `persistence_…` likewise. `mean_share`: the share of the energy in the
+    mean image; `mean_coordinate`: where most of that lies, `mean_coordinate_share` how much of it.
     """
     h = invariants.at_length_one(features)
     mean = h.mean(axis=0)
@@ -128,7 +128,7 @@ def interventions(features: ArrayLike, judge: Judge) -> Quantities:
 
 
 def _undone(h: Array, judge: Judge) -> Quantities:
-    """The changes that the head undoes: `rotated`, after it `shifted`, and `less_mean`."""
+    """The changes that the head undoes: `rotated`, then `shifted`, and `less_mean`."""
     before, centred = judge.predicted(h), h - h.mean(axis=0)
     turn = invariants.random_rotation(h.shape[1], SEED)
     weight, bias = judge.weight.astype(np.float64), 0 if judge.bias is None else judge.bias

@@ -1,7 +1,6 @@
-"""What a measurement is: numbers with their units, of which model and images, and from where.
+"""What a measurement is: numbers with their units, the model, the images and the provenance.
 
-`records` reads and writes them as files. What is not known here, a field, a quantity or a unit, is
-refused.
+`records` reads and writes them as files. Unknown fields, quantities and units are refused.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ class MeasurementError(CompanionError, ValueError):
 
 
 class NothingMeasuredError(MeasurementError):
-    """A page has nothing to show; the message says what is lacking and what brings it."""
+    """A page has nothing to show; the message says what is missing and how to get it."""
 
 
 class _Strict(Strict):
@@ -47,7 +46,7 @@ class _Strict(Strict):
 
 
 class Value(_Strict):
-    """Numbers with the unit of each."""
+    """Numbers with their unit."""
 
     unit: Words
     value: Numbers
@@ -61,7 +60,7 @@ class Data(_Strict):
 
     @property
     def title(self) -> str:
-        """What the data set is called."""
+        """The title of the data set."""
         return sets.title(self.name) + ", not the published set" * (not self.is_whole)
 
     @property
@@ -128,12 +127,12 @@ class Measurement(_Strict):
     values: dict[Words, Value]
     names: dict[Words, list[Words]] = Field(default_factory=dict)
     provenance: Provenance
-    #: Whether it lies beside the features in the store, or is recorded; the file does not say it.
+    #: Whether it lies next to the features in the store, or is recorded; the file does not say it.
     live: bool = Field(default=False, exclude=True)
 
     @property
     def lacks(self) -> list[str]:
-        """Quantities that are not in the file, because they came after it was recorded."""
+        """Quantities that the file lacks, because they were introduced after it was recorded."""
         return [name for name in declared()[self.experiment].quantities if name not in self.values]
 
     @property
@@ -166,9 +165,9 @@ class Measurement(_Strict):
 
 
 def misfits(m: Measurement) -> Iterator[str]:
-    """What a measurement's numbers cannot be: by name, unit, length or value, a clause each.
+    """What is impossible in a measurement's numbers (name, unit, length or value), a clause each.
 
-    Only the first is certain: what comes after may rest on it.
+    Only the first is certain, because the others may follow from it.
     """
     kind = declared()[m.experiment]
     needed = {name for name, quantity in kind.quantities.items() if not quantity.optional}
@@ -202,7 +201,7 @@ def misfits(m: Measurement) -> Iterator[str]:
 def _misfit(
     name: str, quantity: Quantity, given: Value, counts: Mapping[str, int]
 ) -> Iterator[str]:
-    """What is wrong with one quantity alone."""
+    """What is wrong with a single quantity."""
     if given.unit != quantity.unit:
         yield f"values.{name} is in {given.unit!r}, expected {quantity.unit!r}"
     try:

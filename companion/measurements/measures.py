@@ -62,8 +62,7 @@ RESAMPLES, SEED = 2000, 0
 def outlier_features(features: ArrayLike) -> Quantities:
     """Outlier features of images: (N, d) → kurtosis, activation profile, persistence, a sample.
 
-    What the quantities are is said by `outliers.OutlierFeatures`; `sample` by the function of that
-    name.
+    `outliers.OutlierFeatures` explains the quantities, and the function `sample` the sample.
     """
     result = outliers.outlier_features(features)
     coordinate, fraction = result.persistence
@@ -225,12 +224,12 @@ def concepts(
     would remain. `positives` is a list over the concepts that remain. `unique_…`, `lower_…`: how
     many concepts some direction encodes at the threshold and at the lower one; `best_…`: the mean
     over concepts of the best average precision. Each is a list: over draws of negatives (`draws`),
-    sets of as many random directions, permutations of the labels, and random halves of the images,
-    in which only concepts of at least `frequent_positives` are looked for: their standard deviation
-    estimates the standard error of the count of these (see `concept_counts.draw`).
-    `coordinates_…`: the same along coordinates instead of singular vectors. The other quantities
-    are explained by the functions below. ``annotated``: negatives from images in which somebody
-    looked for the concept.
+    sets of the same number of random directions, permutations of the labels, and random halves of
+    the images, in which only concepts of at least `frequent_positives` are looked for: their
+    standard deviation estimates the standard error of the count of these (see
+    `concept_counts.draw`). `coordinates_…`: the same along coordinates instead of singular vectors.
+    The other quantities are explained by the functions below. ``annotated``: negatives from images
+    in which somebody looked for the concept.
     """
     chosen = probe.select(LEAST_POSITIVES, LEAST_CLUSTERS)
     settings = concept_counts.settings_for(chosen, annotated=annotated)
@@ -260,7 +259,7 @@ def concepts(
 
 
 def _of_each(counts: Found, settings: Settings) -> Quantities:
-    """What is found for each concept and each direction.
+    """The results for each concept and each direction.
 
     `best`: a concept's average precision along its `best_direction`, first draw of negatives;
     `per_direction` and `per_direction_lower`: how many concepts a direction encodes at both
@@ -277,7 +276,7 @@ def _of_each(counts: Found, settings: Settings) -> Quantities:
 
 
 def _lists(counts: Found, basis: str = "") -> Quantities:
-    """What was counted repeatedly, by the names that `concepts` gives."""
+    """Repeated counts, by the names that `concepts` gives."""
     return {
         f"{basis}{quantity}_{kind}": values[:, column]
         for kind in ("draws", "random", "permuted", "halves")

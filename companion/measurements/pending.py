@@ -1,6 +1,6 @@
-"""What there is to measure: experiments on features in the store, and which files are not current.
+"""What remains to be measured: experiments on stored features whose files are not current.
 
-Only descriptions of features are read here, hardly an array; measuring is done in `from_store`. A
+This module reads descriptions of features and hardly an array; `from_store` measures. A
 measurement carries what it was made from, so whether it is current is a comparison.
 """
 
@@ -109,10 +109,10 @@ def largest_head(model: Model, data: Iterable[str] = ()) -> Path:
 
 
 def experiments_on(data: str) -> tuple[Experiment, ...]:
-    """What is measured on a single data set, where heads and labels allow it.
+    """The experiments on a single data set, where heads and labels allow them.
 
-    Of the paper's data sets ImageNet is what features are looked at on, its shifts are for
-    accuracies; of the pocket lab's the training style. On any other all is measured that can be.
+    On the paper's ImageNet and the pocket lab's training style, features are examined; their shifts
+    are for accuracies. On any other data set everything is measured that can be.
     """
     if data == records.TRAINING:
         return tuple({*SINGLE} - {"accuracy"})
@@ -137,7 +137,7 @@ def why_absent(data: str) -> str:
 def lack(
     experiments: Collection[Experiment], family: Family, model: Model, data: Sequence[str] = ()
 ) -> tuple[str, str]:
-    """What keeps a model from being measured, and the command that brings it, "" if none does.
+    """What a model needs before it can be measured, and the command that brings it, or "".
 
     ``data``: on these data sets only.
     """
@@ -164,7 +164,7 @@ def lack(
 
 
 def in_words(lacks: Collection[tuple[str, str]]) -> str:
-    """What models lack, and the commands that bring it, in a clause."""
+    """A clause on what models lack, and on the commands that bring it."""
     commands = dict.fromkeys(command for _, command in lacks if command)
     missing = dict.fromkeys(what for what, command in lacks if command or not commands)
     brings = f"; use `{'`, `'.join(commands)}`" * bool(commands)
@@ -172,14 +172,14 @@ def in_words(lacks: Collection[tuple[str, str]]) -> str:
 
 
 def jobs(family: Family, experiments: Collection[Experiment] | None = None) -> list[Job]:
-    """All that can be measured of a family from what is in the store, one experiment by another."""
+    """All jobs that the store allows for a family, one experiment after another."""
     every = get_args(Experiment)
     wanted = [name for name in every if experiments is None or name in experiments]
     return [job for name in wanted for job in _on_features(name, family) if _possible(job)]
 
 
 def waiting_for_concepts(family: Family) -> list[Job]:
-    """Jobs whose features are here, but perhaps neither a head nor what the images show."""
+    """Jobs whose features are here, although head or concepts may be missing."""
     return [job for job in _on_features("concepts", family) if job.model.head != "none"]
 
 
@@ -205,9 +205,9 @@ def remove_outdated(families: Iterable[Family]) -> None:
 
 
 def made_from(job: Job) -> dict[str, str]:
-    """All that decides a measurement's numbers, by name; StoreError if it cannot be measured.
+    """Everything that decides a measurement's numbers, by name; StoreError if something is missing.
 
-    Features and a head that others published are known by the public files that they are from.
+    Features and heads that others published are identified by their public files.
     """
     reads = declared()[job.experiment].reads
     files = {name: sha256_of(ROOT / name) for name in reads.get(job.data, reads.get("any", ()))}
@@ -215,7 +215,7 @@ def made_from(job: Job) -> dict[str, str]:
 
 
 def current(job: Job) -> bool:
-    """Whether the measurement need not be taken: it was, of all that is here now."""
+    """Whether a measurement of everything that is here now has been taken."""
     live = _kept(records.live_path(job.model.name, job.data, job.experiment), job)
     return live == made_from(job) or is_recorded(job)
 
@@ -237,7 +237,7 @@ def _on_features(experiment: Experiment, family: Family) -> list[Job]:
 
 
 def _samples(experiment: Experiment, here: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-    """What an experiment looks at, of the data sets that are here: name → data sets."""
+    """The samples that an experiment examines, of data sets that are here: name → data sets."""
     if experiment in TOGETHER:
         several = TOGETHER[experiment]
         return {name: parts for name, parts in several.items() if {*parts} <= {*here}}
@@ -286,7 +286,7 @@ def _arrays(job: Job) -> dict[str, str]:
 
 
 def _kept(path: Path, job: Job) -> dict[str, str]:
-    """What a file says that it was made from; nothing if it is not there, or of another family.
+    """What a file says it was made from; nothing if it is absent, or of another family.
 
     Nothing, too, if a live one is damaged: then it is taken again.
     """

@@ -1,8 +1,9 @@
 """Is a contributed measurement plausible? What `companion check` looks at.
 
-`records.read` already refuses a file that is not of the expected form. Here its content is held
-against what must be true of such numbers and against the registry. Passing says that a file is
-coherent and traceable, not that its numbers are right: only taking them again can show that.
+`records.read` already refuses a file that is not of the expected form. This module checks its
+content against what must be true of such numbers, and against the registry. Passing says that a
+file is coherent and traceable, not that its numbers are right: only taking them again can show
+that.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def files(given: Sequence[Path]) -> list[Path]:
 
 
 def report(paths: Sequence[Path], families: Mapping[str, Family]) -> tuple[list[str], int]:
-    """What to say of measurement files, and how many are not sound."""
+    """A report on measurement files, and how many are not sound."""
     lines: list[str] = []
     wrong = older = 0
     for path in paths:
@@ -107,14 +108,14 @@ def _model(m: Measurement, families: Mapping[str, Family]) -> Iterator[str]:
 
 
 def _taken(m: Measurement) -> Iterator[str]:
-    """Whether it was taken by today, wherever on Earth."""
+    """Whether its day is today or earlier, anywhere on Earth."""
     day = m.provenance.taken
     if day and date.fromisoformat(day) > datetime.now(UTC).date() + timedelta(days=1):
         yield f"it was taken on {day}, which is to come: correct the date, or this machine's clock."
 
 
 def _coherence(m: Measurement) -> Iterator[str]:
-    """What must hold between the numbers, and is said if it does not."""
+    """Which relations between the numbers do not hold."""
     v = {name: np.asarray(m.value(name), dtype=np.float64) for name in m.values}
     if rules := _COHERENT.get(m.experiment):
         yield from rules(m, v)
@@ -213,7 +214,7 @@ _COHERENT: dict[str, Callable[[Measurement, Mapping[str, Array]], Iterator[str]]
 
 
 def _published(m: Measurement) -> Iterator[str]:
-    """Whether it saw a published data set as it was published."""
+    """Whether it saw a published data set in full."""
     name = m.data.name
     if len(m.data.what.split()) < 2 and m.data.what != sets.title(name):
         yield f"data.what is {m.data.what!r}: say how many images there are, and of what."

@@ -50,7 +50,7 @@ def of_sidecars(
 
 
 def of_today(made_from: Mapping[str, str]) -> dict[str, Any]:
-    """What a `Provenance` notes of this package, the libraries and the day."""
+    """The part of a `Provenance` on this package, the libraries and the day."""
     return {
         "version": version_of("interpreting-clip-companion"),
         "made_from": dict(made_from),

@@ -1,4 +1,4 @@
-"""What measurements of pruning say of the head that is left, beside the whole one."""
+"""What measurements of pruning say about the pruned head, compared with the whole one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 def against_whole(m: Measurement) -> tuple[Array, Array, Array]:
     """Accuracy with the 1, 2, … most important directions, its change from the whole head's, and
-    half of that change's 95 % interval; fractions, all (rank,).
+    half the 95 % interval of that change; fractions, all (rank,).
     """
     difference, error = (m.value(f"difference_importance{part}") for part in ("", "_error"))
     return m.value("accuracy_importance"), difference, 1.96 * error

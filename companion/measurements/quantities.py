@@ -1,4 +1,4 @@
-"""What is measured: the experiments of `data/quantities.yaml`, and which values they can give.
+"""The experiments of `data/quantities.yaml`: what they measure, and which values are possible.
 
 The fields are explained at the top of that file.
 """
@@ -33,7 +33,7 @@ NONE_OR_MORE = "none or more"
 
 
 class Unit(Strict):
-    """What numbers of a unit can be; the fields are explained at the top of the file."""
+    """The possible numbers of a unit; the fields are explained at the top of the file."""
 
     least: float = 0
     most: float = LARGEST
@@ -70,14 +70,14 @@ class Kind(Strict):
 
     @property
     def counted(self) -> tuple[str, ...]:
-        """What a measurement says how many there are of."""
+        """The things that a measurement counts."""
         headless = self.head in ("none", "texts")
         return ("images", "components", *["classes"] * (not headless), *self.counts)
 
 
 @cache
 def units() -> dict[str, Unit]:
-    """The units of which something is known."""
+    """The declared units."""
     return TypeAdapter(dict[str, Unit]).validate_python(read_yaml(FILE)["units"])
 
 

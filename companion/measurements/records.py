@@ -1,8 +1,8 @@
 """Measurements: what one experiment found for one model on one data set, as a small JSON file.
 
 ``data/measurements/<experiment>/<model>--<data>.json`` keeps numbers with their units and their
-provenance: enough to judge them, to take them again and to review them as text. A file with a
-field, a number or a unit that is not known here is refused. How they are taken is in `from_store`.
+provenance: enough to judge them, to take them again and to review them as text. A file with an
+unknown field, number or unit is refused. `from_store` takes measurements.
 
 A live one is the same, next to the features in the store that it was taken from, see `live_path`;
 it carries a digest of itself, because no git protects it. Pages read both, see `available`.
@@ -66,7 +66,7 @@ def recorded_path(model: str, data: str, experiment: Experiment) -> Path:
 
 
 def live_path(model: str, data: str, experiment: Measured) -> Path:
-    """Where the live measurement lies, or would lie, beside the features in the store."""
+    """Where the live measurement lies, or would lie, next to the features in the store."""
     return store.default_folder() / model / "measurements" / f"{experiment}--{data}.json"
 
 
@@ -141,7 +141,7 @@ def _unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 def available(
     experiment: Experiment, family: Family, data: Collection[str] | None = None
 ) -> list[Measurement]:
-    """All that is known of a family: for each model and data set the live file, else the recorded.
+    """All measurements of a family: for each model and data set the live file, else the recorded.
 
     ``data``: these data sets only. In the order of the family's models, then of the data sets'
     names. Those that are `broken` are left out, and those of other weights than the family file
@@ -155,12 +155,12 @@ def available(
 
 
 def broken(experiment: Experiment, family: Family) -> list[str]:
-    """What is wrong with measurements that `available` leaves out, a sentence each."""
+    """A sentence on what is wrong with each measurement that `available` leaves out."""
     return [problem for _, problem in _tried(files(experiment, family)) if problem]
 
 
 def unsound(experiments: Iterable[Experiment]) -> list[str]:
-    """What is wrong with recorded measurements of some experiments, a sentence each.
+    """A sentence on what is wrong with each unsound recorded measurement of some experiments.
 
     Those that git knows and that are gone count, where others of the experiment are there.
     """
@@ -188,7 +188,7 @@ def _tried(paths: Iterable[Path]) -> Iterator[tuple[Measurement | None, str]]:
 
 
 def _is_of(measurement: Measurement, family: Family) -> bool:
-    """Whether it is of the family's model of that name, and of its weights where both are known."""
+    """Whether it measures the family's model of that name, with its weights if both are known."""
     taken = measurement.provenance.weights_sha256
     noted = {model.name: model.weights_sha256 for model in family.models}
     if measurement.family != family.name or measurement.model not in noted:
@@ -246,7 +246,7 @@ def compare_with_recorded(fresh: Measurement) -> list[str]:
 
 @cache
 def code_parts(experiment: Measured) -> Mapping[str, str]:
-    """A hash of what each module does that decides the experiment's numbers, by its name."""
+    """A hash of what each module does that decides the experiment's numbers, by module."""
     parts, root = declared()[experiment].code, common.PACKAGES
     imports = "\n".join(f"import {name}" for name in parts if name.startswith("analysis.metrics."))
     paths = {path for path in code.import_closure(imports) if path.name != "__init__.py"}

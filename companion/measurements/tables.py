@@ -1,7 +1,7 @@
-"""From the tables that a measurement holds back to counts of concepts.
+"""Counts of concepts, read back from the tables of a measurement.
 
-`measures` writes these tables, one for each quantity and statistic. What pages and claims compute
-with are objects of `analysis.metrics`.
+`measures` writes these tables, one for each quantity and statistic. Pages and claims compute with
+objects of `analysis.metrics`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from companion.measurements.records import Measurement
 def counts_of(measurement: Measurement, basis: str = "") -> Found:
     """The counts that a measurement of concepts holds, rounded as it keeps numbers.
 
-    ``basis``: "" for singular vectors, "coordinates_" for coordinates. Of the average precisions
-    there is one row, each concept's best.
+    ``basis``: "" for singular vectors, "coordinates_" for coordinates. The average precisions
+    have one row, each concept's best.
     """
 
     def table(kind: str) -> np.ndarray:

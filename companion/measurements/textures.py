@@ -1,4 +1,4 @@
-"""Do textures lie along the most important direction? What the paper says of zero-shot models.
+"""Do textures lie along the most important direction, as the paper says of zero-shot models?
 
 A pure function, as in `measures`. It asks of one kind of images, textures, how well a direction
 sets each of its classes apart from images of other kinds, and what other directions do.
@@ -24,13 +24,14 @@ def textures(features: ArrayLike, shown: Any, head: ArrayLike) -> dict[str, Any]
     """Average precision of textures along a head's directions: (N, d), (N, textures), (rows, d).
 
     `shown`: scipy.sparse, which image shows which texture. The positives of a texture are all its
-    images, the negatives as many that show no texture at all; means over `DRAWS` draws of these.
+    images, the negatives the same number that show none at all; means over `DRAWS` draws of these.
     `along_top`: along the most important direction for these images, in the sign in which textures
     score higher on average, which is the favourable one; `_lowest` and `_highest` of the draws;
     `against_top`: in the other sign. `textures_lie_at`, `others_lie_at`: mean cosine with it, in
     the sign of `along_top`. `per_direction`: the mean over textures along every direction, each in
-    its favourable sign, in the order of the singular values; `per_random_direction`: along as many
-    directions of a random orthogonal frame. `importance`: of each direction, over the mean.
+    its favourable sign, in the order of the singular values; `per_random_direction`: along the same
+    number of directions of a random orthogonal basis. `importance`: of each direction, over the
+    mean.
     """
     h = basis.at_length_one(features)
     parts = directions.decompose(head)
@@ -69,7 +70,7 @@ def textures(features: ArrayLike, shown: Any, head: ArrayLike) -> dict[str, Any]
 
 
 def _against_others(shown: Any, seed: int) -> BalancedSample:
-    """All images of each texture, and as many drawn from those that show none."""
+    """All images of each texture, and the same number drawn from images that show none."""
     columns = shown.tocsc()
     others = np.flatnonzero(np.asarray(shown.sum(axis=1)).ravel() == 0)
     generator = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""What is measured of images without the directions along which a model's texts hardly vary.
+"""What remains of images without the directions along which a model's texts hardly vary.
 
 Pure functions, as in `measures`: arrays in, a mapping of numbers and arrays out. The chapter
 `what_kurtosis_measures` shows them. No image is looked at to choose the directions.
@@ -57,7 +57,7 @@ def unread(features: ArrayLike, texts: Sequence[Texts], judge: Judge | None = No
     For each set and each of `SHARES`: the directions that together hold at most this share of the
     texts' variance are `dropped`. How much of the images' `energy`, of the mean image's
     (`mean_inside`) and of the axis of the dominant coordinate (`leader_inside`) lies in them, and
-    what is left `…_without` them; `…_random`: without as many random directions, the mean over
+    what is left `…_without` them; `…_random`: without the same number of random ones, the mean over
     `DRAWS` sets (seeds 0, 1, …). `curve_…`: without the first `steps` directions. `equal` is the
     share of predictions that stay, by the `judge`; without one, by the nearest text of another set,
     or where there is none of the same set. `judged_by_itself` is 1 where those texts judge that
@@ -96,7 +96,7 @@ def unread(features: ArrayLike, texts: Sequence[Texts], judge: Judge | None = No
 def _losses(
     h: Array, sets: Sequence[Array], counts: Sequence[Sequence[int]], judges: Sequence[Judge]
 ) -> Quantities:
-    """What images (N, d) lose without directions of each set, so many of them, by its judge."""
+    """What images (N, d) lose without some directions of each set, according to its judge."""
     looks = [_looking(h, judge) for judge in judges]
     frames = [basis.random_rotation(h.shape[1], seed) for seed in range(DRAWS)]
     steps = [step for step in STEPS if step < h.shape[1]]
@@ -149,7 +149,7 @@ def _judges(texts: Sequence[Texts], judge: Judge | None, images: int) -> list[Ju
 
 
 def _looking(h: Array, judge: Judge) -> Callable[[Array], Left]:
-    """How to look at images without directions (k, d), by one judge."""
+    """A function that examines images without directions (k, d), by one judge."""
     before, labelled = judge.predicted(h), judge.labels >= 0
     right = (before == judge.labels)[labelled]
 

@@ -1,9 +1,9 @@
-"""What the features of one checkpoint say of the sign of robustness that the paper found.
+"""What the features of one checkpoint say about the paper's sign of robustness.
 
 `probe` is a pure function from arrays to a `Probe`: a measurement, and a verdict that claims no
 more than its numbers carry. How arrays come from a checkpoint and a folder of images is in
 `checkpoint`. The rules of the verdict, in `judge`, are ours, since the paper gives no cut-offs;
-what it says is in ``data/probe.yaml``.
+its sentences are in ``data/probe.yaml``.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def judge(m: Measurement, recorded: Sequence[Measurement]) -> Probe:
 
 
 def _hanging(m: Measurement, others: Sequence[Measurement], answer: str) -> Iterable[str]:
-    """Which recorded model alone decides the answer."""
+    """The recorded model on which alone the answer depends."""
     marks = marks_of(others)
     for model in filter(None, (marks.plain_of, marks.outlying_of)):
         without = _answer(m, marks_of([other for other in others if other.model != model]))[0]
@@ -173,7 +173,7 @@ def _hanging(m: Measurement, others: Sequence[Measurement], answer: str) -> Iter
 
 
 def _answer(m: Measurement, marks: Marks) -> tuple[str, str]:
-    """The answer, and why there is none."""
+    """The answer, and the reason where there is none."""
     why = _doubt(m, marks)
     low = interval(m).high < marks.at(1 / 3)
     return ("cannot tell" if why else "none" if low else "shows"), why
@@ -205,7 +205,7 @@ def _doubt(m: Measurement, marks: Marks) -> str:
 
 
 def title(m: Measurement) -> str:
-    """What the checkpoint is called."""
+    """The title of the checkpoint."""
     return m.provenance.made_from.get(measure.CHECKPOINT, m.model)
 
 
@@ -240,7 +240,7 @@ def marks_of(recorded: Sequence[Measurement]) -> Marks:
 
 
 def known_models() -> list[Measurement]:
-    """The models to compare with: those recorded, so that no verdict depends on the store.
+    """The recorded models to compare with, so that no verdict depends on the store.
 
     Captions are no images.
     """
@@ -267,14 +267,14 @@ def _share_interval(m: Measurement, name: str) -> tuple[float, float]:
 
 
 def said(part: str, name: str, row: Mapping[str, Any]) -> str:
-    """A sentence of ``data/probe.yaml``, filled in; "" of no name."""
+    """A sentence of ``data/probe.yaml``, filled in; "" for no name."""
     return cell(SENTENCES[part][name], row) if name else ""
 
 
 def values_of(m: Measurement) -> dict[str, Any]:
-    """All that can be said of a measurement, by the names that templates use; None if it lacks it.
+    """All values of a measurement, by the names that templates use; None for those that it lacks.
 
-    What is measured has the names of the measurement.
+    Measured quantities keep their names.
     """
     images, leads = m.counts["images"], m.value("outliers_lead")
     row = {

@@ -1,4 +1,4 @@
-"""What a probe measures: features of unlabelled images, and a head if there is one → a measurement.
+"""From features of unlabelled images, and a head if there is one, to a probe's measurement.
 
 Pure functions. The quantities are those of ``probe`` in ``data/quantities.yaml``.
 """
@@ -43,7 +43,7 @@ class ProbeError(CompanionError):
 def of_arrays(
     features: ArrayLike, head: ArrayLike | None, name: str, rows_are_images: bool
 ) -> Measurement:
-    """Measure arrays of which nothing else is known: (N, d), (classes, d) or no head.
+    """Measure arrays about which nothing else is known: (N, d), (classes, d) or no head.
 
     Raises ProbeError, in one sentence, for what no probe can be made of.
     """
@@ -118,7 +118,7 @@ def quantities(features: NDArray[Any], head: NDArray[Any] | None) -> Quantities:
 
 
 def _less_mean(features: NDArray[Any], kurtosis: NDArray[np.float64]) -> NDArray[np.float64]:
-    """κ of the images at length 1 less their mean; as they are if one of them is the mean."""
+    """κ of the images at length 1 minus their mean; as they are if one of them is the mean."""
     try:
         return outliers.kurtosis(basis.less_mean(features))
     except ValueError:

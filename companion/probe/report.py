@@ -1,4 +1,4 @@
-"""Probes of features in the store, or of a file, and what a report says of them."""
+"""Probes of features in the store, or of a file, and what a report says about them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def of_store(
     folder: Path | None = None,
     typed: Mapping[str, str] | None = None,
 ) -> Probe:
-    """Probe the features of a data set by a model, with the head that lies beside them if any.
+    """Probe the features of a data set by a model, with the head next to them if there is one.
 
     Raises StoreError if the features are not there or not sound, ProbeError if there are too few.
     """
@@ -50,7 +50,7 @@ def of_store(
 def _source(
     sidecar: Mapping[str, Any], model: Model, typed: Mapping[str, str]
 ) -> records.Provenance:
-    """Where numbers come from, as features, settings and the command line say it."""
+    """Where numbers come from, according to features, settings and the command line."""
     left_out = sidecar["data"].get("left_out") or {}
     named = {
         LEFT_OUT: "; ".join(f"{name}: {why}" for name, why in left_out.items()),
@@ -114,7 +114,7 @@ def left_out_of(judged: Probe) -> str:
 
 
 def notes(judged: Probe) -> list[tuple[str, str]]:
-    """What a verdict rests on, what must be kept in mind, and what is known of the checkpoint."""
+    """The reasons for a verdict, the cautions, and what is known about the checkpoint."""
     note = judged.measurement.provenance.weights_note
     return [
         *((REASON, reason) for reason in judged.reasons),
@@ -144,7 +144,7 @@ def facts(judged: Probe) -> list[tuple[str, str]]:
 def listed(
     probes: Mapping[str, Probe], said: Callable[[Probe], Iterable[tuple[str, str]]]
 ) -> pd.DataFrame:
-    """What is said of probes, by title: each text once, with those it is about if not of all."""
+    """Texts about probes, by title: each once, with the probes it is about, unless about all."""
     rows = [(*row, key) for key, judged in probes.items() for row in said(judged)]
     frame = pd.DataFrame(rows, columns=["about", "what", "model"])
     frame = frame.groupby(["about", "what"], sort=False)["model"].agg("; ".join).reset_index()

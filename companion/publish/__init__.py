@@ -1,1 +1,1 @@
-"""Makes what a notebook shows: figures, tables, words."""
+"""Makes the figures, tables and texts that a notebook shows."""

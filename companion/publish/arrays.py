@@ -17,8 +17,8 @@ from companion.publish.measured import title
 class Arrays(NamedTuple):
     """Features `h` (N, d) with labels (N,), −1 for none, and a head `W` (C, d) with bias `b` (C,).
 
-    ``title``: what they are of. `W` is of the type in which it is kept, which says what of it is
-    rounding.
+    ``title``: model and images. `W` has the type in which it is stored, which shows how far it is
+    rounded.
     """
 
     title: str
@@ -29,7 +29,7 @@ class Arrays(NamedTuple):
 
 
 def of(measurements: Iterable[Measurement], family: Family) -> Arrays:
-    """Those of the first measured model whose features are in the store.
+    """The arrays of the first measured model whose features are in the store.
 
     Where there are none: Gaussian numbers as wide as the family's features, labelled by a head.
     """

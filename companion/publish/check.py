@@ -22,7 +22,7 @@ ANSWERS: dict[str, dict[str, Any]] = json.loads(
 
 
 class ExerciseError(ValueError):
-    """No such exercise, or other values than it asks for."""
+    """There is no such exercise, or it asks for other values."""
 
 
 def check(label: str, *values: ArrayLike) -> bool:

@@ -1,4 +1,4 @@
-"""Counts of concepts as tidy tables, and what lies along single directions."""
+"""Counts of concepts as tidy tables, and the concepts along single directions."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ KINDS: dict[Kind, str] = {
 
 
 def of_family(family: Family) -> dict[str, Measurement]:
-    """Title of a model → its counts, of those on the same concepts of the same images.
+    """Title of a model → its counts, for models with the same concepts and images.
 
-    Those that go with the first live measurement, or else with the first.
+    These are the concepts and images of the first live measurement, or else of the first.
     """
     every = available("concepts", family, ["pocket", "broden"])
     first = next((m for m in every if m.live), every[0] if every else None)
@@ -70,7 +70,7 @@ def probe(measured: Iterable[Measurement]) -> str:
 
 
 def quantities(measured: Iterable[Measurement]) -> dict[Quantity, str]:
-    """Which numbers there are, with their titles; none where nothing was measured."""
+    """The numbers that were counted, with their titles; none where nothing was measured."""
     for m in measured:
         cuts = (f"AP ≥ {m.value(name):g}" for name in ("threshold", "lower_threshold"))
         return dict(zip(concept_counts.QUANTITIES, (*cuts, "mean best AP"), strict=True))
@@ -96,7 +96,7 @@ def counted(measured: Mapping[str, Measurement], basis: str = "") -> pd.DataFram
 
 
 def against_chance(measured: Mapping[str, Measurement], quantity: Quantity) -> pd.DataFrame:
-    """Each model's count with its range, a panel for each kind of chance, what that reaches."""
+    """Each model's count with its range and that of chance, a panel for each kind of chance."""
     rows = counted(measured)
     rows = rows[rows["counted"] == quantities(measured.values()).get(quantity)]
     draws = rows["draws"]
@@ -110,7 +110,7 @@ def against_chance(measured: Mapping[str, Measurement], quantity: Quantity) -> p
 
 
 def excess(measured: Mapping[str, Measurement]) -> pd.DataFrame:
-    """What the first model's count exceeds each other's by, among frequent concepts, ± 95 %."""
+    """How far the first model's count exceeds each other's, among frequent concepts, ± 95 %."""
     rows, (first, *others) = [], [*measured] or [""]
     for other in others:
         of_first, of_other = (counts_of(measured[title]) for title in (first, other))
@@ -125,7 +125,7 @@ def excess(measured: Mapping[str, Measurement]) -> pd.DataFrame:
 
 
 def trio(measured: Iterable[Measurement]) -> dict[str, Measurement]:
-    """By level a finetuned model, the zero-shot one that it started from, and a supervised one."""
+    """A finetuned model, its zero-shot start, and a supervised model, by level."""
     models = list(measured)
     needed = ("zero_shot", "finetuned", "supervised")
     for three in product(*([m for m in models if m.level == level] for level in needed)):
@@ -138,7 +138,7 @@ def trio(measured: Iterable[Measurement]) -> dict[str, Measurement]:
 
 
 def chosen(measured: Iterable[Measurement]) -> ConceptImages | None:
-    """The images that live measurements are of, with the concepts that count; None without any."""
+    """The images of live measurements, with the concepts that count; None if there are none."""
     if not (live := [m for m in measured if m.live]):
         return None
     images = concept_probe.of_data(live[0].data.name, [model_of(m) for m in live])

@@ -1,4 +1,4 @@
-"""What a reader takes along of a result: its data, its drawing, how to cite it; and its number."""
+"""What a reader can take from a result (data, drawing, citation), and its number."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Numbers = dict[str, dict[str, dict[str, tuple[Any, ...]]]]
 
 
 class Book(NamedTuple):
-    """What an entry of a bibliography says of the book."""
+    """What an entry of a bibliography says about the book."""
 
     author: str
     title: str
@@ -68,7 +68,7 @@ def files(
 
 
 def _content(text: str, end: str, note: Mapping[str, str]) -> bytes:
-    """What a file holds; a drawing on its own says what it shows."""
+    """The content of a file; a drawing on its own says what it shows."""
     if end == "png":
         return base64.b64decode(text)
     if end == "svg":

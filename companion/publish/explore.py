@@ -1,4 +1,4 @@
-"""What the explorer shows: every published model and every line, in one compact structure.
+"""The explorer's data: every published model and every line, in one compact structure.
 
 The page computes effective robustness from these numbers by the same equation as
 `analysis.metrics.robustness`; a test compares the two. Columns are lists of equal length, names

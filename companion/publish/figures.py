@@ -106,7 +106,7 @@ def stems(frame: pd.DataFrame, y: str, horizontals: plots.Places = plots.NOWHERE
 
 
 def _name_apart(axes: Axes, values: Array, far: Iterable[int], most: float) -> None:
-    """Write the numbers of coordinates at their stems, but where a larger one's stands."""
+    """Write the numbers of coordinates at their stems, unless a larger one's is there."""
     named: list[int] = []
     for c in far:
         near = (n for n in named if abs(c - n) < len(values) / 16)

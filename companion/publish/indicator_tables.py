@@ -60,7 +60,7 @@ Measured = dict[str, dict[Experiment, Measurement]]
 def measured(evidence: Evidence, anywhere: bool = False) -> Measured:
     """Model → experiment → its measurement on the data that claims are about.
 
-    ``anywhere``: on other data where there is none on those, on the images that figures show.
+    ``anywhere``: where there is none, a measurement on the images that figures show.
     """
     measurements: Measured = {}
     for experiment in EXPERIMENTS:
@@ -91,7 +91,7 @@ def of_models(evidence: Evidence, taken: Measured) -> pd.DataFrame:
 
 
 def quantities(taken: Mapping[Experiment, Measurement], evidence: Evidence) -> dict[str, Any]:
-    """The candidates of one model, and what is shown with them."""
+    """The candidates of one model, and other quantities that are shown with them."""
     row: dict[str, Any] = {"on": ""}
     row |= dict.fromkeys([*CANDIDATES, "largest", "random_directions", "probed"], np.nan)
     if m := taken.get("outlier_features"):
@@ -111,7 +111,7 @@ def quantities(taken: Mapping[Experiment, Measurement], evidence: Evidence) -> d
 
 
 def of_seeds(families: Mapping[str, Family], resamples: int, seed: int) -> pd.DataFrame:
-    """The recorded candidates of every seed of pocket families; of others there are none."""
+    """The recorded candidates for every seed of pocket families; other families have none."""
     in_pocket = {name: f for name, f in families.items() if f.edition == "pocket"}
     if not in_pocket:
         return pd.DataFrame()
@@ -124,7 +124,7 @@ def of_seeds(families: Mapping[str, Family], resamples: int, seed: int) -> pd.Da
 
 
 def judgeable(models: pd.DataFrame) -> dict[str, str]:
-    """Candidates, with titles, of enough models, and what they have to beat."""
+    """Candidates that enough models have, with titles, and the quantity to beat."""
     return {
         candidate: title
         for candidate, title in CANDIDATES.items()
@@ -155,7 +155,7 @@ def against_robustness(
 
 
 def of_known_robustness(models: pd.DataFrame) -> pd.DataFrame:
-    """The models of which it is known whether they are robust."""
+    """The models whose robustness, or lack of it, is known."""
     return models.dropna(subset=["robust"]).astype({"robust": bool})
 
 
@@ -174,7 +174,7 @@ def coverage(models: pd.DataFrame, edition: Edition) -> pd.DataFrame:
 def judged(
     models: pd.DataFrame, titles: Mapping[str, str], to_beat: str, resamples: int, seed: int
 ) -> pd.DataFrame:
-    """A row of `STATISTICS` for each candidate, NaN where nothing is stated.
+    """A row of `STATISTICS` for each candidate, NaN where one is undefined.
 
     The first three have the ends of a 95 % interval from ``resamples`` of models, all rows of a
     model together. ``to_beat`` is no candidate: its p-value is not among those that are adjusted
@@ -230,7 +230,7 @@ def transfer(models: pd.DataFrame, candidate: str) -> float:
 
 
 def zoo(models: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
-    """How each quantity of `atlas.measured_zoo` goes with ER, and what it adds to accuracy.
+    """How each quantity of `atlas.measured_zoo` correlates with ER, and what it adds to accuracy.
 
     One row each, and one of ImageNet accuracy; those of too few models or data families are left
     out, and without any other there is no table.
@@ -260,7 +260,7 @@ def named(models: pd.DataFrame) -> pd.Series[str]:
 
 
 def over_seeds(rows: pd.DataFrame, families: Mapping[str, Family]) -> pd.DataFrame:
-    """What `of_seeds` has as lists over seeds, a row per model."""
+    """The columns of `of_seeds` as lists over seeds, a row per model."""
     titles = {
         model.name: f"{family.title.removeprefix('Pocket ')}, {model.title}"
         for family in families.values()

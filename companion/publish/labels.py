@@ -1,4 +1,4 @@
-"""Which results a notebook names, whether a run of it published them or not."""
+"""The results that a notebook names, whether a run of it published them or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which measurements a page shows, in which order, what they are called, and what is missing."""
+"""The measurements of a page: which ones, their order and titles, and what is missing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def model_of(measurement: Measurement) -> Model:
 
 
 def of_same_model(m: Measurement, experiment: Experiment) -> dict[str, Measurement]:
-    """Data set → what another experiment found for the same model."""
+    """Data set → another experiment's measurement of the same model."""
     update = {"models": (model_of(m),)}  # no other model's files are read
     alone = family_of(m).model_copy(update=update)
     return {other.data.name: other for other in available(experiment, alone)}
@@ -54,7 +54,7 @@ def title(measurement: Measurement) -> str:
 def by_title(measured: Sequence[Measurement]) -> dict[str, Measurement]:
     """A family's measurements by title, which names the data, unless all are this build's of one.
 
-    Of what was recorded the reader is told on which images, and whether the model is inferred.
+    Titles of recorded measurements say which images they used, and whether a model is inferred.
     """
     alone = len({m.data.name for m in measured}) == 1 and all(m.live for m in measured)
     return {model_of(m).title if alone else title(m): m for m in measured}
@@ -76,13 +76,13 @@ def of_captions(m: Measurement) -> bool:
 
 
 def example(measurements: Sequence[Measurement]) -> list[Measurement]:
-    """Those of the example that the pages discuss; MeasurementError if none is sound."""
+    """The measurements of the pages' example; MeasurementError if none is sound."""
     chosen = [m for m in measurements if m.family == EXAMPLE and m.data.name.startswith(DATA)]
     return chosen or _absent(f"{EXAMPLE} on {DATA}images")
 
 
 def of_level(level: Level, measurements: Sequence[Measurement]) -> Measurement:
-    """The first of a level, on images; MeasurementError if there is none."""
+    """The first measurement of a level on images; MeasurementError if there is none."""
     on_images = (m for m in measurements if m.level == level and not of_captions(m))
     return next(on_images, None) or _absent(f"a model of the level {level}")
 
@@ -118,15 +118,15 @@ def image_sets() -> dict[str, list[Measurement]]:
 
 
 def _in_order(measurements: Sequence[Measurement]) -> list[Measurement]:
-    """In the order of `data/embeddings.yaml`, others last."""
+    """The measurements in the order of `data/embeddings.yaml`, others last."""
     places = {name: place for place, name in enumerate(published_embeddings())}
     return sorted(measurements, key=lambda m: places.get((m.model, m.data.name), len(places)))
 
 
 def one_set_each(measurements: Sequence[Measurement]) -> list[Measurement]:
-    """Of several image sets of a model the first of `data/embeddings.yaml`, and its captions.
+    """One image set per model, the first in `data/embeddings.yaml`, and its captions.
 
-    What is not listed there, a reader's own, goes before.
+    Sets that are not listed there, a reader's own, come before.
     """
     listed = published_embeddings()
     first: dict[tuple[str, bool], Measurement] = {}
@@ -136,7 +136,7 @@ def one_set_each(measurements: Sequence[Measurement]) -> list[Measurement]:
 
 
 def with_imagenets_head(measurements: Sequence[Measurement]) -> list[Measurement]:
-    """Those of zero-shot models with the published 80-template head, on one set of each model."""
+    """Measurements of zero-shot models with the published 80-template head, on one set each."""
     heads = {name for name, entry in published_embeddings().items() if "head" in entry}
     return one_set_each([m for m in measurements if (m.model, m.data.name) in heads])
 
@@ -175,7 +175,7 @@ def frame(
     measurements: Iterable[Measurement],
     more: Callable[[Measurement], Mapping[str, Any]] = lambda m: {},
 ) -> pd.DataFrame:
-    """A row for each measurement: what it is of, its counts and quantities by name, and ``more``.
+    """A row for each measurement: its subject, its counts and quantities by name, and ``more``.
 
     A list or table is one value; a quantity that is not in a file is None.
     """
@@ -190,7 +190,7 @@ def frame(
 
 
 def top_direction(m: Measurement) -> dict[str, Any]:
-    """What is known of a model's most important direction, besides the quantities of `frame`.
+    """Quantities of a model's most important direction, in addition to those of `frame`.
 
     ``in_dominant``: its share in the dominant coordinate of the same images, where that is known.
     """
@@ -224,21 +224,21 @@ def by_style(measurements: Iterable[Measurement]) -> pd.DataFrame:
     return means.assign(styles_unseen=unseen if few else None)
 
 
-# What a page says beside its results
+# What a page says in addition to its results
 
 
 def head(measurement: Measurement) -> str:
-    """What the head is, in words: as the measurement says, without checksums."""
+    """The head in words, as the measurement describes it, without checksums."""
     return re.sub(r", prompts [0-9a-f]{64}", "", measurement.provenance.head)
 
 
 def heads(measured: Iterable[Measurement]) -> str:
-    """What the heads of several models are, each kind once."""
+    """The heads of several models in words, each kind once."""
     return "; ".join(dict.fromkeys(map(head, measured)))
 
 
 def task(measurement: Measurement) -> str:
-    """What the head has to tell apart, as a sentence without its full stop."""
+    """The task of the head, as a sentence without its full stop."""
     classes = measurement.counts["classes"]
     captions = "captions" in measurement.provenance.head
     target = "own caption" if captions else "class"
@@ -255,7 +255,7 @@ def in_brief(measurement: Measurement) -> str:
 
 
 def absent_models(missing: Iterable[Model]) -> str:
-    """An admonition (MyST) that names models, and the page that says what brings them; "" if none.
+    """An admonition (MyST) that names absent models and the page on how to get them; "" if none.
 
     That page lists what every chapter lacks.
     """
@@ -267,7 +267,7 @@ def absent_models(missing: Iterable[Model]) -> str:
 def closing_notes(
     experiment: Experiment, family: Family, measured: Sequence[Measurement], random: bool = True
 ) -> dict[str, str]:
-    """The end of a family's page, its texts by name: what is not measured, and what is unusable.
+    """The texts at the end of a family's page, by name: what is unmeasured, and what is unusable.
 
     Models of random weights count if ``random`` says so.
     """

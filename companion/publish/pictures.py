@@ -1,4 +1,4 @@
-"""Figures of which no frame is drawn: circles that overlap, and rows of small pictures."""
+"""Figures that are not drawn from frames: overlapping circles, and rows of small pictures."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def ends(
 def pictures(
     rows: Mapping[str, Sequence[ArrayLike]], alt: str, titles: Mapping[int, str] | None = None
 ) -> Drawing:
-    """Rows of small pictures; `titles` are above columns, `alt` says what is to be seen."""
+    """Rows of small pictures; `titles` are above columns, `alt` says what the pictures show."""
     columns, height = max(map(len, rows.values())), 0.7 * len(rows) + 0.3
     figure, grid = style.new_figure(columns, len(rows), 8, height, squeeze=False)
     for panels, (title, images) in zip(grid, rows.items(), strict=True):

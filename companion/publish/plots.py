@@ -281,7 +281,7 @@ def write(axes: Axes, words: str, at: Any, offset: tuple[int, int], **options: A
 
 
 def write_at_mark(axes: Axes, words: str, at: tuple[float, float]) -> None:
-    """Words beside a mark: within the axes, off other words, and off other marks if that can be."""
+    """Write words next to a mark: in the axes, off other words, and off other marks if possible."""
     others = [text.get_window_extent() for text in axes.texts]
     marks = [axes.transData.transform(m.get_offsets()) for m in axes.collections]
     frame, least = axes.get_window_extent(), np.inf

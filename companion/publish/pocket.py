@@ -9,7 +9,7 @@ from companion.publish.style import Drawing
 
 
 def some_emoji(data: Emoji) -> Drawing:
-    """Nine test concepts, of as many classes, as every style draws them."""
+    """Nine test concepts, one from each of nine classes, as every style draws them."""
     table = data.table
     drawn = table.groupby("concept")["style"].nunique()
     test = table[(table["split"] == "test") & (table["class_index"] >= 0)]
@@ -25,5 +25,5 @@ def some_emoji(data: Emoji) -> Drawing:
 
 
 def titled(art: str) -> str:
-    """A style, and in brackets what it plays."""
+    """A style, with its role in brackets."""
     return f"{sets.styles()[art].title}\n({emoji.STYLES[art]})"

@@ -17,7 +17,7 @@ from companion.publish import measured, pruning_figures
 
 
 def models(edition: Edition, pruned_share: float) -> pd.DataFrame:
-    """A row for each model of which everything is measured, on the training images and all sets.
+    """A row for each model that is measured in full, on the training images and all sets.
 
     Shares, accuracies and effective robustness are in percent and points; what pruning
     ``pruned_share`` of the directions changes is in columns with `_change`. NothingMeasuredError if
@@ -38,7 +38,7 @@ def models(edition: Edition, pruned_share: float) -> pd.DataFrame:
 
 
 def _row(m: Measurement, directions: Measurement) -> dict[str, Any]:
-    """What a model's features and head are like."""
+    """The quantities of a model's features and head."""
     family, model = measured.family_of(m), measured.model_of(m)
     return {
         "backbone": family.title,
@@ -66,7 +66,7 @@ def _pruned(m: Measurement, share: float) -> dict[str, float]:
 
 
 def look(model: str) -> str:
-    """Of a model's marks: hollow for the small web, the pocket lab's second zero-shot model."""
+    """The look of a model's marks: hollow for the small web, the lab's second zero-shot model."""
     return "hollow" if model.endswith("web-small") else "filled"
 
 

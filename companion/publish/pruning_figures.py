@@ -27,7 +27,7 @@ ORDERS = {
 
 
 def all_steps(m: Measurement) -> pd.DataFrame:
-    """Accuracy (%) in four orders of pruning, and what pruning by importance changes (points)."""
+    """Accuracy (%) in four orders of pruning, and its change when pruned by importance (points)."""
     best, change, half = against_whole(m)
     random = (m.value("accuracy_random_lowest"), m.value("accuracy_random_highest"))
     ends = {"importance": (best - half, best + half), "random": random}
@@ -83,7 +83,7 @@ def curves(by_model: Mapping[str, pd.DataFrame]) -> Drawing:
 
 
 def strips(importances: Array, heads: Mapping[str, tuple[int, float]]) -> Drawing:
-    """A head as a strip for each direction, the most important at the left; what is pruned is grey.
+    """A head as a strip for each direction, the most important at the left, pruned ones grey.
 
     `heads`: title → how many directions are kept, and the accuracy that is left (fraction).
     """

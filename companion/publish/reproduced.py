@@ -52,7 +52,7 @@ def robustness(
 
 
 def lacking(family: Family, measured: pd.DataFrame) -> pd.DataFrame:
-    """What each model lacks for effective robustness; `measured` as from `accuracies.measured`."""
+    """Data sets that models lack for effective robustness; `measured`: `accuracies.measured`."""
     inside = measured[measured["dataset"] == "imagenet"].set_index("name")["accuracy"]
     rows = []
     for model in family.models:

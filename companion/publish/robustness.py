@@ -43,7 +43,7 @@ ADDRESSES = {
 
 
 class Words(NamedTuple):
-    """What a view's axes and its shifts are called."""
+    """The names of a view's axes and of its shifts."""
 
     inside: str
     outside: str
@@ -60,7 +60,7 @@ WORDS = {
 
 
 def evidence(*models: pd.DataFrame) -> str:
-    """The kind of evidence that accuracies are, by their sources."""
+    """The kind of evidence of accuracies, by their sources."""
     return style.kinds(*(kind for rows in models for kind in rows["evidence"])) or "published"
 
 
@@ -118,7 +118,8 @@ def on_logit_axes(
     """Accuracy under shift against accuracy without, with lines and the 95 % band of the first.
 
     ``models``: `imagenet` and `shifted`, fractions; `of`, `level`, `series`, `look`, `label`.
-    ``lines``: what each expects of an accuracy. ``refits``: the first line, of resampled models.
+    ``lines``: the accuracy under shift that each expects. ``refits``: the first line, of resampled
+    models.
     """
     x, y = (f"{label} (%)" for label in WORDS[shifts][:2])
     about = models[["of", "level", "series", "look", "label"]].fillna("")
@@ -178,7 +179,7 @@ def level_names(levels: Iterable[Level], edition: Edition = "paper") -> dict[str
 
 
 def in_points(frame: pd.DataFrame, *more: str) -> pd.DataFrame:
-    """What a figure shows of models: names and looks, and effective robustness in points."""
+    """The columns of models in a figure: names, looks, and effective robustness in points."""
     columns = [c for c in ("panel", "of", "level", "series", "look", "name", *more) if c in frame]
     ends = {c: 100 * frame[c] for c in ("low", "high") if c in frame}
     return frame[columns].assign(**{ER: 100 * frame["er"]}, **ends).dropna(subset=[ER])
@@ -194,7 +195,7 @@ def short(models: pd.DataFrame) -> list[str]:
 
 
 def sources(table: pd.DataFrame) -> pd.DataFrame:
-    """A row for each public table at its commit: how much of it there is, and is left out."""
+    """A row for each public table at its commit: its size, and how much is left out."""
     models = table.groupby(MODEL_KEY, dropna=False).ngroup()
     groups = table.assign(model=models, left_out=table["defect"] != "").groupby(
         ["source", "commit"], sort=False
@@ -261,7 +262,7 @@ def under_each_line(family: Family, view: View, models: pd.DataFrame) -> pd.Data
 
 
 def candidate_lines(view: View) -> list[tuple[str, Baseline, int | None]]:
-    """What could be a view's baseline: title, line, and how many models it is fitted to."""
+    """The candidates for a view's baseline: title, line, and how many models it is fitted to."""
     if view.shifts != SHIFTS["five"]:
         return [(WORDS[view.shifts].shifts, view.line, len(view.pool))]
     choices = fit_choices()

@@ -1,4 +1,4 @@
-"""An executed notebook as a page of the book: what was found first, all code at the end."""
+"""An executed notebook as a page of the book: findings first, all code at the end."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ def _rank(section: list[dict[str, Any]]) -> tuple[bool, bool]:
 
 
 def _notes(cell: dict[str, Any]) -> list[dict[str, str]]:
-    """What a cell notes of the results that it published, figures first."""
+    """A cell's notes on the results that it published, figures first."""
     outputs = [output.get("metadata", {}).get("companion") for output in cell.get("outputs", [])]
     results = (note for note in outputs if note and note["kind"] != "not-so")
     return sorted(results, key=lambda note: note["kind"] != "figure")
 
 
 def _is_bare(output: dict[str, Any]) -> bool:
-    """Whether it is a number or a name, published for a sentence of another page."""
+    """Whether an output is a number or a name, published for a sentence of another page."""
     note = output.get("metadata", {}).get("companion", {"kind": "", "label": ""})
     is_text = note["kind"] == "text" and note["label"] != "by-hand"
     return is_text and 0 < len(output["data"]["text/plain"].split()) < 5

@@ -1,6 +1,6 @@
-"""Slides as one HTML file: text between rules, results of runs as they stand in the book.
+"""Slides as one HTML file: text between rules, and results of runs as in the book.
 
-The file loads nothing: `slides.css` and `slides.js` of the book's static files stand in it. Arrow
+The file loads nothing: it contains `slides.css` and `slides.js` of the book's static files. Arrow
 keys, space, Page Up and Down, Home and End turn the slides, N shows what is for the speaker
 (quotations in the source), and a print has one slide a page. A slide fits a screen of 1280 × 720: a
 figure takes the height that the text leaves. Formulas are plain text in a block `formula`.
@@ -39,7 +39,7 @@ def deck(source: str, find: Find) -> str:
     from markdown_it.renderer import RendererHTML
 
     def block(renderer: Any, tokens: Any, place: int, options: Any, env: Any) -> str:
-        """A fenced block: a result, or text as it stands."""
+        """A fenced block: a result, or its text unchanged."""
         name, reference, panel = [*tokens[place].info.split(), "", "", ""][:3]
         if name != "{result}":
             return str(RendererHTML.fence(renderer, tokens, place, options, env))

@@ -44,7 +44,7 @@ FONTS = "'DejaVu Sans', Verdana, Geneva, sans-serif"
 
 
 class LevelStyle(NamedTuple):
-    """How a level looks in every figure."""
+    """The look of a level in every figure."""
 
     title: str
     colour: str
@@ -147,7 +147,7 @@ def panels(
 
 
 def legend(figure: Figure, axes: Axes) -> None:
-    """What is labelled in some axes as a legend below the whole figure; none of a single thing."""
+    """A legend of what axes label, below the whole figure; none for a single entry."""
     handles, titles = axes.get_legend_handles_labels()
     if len(handles) > 1:
         fits = int(15 * figure.get_figwidth() / (6 + max(map(len, titles))))
@@ -216,7 +216,7 @@ def plain(markdown: str) -> str:
 
 
 def kind(measured: Iterable[Measurement]) -> str:
-    """What kind of evidence measurements are, for the badge of a figure or table of them."""
+    """The kind of evidence of measurements, for the badge of a figure or table."""
     return kinds(*("live" if m.live else "recorded" for m in measured)) or "recorded"
 
 
@@ -237,7 +237,7 @@ def items(texts: Iterable[str]) -> str:
 
 
 def unusable(problems: Iterable[str]) -> str:
-    """An admonition (MyST) on what is here and cannot be used; "" if there is nothing.
+    """An admonition (MyST) on files that are here and cannot be used; "" if there are none.
 
     The sentences quote files that anyone may have written: but for code they hold no markup.
     """
@@ -246,7 +246,7 @@ def unusable(problems: Iterable[str]) -> str:
 
 
 def not_measured(what: str) -> str:
-    """An admonition (MyST) on what is missing, and how to get it."""
+    """An admonition (MyST) on what is missing and how to get it."""
     return admonition("Not measured yet", " ".join(what.split()), "not-measured")
 
 

@@ -1,4 +1,4 @@
-"""Figures, and numbers to choose from, as parts of a page."""
+"""Figures, and the explorer's numbers, as parts of a page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ THEME = {"#1f2328": "ink", "#57606a": "muted", "#d8dee4": "grid", "#ffffff": "pa
 
 
 def inline_svg(svg: str, alt: str, look: str = "") -> str:
-    """SVG ready to stand in a page: named for screen readers, themed, with ids of its own.
+    """SVG ready for a page: named for screen readers, themed, with ids of its own.
 
     `svg` is what `figures.to_svg` returns. The page's style sheet gives `--companion-ink`,
     `-muted`, `-grid` and `-paper` their colours. `look`: the class of the element.
@@ -94,7 +94,7 @@ def _give_room(axes: Axes) -> None:
 
 
 def _size(svg: str) -> str:
-    """Between which widths a drawing is shown: its text neither too small to read nor huge."""
+    """The widths between which a drawing's text is neither too small to read nor huge."""
     box = re.search(r'viewBox="0 0 ([\d.]+)', svg)
     if not box:
         return ""

@@ -1,4 +1,4 @@
-"""Rows and numbers that the chapters on encoders show: measurements in, frames and texts out."""
+"""Rows and numbers for the chapters on encoders: measurements in, frames and texts out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KNOWN_RANGE = {"ViT-B/32 OpenAI": (30, 165)}
 def kappa(measurements: Sequence[Measurement]) -> Drawing:
     """κ with the middle 90 % of single images, a row for each measurement, the highest first.
 
-    Noted is the dominant coordinate, and in how many images it is.
+    The note has the dominant coordinate, and its share of images.
     """
     rows, note = frame(measurements), "{persistence_coordinate}, in {persistence_fraction:share}"
     rows["low"], rows["high"] = (rows["kurtosis_percentiles"].str[share] for share in (5, 95))
@@ -84,7 +84,7 @@ def orders(models: pd.DataFrame) -> dict[str, int]:
 
 
 def pruned_at(measurements: Sequence[Measurement], share: float) -> pd.DataFrame:
-    """What pruning a share costs, next to other orders; a row for each model.
+    """The cost of pruning a share, compared with other orders; a row for each model.
 
     A second row of a model whose head has many fewer directions than it could have: the share of
     the latter.

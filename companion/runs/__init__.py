@@ -1,1 +1,1 @@
-"""Executes notebooks, knows what is current, and runs the grid."""
+"""Executes notebooks, finds out what is current, and runs the grid."""

@@ -1,7 +1,7 @@
 """An engine for papermill that runs a notebook's cells in this process, with IPython.
 
-A kernel would be a process more to start for each notebook, and sockets to talk to it. What a cell
-shows and prints is kept as a kernel keeps it; what it writes to the error output is not. The first
+A kernel would need another process for each notebook, and sockets to talk to it. What a cell shows
+and prints is kept as a kernel keeps it; its error output is not. The first
 error ends the notebook.
 """
 

@@ -1,6 +1,6 @@
-"""Jobs that Snakemake does elsewhere: on a cluster, by a profile (`profiles/README.md`).
+"""Jobs that Snakemake does elsewhere, on a cluster, by a profile (`profiles/README.md`).
 
-Each job is a file that says what to call, and an output that holds what came of it, a receipt. Both
+Each job is a file that says what to call, and an output with its result, a receipt. Both
 lie in a folder of the store that all machines see and that lives as long as the call. The Snakefile
 has the rules, whose names profiles use to give memory and GPUs.
 """
@@ -75,7 +75,7 @@ def do(asked: Path, receipt: Path) -> None:
 
 
 def _end_with_parent() -> None:
-    """Have this process interrupted when the one that started it is gone, however it ended."""
+    """Have this process interrupted when its parent is gone, however that ended."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
 
@@ -83,7 +83,7 @@ def _end_with_parent() -> None:
 def _watch(
     snakemake: subprocess.Popen[bytes], progress: Progress, receipts: Mapping[str, Path]
 ) -> None:
-    """Until Snakemake ends, say of each job that it is finished once its receipt is there."""
+    """Until Snakemake ends, report each job as finished once its receipt is there."""
     waiting, ended = [*receipts], False
     while waiting and not ended:
         ended = snakemake.poll() is not None

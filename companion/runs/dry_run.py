@@ -1,4 +1,4 @@
-"""What is left of a grid, without doing any of it: jobs, images and disk."""
+"""What a grid still has to do, without doing it: jobs, images and disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LABEL_BYTES = 16
 
 
 def describe(plan: Plan) -> str:
-    """Say which jobs a plan comes to, for how many images, and how much disk they take.
+    """Describe the jobs of a plan, their number of images, and the disk that they take.
 
     A data set that is not here counts with the number of images that its authors published.
     """

@@ -22,7 +22,7 @@ from companion.runs.jobs import Call, alone, attempt, do_all
 
 #: How often runs are made again whose features came or went while they were.
 ROUNDS = 3
-#: What decides which features and live measurements there should be, beside the store.
+#: What decides which features and live measurements there should be, apart from the store.
 STORE_CODE = "from companion.runs import grid"
 STORE_DATA = ("emoji", "imagenet", "pocket", "measurements")
 
@@ -47,7 +47,7 @@ def bring_up_to_date(jobs: int = 2) -> int:
 
 
 def _one_round(jobs: int) -> tuple[int, list[Status], int]:
-    """How many runs were outdated, those that still are, and how many there are in all."""
+    """Bring outdated runs up to date once: how many there were, which are left, how many in all."""
     prepare(experiments.possible_runs(), jobs)
     everything = experiments.all_runs()  # what was just measured is evidence, too
     _remove_leftovers(everything)
@@ -65,8 +65,9 @@ def _one_round(jobs: int) -> tuple[int, list[Status], int]:
 def prepare(runs: Sequence[Run], jobs: int = 2) -> None:
     """Bring what runs read in the store up to date: pocket lab's features, live measurements.
 
-    That nothing is to be done is remembered by the content of all that it follows from: to find it
-    out anew takes seconds. Raises RunError, after all others have finished, if a job failed.
+    That nothing is to be done is remembered by the content of everything it follows from, because
+    finding it out again takes seconds. Raises RunError, after all others have finished, if a job
+    failed.
     """
     reading = [run for run in runs if fingerprints.folders_in_store(run)]
     families = {f.name: f for run in reading for f in fingerprints.families_read(run)}
@@ -100,7 +101,7 @@ def run(wanted: Run, given: Mapping[str, str], output: Path | None = None) -> Pa
 
 
 def _say_what_is_left_out(run: str, why: Sequence[str]) -> None:
-    """Say on the terminal that a run has no results, and which file is the reason."""
+    """Print that a run has no results, and which file is the reason."""
     if why:
         print(f"{run} is without its results: {why[0]}", file=sys.stderr)
 
@@ -116,7 +117,7 @@ def check_output(output: Path | None) -> None:
 def _call(
     run: Run, made_from: Parts, values: dict[str, Any] | None = None, output: Path | None = None
 ) -> Call:
-    """Executing a run; without values for its parameters and a place: for the book."""
+    """The call that executes a run; for the book, it has no parameters and no place."""
     values, place = values or {run.experiment.scope: run.subject}, output or run.output
     words = run.experiment.name, run.subject, values, str(place.absolute()), made_from
     name = f"{run} by hand" if output else str(run)
@@ -124,7 +125,7 @@ def _call(
 
 
 def _mark(families: Iterable[str]) -> Path:
-    """Where it is remembered that nothing is to be done in the store: named by what decides it."""
+    """The file that remembers that the store is up to date, named by what decides that."""
     parts = fingerprints.code_and_libraries(STORE_CODE)
     folders = [default_folder(), ROOT / "families", *(ROOT / "data" / name for name in STORE_DATA)]
     files = [path for folder in folders for path in folder.rglob("*.*") if path.is_file()]

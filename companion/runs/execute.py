@@ -69,7 +69,7 @@ def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]
 
 
 def _parameters(run: Run) -> dict[str, Any]:
-    """What papermill finds out about the notebook's parameters."""
+    """The notebook's parameters, as papermill finds them."""
     import papermill
 
     return dict(papermill.inspect_notebook(_as_ipynb(run.experiment.notebook)))
@@ -118,7 +118,7 @@ def _as_ipynb(source: Path) -> Any:
 
 
 class Reads(set[tuple[str, str]]):
-    """Which files of the repository are opened, and folders listed, while it is `on`."""
+    """The files of the repository that are opened, and the folders listed, while it is `on`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -189,7 +189,7 @@ def executed(
 
 
 def _fail(run: Run, where: str, what: str, details: list[str]) -> NoReturn:
-    """Write the log and raise the sentence that points to it.
+    """Write the log and raise an error that points to it.
 
     A measurement that cannot be read is left out; where a page is about just that one, the error
     does not say so.
@@ -240,7 +240,7 @@ def _check_reads(run: Run, reads: Reads, made_from: Parts, given: set[Path]) -> 
 
 
 def _canonical(run: Run, notebook: dict[str, Any]) -> dict[str, Any]:
-    """Drop what differs between equal executions."""
+    """Remove whatever differs between equal executions."""
     for number, cell in enumerate(notebook["cells"]):
         cell["id"] = f"cell-{number}"
         cell["metadata"] = {k: v for k, v in cell["metadata"].items() if k == "tags"}

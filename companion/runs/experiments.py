@@ -54,10 +54,10 @@ class Experiment(Strict):
     lab's. `measurements`: of which experiments it reads all that there are, recorded and live.
     `features`: whether it looks at the features in the store, by default where it reads
     measurements. Of the store it is what belongs to its family, or to all families of its edition.
-    `reads` are glob patterns from the repository's root, beside those and what every run reads.
-    `readers`: whether an edition's page shows readers' families, too, else they are hidden from it.
-    `evidence`: what a family must have some of to get a page, see `has_evidence`; where none is
-    named every subject gets one.
+    `reads` are further glob patterns from the repository's root, in addition to what every run
+    reads. `readers`: whether an edition's page shows readers' families, too, else they are hidden
+    from it. `evidence`: what a family must have some of to get a page, see `has_evidence`; where
+    none is named every subject gets one.
     """
 
     name: str
@@ -130,7 +130,7 @@ def all_runs() -> list[Run]:
 
 
 def has_evidence(run: Run) -> bool:
-    """Whether there is anything that the run's page could show."""
+    """Whether there is evidence that the run's page could show."""
     models = load_family(run.subject).models if run.experiment.evidence else ()
     return not run.experiment.evidence or any(map(run.experiment.shows, models))
 
@@ -162,7 +162,7 @@ def find_run(experiment: str, subject: str) -> Run:
 
 
 def of_checkpoints(chapter: str) -> Experiment:
-    """The experiment of that name, if it runs for a single family of a reader's; else RunError."""
+    """The experiment of that name, if it runs for a reader's single family; else RunError."""
     every = load_experiments()
     usable = [e.name for e in every.values() if e.scope == "family" and "reader" in e.editions]
     if chapter not in usable:
@@ -172,7 +172,7 @@ def of_checkpoints(chapter: str) -> Experiment:
 
 
 def made(run: Run) -> dict[str, Any]:
-    """What the executed notebook on disk says of itself; empty if damaged or edited by hand.
+    """What the executed notebook on disk says about itself; empty if damaged or edited by hand.
 
     ``made_from``: what from, part by part; ``evidence``: the kinds of evidence behind its results.
     """
@@ -196,7 +196,7 @@ def _made(path: Path, changed: int) -> dict[str, Any]:
 
 
 def write(path: Path, notebook: dict[str, Any], about: dict[str, Any]) -> None:
-    """Write an executed notebook, and what it says of itself with a checksum of the whole."""
+    """Write an executed notebook with what it says about itself and a checksum of the whole."""
     notebook["metadata"]["companion"] = about | {"content": UNSIGNED}
     text = json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     write_text(path, text.replace(UNSIGNED, hashlib.sha256(text.encode()).hexdigest()))

@@ -1,4 +1,4 @@
-"""What a run is made from, part by part, and whether the one on disk was made from just that.
+"""What a run is made from, part by part, and whether the run on disk was made from just that.
 
 A run depends on its notebook, its family file, the files it declares to read, exactly those of our
 modules that it imports, directly or not, and the versions of the libraries that these import. Code
@@ -31,7 +31,7 @@ Parts = dict[str, str]
 
 @dataclass(frozen=True)
 class Status:
-    """Where a run stands, and why; ``parts`` is what it would be made from now."""
+    """The status of a run, and why; ``parts`` is what it would be made from now."""
 
     run: Run
     state: Literal["up to date", "stale", "missing", "failed", "not measured"]
@@ -135,10 +135,10 @@ def recorded(run: Run) -> list[Path]:
 
 
 def from_store(run: Run) -> list[Path]:
-    """What a run may read in the store, perhaps nothing: of its family or its edition's families.
+    """What a run may read in the store, perhaps nothing, for its family or its edition's families.
 
-    Of live measurements all. Of features and heads, where it reads them, their sidecars, which hold
-    their checksums, and weights that are files here: features made from other ones are not used.
+    These are all live measurements and, where the run reads features and heads, their sidecars,
+    which hold checksums, and local files of weights: features made from others are not used.
     """
     patterns = [f"measurements/{measured}--*.json" for measured in run.experiment.measurements]
     patterns += ["*.json"] * run.experiment.features

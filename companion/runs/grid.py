@@ -52,7 +52,7 @@ MEASURED: dict[Edition, tuple[Experiment, ...]] = {
 class Plan:
     """A choice with the families and data sets that it comes to here, and those that are absent.
 
-    A job is called by what it does, ``features`` or ``measure``, its family and its data set.
+    A job's name is what it does, ``features`` or ``measure``, its family and its data set.
     ``data`` has the image lists of each data set: the pocket lab's has ten. ``absent`` has a
     sentence on each that is not here.
     """
@@ -86,7 +86,7 @@ class Plan:
 
 
 def _to_measure(choice: Choice, family: Family) -> list[pending.Job]:
-    """What is to be measured of the chosen models of a family, recorded or live."""
+    """The measurements to take of the chosen models of a family, recorded or live."""
     is_done = pending.is_recorded if choice.records else pending.current
     jobs = pending.jobs(family, MEASURED.get(choice.edition))
     return [job for job in jobs if job.model in choice.of(family) and not is_done(job)]
@@ -115,7 +115,7 @@ def plan(choice: Choice) -> Plan:
 
 
 def _texts(choice: Choice) -> list[str]:
-    """The data sets as they are named on a command line, ``grid`` spelt out."""
+    """The data sets as a command line names them, with ``grid`` spelt out."""
     named = choice.data or USUAL[choice.edition]
     every = [name for text in named for name in (sets.GRID if text == "grid" else (text,))]
     return list(dict.fromkeys(every))
@@ -149,7 +149,7 @@ def _check(names: Iterable[str], existing: Iterable[str], has_none: str) -> None
 
 
 class IncompleteError(RunError):
-    """Some of a grid's jobs are not done, or not for all models; the others are."""
+    """Some of a grid's jobs are undone, or done only for some models; the others are done."""
 
 
 def run(plan: Plan, profile: str = "local", cores: int | None = None) -> int:
@@ -189,7 +189,7 @@ def refresh_pocket_lab(families: Sequence[str], cores: int) -> None:
 def measure_live(families: Iterable[Family], cores: int) -> None:
     """Take the live measurements of some families that are not current.
 
-    What cannot be measured is said, and stops nothing: pages show what there is.
+    What cannot be measured is reported and stops nothing: pages show what there is.
     """
     families = list(families)
     jobs = pending.jobs_to_take(families)
@@ -202,7 +202,7 @@ def measure_live(families: Iterable[Family], cores: int) -> None:
 def _do(
     what: str, jobs: Sequence[str], choice: Choice, cores: int | None, profile: Path | None
 ) -> list[str]:
-    """Have jobs done; returns a sentence on each that failed, and on each model left out."""
+    """Do jobs; returns a sentence on each that failed, and on each model left out."""
     asked = choice.model_dump(mode="json")
     parts = [(job, *job.split()) for job in jobs]
     calls = [Call(job, f"{__name__}:{kind}", (asked, *of)) for job, kind, *of in parts]
@@ -249,7 +249,7 @@ def profile_folder(name: str) -> Path | None:
 
 
 def features(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
-    """Extract for all models that can be had; returns why for the others.
+    """Extract features for all available models; returns why for the others.
 
     ``choice`` is one as JSON. Raises RunError if no model is left.
     """

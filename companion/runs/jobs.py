@@ -1,7 +1,7 @@
-"""Jobs on this machine: some at a time, one way to say how far they are and to note a failure.
+"""Jobs on this machine: some at a time, with one way to report progress and to note failures.
 
 A job is a function that is called in a process of its own. When one fails, the others finish. What
-is to be done follows from what artefacts say that they were made from; nothing else is remembered.
+is to be done follows from what artefacts say they were made from; nothing else is remembered.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Call:
 
 @contextlib.contextmanager
 def alone(who: str) -> Iterator[None]:
-    """Hold the one right to change the book; waits for another process, and says for which.
+    """Hold the only right to change the book; waits for another process, and names it.
 
     A process that has it already goes on; one that dies lets go.
     """
@@ -72,14 +72,14 @@ class Progress:
         self.stream = sys.stderr  # which may be another when a line is written
 
     def say(self, how: str, name: str) -> None:
-        """Say that a job is ``running``, has ``finished`` or has ``FAILED``."""
+        """Report that a job is ``running``, has ``finished`` or has ``FAILED``."""
         self.done += how != "running"
         counted = f"{self.done} of {self.total}, {time.monotonic() - self.start:.0f} s"
         print(f"{self.what}: {counted}: {how} {name}", file=self.stream, flush=True)
 
 
 def do_all(what: str, calls: Sequence[Call], places: int) -> dict[str, Any]:
-    """Do jobs, so many at a time; returns what those that succeeded returned, by name.
+    """Do jobs, some at a time; returns the results of those that succeeded, by name.
 
     A failure is noted (`read_failure`). An interrupt ends what runs and lets nothing begin.
     """
@@ -120,7 +120,7 @@ def attempt(call: Call, pool: ProcessPool | None = None) -> Any:
 
 
 def read_failure(job: str) -> dict[str, Any]:
-    """What was noted of a job's last attempt; empty if it did not fail."""
+    """The note on a job's last attempt; empty if it did not fail."""
     try:
         return dict(json.loads(_failure(job).read_text(encoding="utf-8")))
     except (OSError, ValueError):
@@ -128,7 +128,7 @@ def read_failure(job: str) -> dict[str, Any]:
 
 
 def log_of(job: str) -> Path:
-    """Where the full log of a failed attempt lies."""
+    """Where the full log of a failed attempt is."""
     return STATE / "logs" / re.sub(r"[^\w.-]+", "-", f"{job}.log")
 
 

@@ -1,7 +1,7 @@
-"""What commands take: each option is declared once, as a field with type, default and help.
+"""The options of commands, each declared once, as a field with type, default and help.
 
-Some are a command's own, most stand in models that several commands share and that check them. How
-a field is typed follows from its annotation, see `companion.cli`.
+Some belong to a single command; most are in models that several commands share and that check them.
+How a field is typed follows from its annotation, see `companion.cli`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def option(help: str, default: Any = ..., *, least: int | None = None, **about: 
 
 
 def family_names() -> list[str]:
-    """Names of the families that there are files of, whatever these hold."""
+    """Names of the families that have files, whatever these contain."""
     return [path.stem for path in family_files()]
 
 
@@ -66,7 +66,7 @@ Json = Annotated[bool, option("print JSON", flag="--json")]
 
 
 class Parameters(Strict):
-    """What a notebook is run with, and to where."""
+    """The parameters of a notebook, and where its output goes."""
 
     parameter: tuple[tuple[str, str], ...] = option(
         "set a parameter of the notebook", (), short="-p"
@@ -75,14 +75,14 @@ class Parameters(Strict):
 
 
 class Machine(Strict):
-    """Where encoders run, and on how many images at a time."""
+    """The device of encoders, and how many images they take at a time."""
 
     device: str = option("where to compute: auto, cpu, cuda or mps (default: auto)", "auto")
     batch_size: int = option("images at a time (default: 128)", 128, least=1)
     workers: int = option("decoding threads (default: one per core)", os.cpu_count() or 4, least=1)
 
     def settings(self) -> Settings:
-        """How features are extracted: those of these options that say so."""
+        """The options that say how features are extracted."""
         from analysis.features.plan import Settings
 
         names = {field.name for field in dataclasses.fields(Settings)}
@@ -90,7 +90,7 @@ class Machine(Strict):
 
 
 class Computing(Machine):
-    """How exactly, and on which copies of published data sets."""
+    """The precision, and which copies of published data sets are accepted."""
 
     precision: Precision = option("arithmetic precision; tf32 is NVIDIA's (default: fp32)", "fp32")
     accept_counts: bool = option(
@@ -100,7 +100,7 @@ class Computing(Machine):
 
 
 class Extraction(Computing):
-    """Which images, and how their features are computed."""
+    """The images, and how their features are computed."""
 
     data: tuple[Text, ...] = option(
         "pocket (the test images of all styles), pocket-STYLE-SPLIT, imagenet, its shifts, broden "
@@ -116,7 +116,7 @@ class Extraction(Computing):
     leave_out_damaged: bool = option("skip images that cannot be decoded, and list them", False)
 
     def images(self) -> list[ImageList]:
-        """The data sets that are named; DatasetError for what is none."""
+        """The data sets that are named; DatasetError for an unknown one."""
         from analysis.images.find import find_all
 
         accept, without = self.accept_counts, self.without_labels
@@ -125,7 +125,7 @@ class Extraction(Computing):
     def extracted(
         self, models: Sequence[Model], data: Sequence[ImageList], checkpoint: Path | None = None
     ) -> Iterator[str]:
-        """Extract the features of data sets; yields their paths, with what was left out."""
+        """Extract the features of data sets; yields their paths, with the images left out."""
         from analysis.features.extract import extract
 
         for images in data:
@@ -140,7 +140,7 @@ class Extraction(Computing):
 
 
 class Probing(Machine):
-    """Which checkpoint, on which images, and what to write."""
+    """The checkpoint, the images, and what to write."""
 
     checkpoint: Text = option(
         "a model of the book, open_clip's ARCHITECTURE/TAG, hf-hub:ORG/NAME, a timm model, or a "
@@ -156,7 +156,7 @@ class Probing(Machine):
 
 
 class Description(Strict):
-    """What may be said about a checkpoint so that it need not be guessed."""
+    """Facts about a checkpoint that then need not be guessed."""
 
     architecture: str | None = option("its name in open_clip or timm, for a file of weights", None)
     level: Literal["zero_shot", "captions", "finetuned", "supervised"] | None = option(
@@ -181,7 +181,7 @@ class Description(Strict):
 
 
 class Wish(Description):
-    """What a reader asks for: a checkpoint as a family, or as a model of one."""
+    """The family, or model of one, as which a reader adds a checkpoint."""
 
     name: str = option("name of the family", placed=True)
     checkpoint: str = option(
@@ -195,7 +195,7 @@ class Wish(Description):
 
 
 class Choice(Computing):
-    """Which grid, and how. Empty ``families``, ``models`` and ``data`` are all of the edition.
+    """The choice of a grid. Empty ``families``, ``models`` and ``data`` are all of the edition.
 
     ``record`` None records measurements of the editions paper and zoo: those of the other editions
     are taken when the book is built, from the features.

@@ -1,10 +1,10 @@
-"""Functions called in processes of their own, without loading the libraries for each.
+"""Functions called in processes of their own, without loading the libraries each time.
 
 On Linux a process that has loaded what notebooks and measurements import is forked for each call
 (`multiprocessing`'s forkserver). Elsewhere, where forking after loading libraries is not safe, and
 where the path of temporary files is too long for a socket, each call starts Python. What a function
-leaves behind goes with its process, and a call that crashes takes nothing else along. The processes
-end when the one that asked them ends, however it does.
+leaves behind goes with its process, and a call that crashes harms no other. The processes end when
+the one that started them ends, however that happens.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class ProcessPool:
 
 
 def _started(function: str, arguments: tuple[Any, ...]) -> tuple[Connection, BaseProcess]:
-    """A process that calls a function, and where its answer comes out."""
+    """A process that calls a function, and the connection that its answer comes through."""
     reader, writer = CONTEXT.Pipe(duplex=False)
     with writer, _surroundings():
         given = writer, dict(os.environ), function, arguments
@@ -98,7 +98,7 @@ def _started(function: str, arguments: tuple[Any, ...]) -> tuple[Connection, Bas
 
 @contextlib.contextmanager
 def _surroundings() -> Iterator[None]:
-    """What a new process takes over: the environment and modules of this checkout, no main module.
+    """What a new process inherits: the environment and modules of this checkout, no main module.
 
     The main module would be imported in each process, whatever program it is.
     """
@@ -118,7 +118,7 @@ def _surroundings() -> Iterator[None]:
 def _answer(
     writer: Connection, environment: dict[str, str], function: str, arguments: tuple[Any, ...]
 ) -> None:
-    """Call the function and send what came of it; what it prints is nobody's."""
+    """Call the function and send its result or error; what it prints is dropped."""
     for stop in (signal.SIGINT, signal.SIGTERM):  # sent to a group: the one that asked decides
         signal.signal(stop, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -147,7 +147,7 @@ def _outcome(function: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _end_with_parent() -> None:
-    """End this process once the one that asked it is gone."""
+    """End this process once its parent is gone."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

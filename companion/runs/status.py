@@ -1,6 +1,6 @@
-"""What has been run: each run of the book with its evidence, code version, day and machine.
+"""The build's status: each run of the book with its evidence, code version, day and machine.
 
-And what has not, because there is nothing to show: which models lack what, and what brings it.
+It also lists what has not been run, because evidence is missing, and the command that brings it.
 """
 
 from __future__ import annotations
@@ -62,13 +62,13 @@ def _noted(run: Run, evidence: Collection[str], recorded: Sequence[Measurement])
 
 
 def without_evidence() -> list[fingerprints.Status]:
-    """The possible runs that the book has no page of, and what each family lacks."""
+    """The possible runs without a page in the book, and what each family lacks."""
     runs = (run for run in experiments.possible_runs() if not experiments.has_evidence(run))
     return [fingerprints.Status(run, "not measured", why_nothing(run)) for run in runs]
 
 
 def why_nothing(run: Run) -> str:
-    """Why a run has no page, and what brings it."""
+    """Why a run has no page, and how to get one."""
     lacking = lacks(run.experiment, load_family(run.subject))
     return in_words([(what, command) for _, what, command in lacking])
 
@@ -108,7 +108,7 @@ def not_measured() -> str:
 
 
 def _filled(template: str, rows: Sequence[str]) -> str:
-    """A text (MyST) that lies beside this module, with the rows of its table."""
+    """A text (MyST) from the file next to this module, with the rows of its table."""
     text = Path(__file__).with_name(template).read_text(encoding="utf-8")
     return Template(text).substitute(rows="\n".join(rows))
 

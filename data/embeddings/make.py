@@ -201,7 +201,7 @@ def check_accuracy(entry: Entry, model: Model, head: Entry) -> None:
 
 
 def sidecar_of(entry: Entry, model: Model) -> dict[str, Any]:
-    """What the store is told: whose model, and which public files the numbers are from."""
+    """The store's note: whose model it is, and which public files the numbers are from."""
     files, known = [entry["artifact"], *label_files(entry)], entry.get("known")
     weights = f"{model.pretraining}, loaded" if model.level != "random" else "random weights, drawn"
     sidecar = {

@@ -4,7 +4,7 @@
     python data/emoji/make.py --check   # compare them with the committed ones
 
 Needs the renderer (``pip install -e ".[data]"``). The packages are fetched from the npm registry
-at fixed versions and used only if their sha512 holds. README.md beside this file says how icons
+at fixed versions and used only if their sha512 holds. README.md next to this file says how icons
 are matched to concepts, which are left out, and how the split is made.
 """
 
@@ -189,7 +189,7 @@ def main() -> int:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file beside its place, then rename it."""
+    """Write a file next to its place, then rename it."""
     beside = path.with_name(f"{path.name}.partial")
     beside.write_bytes(content)
     beside.replace(path)

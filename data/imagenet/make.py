@@ -1,4 +1,4 @@
-"""Build the class tables of ImageNet and its shifts beside this file.
+"""Build the class tables of ImageNet and its shifts next to this file.
 
     python data/imagenet/make.py            # write classes.csv, templates.txt and objectnet.csv
     python data/imagenet/make.py --check    # compare with the committed files
@@ -7,7 +7,7 @@
 Class ids and the classes of ImageNet-R and ImageNet-A come from timm, class names and templates
 from open_clip, both as installed. ObjectNet's folders, labels and ImageNet names are columns of
 ``objectnet.csv`` itself; only its last column is computed here, and ``--mappings``, the folder that
-comes with ObjectNet, checks the others. README.md beside this file gives the origins.
+comes with ObjectNet, checks the others. README.md next to this file gives the origins.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Train the pocket models and write what is kept of them beside this file.
+"""Train the pocket models and write what is kept of them next to this file.
 
     python data/pocket/make.py           # train all, write checkpoints, curves and accuracies
     python data/pocket/make.py --check   # train all again and compare with what is kept
     python data/pocket/make.py --tune    # try learning rates and weight decays, write tuning.csv
 
-A call that was stopped goes on where it was: what is finished lies under --work. README.md beside
+A call that was stopped goes on where it was: what is finished lies under --work. README.md next to
 this file says what is trained, and how the recipes were chosen.
 """
 
@@ -136,7 +136,7 @@ def representation(
     are of the test emoji in the training style; ``n_encoded`` and ``n_unique`` are the unique
     concepts with an average precision of at least 0.9 and 0.8 along the head's right singular
     vectors, ``best`` the mean over concepts of the best direction's average precision (a fraction),
-    ``random_directions`` what as many random directions reach where n_unique counts.
+    ``random_directions`` what the same number of random ones reach where n_unique counts.
     """
     array = np.asarray(features, dtype=np.float64)
     table = emoji.metadata()

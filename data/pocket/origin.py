@@ -1,4 +1,4 @@
-"""Train the experiments of `origin.yaml` and write what is kept of them beside this file.
+"""Train the experiments of `origin.yaml` and write what is kept of them next to this file.
 
     python data/pocket/origin.py                 # all that is not finished, then the tables
     python data/pocket/origin.py --ship          # the tables of what is finished

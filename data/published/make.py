@@ -7,7 +7,7 @@ Next to it ``open_clip_sizes.csv``, parameters of open_clip's architectures, and
     python data/published/make.py --check   # compare them with the committed ones
 
 The originals are fetched at fixed commits and checked (see ``data/artifacts.yaml``). README.md
-beside this file says what each column means and how each source is read.
+next to this file says what each column means and how each source is read.
 """
 
 from __future__ import annotations
