@@ -16,6 +16,7 @@ What Sphinx and Jupyter Book leave to their users:
 from __future__ import annotations
 
 import html
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -66,6 +67,13 @@ def name_assets(app: Sphinx, config: Config) -> None:
     config.html_js_files = [(name, {"defer": "defer"}) for name in SCRIPTS]
 
 
+def read_in_parallel(app: Sphinx) -> None:
+    """Read and write pages with as many processes as runs are executed with."""
+    app.parallel = int(os.environ.get("COMPANION_JOBS", "2"))  # what `-j` sets
+    if numbering := app.extensions.get("sphinx_multitoc_numbering"):
+        numbering.parallel_read_safe = True  # it numbers sections once all pages are read
+
+
 def place_late_styles(app: Sphinx) -> None:
     """Put MyST-NB's style in its place, where MyST-NB copies it after the pages are written.
 
@@ -94,8 +102,13 @@ def when_written(app: Sphinx, *tasks: Callable[[Sphinx], None], also: str = "") 
 
 
 def note_page(app: Sphinx, pagename: str, *_: Any) -> None:
-    """Remember which pages this build writes, to check just those."""
+    """Remember which pages this build makes that have no source of their own."""
     _written(app).add(pagename)
+
+
+def note_source(app: Sphinx, doctree: Any, docname: str) -> None:
+    """Remember which sources this build makes pages of: another process may write them."""
+    _written(app).add(docname)
 
 
 def escape_titles(app: Sphinx, name: str, template: str, context: dict[str, Any], _: Any) -> None:
@@ -193,9 +206,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.keep_going = True  # what `-W --keep-going` sets
     # Jupyter Book sets it for sphinx_comments even where that extension is left out.
     app.add_config_value("comments_config", {}, "", dict)
+    app.connect("builder-inited", read_in_parallel)
     app.connect("config-inited", name_assets, priority=100)  # Sphinx converts the lists at 800
     app.connect("builder-inited", place_late_styles)
     app.connect("html-page-context", note_page)
+    app.connect("doctree-resolved", note_source)
     app.connect("html-page-context", escape_titles, priority=900)  # after the theme sets them
     app.connect("env-updated", write_all_if_contents_changed)
     app.connect("env-before-read-docs", forget_what_is_read_anew)
@@ -203,4 +218,4 @@ def setup(app: Sphinx) -> dict[str, Any]:
     when_written(app, check_pages, also="singlehtml")
     when_written(app, remove_leftovers)
     app.connect("build-finished", remember_when_finished)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -292,4 +292,4 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", offer_downloads, priority=900)  # after the theme's buttons
     when_written(app, write_texts, complete_notebooks)
     when_written(app, name_landmarks, also="singlehtml")
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
