@@ -5,11 +5,7 @@ image as a whole; they have every kind of label that Broden has. Label numbers g
 that the masks' green channel matters. The painted ones (`save_painted`) show what their labels say.
 """
 
-from __future__ import annotations
-
 import csv
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from conftest import cases
@@ -27,23 +23,23 @@ Shown = int | np.ndarray
 IMAGES = CASES["images"]
 
 
-def save(folder: Path) -> Path:
+def save(folder):
     """Write the twelve images into ``folder`` and return it."""
     rng = np.random.default_rng(0)
     rows = []
     for number, (image, kinds) in enumerate(IMAGES.items()):
         noise = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
         picture = Image.fromarray(noise).resize((EDGE, EDGE))
-        shown = {
+        contents = {
             category: [item if isinstance(item, int) else _numbers(item) for item in content]
             for category, content in kinds.items()
         }
         split = "val" if number % 4 == 3 else "train"
-        rows.append(_row(folder, image, split, picture, shown))
+        rows.append(_row(folder, image, split, picture, contents))
     return _write_tables(folder, rows, [[*label, 12] for label in CASES["labels"]])
 
 
-def _numbers(pixels: dict[int, int]) -> np.ndarray:
+def _numbers(pixels):
     """A mask with so many pixels of each label, the rest 0."""
     numbers = np.zeros(MASK_EDGE**2, dtype=np.int64)
     painted = np.repeat(list(pixels), list(pixels.values())) if pixels else []
@@ -51,9 +47,7 @@ def _numbers(pixels: dict[int, int]) -> np.ndarray:
     return numbers.reshape(MASK_EDGE, MASK_EDGE)
 
 
-def _row(
-    folder: Path, image: str, split: str, picture: Image.Image, shown: Mapping[str, Sequence[Shown]]
-) -> list[object]:
+def _row(folder, image, split, picture, contents):
     """Write an image and its masks; return its row of the index."""
     path = folder / "images" / image
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,11 +55,11 @@ def _row(
     cells = []
     for category in CATEGORIES:
         names = []
-        for layer, item in enumerate(shown.get(category, []), 1):
+        for layer, item in enumerate(contents.get(category, []), 1):
             if isinstance(item, int):
                 names.append(str(item))
                 continue
-            layered = len(shown[category]) > 1
+            layered = len(contents[category]) > 1
             names.append(path.stem + f"_{category}{f'_{layer}' if layered else ''}.png")
             # red is number % 256, green number // 256
             channels = np.stack([item % 256, item // 256, 0 * item], axis=-1).astype(np.uint8)
@@ -75,7 +69,7 @@ def _row(
     return [image, split, EDGE, EDGE, MASK_EDGE, MASK_EDGE, *cells]
 
 
-def _write_tables(folder: Path, rows: list[list[object]], labels: list[list[object]]) -> Path:
+def _write_tables(folder, rows, labels):
     """``labels``: number, name, category, frequency."""
     tables = {
         "index.csv": [[*COLUMNS, *CATEGORIES], *rows],
@@ -83,7 +77,7 @@ def _write_tables(folder: Path, rows: list[list[object]], labels: list[list[obje
         + [[*label, "0.5", "a;b"] for label in labels],
     }
     for name, table in tables.items():
-        with (folder / name).open("w", encoding="utf-8", newline="") as file:
+        with (folder / name).open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows(table)
     return folder
 
@@ -97,7 +91,7 @@ RARE = ("comet", "lantern")  # in so few images that they do not count
 NUMBERS = {name: 17 * place for place, name in enumerate(KINDS, 1)}
 
 
-def save_painted(folder: Path, images: int = 400) -> Path:
+def save_painted(folder, images=400):
     """Write so many painted images into ``folder`` and return it.
 
     Three in four show an object on a ground, each of one colour; the others are one texture all
@@ -107,10 +101,10 @@ def save_painted(folder: Path, images: int = 400) -> Path:
     rng = np.random.default_rng(1)
     rows = []
     for number in range(images):
-        shown, pixels = _texture(rng, number) if number % 4 == 3 else _object(rng, number)
+        contents, pixels = _texture(rng, number) if number % 4 == 3 else _object(rng, number)
         picture = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
         image = f"{'dtd' if number % 4 == 3 else 'ade20k'}/{number:04}.jpg"
-        rows.append(_row(folder, image, "train" if number % 4 else "val", picture, shown))
+        rows.append(_row(folder, image, "train" if number % 4 else "val", picture, contents))
     labels = [[NUMBERS[name], name, f"{kind}(20)", 20] for name, kind in KINDS.items()]
     return _write_tables(folder, rows, labels)
 
@@ -118,7 +112,7 @@ def save_painted(folder: Path, images: int = 400) -> Path:
 Painted = tuple[dict[str, list[Shown]], np.ndarray]
 
 
-def _object(rng: np.random.Generator, number: int) -> Painted:
+def _object(rng, number):
     ground, colour = rng.choice(list(COLOURS), 2, replace=False)
     y, x = abs(np.indices((EDGE, EDGE)) - rng.integers(13, 20, 2)[:, None, None])
     radius = np.hypot(y, x)
@@ -135,14 +129,14 @@ def _object(rng: np.random.Generator, number: int) -> Painted:
     small = covered[shape][::2, ::2]
     rare = [small * NUMBERS[RARE[number % 2]]] if number < 16 else []
     colours = np.where(small, NUMBERS[f"{colour}-c"], NUMBERS[f"{ground}-c"])
-    shown: dict[str, list[Shown]] = {"color": [colours], "object": [small * NUMBERS[shape], *rare]}
-    return shown, pixels + rng.normal(0, 8, (EDGE, EDGE, 1))
+    contents = {"color": [colours], "object": [small * NUMBERS[shape], *rare]}
+    return contents, pixels + rng.normal(0, 8, (EDGE, EDGE, 1))
 
 
-def _texture(rng: np.random.Generator, number: int) -> Painted:
-    one, other = (COLOURS[c] for c in rng.choice(list(COLOURS), 2, replace=False))
+def _texture(rng, number):
+    first, other = (COLOURS[c] for c in rng.choice(list(COLOURS), 2, replace=False))
     y, x = np.indices((EDGE, EDGE)) // rng.integers(3, 6) % 2
     patterns = {"striped": x, "dotted": x & y, "chequered": x ^ y, "smooth": 0 * x}
     name = list(patterns)[number // 4 % 4]
-    pixels = np.where(patterns[name][..., None], one, other) + rng.normal(0, 4, (EDGE, EDGE, 1))
+    pixels = np.where(patterns[name][..., None], first, other) + rng.normal(0, 4, (EDGE, EDGE, 1))
     return {"texture": [NUMBERS[name]]}, pixels

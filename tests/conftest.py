@@ -10,10 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -55,24 +53,24 @@ OF_A_BOOK = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items):
     """Order the files; the tests in each stay as they are."""
     place = {f"test_{name}": number for number, name in enumerate(FIRST.split())}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
+def pytest_terminal_summary(terminalreporter):
     """Say what was left out."""
     for extra, names in LEFT_OUT.items():
         terminalreporter.write_line(f"LEFT OUT without the extra `{extra}`: {', '.join(names)}")
 
 
-def cases(name: str) -> Any:
+def cases(name):
     """A table of test cases."""
-    return yaml.safe_load((ROOT / f"tests/cases/{name}.yaml").read_text(encoding="utf-8"))
+    return yaml.safe_load((ROOT / f"tests/cases/{name}.yaml").read_text())
 
 
-def copy_checkout(target: Path) -> Path:
+def copy_checkout(target):
     """What a clone of the working tree would hold: tracked and new files, nothing generated."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True).stdout.decode()
@@ -84,13 +82,7 @@ def copy_checkout(target: Path) -> Path:
     return target
 
 
-def make_project(
-    folder: Path,
-    families: Mapping[str, str | None],
-    notebooks: Mapping[str, str] = {},
-    files: Mapping[str, str] = {},
-    data: Sequence[str] = (),
-) -> Path:
+def make_project(folder, families, notebooks=None, files=None, data=()):
     """A small project of the real modules: what the command line needs, and this to run.
 
     ``families``: the text of a family file by its name, None for the book's own; ``notebooks``: the
@@ -103,42 +95,40 @@ def make_project(
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         copy(ROOT / name, folder / name)
-    texts = {f"notebooks/{name}.py": text for name, text in notebooks.items()}
+    texts = {f"notebooks/{name}.py": text for name, text in (notebooks or {}).items()}
     for name, text in families.items():
         path = f"families/{name}.yaml"
-        texts[path] = (ROOT / path).read_text(encoding="utf-8") if text is None else text
-    for name, text in {**texts, **files}.items():
+        texts[path] = (ROOT / path).read_text() if text is None else text
+    for name, text in {**texts, **(files or {})}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).write_text(text)
     return folder
 
 
-def python_in(folder: Path, *words: str | Path, **more: str) -> subprocess.CompletedProcess:
+def python_in(folder, *words, **more):
     """Run this environment's Python in `folder`, with its output as text; ``more`` environment."""
-    return _run(folder, [sys.executable, *map(str, words)], more=more)
+    return _run(folder, [sys.executable, *map(str, words)], **more)
 
 
-def run_in(folder: Path, *module: str) -> subprocess.CompletedProcess:
+def run_in(folder, *module):
     """Run a module of this environment in `folder`, with its output as text."""
     return python_in(folder, "-m", *module)
 
 
-def start_in(folder: Path, *words: str | Path, **more: str) -> subprocess.Popen:
+def start_in(folder, *words, **more):
     """Start the command line in `folder`; ``more`` environment."""
     return start_line(folder, [sys.executable, "-m", "companion.cli", *map(str, words)], **more)
 
 
-def start_line(
-    folder: Path, line: Sequence[str], stderr: int = subprocess.PIPE, **more: str
-) -> subprocess.Popen:
+def start_line(folder, line, stderr=subprocess.PIPE, **more):
     """Start a command in `folder`, as a group of processes, with its output as text.
 
     Where the tests run in the background, SIGINT is ignored, which children would inherit.
     """
     both = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": stderr}
-    own = {"cwd": folder, "env": _environment(folder) | more, "start_new_session": True}
+    options = {"cwd": folder, "env": _environment(folder) | more, "start_new_session": True}
     interrupted = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    return subprocess.Popen(line, text=True, preexec_fn=interrupted, **own, **both)
+    return subprocess.Popen(line, text=True, preexec_fn=interrupted, **options, **both)
 
 
 #: Command lines, one as JSON a line, done in one process, which imports what takes long once.
@@ -153,7 +143,7 @@ for line in sys.stdin:
 """
 
 
-def companion_in(folder: Path, *lines: Sequence[str]) -> list[tuple[int, str, str]]:
+def companion_in(folder, *lines):
     """What each command line answers in `folder`: its exit status, its output, its errors."""
     given = "\n".join(json.dumps(list(map(str, line))) for line in lines)
     done = _run(folder, [sys.executable, "-c", SEVERAL], given)
@@ -162,17 +152,17 @@ def companion_in(folder: Path, *lines: Sequence[str]) -> list[tuple[int, str, st
     return answers
 
 
-def companion(folder: Path, *words: str) -> str:
+def companion(folder, *words):
     """What a command line prints in `folder`; it must succeed."""
     done = run_in(folder, "companion.cli", *words)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
 
-def results(folder: Path, run: str) -> dict[str, str]:
+def results(folder, run):
     """What a run, ``experiment family``, publishes as text, by name."""
     companion(folder, "run", *run.split(), "--output", "run.ipynb")
-    notebook = json.loads((folder / "run.ipynb").read_text(encoding="utf-8"))
+    notebook = json.loads((folder / "run.ipynb").read_text())
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
     return {
         output["metadata"]["companion"]["label"]: "".join(output["data"]["text/markdown"])
@@ -181,26 +171,22 @@ def results(folder: Path, run: str) -> dict[str, str]:
     }
 
 
-def build_book(folder: Path, *options: str) -> subprocess.CompletedProcess:
+def build_book(folder, *options):
     """What a reader types: jupyter-book build book/."""
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
     return _run(folder, [*command, *options])
 
 
-def _run(
-    folder: Path, command: list[str], given: str = "", more: Mapping[str, str] = {}
-) -> subprocess.CompletedProcess:
+def _run(folder, command, given="", **more):
     kept = {"text": True, "capture_output": True, "timeout": 1500, "input": given}
     return subprocess.run(command, cwd=folder, env=_environment(folder) | more, **kept)
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(folder):
     return os.environ | {"PYTHONPATH": str(folder), "NO_COLOR": "1"}
 
 
-def sphinx_build(
-    folder: Path, pages: Mapping[str, str], *extensions: str, **settings: Any
-) -> tuple[Any, str]:
+def sphinx_build(folder, pages, *extensions, **settings):
     """Build MyST pages in this process: Sphinx's application, and its warnings.
 
     ``extensions`` are the book's. Built again in a folder, the pages are those given now.
@@ -213,7 +199,7 @@ def sphinx_build(
         old.unlink()
     for name, text in pages.items():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
-        (source / f"{name}.md").write_text(text, encoding="utf-8")
+        (source / f"{name}.md").write_text(text)
     settings = {
         "extensions": ["myst_parser", *extensions],
         "html_theme": "basic",
@@ -229,7 +215,28 @@ def sphinx_build(
     return app, warnings.getvalue()
 
 
-def contrast(*colours: str) -> float:
+def refuses(*rows):
+    """A test that calls are refused, each with its message."""
+
+    @pytest.mark.parametrize(("call", "message"), rows)
+    def test(call, message):
+        with pytest.raises(ValueError, match=message):
+            call()
+
+    return test
+
+
+def sentence(call, *given, **named):
+    """What a call is refused with, in one line."""
+    from analysis.common import CompanionError
+
+    with pytest.raises(CompanionError) as caught:
+        call(*given, **named)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def contrast(*colours):
     """The ratio of the relative luminances of two colours `#rrggbb`, as WCAG 2 defines it."""
     import numpy as np
 
@@ -239,7 +246,7 @@ def contrast(*colours: str) -> float:
     return float((light + 0.05) / (dark + 0.05))
 
 
-def wait_until_nobody_works_in(folder: Path, seconds: float = 60) -> None:
+def wait_until_nobody_works_in(folder, seconds=60):
     """Jobs notice that their parent is gone, a moment later; assert that they do."""
     until = time.monotonic() + seconds
     while left := [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(folder)]:
@@ -248,17 +255,18 @@ def wait_until_nobody_works_in(folder: Path, seconds: float = 60) -> None:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser():
     """Chromium, without root's sandbox; no host but this one has an address."""
+    from playwright import sync_api
+
     from companion.publish.pdf import BROWSERS
 
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
         pytest.skip("Chromium is not installed")
     flags = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
     with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=flags)
+        chromium = playwright.chromium.launch(executable_path=executable, args=flags)
         yield chromium
         chromium.close()
 
@@ -268,17 +276,17 @@ OWN = ("http://127.0.0.1:", "file:", "data:", "blob:")
 
 
 @pytest.fixture
-def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+def open_page(browser):
     """Open addresses; an error that a page reports, or another host that it asks, is wrong."""
-    wrong: list[str] = []
+    wrong = []
     context = browser.new_context(has_touch=True)
 
-    def opened(address: str, viewport: Mapping[str, int]) -> Any:
+    def opened(address, viewport):
         page = context.new_page()
         page.set_viewport_size(viewport)
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda told: told.type == "error" and wrong.append(told.text))
-        page.on("request", lambda one: one.url.startswith(OWN) or wrong.append(one.url))
+        page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
+        page.on("request", lambda request: request.url.startswith(OWN) or wrong.append(request.url))
         page.goto(address)
         settle(page)
         return page
@@ -288,15 +296,16 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     assert wrong == []
 
 
-def settle(page: Any) -> None:
+def settle(page):
     """Wait until mathematics and fonts are in place."""
     page.evaluate("() => document.fonts.ready.then(() => true)")
     page.evaluate("() => window.MathJax?.startup?.promise?.then(() => true) ?? true")
 
 
-def what_axe_finds(page: Any, context: str, options: dict[str, Any]) -> list[str]:
+def what_axe_finds(page, context, options):
     """Serious and critical violations in a part of a page: each with its element."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    from axe_playwright_python import sync_playwright as axe
+
     violations_alone = {"resultTypes": ["violations"]}  # else every node that passes is described
     response = axe.Axe().run(page, context, violations_alone | options).response
     assert response["passes"]
@@ -309,7 +318,7 @@ def what_axe_finds(page: Any, context: str, options: dict[str, Any]) -> list[str
 
 
 @pytest.fixture
-def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_store(tmp_path, monkeypatch):
     """An empty store; and no data sets but those that the test puts into the folder beside it."""
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "data"))
@@ -319,7 +328,7 @@ def own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(tmp_path):
     """A checkpoint of the tiny architectures, for modules that import these."""
     from tiny import save_clip
 
@@ -328,7 +337,7 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def table() -> Any:
+def table():
     """The published accuracies; not to be changed."""
     from companion.measurements import accuracies
 
@@ -336,7 +345,7 @@ def table() -> Any:
 
 
 @pytest.fixture(scope="session")
-def artefacts() -> dict[str, Any]:
+def artefacts():
     """The script that enters others' features into the store, where these can be had."""
     from analysis.images import public
 
@@ -349,7 +358,7 @@ def artefacts() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def clone(tmp_path_factory) -> Path:
+def clone(tmp_path_factory):
     """A clean clone with its book built, once for all workers.
 
     It takes over runs and features that the checkout has: a slow test builds from nothing. Its path
@@ -372,6 +381,6 @@ def clone(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def built_book(clone) -> Path:
+def built_book(clone):
     """The HTML folder of the clean clone's book."""
     return clone / "book" / "_build" / "html"

@@ -5,12 +5,9 @@ those of the true sets, so they are taken only with ``--accept-counts``. Broden 
 (see `broden_miniature`).
 """
 
-from __future__ import annotations
-
 import io
 import json
 import tarfile
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,8 +15,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from analysis.images import imagenet
-from analysis.images.imagelist import DamagedImageError, ImageList
-from analysis.images.sets import Description, Used, descriptions
+from analysis.images.imagelist import DamagedImageError
+from analysis.images.sets import Used, descriptions
 
 #: Every so many classes one has two images, where the true classes differ in size.
 SECOND_IMAGE = 7
@@ -33,10 +30,10 @@ NAMES = {
 }
 
 
-def damaged(images: ImageList) -> list[DamagedImageError]:
+def damaged(images):
     """Decode every image, by two threads, and return what went wrong with which, in order."""
 
-    def attempt(index: int) -> DamagedImageError | None:
+    def attempt(index):
         try:
             images.image(index)
         except DamagedImageError as error:
@@ -47,13 +44,13 @@ def damaged(images: ImageList) -> list[DamagedImageError]:
         return [error for error in pool.map(attempt, range(len(images))) if error]
 
 
-def save_all(folder: Path) -> dict[str, Description]:
+def save_all(folder):
     """Write every set of ImageNet's classes below ``folder``; return them described with counts."""
-    names = [one.name for one in descriptions().values() if one.layout not in ("broden", "name")]
+    names = [data.name for data in descriptions().values() if data.layout not in ("broden", "name")]
     return {name: save(folder, name) for name in names}
 
 
-def save(folder: Path, name: str) -> Description:
+def save(folder, name):
     """Write one set below ``folder``, where it is looked for; return it described as it now is."""
     true = descriptions()[name]
     rng = np.random.default_rng(sum(map(ord, name)))
@@ -76,7 +73,7 @@ def save(folder: Path, name: str) -> Description:
     )
 
 
-def save_shards(images: ImageList, folder: Path, per_shard: int = 20) -> Path:
+def save_shards(images, folder, per_shard=20):
     """Write a list of files as tar shards, ``test/0.tar`` and so on, as CLIP_benchmark does."""
     (folder / "test").mkdir(parents=True)
     for first in range(0, len(images), per_shard):
@@ -90,9 +87,7 @@ def save_shards(images: ImageList, folder: Path, per_shard: int = 20) -> Path:
     return folder
 
 
-def save_parquet(
-    images: ImageList, folder: Path, split: str = "validation", names: Sequence[str] = (), files=2
-) -> Path:
+def save_parquet(images, folder, split="validation", names=(), files=2):
     """Write a list of files as the Hugging Face hub keeps such sets, below ``data/``.
 
     ``names`` are the classes that labels count through, for the metadata (the list's own).
@@ -105,13 +100,6 @@ def save_parquet(
     names = list(names or images.classes)
     features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
     about = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
-    kinds = pa.schema(
-        [
-            ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-            ("label", pa.int64()),
-        ],
-        metadata=about,
-    )
     order = np.random.default_rng(0).permutation(len(images))
     for number, rows in enumerate(np.array_split(order, files)):
         made = [_file(images, i) for i in rows.tolist()]
@@ -120,11 +108,12 @@ def save_parquet(
             "label": images.labels[rows],
         }
         path = folder / "data" / f"{split}-{number:05}-of-{files:05}.parquet"
-        pq.write_table(pa.table(content, kinds), path, row_group_size=100)
+        table = pa.table(content).replace_schema_metadata(about)
+        pq.write_table(table, path, row_group_size=100)
     return folder
 
 
-def _file(images: ImageList, index: int) -> tuple[str, bytes]:
+def _file(images, index):
     """The name and the bytes of an image that is a file, or within one."""
     assert not isinstance(images.images, np.ndarray), "a list of files is expected"
     source = images.images[index]
@@ -132,16 +121,16 @@ def _file(images: ImageList, index: int) -> tuple[str, bytes]:
     return Path(images.keys[index]).name, content
 
 
-def _class_folders(true: Description) -> list[str]:
+def _class_folders(true):
     if true.layout == "number":
         return [str(index) for index in range(true.classes)]
     if true.layout == "objectnet":
-        rows = (imagenet.FOLDER / "objectnet.csv").read_text(encoding="utf-8").splitlines()
+        rows = (imagenet.FOLDER / "objectnet.csv").read_text().splitlines()
         return [row.partition(",")[0] for row in rows[1:]]
     return list(imagenet.subset(true))
 
 
-def add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+def add(archive, name, content):
     member = tarfile.TarInfo(name)
     member.size = len(content)
     archive.addfile(member, io.BytesIO(content))

@@ -1,20 +1,18 @@
 """Models of a few kilobytes and pictures to feed them, for the tests of extraction."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
 
-from analysis.families.registry import Model
+from analysis.families.registry import Model, load_families
 from analysis.features import store
 from analysis.features.tokenizer import WordTokenizer
+from analysis.images import sets
 from analysis.images.imagelist import ImageList, Prompts
+from companion.measurements import measures, records
 
 SIZE = 32
 WIDTH = 24
@@ -34,13 +32,13 @@ ARCHITECTURES = {
 }
 
 
-def model(name: str = "tiny", **fields: object) -> Model:
+def model(name="tiny", **fields):
     built = {"library": "open_clip", "architecture": "tiny-vit", "weights": "tiny.safetensors"}
     about = {"level": "zero_shot", "pretraining": "none", "preprocessing": PREPROCESSING}
     return Model.model_validate({"name": name, "width": WIDTH} | built | about | fields)
 
 
-def use_architectures(folder: Path, patch: pytest.MonkeyPatch) -> None:
+def use_architectures(folder, patch):
     """Let `analysis.features.networks` find the tiny architectures, and a tokenizer beside them."""
     from analysis.features import networks
 
@@ -53,7 +51,7 @@ def use_architectures(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(networks, "ARCHITECTURES", architectures)
 
 
-def save_clip(path: Path, name: str = "tiny-vit", seed: int = 1, **metadata: str) -> None:
+def save_clip(path, name="tiny-vit", seed=1, **metadata):
     """Write a checkpoint of random weights, as training would."""
     import open_clip
     import torch
@@ -71,20 +69,20 @@ def save_clip(path: Path, name: str = "tiny-vit", seed: int = 1, **metadata: str
     save_file(state, path, metadata={"architecture": name, **metadata})
 
 
-def pictures(count: int, seed: int = 0) -> np.ndarray:
+def pictures(count, seed=0):
     """Return photographs of nothing: smooth noise, uint8 (count, 40, 48, 3)."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (count, 5, 6, 3), dtype=np.uint8)
     return np.stack([np.asarray(Image.fromarray(c).resize((48, 40))) for c in coarse])
 
 
-def image_list(count: int = 50, name: str = "noise") -> ImageList:
+def image_list(count=50, name="noise"):
     labels = np.arange(count, dtype=np.int64) % 4 - 1
     keys = tuple(f"{i:03}" for i in range(count))
     return ImageList(name, pictures(count), keys, labels, CLASSES, PROMPTS)
 
 
-def save_folder(folder: Path, count: int = 9, suffix: str = "png") -> Path:
+def save_folder(folder, count=9, suffix="png"):
     """Write pictures into a subfolder per class."""
     for i, picture in enumerate(pictures(count)):
         place = folder / CLASSES[i % 3]
@@ -109,20 +107,43 @@ def keep(model, data, features, labels=None, head=None, *, keys=(), folder=None,
         store.write_head(store.head_path(model.name, data, folder), head, described)
 
 
-def recipe(folder: Path, base: str, **changes: object) -> str:
+def unit(rows):
+    """Rows at length one."""
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def accuracy(name, data, images=None, top1=1 / 3, what=None):
+    """An accuracy as it would be recorded on a published set, or on fewer of its images."""
+    described = sets.descriptions()[data]
+    used = described.used or described
+    count = images or used.images
+    right, labels = np.arange(count) < round(top1 * count), np.arange(count) % used.classes
+    family = next(f for f in load_families().values() if name in {m.name for m in f.models})
+    source, its_model = records.read_all("outlier_features", "rn50")[0], family.model(name)
+    return records.build(
+        "accuracy",
+        measures.accuracy(right, labels, used.classes),
+        **{"family": family.name, "model": name, "level": its_model.level},
+        counts={"images": count, "components": its_model.width, "classes": used.classes},
+        data=records.Data(name=data, what=what or described.title),
+        provenance=source.provenance.model_copy(update={"weights_sha256": None}),
+    )
+
+
+def recipe(folder, base, **changes):
     """Write a recipe that is one of the project's but for some settings; return its path."""
     from training import recipes
 
-    content = yaml.safe_load((recipes.FOLDER / f"{base}.yaml").read_text(encoding="utf-8"))
+    content = yaml.safe_load((recipes.FOLDER / f"{base}.yaml").read_text())
     for name, value in changes.items():
         content["settings"][name] = {"value": value, "source": "ours"}
     path = folder / f"{base}.yaml"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    path.write_text(yaml.safe_dump(content))
     return str(path)
 
 
 @pytest.fixture(autouse=True, scope="module")
-def architectures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def architectures(tmp_path_factory):
     """Tiny architectures in place of the pocket lab's; a module that imports this uses them."""
     with pytest.MonkeyPatch.context() as patch:
         use_architectures(tmp_path_factory.mktemp("pocket"), patch)
@@ -134,8 +155,6 @@ def in_parts(state, folder, name="model"):
     import huggingface_hub
 
     most = int(0.75 * sum(tensor.nbytes for tensor in state.values()))
-    pattern = f"{name}{{suffix}}.safetensors"
-    huggingface_hub.save_torch_state_dict(
-        state, folder, filename_pattern=pattern, max_shard_size=most
-    )
+    how = {"filename_pattern": f"{name}{{suffix}}.safetensors", "max_shard_size": most}
+    huggingface_hub.save_torch_state_dict(state, folder, **how)
     return folder / f"{name}.safetensors.index.json"

@@ -1,11 +1,6 @@
-"""Kills at random moments, and pairs at random offsets."""
-
-from __future__ import annotations
+"""Kills at random moments, and pairs at random offsets: what was tried, and what went wrong."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 
 import ground
 from conftest import cases
@@ -15,23 +10,14 @@ BEFORE = {"measure": ("extract",), "remove": ("add",)}
 MOST_KILLS = 3
 
 
-class Row(NamedTuple):
-    """One line of the matrix: how often it was tried, and what went wrong."""
-
-    kind: str
-    fault: str
-    tries: int
-    failed: list[str]
-
-
-def kills(kept: Path, project: Path, chains: int, seed: int) -> Iterator[Row]:
+def kills(kept, project, chains, seed):
     """Kill each command up to three times, let it end, and compare with one that was left alone.
 
     Odd chains kill the command alone, whose children must notice; even ones all of it.
     """
     for name, line in ground.COMMANDS.items():
         rng, failed, killed = ground.random(seed, name), [], 0
-        begun = _begun(kept, project, name)
+        begun = ground.begun(kept, project, *BEFORE.get(name, ()))
         ground.fresh(begun, project)
         began = time.monotonic()
         ground.do(project, name)
@@ -51,36 +37,29 @@ def kills(kept: Path, project: Path, chains: int, seed: int) -> Iterator[Row]:
             wrong = ground.differences(expected, ground.snapshot(project))
             if not done or wrong:
                 failed.append(f"chain {chain}: {wrong or said[-300:]}")
-        yield Row("kills", name, killed, failed)
+        yield f"{name} killed {killed} times", failed
 
 
-def _begun(kept: Path, project: Path, *names: str) -> Path:
-    """The project in the state in which commands have something to do."""
-    ground.fresh(kept, project)
-    ground.do(project, *(step for name in names for step in BEFORE.get(name, ())))
-    return ground.moved(project, project.parent.with_name("begun"))
-
-
-def pairs(kept: Path, project: Path, tries: int, seed: int) -> Iterator[Row]:
+def pairs(kept, project, tries, seed):
     """Start a command while another runs; both must succeed, and leave what they leave in turn."""
     for first, second in cases("faults")["pairs"]:
         rng, failed = ground.random(seed, first + second), []
         built = ("build",) if "build" in (first, second) else ()
-        base = _begun(kept, project, first, second)
+        base = ground.begun(kept, project, *BEFORE.get(first, ()), *BEFORE.get(second, ()))
         began = time.monotonic()
         ground.do(ground.fresh(base, project), first, second, *built)
         expected, seconds = ground.snapshot(project), time.monotonic() - began
         for number in range(tries):
             ground.fresh(base, project)
-            one = ground.start(project, ground.COMMANDS[first])
+            earlier = ground.start(project, ground.COMMANDS[first])
             time.sleep(rng.uniform(0, seconds / 2))
             other = ground.start(project, ground.COMMANDS[second])
-            said = [process.communicate(timeout=900)[0] for process in (one, other)]
-            codes = [one.returncode, other.returncode]
+            said = [process.communicate(timeout=900)[0] for process in (earlier, other)]
+            codes = [earlier.returncode, other.returncode]
             for step in built:
                 ground.run(project, ground.COMMANDS[step])
             wrong = ground.differences(expected, ground.snapshot(project))
             if codes != [0, 0] or wrong:
                 texts = [text[-200:] for text, code in zip(said, codes, strict=True) if code]
                 failed.append(f"pair {number}: {wrong} {' | '.join(texts)}".strip())
-        yield Row("pairs", f"{first} beside {second}", tries, failed)
+        yield f"{first} beside {second}, {tries} times", failed

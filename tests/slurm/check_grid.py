@@ -70,9 +70,9 @@ def wait_for(what, state):
     """Wait until SLURM has a job in a state; return the numbers of all such."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        found = slurm("squeue", "--noheader", "--format=%i", f"--states={state}")
-        if found:
-            return found
+        numbers = slurm("squeue", "--noheader", "--format=%i", f"--states={state}")
+        if numbers:
+            return numbers
         time.sleep(0.3)
     raise AssertionError(f"no job was {state.lower()} ({what})")
 
