@@ -100,9 +100,6 @@ def test_a_readers_family_makes_only_what_shows_it_stale(project):
     notebook.write_text(shows)
     assert update(project) == {"over_all/paper"}
     assert "'mine'" in (project / "book/runs/over_all/paper.ipynb").read_text()
-    mine = (project / "families/mine.yaml").read_text()
-    (project / "families/mine.yaml").write_text(re.sub("title: .*", "title: Mine", mine, count=1))
-    assert update(project) == {"over_all/paper", "per_family/mine"}
 
 
 def test_a_family_without_evidence_is_not_run_until_there_is_some(project):
@@ -116,11 +113,11 @@ def test_a_family_without_evidence_is_not_run_until_there_is_some(project):
     listed, run = companion_in(project, ["status", "--json"], ["run", "per_family", "vit_b_32"])
     rows = json.loads(listed[1])
     states = {f"{s['experiment']}/{s['family']}": (s["state"], s["why"]) for s in rows}
-    told = "its models lack features; use `companion extract vit_b_32 --data folder`"
-    assert states["per_family/vit_b_32"] == ("not measured", told)
+    lacking = "its models lack features; use `companion extract vit_b_32 --data folder`"
+    assert states["per_family/vit_b_32"] == ("not measured", lacking)
     assert states["per_family/rn50"][0] == "up to date"
     assert run[0] == 1 and run[2].splitlines()[-1] == (
-        f"companion: there is nothing to show of per_family for vit_b_32: {told}."
+        f"companion: there is nothing to show of per_family for vit_b_32: {lacking}."
     )
     live = project / "store/vit_b_32-openai/measurements/pruning--folder.json"
     live.parent.mkdir(parents=True)
@@ -138,7 +135,7 @@ def test_an_edit_with_an_old_time_outdates_exactly_the_dependents(project):
         os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
         why = stale(project)
         assert " ".join(sorted(why)) == expected, (file, text)
-        assert all(f"changed: {file}" in one for one in why.values())
+        assert all(f"changed: {file}" in reason for reason in why.values())
         path.write_bytes(before)
     # A module that is imported only by another one counts, wherever it imports it.
     helper = project / "analysis" / "helper.py"
@@ -152,11 +149,9 @@ def test_an_edit_with_an_old_time_outdates_exactly_the_dependents(project):
     assert {*stale(project)} == PER_FAMILY_RUNS
 
 
-def test_runs_that_were_damaged_edited_or_lost_are_made_again_with_the_same_bytes(
-    finished, project
-):
-    one, other = (project / f"book/runs/{run}.ipynb" for run in sorted(PER_FAMILY_RUNS))
-    one.write_text(one.read_text()[:300])
+def test_runs_that_were_damaged_edited_or_lost_are_made_again_as_they_were(finished, project):
+    first, other = (project / f"book/runs/{run}.ipynb" for run in sorted(PER_FAMILY_RUNS))
+    first.write_text(first.read_text()[:300])
     other.write_text(other.read_text().replace("ViT", "ViD"))
     (project / "book/runs/over_all/paper.ipynb").unlink()
     assert update(project) == EVERY_RUN
@@ -190,14 +185,7 @@ def test_failing_notebooks_are_named_and_the_others_finish(project):
         (project / f"notebooks/{hidden}.py").write_text(text)
     done = run_in(project, "companion.cli", "build", "--runs", "--jobs", "1")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    for message in (
-        "3 of 5 runs failed, so no book is built",
-        "notebook per_family failed for family rn50 in cell 3: AssertionError: no RN50 today "
-        "(full log: .companion/logs/per_family-rn50.log)",
-        "reads data/other.txt without declaring it; add it to `reads`",
-        "reads data without declaring it",
-    ):
-        assert message in done.stderr
+    assert [message for message in CASES["failed"] if message not in done.stderr] == []
     assert "Traceback" in (project / ".companion/logs/per_family-rn50.log").read_text()
     why = stale(project)
     assert "no RN50 today" in why["per_family/rn50"]
@@ -215,11 +203,13 @@ def test_a_notebook_that_is_wrong_is_refused_in_a_sentence(project, change, mess
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+SIGNALS = [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("signal_number", SIGNALS)
 def test_a_build_that_is_stopped_leaves_nothing_half_written_and_goes_on(project, signal_number):
-    slow = PER_FAMILY.replace(
-        "print(", TEXTS["slow_but_for_the_first"].format(folder=project) + "print("
-    )
+    waits = TEXTS["slow_but_for_the_first"].format(folder=project)
+    slow = PER_FAMILY.replace("print(", f"{waits}print(")
     (project / "notebooks/per_family.py").write_text(slow)
     process = start_in(project, "build", "--runs", "--jobs", "1")
     begun = 0
@@ -280,22 +270,21 @@ def test_a_run_by_hand_with_parameters_leaves_the_book_alone(project):
 def test_two_builds_at_once_wait_for_each_other_and_both_succeed(project):
     """A run is executed once; the old one stays until the new one is there."""
     notebook = project / "notebooks/per_family.py"
-    notebook.write_text(PER_FAMILY.replace("print(", "import time; time.sleep(2)\nprint("))
+    notebook.write_text(PER_FAMILY.replace("print(", "import time; time.sleep(1)\nprint("))
     builds = [start_in(project, "build", "--runs") for _ in range(2)]
     there = True
     while any(build.poll() is None for build in builds):
         there &= len(outputs(project)) == 3
         time.sleep(0.02)
-    told = [build.communicate() for build in builds]
-    assert [build.returncode for build in builds] == [0, 0], told
-    assert sorted(out.split()[0] for out, _ in told) == ["0", "2"]
-    assert any("waiting for a build of the book (process " in errors for _, errors in told)
+    answers = [build.communicate() for build in builds]
+    assert [build.returncode for build in builds] == [0, 0], answers
+    assert sorted(out.split()[0] for out, _ in answers) == ["0", "2"]
+    assert any("waiting for a build of the book (process " in errors for _, errors in answers)
     assert there
 
 
 def test_snakemake_itself_runs_the_same_graph(project):
     """Called directly, it finds all up to date, sees an edit by its time, and calls the command."""
-    pytest.importorskip("snakemake", reason="Snakemake is not installed")
     command = ["snakemake", "--cores", "1"]
     assert "Nothing to be done" in run_in(project, *command, "--dry-run").stdout
     append(project / "notebooks/over_all.py", "x = 1\n")

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import ROOT
+from conftest import ROOT, cases
 from scipy.stats import percentileofscore
 from test_train import recipe
+from tiny import unit
 
 from analysis.common import sha256_of
 from analysis.images import emoji, public
@@ -61,16 +62,7 @@ def test_with_a_second_moment_for_each_element_it_is_adamw():
     torch.testing.assert_close(first, second)
 
 
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        ("element", [[1, -1], [1, 1]]),
-        ("sign", [[1, -1], [1, 1]]),
-        ("none", [[3, -4], [1, 1]]),
-        ("shared", [[3 / 12.5**0.5, -4 / 12.5**0.5], [1, 1]]),
-        ("matrix", [[3 / 6.75**0.5, -4 / 6.75**0.5], [1 / 6.75**0.5, 1 / 6.75**0.5]]),
-    ],
-)
+@pytest.mark.parametrize(("kind", "expected"), cases("recipes")["first_steps"].items())
 @pytest.mark.parametrize("output", [0, 1])
 def test_a_first_step_by_hand(kind, expected, output):
     """The gradient's first row is 3, −4, of which the mean square is 12.5; the second 1, 1."""
@@ -92,14 +84,14 @@ def test_only_steps_of_single_elements_notice_a_rotation(kind):
     turn = rotation(24)
     begun = [torch.randn(n, 24, dtype=torch.float64) / n**0.5 for n in (20, 16)]
     settings = origin.Settings(second_moment=kind, width=24, steps=150, gain=0.5)
-    one, other = (
+    first, other = (
         origin.grow(locked, settings, 0, begun=origin.Projections(*start))
         for start in (begun, [matrix @ turn for matrix in begun])
     )
     for side in ("image", "text"):
-        difference = apart(getattr(other, side), getattr(one, side) @ turn)
+        difference = apart(getattr(other, side), getattr(first, side) @ turn)
         assert difference < 1e-12 if kind in BLIND else difference > 0.05
-        moved = apart(getattr(one, side), dict(zip(("image", "text"), begun, strict=True))[side])
+        moved = apart(getattr(first, side), dict(zip(("image", "text"), begun, strict=True))[side])
         assert moved > 0.05, "otherwise nothing was tried"
 
 
@@ -135,8 +127,8 @@ def test_two_modalities_by_hand():
     np.testing.assert_array_equal(modalities.spread_ranks(texts), [0.5, 1, 0])
     assert modalities.quietness(images, texts) == 0.5 and modalities.quietness(texts, images) == 1
     drawn = np.random.default_rng(0).normal(size=(50, 40))
-    unit = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
-    expected = [percentileofscore(unit.std(0), s, "strict") / 39 * 0.4 for s in unit.std(0)]
+    spread_of = unit(drawn).std(0)
+    expected = [percentileofscore(spread_of, s, "strict") / 39 * 0.4 for s in spread_of]
     np.testing.assert_allclose(modalities.spread_ranks(drawn), expected)
 
 
@@ -146,7 +138,7 @@ def kept():
 
 
 def test_the_tables_are_of_the_plan_and_say_what_is_missing(kept):
-    about = json.loads((pocket.POCKET / "origin.json").read_text(encoding="utf-8"))
+    about = json.loads((pocket.POCKET / "origin.json").read_text())
     assert about["plan"] == sha256_of(pocket.POCKET / "origin.yaml")
     tables, towers = about["tables"], MAKE["PLAN"]["towers"]
     assert tables == {name: sha256_of(pocket.POCKET / name) for name in tables} and len(tables) == 5
@@ -162,11 +154,12 @@ def test_the_tables_are_of_the_plan_and_say_what_is_missing(kept):
     assert len(kept) > 0.5 * len(planned) and not kept.drop(columns="scale").isna().any(axis=None)
 
 
+@pytest.mark.slow
 def test_a_recorded_run_comes_out_again(kept):
     settings = origin.Settings(steps=800)
     run = MAKE["Run"]("vit-web", 0, settings)
-    own, losses = MAKE["train"](run)
-    now = MAKE["measured"](run, own)
+    projections, losses = MAKE["train"](run)
+    now = MAKE["measured"](run, projections)
     (row,) = kept.query("towers == 'vit-web' and seed == 0 and steps == 800").to_dict("records")
     assert np.mean(losses[-80:]) == pytest.approx(row["loss"], rel=0.01)
     for name in ("kurtosis", "mean_share", "accuracy"):
@@ -179,7 +172,7 @@ def test_the_pages_program_grows_an_outlier(capsys, monkeypatch):
     """In fewer steps, from the towers of the recorded run."""
     towers = MAKE["locked"]("vit-web")
     monkeypatch.setattr(origin, "locked", lambda *_: towers)
-    page = (ROOT / "book/where_outlier_features_come_from.md").read_text(encoding="utf-8")
+    page = (ROOT / "book/where_outlier_features_come_from.md").read_text()
     (program,) = re.findall(r"Grow one with PyTorch.*?```python\n(.*?)```", page, re.DOTALL)
     exec(program.replace("=second_moment)", "=second_moment, steps=300)"), {})
     element, shared = (float(line.split()[1]) for line in capsys.readouterr().out.splitlines())
@@ -188,16 +181,20 @@ def test_the_pages_program_grows_an_outlier(capsys, monkeypatch):
 
 def test_shipped_whole_models_are_those_of_the_table():
     table = pd.read_csv(pocket.POCKET / "origin_models.csv").query("seed == 0").set_index("model")
-    about = json.loads((pocket.POCKET / "origin.json").read_text(encoding="utf-8"))["grown"]
+    about = json.loads((pocket.POCKET / "origin.json").read_text())["grown"]
     files = {path.name: path for path in sorted(MAKE["GROWN"].iterdir())}
     assert about == {name: sha256_of(path) for name, path in files.items()}
     assert [*files] == sorted(f"{name}.safetensors" for name in table.index)
     assert max(path.stat().st_size for path in files.values()) < 2e6
     tested = (emoji.metadata()["split"] == "test").to_numpy()
     features, head = pocket_lab.represented(files["grown-vit-element.safetensors"], tested)
-    found = MAKE["representation"](features.astype(np.float64), head)
-    for name, value in found.items():
+    measured = MAKE["representation"](features.astype(np.float64), head)
+    for name, value in measured.items():
         assert value == pytest.approx(table.loc["grown-vit-element", name], rel=1e-3), name
+    # Few tall coordinates, most of one sign, in signed features of one style: no rectifier's.
+    one_style = (emoji.metadata()["style"][tested] == emoji.IMAGENET).to_numpy()
+    measured = measure.quantities(features[one_style][:120], head.weight)
+    assert measured["kurtosis_mean"] > 8 and measured["reach"] > judge.REACH_THRESHOLD
 
 
 def test_lines_of_runs_are_means_with_the_lowest_and_the_highest_seed():
@@ -205,9 +202,8 @@ def test_lines_of_runs_are_means_with_the_lowest_and_the_highest_seed():
     runs = pd.DataFrame(rows, columns=["optimiser", "seed", "kurtosis"]).assign(step=1)
     lines = figures.over_seeds(runs, ("step", "steps"), figures.KAPPA, ", ViT")
     adam, _ = lines.to_dict("records")
-    assert adam["of"] == "Adam" and adam["steps"] == 1
+    assert (adam["of"], adam["steps"], adam["panel"]) == ("Adam", 1, "activation kurtosis κ, ViT")
     assert (adam["value"], adam["low"], adam["high"]) == (10, 8, 12)
-    assert adam["panel"] == "activation kurtosis κ, ViT"
     assert figures.over_seeds(runs[:0], ("step", "steps"), figures.KAPPA).empty
     assert spread(runs["kurtosis"][:2]) == "10.0 (8.00 to 12.0)"
     seeds = pd.DataFrame({"towers": "vit", "er": [1.0, 2.0, 3.0]})
@@ -217,11 +213,11 @@ def test_lines_of_runs_are_means_with_the_lowest_and_the_highest_seed():
 
 def test_real_models_were_measured_as_planned():
     """The recorded rows are of the plan; one of them by hand, from the public file."""
-    plan = yaml.safe_load((ROOT / "data/modalities/pairs.yaml").read_text("utf-8"))["pairs"]
-    found = pd.read_csv(ROOT / "data/modalities/quiet.csv")
+    plan = yaml.safe_load((ROOT / "data/modalities/pairs.yaml").read_text())["pairs"]
+    rows = pd.read_csv(ROOT / "data/modalities/quiet.csv")
     keys = ["role", "model", "images", "texts"]
-    assert found[keys].to_dict("records") == [pair for pair in plan for _ in range(2)]
-    assert [*found["mean_of"]] == ["images", "texts"] * len(plan)
+    assert rows[keys].to_dict("records") == [pair for pair in plan for _ in range(2)]
+    assert [*rows["mean_of"]] == ["images", "texts"] * len(plan)
     try:
         path = public.fetch("Modality-Gap/features_clip.npy")
     except public.ArtifactError:
@@ -229,15 +225,6 @@ def test_real_models_were_measured_as_planned():
     images, texts = np.load(path).astype(float)
     coordinate = np.abs(images.mean(axis=0)).argmax()
     rank = (texts.std(axis=0) < texts.std(axis=0)[coordinate]).sum() / 511
-    row = found.query("model == 'vit_b_16-openai' and texts == 'own' and mean_of == 'images'")
+    row = rows.query("model == 'vit_b_16-openai' and texts == 'own' and mean_of == 'images'")
     assert row["coordinate"].item() == coordinate
     assert row["quiet"].item() == pytest.approx(rank, abs=1e-5)
-
-
-def test_an_outlier_that_was_grown_does_not_look_like_a_rectifier():
-    """Few tall coordinates, most of one sign, in signed features of one style."""
-    tested = (emoji.metadata()["split"] == "test") & (emoji.metadata()["style"] == emoji.IMAGENET)
-    weights = MAKE["GROWN"] / "grown-vit-element.safetensors"
-    features, head = pocket_lab.represented(weights, tested.to_numpy())
-    found = measure.quantities(features[:120], head.weight)
-    assert found["kurtosis_mean"] > 8 and found["reach"] > judge.REACH_THRESHOLD

@@ -33,37 +33,37 @@ def test_a_result_is_found_of_a_family_of_any_name():
 
 def test_pages_of_functions_show_no_markup(built_book):
     for page in sorted((built_book / "appendix").glob("api_*.html")):
-        text = re.sub(r"<[^>]+>", "", page.read_text(encoding="utf-8"))
-        found = re.findall(r"model_config|~\w+\.|(?<!\*)\*\w+\*(?!\*)", text)
-        assert (page.name, found) == (page.name, [])
+        text = re.sub(r"<[^>]+>", "", page.read_text())
+        markup = re.findall(r"model_config|~\w+\.|(?<!\*)\*\w+\*(?!\*)", text)
+        assert (page.name, markup) == (page.name, [])
 
 
 def test_a_chapters_download_is_its_teaching_notebook_with_its_data(built_book):
-    text = (built_book / "outlier_features.html").read_text(encoding="utf-8")
+    text = (built_book / "outlier_features.html").read_text()
     assert 'href="_downloads/teach/outlier_features.zip"' in text
     assert 'href="_sources/outlier_features.md"' not in text and "colab" not in text.lower()
     for name in course.names():
         with zipfile.ZipFile(built_book / f"_downloads/teach/{name}.zip") as archive:
-            found = {path: archive.read(path) for path in archive.namelist()}
-        assert found == course.files(name) and f"{name}.ipynb" in found
-        for path in found:
+            files = {path: archive.read(path) for path in archive.namelist()}
+        assert files == course.files(name) and f"{name}.ipynb" in files
+        for path in files:
             assert (built_book / "_downloads/teach" / path).is_file()
     for chapter in ("measuring_robustness", "what_kurtosis_measures"):
-        page = (built_book / f"{chapter}.html").read_text(encoding="utf-8")
+        page = (built_book / f"{chapter}.html").read_text()
         assert 'href="_downloads/teach/' in page and "_blanks.ipynb" in page
 
 
 def test_a_runs_download_says_what_it_needs_and_runs_in_any_folder(clone, built_book, tmp_path):
     path = built_book / "_sources/runs/outlier_features/rn101.ipynb"
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    cells = json.loads(path.read_text())["cells"]
     assert "pip install -e '.[teach]'" in cells[0]["source"]
     assert "COMPANION_ROOT" in cells[0]["source"]
     assert not any("{doc}" in "".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
     code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
     where = "from analysis.common import ROOT\nprint(ROOT)"
-    (tmp_path / "all.py").write_text("\n".join([*code, where]), encoding="utf-8")
-    own = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"MPLBACKEND": "agg"}
-    kept = {"text": True, "capture_output": True, "env": own | {"COMPANION_ROOT": str(clone)}}
+    (tmp_path / "all.py").write_text("\n".join([*code, where]))
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"MPLBACKEND": "agg"}
+    kept = {"text": True, "capture_output": True, "env": env | {"COMPANION_ROOT": str(clone)}}
     done = subprocess.run([sys.executable, "all.py"], cwd=tmp_path, **kept)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines()[-1] == str(clone)
@@ -71,11 +71,11 @@ def test_a_runs_download_says_what_it_needs_and_runs_in_any_folder(clone, built_
 
 def test_the_line_of_a_result_is_found_in_its_notebook():
     source = 'import a\n\n# "kept"\na.table(\n    "kept", rows)\na.text(f"of-{name}-told", "x")\n'
-    found = [line_in_source(source, label) for label in ("kept", "of-rn50-told", "none")]
-    assert found == [5, 6, 0]
+    lines = [line_in_source(source, label) for label in ("kept", "of-rn50-told", "none")]
+    assert lines == [5, 6, 0]
     assert companion_cite.code_place("pruning/rn50#kept").startswith("results/pruning.html#L")
     (line,) = re.findall(r"#L(\d+)", companion_cite.code_place("pruning/rn50#kept"))
-    text = (ROOT / "notebooks/pruning.py").read_text(encoding="utf-8").split("\n")
+    text = (ROOT / "notebooks/pruning.py").read_text().split("\n")
     assert '"kept"' in text[int(line) - 1]
 
 
@@ -101,17 +101,9 @@ def addresses(read):
     return [str(link.A.URI) for link in links if "/A" in link and "/URI" in link.A]
 
 
-PAGE = """<!doctype html><html lang="en"><title>t</title><h1 id="top">A heading</h1>
-<p>Text with <a href="https://example.org">a link</a> and <a href="#top">another</a>.</p>
-<svg width="99" height="99" role="img" aria-label="A circle"><circle r="40" cx="50" cy="50"/></svg>
-</html>"""
-
-
 @BROWSER
 def test_a_printed_page_is_tagged_and_keeps_links_and_vectors(tmp_path):
-    page = tmp_path / "page.html"
-    page.write_text(PAGE, encoding="utf-8")
-    made = pdf.print_page(page, tmp_path / "page.pdf")
+    made = pdf.print_page(ROOT / "tests/cases/printed.html", tmp_path / "page.pdf")
     assert pdf.about(made).endswith("MB, 1 page, tagged")
     with pikepdf.open(made) as read:
         assert "/StructTreeRoot" in read.Root and "/XObject" not in read.pages[0].Resources
@@ -133,8 +125,8 @@ def test_the_whole_book_is_one_pdf(clone):
     assert path.stat().st_size < 20e6 and pdf.about(path).endswith("pages, tagged")
     with pikepdf.open(path) as read:
         assert 100 < len(read.pages) < 600 and "/Outlines" in read.Root
-        known = addresses(read)
-    assert len(known) > 50 and all(one.startswith(("https:", "http:")) for one in known)
+        links = addresses(read)
+    assert len(links) > 50 and all(link.startswith(("https:", "http:")) for link in links)
     for builder in ("latex", "pdfhtml"):
         before = (clone / "book/_build/html/index.html").read_bytes()
         stopped = build_book(clone, "--builder", builder)

@@ -27,106 +27,106 @@ LONGEST = 60
 
 def run_alone(name, folder, monkeypatch, make=course.teachers):
     """What a notebook defines, run in a folder with the data that it names and nothing else."""
-    source = (TEACH / f"{name}.py").read_text(encoding="utf-8")
+    source = (TEACH / f"{name}.py").read_text()
     for file in course.needs(source)[2:]:
         assert f"`{file}`" in source.split("# %%\n")[0], "its first cell names its data"
         shutil.copy2(TEACH / file, folder)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", str(ROOT))])
     mpl.use("agg")
-    found = {"__name__": "alone"}
+    namespace = {"__name__": "alone"}
     try:
-        exec(compile(make(source), name, "exec"), found)
+        exec(compile(make(source), name, "exec"), namespace)
     finally:
         plt.close("all")
-    return found
+    return namespace
 
 
-def outlier_features(found):
-    h = found["images"]
+def outlier_features(names):
+    h = names["images"]
     reference = outliers.outlier_features(h)
-    turned = outliers.kurtosis(h @ found["rotation"]).mean()
-    yield found["kappa"], reference.kurtosis_mean
-    yield (found["leader"], found["share"]), reference.persistence
-    yield found["kappa_turned"], turned
-    yield round(found["mean_share"], 5), round(basis.mean_share(h), 5)  # rounded, not of length 1
+    turned = outliers.kurtosis(h @ names["rotation"]).mean()
+    yield names["kappa"], reference.kurtosis_mean
+    yield (names["leader"], names["share"]), reference.persistence
+    yield names["kappa_turned"], turned
+    yield round(names["mean_share"], 5), round(basis.mean_share(h), 5)  # rounded, not of length 1
 
 
-def effective_robustness(found):
-    pool, x, y = found["pool"], found["imagenet"], found["shifted"]
+def effective_robustness(names):
+    pool, x, y = names["pool"], names["imagenet"], names["shifted"]
     line = robustness.fit_baseline(x[pool], y[pool])
-    yield (found["slope"], found["intercept"]), (line.slope, line.intercept)
-    yield found["er"], robustness.effective_robustness(y, x, line)
-    yield found["printed"], robustness.effective_robustness(y, x)
+    yield (names["slope"], names["intercept"]), (line.slope, line.intercept)
+    yield names["er"], robustness.effective_robustness(y, x, line)
+    yield names["printed"], robustness.effective_robustness(y, x)
 
 
-def privileged_directions(found):
-    reference = directions.importance(found["images"], found["captions"])
-    yield found["found"], reference
-    yield found["ratio"], reference.max() / reference.mean()
+def privileged_directions(names):
+    reference = directions.importance(names["images"], names["captions"])
+    yield names["found"], reference
+    yield names["ratio"], reference.max() / reference.mean()
 
 
-def pruned(found):
-    head = directions.decompose(found["captions"])
-    order = np.argsort(-directions.importance(found["images"], head), kind="stable")
-    yield found["curve"], pruning.pruning_curve(found["images"], found["right"], head, order)
-    without = pruning.accuracy_without_each(found["images"], found["right"], head)
-    yield found["accuracy_without"], without[found["top"]]
+def pruned(names):
+    head = directions.decompose(names["captions"])
+    order = np.argsort(-directions.importance(names["images"], head), kind="stable")
+    yield names["curve"], pruning.pruning_curve(names["images"], names["right"], head, order)
+    without = pruning.accuracy_without_each(names["images"], names["right"], head)
+    yield names["accuracy_without"], without[names["top"]]
 
 
-def concepts(found):
-    labels = sparse.csr_array(found["shown"][:, :5])
-    turned = found["images"] @ directions.decompose(found["captions"]).directions.T  # no ties
+def concepts(names):
+    labels = sparse.csr_array(names["shown"][:, :5])
+    turned = names["images"] @ directions.decompose(names["captions"]).directions.T  # no ties
     ours = average_precision.average_precision(turned, labels)
-    theirs = [found["average_precision"](turned, word) for word in found["shown"].T[:5]]
+    theirs = [names["average_precision"](turned, word) for word in names["shown"].T[:5]]
     yield np.array(theirs).T, ours
-    yield found["passes"][2], 1 / 6
+    yield names["passes"][2], 1 / 6
 
 
-def unread(found):
-    texts = basis.text_directions(found["captions"], at_length=False)
+def unread(names):
+    texts = basis.text_directions(names["captions"], at_length=False)
     least = texts.directions[np.cumsum(texts.variance) <= 1e-4]
-    yield found["least"].T @ found["least"], least.T @ least
-    left = basis.without(found["images"], least)
-    yield found["kappa"], outliers.kurtosis(left).mean()
+    yield names["least"].T @ names["least"], least.T @ least
+    left = basis.without(names["images"], least)
+    yield names["kappa"], outliers.kurtosis(left).mean()
 
 
-def grow_an_outlier(found):
-    images, (grown, share, retrieved) = found["images"].astype(float), found["grown"]
+def grow_an_outlier(names):
+    images, (grown, share, retrieved) = names["images"].astype(float), names["grown"]
     yield abs(grown - outliers.kurtosis(images).mean()) < 1e-3, True  # in float32 there
     yield abs(share - basis.mean_share(images)) < 1e-3, True
-    prevented, same_share, same_retrieved = found["prevented"]
+    prevented, same_share, same_retrieved = names["prevented"]
     yield (grown > 6, prevented < 3.2), (True, True)
     yield np.abs([share - same_share, retrieved - same_retrieved]) < 0.03, (True, True)
-    yield np.array([found["clean"][1], found["mild"][1]]) < 0.4 * share, (True, True)
+    yield np.array([names["clean"][1], names["mild"][1]]) < 0.4 * share, (True, True)
 
 
 CHECKS = (outlier_features, effective_robustness, privileged_directions, concepts, unread)
 CHECKS = {check.__name__: check for check in (*CHECKS, grow_an_outlier)} | {"pruning": pruned}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[pytest.mark.slow] * (n == "grow_an_outlier")) for n in course.names()],
-)
+SLOW = {"grow_an_outlier": [pytest.mark.slow]}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=SLOW.get(n, ())) for n in course.names()])
 def test_a_notebook_runs_alone_computes_what_the_metrics_do_and_passes_its_checks(
     name, tmp_path, monkeypatch
 ):
     solved = partial(course.students, solved=True)
-    for own, reference in CHECKS[name](run_alone(name, tmp_path, monkeypatch, solved)):
-        np.testing.assert_allclose(own, reference, rtol=1e-9, atol=1e-12)
+    for ours, reference in CHECKS[name](run_alone(name, tmp_path, monkeypatch, solved)):
+        np.testing.assert_allclose(ours, reference, rtol=1e-9, atol=1e-12)
 
 
 BLANKS = [
     (name, place)
     for name in course.names()
-    for place in range(len(course.BLANK.findall((TEACH / f"{name}.py").read_text("utf-8"))))
+    for place in range(len(course.BLANK.findall((TEACH / f"{name}.py").read_text())))
 ]
 
 
 @pytest.mark.parametrize(("name", "place"), BLANKS)
 def test_a_blank_that_is_left_fails_a_check_that_says_why(name, place, tmp_path, monkeypatch):
-    assert 4 <= len([one for one, _ in BLANKS if one == name]) <= 5
+    assert 4 <= len([notebook for notebook, _ in BLANKS if notebook == name]) <= 5
 
     def all_but_one(source):
         blanks = iter(range(9))
@@ -141,7 +141,7 @@ def test_a_blank_that_is_left_fails_a_check_that_says_why(name, place, tmp_path,
 
 @pytest.mark.parametrize("name", course.names())
 def test_the_teachers_has_no_marks_and_the_students_has_no_solution(name):
-    source = (TEACH / f"{name}.py").read_text(encoding="utf-8")
+    source = (TEACH / f"{name}.py").read_text()
     teachers, students = course.teachers(source), course.students(source)
     assert "#:" not in teachers + students and "np.nan" not in teachers
     assert teachers.count("assert ") == 0 and students.count("np.nan  # your turn: ") >= 4
@@ -152,12 +152,12 @@ def test_the_teachers_has_no_marks_and_the_students_has_no_solution(name):
 
 @pytest.mark.parametrize("name", course.names())
 def test_exercises_and_cells_name_each_other(name):
-    source = (TEACH / f"{name}.py").read_text(encoding="utf-8")
-    page = (ROOT / "book" / f"{course.CHAPTERS.get(name, name)}.md").read_text(encoding="utf-8")
+    source = (TEACH / f"{name}.py").read_text()
+    page = (ROOT / "book" / f"{course.CHAPTERS.get(name, name)}.md").read_text()
     named = {}
-    for one in answered.exercises(page):
-        if cell := re.search(r"notebook: \*(.*?)\*", one.task):
-            named[one.label] = cell[1]
+    for exercise in answered.exercises(page):
+        if cell := re.search(r"notebook: \*(.*?)\*", exercise.task):
+            named[exercise.label] = cell[1]
     cells = re.split(r"^# %% \[markdown\]\n", source, flags=re.M)
     asked = {
         label: re.search(r"\*\*(.*?)\*\*", cell, re.S)[1].replace("\n# ", " ")
@@ -173,12 +173,12 @@ def test_an_archive_has_all_that_a_venv_with_numpy_and_matplotlib_needs(tmp_path
     files = "LICENCE.txt README.md check.json check.py embeddings.npz pruning.ipynb "
     files += "pruning_blanks.ipynb requirements.txt"
     assert " ".join(sorted(path.name for path in tmp_path.iterdir())) == files
-    assert "exam-" not in (tmp_path / "check.json").read_text(encoding="utf-8")
+    assert "exam-" not in (tmp_path / "check.json").read_text()
     assert "pruning.ipynb" not in course.files("pruning", solved=False)
-    cells = json.loads((tmp_path / "pruning.ipynb").read_text(encoding="utf-8"))["cells"]
+    cells = json.loads((tmp_path / "pruning.ipynb").read_text())["cells"]
     code = "".join("".join(c["source"]) + "\n" for c in cells if c["cell_type"] == "code")
     hidden = dict.fromkeys(["analysis", "companion", "pandas", "scipy", "yaml", "pydantic"])
-    (tmp_path / "run.py").write_text(f"import sys\nsys.modules |= {hidden}\n{code}", "utf-8")
+    (tmp_path / "run.py").write_text(f"import sys\nsys.modules |= {hidden}\n{code}")
     done = python_in(tmp_path, "run.py", MPLBACKEND="agg", PYTHONPATH="")
     assert done.returncode == 0, done.stderr
     assert "37 images fewer" in done.stdout and "pruning-2, value 1: not yet." in done.stdout
@@ -195,30 +195,31 @@ def test_on_github_a_notebook_fetches_its_files_and_its_exercises_are_links():
 
 
 def test_all_files_can_be_laid_out_and_notebooks_that_are_there_stay(tmp_path):
-    (tmp_path / "pruning.ipynb").write_text("mine", encoding="utf-8")
+    (tmp_path / "pruning.ipynb").write_text("mine")
     course.main(tmp_path)
-    assert (tmp_path / "pruning.ipynb").read_text(encoding="utf-8") == "mine"
+    assert (tmp_path / "pruning.ipynb").read_text() == "mine"
     assert (tmp_path / "words.csv").is_file() and len([*tmp_path.glob("*_blanks.ipynb")]) == 7
 
 
+@pytest.mark.slow
 def test_the_optimisers_of_an_exercise_do_what_its_solution_says():
-    page = (ROOT / "book/where_outlier_features_come_from.md").read_text(encoding="utf-8")
-    programs = {one.label: one.program for one in answered.exercises(page)}
-    defined = (TEACH / "grow_an_outlier.py").read_text("utf-8").split("# **Predict both")[0]
-    found = {}
-    exec(defined.removesuffix("# %% [markdown]\n"), found)
-    found["train"] = partial(found["train"], steps=400, rate=0.014)  # the same, sooner
+    page = (ROOT / "book/where_outlier_features_come_from.md").read_text()
+    programs = {exercise.label: exercise.program for exercise in answered.exercises(page)}
+    defined = (TEACH / "grow_an_outlier.py").read_text().split("# **Predict both")[0]
+    namespace = {}
+    exec(defined.removesuffix("# %% [markdown]\n"), namespace)
+    namespace["train"] = partial(namespace["train"], steps=400, rate=0.014)  # the same, sooner
     kappas = []
-    found["told"] = lambda name, h, t: kappas.append(found["kurtosis"](h))
-    found["print"] = lambda *values: kappas.extend(values)
-    exec(programs["origin-5"] + programs["origin-6"], found)
+    namespace["told"] = lambda name, h, t: kappas.append(namespace["kurtosis"](h))
+    namespace["print"] = lambda *values: kappas.extend(values)
+    exec(programs["origin-5"] + programs["origin-6"], namespace)
     sgd, sign, z, h = kappas
     assert sgd < 3.2 < 3.6 < sign < 5 < z and 2.8 < h < 3.2
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_short_and_needs_nothing_of_ours(path):
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text()
     code = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     assert len(code) <= LONGEST
     tree = ast.parse(text)
@@ -232,31 +233,31 @@ def test_the_slides_of_the_book_are_next_to_its_pages(built_book):
     decks = sorted((built_book / "slides").glob("*.html"))
     assert [path.stem for path in decks] == ["afternoon", *(f"meeting_{i}" for i in range(1, 9))]
     for path in decks:
-        page = path.read_text(encoding="utf-8")
+        page = path.read_text()
         assert 10 <= page.count("<section") <= (15 if path.stem == "afternoon" else 12)
-        shown = re.sub(r"<(style|script|svg)\b.*?</\1>", "", page, flags=re.S)
-        assert "{" not in shown and "Not measured in this build" not in shown
+        text = re.sub(r"<(style|script|svg)\b.*?</\1>", "", page, flags=re.S)
+        assert "{" not in text and "Not measured in this build" not in text
         if path.stem != "afternoon":
             for part in ("prove it wrong", "Exercise", "language-formula", "<figure>"):
                 assert part in page, (path.stem, part)
-    teach = (built_book / "guide/teach.html").read_text(encoding="utf-8")
+    teach = (built_book / "guide/teach.html").read_text()
     assert all(f'href="../slides/{path.name}"' in teach for path in decks)
-    source = (built_book / "_sources/guide/teach.md").read_text(encoding="utf-8")
+    source = (built_book / "_sources/guide/teach.md").read_text()
     assert "Question 6" in source and "exam-1" not in teach + source
     assert "Answer key" not in teach + source
 
 
 def test_the_code_of_the_lab_sheet_gives_what_was_recorded(clone):
-    text = (ROOT / "book/guide/lab_sheet.md").read_text(encoding="utf-8")
+    text = (ROOT / "book/guide/lab_sheet.md").read_text()
     blocks = re.findall(r"(dropdown instructor\n)?^```python\n(.*?)^```$", text, re.M | re.S)
     first, photographs, second = [code for instructors, code in blocks if instructors]
     sheets = [code for instructors, code in blocks if not instructors]
     assert len(sheets) == 3 and all("..." in code and ast.parse(code) for code in sheets)
-    told = python_in(clone, "-c", first).stdout
-    assert re.search(r"pocket-cnn-web-large +0 .* 4\.014\n", told) and "r=0.686" in told
-    told = python_in(clone, "-c", photographs).stdout
-    assert "CLIP: κ 87.2" in told and "in 100.0%" in told and "rotated: κ 3.02" in told
-    assert "random: κ 2.94" in told and "supervised: κ 29.67" in told
+    output = python_in(clone, "-c", first).stdout
+    assert re.search(r"pocket-cnn-web-large +0 .* 4\.014\n", output) and "r=0.686" in output
+    output = python_in(clone, "-c", photographs).stdout
+    assert "CLIP: κ 87.2" in output and "in 100.0%" in output and "rotated: κ 3.02" in output
+    assert "random: κ 2.94" in output and "supervised: κ 29.67" in output
     if not all(map(importlib.util.find_spec, NEEDED)):
         pytest.skip("without PyTorch there are no features")
     assert "supervised: κ 2.81, importance 2.2 × mean" in python_in(clone, "-c", second).stdout
