@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import cases, companion, copy_checkout, results
-from tiny import keep, model
+from tiny import accuracy, keep, model, unit
 
 from analysis.families.registry import Family, load_families, load_family
 from analysis.features import store
@@ -24,7 +24,6 @@ from companion.claims.rules import judge
 from companion.measurements import (
     accuracies,
     from_store,
-    measures,
     pending,
     records,
 )
@@ -67,16 +66,15 @@ def recognised(features, labels, head, classes):
     """Of which images the class is predicted, as measurements see it."""
     about = {"data": {"name": "the data set", "classes": classes}}
     rows = np.arange(len(labels), dtype=np.uint64)
-    return from_store.recognised_by(
-        head, from_store.seen(Features(features, labels, rows, about), head)
-    )
+    images = from_store.seen(Features(features, labels, rows, about), head)
+    return from_store.recognised_by(head, images)
 
 
 def logits(h, head):
     """By the definition, in double precision: (images, classes)."""
     x = h.astype(np.float64)
     if head.normalize:
-        x /= np.linalg.norm(x, axis=1, keepdims=True)
+        x = unit(x)
     return x @ head.weight.T.astype(np.float64) + head.bias
 
 
@@ -86,13 +84,13 @@ def test_subsets_against_a_literal_computation(name, normalize):
     head = imagenet_head(normalize=normalize)
     classes = imagenet.subset(sets.descriptions()[name])
     features, labels = features_near(head, classes, seed=1)
-    found = recognised(features, labels, head, classes)
+    right = recognised(features, labels, head, classes)
     rows = np.array([head.classes.index(wnid) for wnid in classes])
     best = logits(features, head)[:, rows].argmax(axis=1)
-    np.testing.assert_array_equal(found, best == labels)
-    assert 0.05 < found.mean() < 0.95
+    np.testing.assert_array_equal(right, best == labels)
+    assert 0.05 < right.mean() < 0.95
     of_all = head.logits(features).argmax(axis=1) == rows[labels]
-    assert of_all.mean() < found.mean()  # more to choose from: harder
+    assert of_all.mean() < right.mean()  # more to choose from: harder
 
 
 def test_objectnet_against_the_two_published_ways():
@@ -100,28 +98,16 @@ def test_objectnet_against_the_two_published_ways():
     classes = imagenet.subset(sets.descriptions()["objectnet"])
     mapping = imagenet.objectnet_to_imagenet()
     features, labels = features_near(head, classes, seed=2)
-    found = recognised(features, labels, head, classes)
-    assert 0.05 < found.mean() < 0.95
+    right = recognised(features, labels, head, classes)
+    assert 0.05 < right.mean() < 0.95
     of_class = [[head.classes.index(wnid) for wnid in mapping[name]] for name in classes]
     z, sublist = logits(features, head), np.concatenate(of_class)
     # imagenet-testbed: the largest of the 125 is any of the class's own.
     largest = sublist[z[:, sublist].argmax(axis=1)]
-    own = [row in of_class[label] for row, label in zip(largest, labels, strict=True)]
+    by_largest = [row in of_class[label] for row, label in zip(largest, labels, strict=True)]
     # WiSE-FT: the largest logit of each of the 113 classes, then the largest of these.
     projected = np.stack([z[:, rows].max(axis=1) for rows in of_class], axis=1)
-    assert found.tolist() == own == (projected.argmax(axis=1) == labels).tolist()
-
-
-def test_a_head_of_objectnets_own_names():
-    rng = np.random.default_rng(3)
-    classes = imagenet.objectnet_prompts().classes
-    order = rng.permutation(113)
-    weight = rng.normal(size=(113, WIDTH)).astype(np.float32)
-    head = Head(weight, tuple(classes[i] for i in order), normalize=True)
-    features = rng.normal(size=(50, WIDTH)).astype(np.float32)
-    labels = rng.integers(0, 113, 50)
-    found = recognised(features, labels, head, classes)
-    np.testing.assert_array_equal(found, order[(features @ weight.T).argmax(axis=1)] == labels)
+    assert right.tolist() == by_largest == (projected.argmax(axis=1) == labels).tolist()
 
 
 def fill(model, data, head, seed, what="made up"):
@@ -134,6 +120,10 @@ def fill(model, data, head, seed, what="made up"):
     return float(recognised(features[kept], labels[kept], head, classes).mean())
 
 
+def family_of(*models):
+    return Family.model_construct(name="mine", title="Mine", models=models)
+
+
 def taken(model, *names):
     jobs = [pending.Job("accuracy", "mine", model, name, (name,)) for name in names]
     return [from_store.measure(job) for job in jobs]
@@ -141,31 +131,30 @@ def taken(model, *names):
 
 def possible(*models):
     """Which experiments can be measured of models, and on what."""
-    family = Family.model_construct(name="mine", models=models)
-    return {(job.experiment, job.data) for job in pending.jobs(family)}
+    return {(job.experiment, job.data) for job in pending.jobs(family_of(*models))}
 
 
 def test_a_measurement_counts_the_right_images_of_every_class(own_store):
     described, head = model(width=WIDTH), imagenet_head()
     top1 = fill(described, "objectnet", head, 1, f"{sets.DIFFERS}: few")
-    (found,) = taken(described, "objectnet")
-    assert in_brief(found).endswith(", of which the 113 classes of the data set took part")
+    (measurement,) = taken(described, "objectnet")
+    assert in_brief(measurement).endswith(", of which the 113 classes of the data set took part")
     stored = store.read_features(store.features_path(described.name, "objectnet"))
     hits, images = [0] * 113, [0] * 113
     for h, label in zip(stored.features, stored.labels, strict=True):
         if label >= 0:
             images[label] += 1
             hits[label] += bool(recognised(h[None], label[None], head, stored.classes)[0])
-    assert found.value("right_per_class").tolist() == hits
-    assert found.value("images_per_class").tolist() == images
-    assert found.counts == {"images": COUNT - 6, "components": WIDTH, "classes": 113}
-    assert "NOT the published set" in found.data.what
-    assert found.value("top1") == pytest.approx(top1, rel=1e-3)
+    assert measurement.value("right_per_class").tolist() == hits
+    assert measurement.value("images_per_class").tolist() == images
+    assert measurement.counts == {"images": COUNT - 6, "components": WIDTH, "classes": 113}
+    assert "NOT the published set" in measurement.data.what
+    assert measurement.value("top1") == pytest.approx(top1, rel=1e-3)
     error = (top1 * (1 - top1) / (COUNT - 6)) ** 0.5
-    assert found.value("top1_standard_error") == pytest.approx(error, rel=1e-3)
-    family = Family.model_construct(name="mine", title="Mine", models=(described,))
-    own = accuracies.measured([family], [found])
-    (exact,) = accuracies.with_published(own, family, accuracies.load()).to_dict("records")
+    assert measurement.value("top1_standard_error") == pytest.approx(error, rel=1e-3)
+    family = family_of(described)
+    rows = accuracies.measured([family], [measurement])
+    (exact,) = accuracies.with_published(rows, family, accuracies.load()).to_dict("records")
     assert exact["accuracy"] == top1 and np.isnan(exact["published"])
     assert exact["limit"] == pytest.approx(NORMAL_95 * error, rel=1e-12)
 
@@ -173,17 +162,17 @@ def test_a_measurement_counts_the_right_images_of_every_class(own_store):
 def test_effective_robustness_from_the_store(own_store):
     described, head = model(width=WIDTH), imagenet_head()
     a, *tops = (fill(described, data, head, seed) for seed, data in enumerate(DATA))
-    family = Family.model_construct(name="mine", title="Mine", models=(described,))
-    own = accuracies.measured([family], taken(described, *DATA))
-    (found,) = effective(own, accuracies.FIVE_SHIFTS).to_dict("records")
-    assert [found["imagenet"], *(found[shift] for shift in SHIFTS)] == [a, *tops]
+    family = family_of(described)
+    rows = accuracies.measured([family], taken(described, *DATA))
+    (row,) = effective(rows, accuracies.FIVE_SHIFTS).to_dict("records")
+    assert [row["imagenet"], *(row[shift] for shift in SHIFTS)] == [a, *tops]
     mean, line, n = sum(tops) / 5, on_line(a), COUNT - 6
-    assert found["shifted"] == pytest.approx(mean, abs=1e-12)
-    assert found["er"] == pytest.approx(mean - line, abs=1e-12)
+    assert row["shifted"] == pytest.approx(mean, abs=1e-12)
+    assert row["er"] == pytest.approx(mean - line, abs=1e-12)
     slope = 0.76 * line * (1 - line) / (a * (1 - a))
     variance = sum(top * (1 - top) / n for top in tops) / 25 + slope**2 * a * (1 - a) / n
-    assert (found["high"] - found["low"]) / 2 == pytest.approx(NORMAL_95 * variance**0.5)
-    less = own[~own["dataset"].isin(["imagenet_r", "objectnet"])]
+    assert (row["high"] - row["low"]) / 2 == pytest.approx(NORMAL_95 * variance**0.5)
+    less = rows[~rows["dataset"].isin(["imagenet_r", "objectnet"])]
     assert accuracies.missing(less["dataset"]) == ["imagenet-r", "objectnet"]
     assert effective(less, accuracies.FIVE_SHIFTS).empty
 
@@ -192,7 +181,7 @@ def test_one_pruned_head_classifies_all_six_data_sets(own_store):
     described, head = model(width=WIDTH), imagenet_head()
     for seed, data in enumerate(DATA):
         fill(described, data, head, seed)
-    family = Family.model_construct(name="mine", models=(described,))
+    family = family_of(described)
     (job,) = pending.jobs(family, ["pruning_under_shift"])
     assert job.data == "imagenet-and-shifts" and job.parts == DATA
     pruned = from_store.measure(job)
@@ -201,11 +190,11 @@ def test_one_pruned_head_classifies_all_six_data_sets(own_store):
     assert pruned.counts == counts | {"shifted_images": 5 * (COUNT - 6)}
     assert pruned.value("kept").tolist() == list(range(1, 25))
     paths = [store.features_path(described.name, data) for data in DATA]
-    shown = [from_store.seen(store.read_features(path), head) for path in paths]
-    order = pruning_order(importance(shown[0].features, head.weight), "importance")
+    images = [from_store.seen(store.read_features(path), head) for path in paths]
+    order = pruning_order(importance(images[0].features, head.weight), "importance")
     for most in (5, 12, 24):
         smaller = dataclasses.replace(head, weight=prune(head.weight, order, most))
-        inside, *tops = (from_store.recognised_by(smaller, one).mean() for one in shown)
+        inside, *tops = (from_store.recognised_by(smaller, part).mean() for part in images)
         mean = np.mean(tops)
         expected = {"inside": inside, "outside": mean, "robustness": mean - on_line(inside)}
         for of, value in expected.items():
@@ -238,20 +227,6 @@ def test_what_can_be_measured_of_what(own_store):
 # Beside what was published, as if recorded on the published sets
 
 
-def recorded(family, model, data, top1, what=""):
-    """An accuracy as it would be recorded on the published set."""
-    described = sets.descriptions()[data]
-    used = described.used or described
-    right = np.arange(used.images) < round(top1 * used.images)
-    numbers = measures.accuracy(right, np.arange(used.images) % used.classes, used.classes)
-    one, (source, *_) = family.model(model), records.read_all("outlier_features", "rn50")
-    counts = {"images": used.images, "components": one.width, "classes": used.classes}
-    about = {"family": family.name, "model": model, "level": one.level, "counts": counts}
-    data = records.Data(name=data, what=f"{described.title}{what}")
-    origin = source.provenance.model_copy(update={"weights_sha256": None})
-    return records.build("accuracy", numbers, data=data, provenance=origin, **about)
-
-
 TOPS = {
     "rn50-openai": (0.60, 0.53, 0.61, 0.35, 0.41, 0.23),
     "rn50-openai-finetuned": (0.75, 0.62, 0.48, 0.36, 0.33, 0.10),
@@ -259,9 +234,9 @@ TOPS = {
 }
 
 
-def all_recorded(family, what=""):
+def all_recorded(what=""):
     return [
-        recorded(family, name, data, top1, what)
+        accuracy(name, data, top1=top1, what=f"{sets.title(data)}{what}")
         for name, tops in TOPS.items()
         for data, top1 in zip(DATA, tops, strict=True)
     ]
@@ -269,7 +244,7 @@ def all_recorded(family, what=""):
 
 def test_own_accuracies_are_a_view_of_their_own():
     families = load_families("paper")
-    measured = all_recorded(families["rn50"])
+    measured = all_recorded()
     table = of_measured(families, measured).set_index("name")
     assert list(table.index) == list(TOPS)
     for name, (inside, *shifts) in TOPS.items():
@@ -279,19 +254,14 @@ def test_own_accuracies_are_a_view_of_their_own():
         assert [row[shift] for shift in SHIFTS] == pytest.approx(shifts, abs=1e-4)
         assert (row["source"], row["evidence"]) == ("this book", "recorded")
     five = view("five").models(accuracies.known([families["rn50"]], measured))
-    own = five[five["source"] == accuracies.MEASURED]
-    assert list(own["name"]) == list(TOPS)
-    again = own["name"].isin(five.loc[five["source"] != accuracies.MEASURED, "name"])
+    ours = five[five["source"] == accuracies.MEASURED]
+    assert list(ours["name"]) == list(TOPS)
+    again = ours["name"].isin(five.loc[five["source"] != accuracies.MEASURED, "name"])
     assert again.any() and len(once(five)) == len(five) - again.sum()
-    zero = recorded(families["rn50"], "rn50-openai", "imagenet", 0.0)
-    others = [m for m in measured if (m.model, m.data.name) != ("rn50-openai", "imagenet")]
-    drawn = [recorded(families["rn50"], "rn50-random", data, 0.01) for data in DATA]
-    left = of_measured(families, [zero, *others[:-1], *drawn])
-    assert list(left["name"]) == ["rn50-openai-finetuned"]  # one without a logit, one without A
 
 
 def test_own_accuracies_complete_a_group_that_published_ones_leave_open(monkeypatch):
-    families, claim = load_families("paper"), load_claims()["ER-order"]
+    claim = load_claims()["ER-order"]
 
     def judged(measured):
         monkeypatch.setattr(
@@ -304,24 +274,24 @@ def test_own_accuracies_complete_a_group_that_published_ones_leave_open(monkeypa
     before = judged([])
     assert (len(before.cases), before.measured, before.covered) == (28, 0, 48)
     assert before.count("stand-in")["holds"] == 28
-    assert before.cases == judged(all_recorded(families["rn50"], f"; {sets.DIFFERS}: few")).cases
-    after = judged(all_recorded(families["rn50"]))
+    assert before.cases == judged(all_recorded(f"; {sets.DIFFERS}: few")).cases
+    after = judged(all_recorded())
     # of RN50 with OpenAI's data a finetuned model that is no stand-in: one pair without the
     # supervised model, which is one; and that one's with zero-shot was known
     assert (len(after.cases), after.measured, after.outcome) == (30, 1, "agrees so far")
-    own = {number.name: number.value for number in after.numbers if number.of == "own"}
-    assert own["own_pairs"] == own["own_pairs_in_order"] == 3
+    ours = {number.name: number.value for number in after.numbers if number.of == "own"}
+    assert ours["own_pairs"] == ours["own_pairs_in_order"] == 3
     turned = dict(zip(TOPS, reversed(TOPS.values()), strict=True))
     monkeypatch.setitem(globals(), "TOPS", turned)
-    assert judged(all_recorded(families["rn50"])).outcome == "differs"
+    assert judged(all_recorded()).outcome == "differs"
 
 
 @pytest.mark.parametrize(("family", "model", "source", "count"), cases("accuracies")["checkpoints"])
 def test_published_values_of_the_very_same_checkpoint(family, model, source, count):
     described = load_families("paper")[family].model(model)
-    found = accuracies.of_checkpoint(accuracies.load(), described)
-    assert len(found) == count and set(found["source"]) == ({source} if source else set())
-    assert set(found["dataset"]) <= {*accuracies.CLASSES}
+    published = accuracies.of_checkpoint(accuracies.load(), described)
+    assert len(published) == count and set(published["source"]) == ({source} if source else set())
+    assert set(published["dataset"]) <= {*accuracies.CLASSES}
 
 
 # A reader's family, from features to its pages
@@ -331,14 +301,14 @@ def rows_of(table):
     return [[cell.strip() for cell in line.strip("| ").split(" |")] for line in table.split("\n")]
 
 
-@pytest.mark.parametrize(("inside", "told"), [(0, "no"), (1, "every"), (0.5, None)])
-def test_effective_robustness_needs_a_share_between_none_and_all(inside, told):
+@pytest.mark.parametrize(("inside", "said"), [(0, "no"), (1, "every"), (0.5, None)])
+def test_effective_robustness_needs_a_share_between_none_and_all(inside, said):
     family = load_families("paper")["rn50"]
     (model,) = [m for m in family.at_level("zero_shot") if m.loadable][:1]
-    every = [(model.name, one, inside if one == "imagenet" else 0.5) for one in sets.published()]
+    every = [(model.name, data, inside if data == "imagenet" else 0.5) for data in sets.published()]
     lacks = lacking(family, pd.DataFrame(every, columns=["name", "dataset", "accuracy"]))
     lacks = lacks.set_index("model")["lacks"].get(model.title, "")
-    assert lacks.startswith(f"a logit: {told}") if told else not lacks
+    assert lacks.startswith(f"a logit: {said}") if said else not lacks
 
 
 @pytest.mark.slow
@@ -348,17 +318,17 @@ def test_a_readers_features_come_to_its_pages_live_and_as_recorded(tmp_path, mon
     monkeypatch.setenv("COMPANION_STORE", str(folder / "store"))
     for name in ("web-large", "supervised"):
         companion(folder, "add", "mini", f"pocket-vit-{name}", "--model", f"mini-{name}")
-    for place, one in enumerate(load_family("mini", folder / "families").models):
+    for place, described in enumerate(load_family("mini", folder / "families").models):
         for seed, data in enumerate(DATA, 10 * place):
-            head = imagenet_head(width=one.width)
-            fill(one, data, head, seed, f"{sets.DIFFERS}: few")
+            head = imagenet_head(width=described.width)
+            fill(described, data, head, seed, f"{sets.DIFFERS}: few")
     pages = results(folder, "own_accuracies mini")
     taken = (records.read(records.live_path("mini-supervised", data, "accuracy")) for data in DATA)
     inside, *shifts = (m.value("right_per_class").sum() / m.counts["images"] for m in taken)
     wanted = f"{100 * (np.mean(shifts) - on_line(inside)):+.1f}"
-    shown = rows_of(pages["own-accuracies"])
+    table = rows_of(pages["own-accuracies"])
     assert ["supervised", "ImageNet", f"{COUNT - 6}"] in [
-        [row[0].split(",")[0], *row[1:3]] for row in shown
+        [row[0].split(",")[0], *row[1:3]] for row in table
     ]
     header, _, *rows = rows_of(pages["own-robustness"])
     (row,) = (row for row in rows if row[0].startswith("supervised"))

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 from conftest import ROOT, cases, python_in
+from test_house import MODULES
 
 PAGES = sorted((ROOT / "book/appendix").glob("api_*.md"))
 LISTED = re.compile(r"automodule:: (\S+)\n   :members: (.*)")
@@ -21,33 +22,24 @@ def test_examples_run_and_show_every_function(page):
     with np.printoptions():  # which the page sets
         result = doctest.testfile(str(page), module_relative=False)
     assert result.attempted > 4 and result.failed == 0
-    text = page.read_text(encoding="utf-8")
+    text = page.read_text()
     examples = "\n".join(line for line in text.splitlines() if line.startswith((">>>", "...")))
     for name, members in LISTED.findall(text):
         module = importlib.import_module(name)
         listed = {member: getattr(module, member) for member in members.split(", ")}
-        assert all(one.__module__ == name and inspect.getdoc(one) for one in listed.values()), name
-        functions = [member for member, one in listed.items() if not inspect.isclass(one)]
-        without = {one for one in functions if not re.search(rf"\b{one}\(", examples)}
-        assert without == {*CASES["elsewhere"].get(name, "").split()}, (
-            f"{name}: those without an example"
-        )
+        assert all(obj.__module__ == name and inspect.getdoc(obj) for obj in listed.values()), name
+        functions = [member for member, obj in listed.items() if not inspect.isclass(obj)]
+        without = {obj for obj in functions if not re.search(rf"\b{obj}\(", examples)}
+        assert without == {*CASES["elsewhere"].get(name, "").split()}, name
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        path
-        for room in ("analysis", "companion", "training")
-        for path in sorted((ROOT / room).rglob("*.py"))
-        if ">>> " in path.read_text(encoding="utf-8")
-    ],
-    ids=lambda path: path.stem,
-)
-def test_examples_in_docstrings_run(path):
-    if "features" in path.parts:
+WITH_EXAMPLES = [name for name, path in MODULES.items() if ">>> " in path.read_text()]
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_examples_in_docstrings_run(name):
+    if name.startswith("analysis.features"):
         pytest.importorskip("open_clip", reason="extraction is not installed")
-    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted and not result.failed
 
@@ -59,6 +51,6 @@ def test_a_page_does_not_depend_on_what_was_read_before(tmp_path):
         script = CASES["build"].format(tests=str(ROOT / "tests"), root=str(ROOT), used=used)
         done = python_in(tmp_path / used, "-c", script)
         assert done.returncode == 0, done.stderr[-2000:]
-    fresh = (tmp_path / "fresh/html/index.html").read_text("utf-8")
-    assert fresh == (tmp_path / "used/html/index.html").read_text("utf-8")
+    fresh = (tmp_path / "fresh/html/index.html").read_text()
+    assert fresh == (tmp_path / "used/html/index.html").read_text()
     assert "**data" not in fresh and fresh.count("interpolation") > 1

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
-from conftest import cases
+from conftest import cases, sentence
 
 from analysis.images import public
 from analysis.images.public import Artifact, ArtifactError, fetch, fetch_all
@@ -20,36 +20,33 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 FAKE = Artifact(name=NAME, sha256=SHA256, bytes=len(CONTENT), **ABOUT["fake"])
 
 
-class Server:
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        server = self.server
+        server.asked.append(self.path)
+        server.refusals -= 1
+        self.send_response(503 if server.refusals >= 0 else server.status)
+        self.send_header("Content-Length", str(server.declared or len(server.body)))
+        self.end_headers()
+        self.wfile.write(server.body)
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(ThreadingHTTPServer):
     """Answers every request with ``body``, and remembers what was asked for."""
 
+    body, declared, status, refusals = CONTENT, None, 200, 0
+
     def __init__(self):
-        self.body, self.declared, self.status, self.asked = CONTENT, None, 200, []
-        self.refusals = 0
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                server.asked.append(self.path)
-                server.refusals -= 1
-                self.send_response(503 if server.refusals >= 0 else server.status)
-                self.send_header("Content-Length", str(server.declared or len(server.body)))
-                self.end_headers()
-                self.wfile.write(server.body)
-
-            def log_message(self, *_):
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.http.server_port}"
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.asked, self.url = [], f"http://127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def close(self):
-        self.http.shutdown()
-        self.http.server_close()
+        self.shutdown()
+        self.server_close()
 
 
 @pytest.fixture
@@ -98,13 +95,10 @@ def test_a_download_is_checked_and_kept_and_replaced_once_it_is_damaged(server, 
 
 def test_offline_and_not_cached_says_how_to_get_it(server, cache):
     server.close()
-    with pytest.raises(ArtifactError) as caught:
-        fetch(NAME)
-    message = str(caught.value)
+    message = sentence(fetch, NAME)
     assert message.startswith(f"{NAME} is not on this machine and could not be downloaded from ")
     assert f"run `companion fetch {NAME}`" in message
     assert f"COMPANION_MIRROR to a folder that holds it as {FAKE.repository}/{FAKE.path}" in message
-    assert "\n" not in message
     assert not files(cache)
 
 
@@ -118,9 +112,7 @@ def test_offline_and_not_cached_says_how_to_get_it(server, cache):
     ],
     ids=["a missing page", "another content", "truncated", "longer"],
 )
-def test_what_is_not_the_file_is_refused_and_not_kept(
-    server, cache, status, body, declared, message
-):
+def test_another_file_is_refused_and_not_kept(server, cache, status, body, declared, message):
     server.status, server.body, server.declared = status, body, declared
     with pytest.raises(ArtifactError, match=message):
         fetch(NAME)
@@ -133,7 +125,7 @@ def test_mirrors_are_tried_in_turn_and_checked(server, cache, monkeypatch):
     others = Server(), Server()
     others[0].body = CONTENT.replace(b"76.13", b"99.99")
     ends = ("gh/{repository}@{commit}/{path}", "api/sha256:{sha256}/raw/")
-    places = [f"{one.url}/{end}" for one, end in zip(others, ends, strict=True)]
+    places = [f"{other.url}/{end}" for other, end in zip(others, ends, strict=True)]
     mirrored = FAKE.model_copy(update={"mirrors": tuple(places)})
     monkeypatch.setattr(public, "_catalogue", lambda: {NAME: mirrored})
     server.status = 404
@@ -142,13 +134,10 @@ def test_mirrors_are_tried_in_turn_and_checked(server, cache, monkeypatch):
     assert others[1].asked == [f"/api/sha256:{FAKE.sha256}/raw/"]
     fetch(NAME).unlink()
     others[1].close()
-    with pytest.raises(ArtifactError) as caught:
-        fetch(NAME)
     host = re.escape(others[0].url.removeprefix("http://"))
     said = rf"from {server.url}/.* \(404 .*\), nor from {host} \(its checksum differs; nothing was "
     said += r"kept\), nor from 127.0.0.1:\d+ \(Connection.*\): go online"
-    assert re.search(said, str(caught.value))
-    assert "\n" not in str(caught.value) and not files(cache)
+    assert re.search(said, sentence(fetch, NAME)) and not files(cache)
     others[0].close()
 
 
@@ -202,25 +191,11 @@ def test_the_list_is_complete_and_unambiguous():
     assert mirrors[0] == f"https://cdn.jsdelivr.net/gh/mlfoundations/open_clip@{place[1]}{place[2]}"
 
 
-FILE = {"name": "one", "path": "one.csv", "sha256": "0" * 64, "bytes": 3, "what": "a table"}
-LIST = {"repository": "someone/tables", "commit": "0" * 40, "licence": "MIT", "citation": "Someone"}
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"sources": [LIST | {"files": [FILE | {"path": "../../one.csv"}]}]},
-        {"sources": [LIST | {"license": "MIT", "files": [FILE]}]},
-        {"sources": [LIST | {"files": [FILE]}], "mirrors": ["http://x/{path}"]},
-        {"sources": [LIST | {"files": [FILE, FILE]}]},
-        {"files": []},
-    ],
-)
+@pytest.mark.parametrize("wrong", ABOUT["wrong"])
 def test_a_wrong_list_is_refused_in_one_line(tmp_path, wrong):
     path = tmp_path / "artifacts.yaml"
-    path.write_text(yaml.safe_dump({"sources": [LIST | {"files": [FILE]}]}))
+    path.write_text(yaml.safe_dump(ABOUT["list"]))
     assert list(public.load_catalogue(path)) == ["one"]
     path.write_text(yaml.safe_dump(wrong))
-    with pytest.raises(ArtifactError, match=r"artifacts\.yaml (is not a list|gives one)") as caught:
-        public.load_catalogue(path)
-    assert "\n" not in str(caught.value)
+    said = sentence(public.load_catalogue, path)
+    assert re.search(r"artifacts\.yaml (is not a list|gives one)", said)

@@ -27,21 +27,21 @@ def clip(table):
 
 
 def test_rows_are_set_aside_by_three_rules(table):
-    found = atlas.set_aside(table).set_index(["model", "weights"])["reason"]
+    reasons = atlas.set_aside(table).set_index(["model", "weights"])["reason"]
     for model, weights, reason in CASES["set_aside"]:
-        assert reason in found[model, weights], model
-    assert len(found) == 15  # 6 defects, 5 twins, 4 epochs
-    assert ("ViT-B-32-quickgelu", "openai") not in found and ("model_4", "") not in found
+        assert reason in reasons[model, weights], model
+    assert len(reasons) == 15  # 6 defects, 5 twins, 4 epochs
+    assert ("ViT-B-32-quickgelu", "openai") not in reasons and ("model_4", "") not in reasons
 
 
 def test_every_model_was_trained_on_something(table):
     """By name alone; these are known from elsewhere."""
-    found = atlas.models(table, FOUR_SHIFTS).set_index(["source", "model", "weights"])
-    assert (found["data"] != "").all() and (found["group"] != "").all()
-    found = found.sort_index()
+    models = atlas.models(table, FOUR_SHIFTS).set_index(["source", "model", "weights"])
+    assert (models["data"] != "").all() and (models["group"] != "").all()
+    models = models.sort_index()
     for *name, data, group in CASES["trained_on"]:
-        assert found.loc[[tuple(name)], ["data", "group"]].iloc[0].tolist() == [data, group], name
-    supervised = found[found["level"] == "supervised"]
+        assert models.loc[[tuple(name)], ["data", "group"]].iloc[0].tolist() == [data, group], name
+    supervised = models[models["level"] == "supervised"]
     taught = supervised[supervised["group"] != "ImageNet-1k"]
     assert set(taught.index.get_level_values("model")) <= {"hrnet_w18_ssld", "hrnet_w48_ssld"}
 
@@ -57,15 +57,11 @@ def test_finetuned_models_beside_equally_accurate_ones(table):
     supervised = timm[(timm["level"] == "supervised") & (timm["group"] == "ImageNet-1k")]
     finetuned = timm.set_index(["model", "weights"])
     pool = supervised["imagenet"], supervised["er"]
-    for name, er, excess, limit in (
-        ("base_patch32", 8.9, 6.0, 2.9),
-        ("base_patch16", 15.9, 5.4, 3.0),
-        ("large_patch14", 25.8, 6.2, 3.0),
-    ):
+    for name, er, excess, limit in CASES["finetuned"]:
         model = finetuned.loc[(f"vit_{name}_clip_224", "openai_ft_in1k")]
-        found = matched_excess([model["imagenet"]], [model["er"]], *pool)
-        told = 100 * np.array([model["er"], found.excess[0], found.limit[0]])
-        assert told == pytest.approx([er, excess, limit], abs=0.1)
+        beside = matched_excess([model["imagenet"]], [model["er"]], *pool)
+        points = 100 * np.array([model["er"], beside.excess[0], beside.limit[0]])
+        assert points == pytest.approx([er, excess, limit], abs=0.1)
 
 
 def pool_of(table):
@@ -74,12 +70,12 @@ def pool_of(table):
 
 
 def test_one_line_of_one_collection(clip):
-    own = clip[(clip["group"] == "DataComp")]
-    own = own[own["model"].isin(["ViT-B-32", "ViT-B-16", "ViT-L-14"])]
-    line = fit_baseline(own["imagenet"], own["shifted"])
-    assert (len(own), round(line.slope, 3), round(line.r, 3)) == (26, 0.955, 0.998)
-    bent = curvature(own["imagenet"], own["shifted"])
-    x, y = logit(own["imagenet"]), logit(own["shifted"])
+    datacomp = clip[(clip["group"] == "DataComp")]
+    datacomp = datacomp[datacomp["model"].isin(["ViT-B-32", "ViT-B-16", "ViT-L-14"])]
+    line = fit_baseline(datacomp["imagenet"], datacomp["shifted"])
+    assert (len(datacomp), round(line.slope, 3), round(line.r, 3)) == (26, 0.955, 0.998)
+    bent = curvature(datacomp["imagenet"], datacomp["shifted"])
+    x, y = logit(datacomp["imagenet"]), logit(datacomp["shifted"])
     fit = sm.OLS(y, np.stack([x**2, x, np.ones(len(x))], axis=1)).fit()
     np.testing.assert_allclose(bent.coefficients, fit.params)
     assert bent.p_value == pytest.approx(fit.pvalues[0]) == pytest.approx(1.2e-6, rel=0.05)
@@ -93,8 +89,8 @@ def test_beyond_imagenet_robustness_adds_nothing_to_accuracy(table):
     high = clip[clip["imagenet"] > 0.6]
     others = atlas.elsewhere(high)
     assert others.shape == (80, 31) and not others.isna().any(axis=None)
-    one = (high["model"] == "ViT-L-14") & (high["weights"] == "openai")
-    assert others.loc[one, ["Food-101", "MNIST"]].to_numpy().tolist() == [[0.9305, 0.7634]]
+    vit_l = (high["model"] == "ViT-L-14") & (high["weights"] == "openai")
+    assert others.loc[vit_l, ["Food-101", "MNIST"]].to_numpy().tolist() == [[0.9305, 0.7634]]
     mean, given = others.mean(axis=1), high["imagenet"]
     assert spearmanr(high["er"], mean).statistic == pytest.approx(0.83, abs=0.01)
     assert spearmanr(given, mean).statistic == pytest.approx(0.96, abs=0.01)

@@ -33,12 +33,12 @@ SCORES = RNG.normal(size=(120, 5))
 
 def scikit_learns(scores, dense):
     """Pair by pair; NaN where it would warn that there is no positive."""
-    found = [
+    theirs = [
         average_precision_score(concept, direction) if concept.any() else np.nan
         for direction in scores.astype(np.float64).T
         for concept in dense.T
     ]
-    return np.reshape(found, (scores.shape[1], dense.shape[1]))
+    return np.reshape(theirs, (scores.shape[1], dense.shape[1]))
 
 
 def kinds_of_scores():
@@ -60,9 +60,9 @@ def kinds_of_scores():
 
 @pytest.mark.parametrize("values", [pytest.param(v, id=k) for k, v in kinds_of_scores()])
 def test_average_precision_is_scikit_learns(values):
-    found = average_precision(values, LABELS)
-    np.testing.assert_allclose(found, scikit_learns(values, DENSE), atol=1e-12, rtol=0)
-    assert np.isnan(found[:, 7]).all() and (found[:, 8] == 1).all()
+    ours = average_precision(values, LABELS)
+    np.testing.assert_allclose(ours, scikit_learns(values, DENSE), atol=1e-12, rtol=0)
+    assert np.isnan(ours[:, 7]).all() and (ours[:, 8] == 1).all()
 
 
 def awkward_labels():
@@ -89,9 +89,9 @@ def test_any_sparse_labels_and_theirs_stay_untouched():
 def test_more_concepts_than_two_bytes_can_name_and_none():
     wide = scipy.sparse.random_array((120, 70_000), density=1e-3, rng=np.random.default_rng(3))
     some = np.flatnonzero(wide.tocsc().sum(axis=0))[-20:]
-    found = average_precision(SCORES, wide)[:, some]
+    ours = average_precision(SCORES, wide)[:, some]
     expected = scikit_learns(SCORES, wide.tocsc()[:, some].toarray() != 0)
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_allclose(ours, expected, atol=1e-12)
     assert average_precision(SCORES[:, :0], LABELS).shape == (0, 9)
     assert average_precision(SCORES, LABELS[:, :0]).shape == (5, 0)
 
@@ -103,13 +103,13 @@ def test_threads_blocks_and_callers_in_threads_change_nothing(monkeypatch):
     on_sample = average_precision_on(values, sample, threads=1)
     for threads, block in ((2, 2**28), (5, 2**28), (3, 30_000), (1, 10), (None, 3000)):
         monkeypatch.setattr(module, "BLOCK_BYTES", block)
-        found = average_precision(values, LABELS, threads=threads)
-        np.testing.assert_array_equal(found, expected)
-        found = average_precision_on(values, sample, threads=threads)
-        np.testing.assert_array_equal(found, on_sample)
+        ours = average_precision(values, LABELS, threads=threads)
+        np.testing.assert_array_equal(ours, expected)
+        ours = average_precision_on(values, sample, threads=threads)
+        np.testing.assert_array_equal(ours, on_sample)
     with ThreadPoolExecutor(4) as executor:
-        for found in executor.map(lambda _: average_precision(values, LABELS), range(8)):
-            np.testing.assert_array_equal(found, expected)
+        for ours in executor.map(lambda _: average_precision(values, LABELS), range(8)):
+            np.testing.assert_array_equal(ours, expected)
 
 
 # The paper's protocol
@@ -124,12 +124,12 @@ def members(sample, concept):
 def test_balanced_is_scikit_learn_on_the_same_draw(tied):
     values = SCORES.round() if tied else SCORES
     sample = balanced_sample(LABELS, seed=5)
-    found = average_precision_on(values, sample)
+    ours = average_precision_on(values, sample)
     for concept in range(7):
         rows, truth = members(sample, concept)
         expected = scikit_learns(values[rows], truth[:, None])[:, 0]
-        np.testing.assert_allclose(found[:, concept], expected, atol=1e-12)
-    assert np.isnan(found[:, 7:]).all()
+        np.testing.assert_allclose(ours[:, concept], expected, atol=1e-12)
+    assert np.isnan(ours[:, 7:]).all()
 
 
 def test_a_draw_is_balanced_and_holds_what_it_says():
@@ -156,24 +156,16 @@ def test_a_draw_depends_on_the_seed_and_not_on_other_concepts():
 
 def test_counting_by_hand():
     values = np.array([[0.95, 0.2, np.nan, 0.9], [0.1, 0.89, np.nan, 0.91], [0.5, 0.5, np.nan, 0]])
-    found = encoded(values)
+    ours = encoded(values)
     np.testing.assert_array_equal(
-        found, [[True, False, False, True], [False, False, False, True], [False] * 4]
+        ours, [[True, False, False, True], [False, False, False, True], [False] * 4]
     )
-    assert polysemanticity(found).tolist() == [2, 1, 0]
+    assert polysemanticity(ours).tolist() == [2, 1, 0]
     assert encoded([[0.9 - 1e-16, 0.9 - 1e-9]]).tolist() == [[True, False]]
     values = np.array([[0.3, np.nan, 0.9, 0.3, 0.5]])
     assert top_concepts(values, 0).tolist() == [2, 4, 0, 3]
     assert top_concepts(values, 0, count=3).tolist() == [2, 4, 0]
     assert top_concepts(np.full((1, 2), np.nan), 0).tolist() == []
-
-
-def test_random_directions_are_unit_and_seeded():
-    found = random_directions(200, 16, seed=3)
-    np.testing.assert_array_equal(found, random_directions(200, 16, seed=3))
-    assert (found != random_directions(200, 16, seed=4)).all()
-    np.testing.assert_allclose(found.T @ found / 200, np.eye(16) / 16, atol=0.03)
-    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1)
 
 
 def test_a_projection_is_a_product_or_a_cosine(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import json
 import math
 import re
 import zipfile
+from functools import partial
 
 import huggingface_hub
 import open_clip
@@ -11,7 +12,7 @@ import pytest
 import timm
 import tiny
 import torch
-from conftest import cases
+from conftest import cases, sentence
 from safetensors.torch import load_file, save_file
 from tiny import WIDTH, architectures, in_parts, model, save_clip  # noqa: F401 - a fixture
 
@@ -28,13 +29,7 @@ CASES = cases("checkpoints")
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
-def fails(text, **given):
-    """The sentence that `find` answers with."""
-    with pytest.raises(ModelError) as caught:
-        find(text, **given)
-    message = str(caught.value)
-    assert "\n" not in message and message.endswith((".", "?"))
-    return message
+fails = partial(sentence, find)
 
 
 # What the libraries know.
@@ -49,48 +44,49 @@ def test_a_model_of_the_book_is_described_as_in_its_family():
 PAPERS = [m for f in registry.load_families("paper").values() for m in f.models if m.loadable]
 
 
-@pytest.mark.parametrize("own", PAPERS, ids=lambda one: one.name)
-def test_what_is_found_is_what_the_family_files_say(own):
+@pytest.mark.parametrize("ours", PAPERS, ids=lambda model: model.name)
+def test_what_is_found_is_what_the_family_files_say(ours):
     """Which is what the installed libraries say."""
-    text = f"{own.architecture}{'/' if own.library == 'open_clip' else '.'}{own.weights}"
-    given = {"layer": own.own_layer} if own.own_layer else {}
-    if own.level == "random":
-        text, given = "random", {"architecture": own.architecture}
-    found = find(text, name=own.name, **given)
-    known = ("level", "library", "architecture", "weights", "pretraining", "preprocessing", "width")
-    assert {f: getattr(found, f) for f in known} == {f: getattr(own, f) for f in known}
+    text = f"{ours.architecture}{'/' if ours.library == 'open_clip' else '.'}{ours.weights}"
+    given = {"layer": ours.own_layer} if ours.own_layer else {}
+    if ours.level == "random":
+        text, given = "random", {"architecture": ours.architecture}
+    model = find(text, name=ours.name, **given)
+    named = ["level", "library", "architecture", "weights", "pretraining", "preprocessing"]
+    assert {f: getattr(model, f) for f in named} == {f: getattr(ours, f) for f in named}
+    assert model.width == ours.width
 
 
 @pytest.mark.parametrize(("name", "tag"), CASES["inputs"])
 def test_a_models_input_is_that_of_open_clip(name, tag):
     name += "-quickgelu" * (tag == "openai")
-    found, config = find(f"{name}/{tag}"), open_clip.get_pretrained_cfg(name, tag)
-    assert found.weights == tag and found.preprocessing.mean == tuple(config["mean"])
-    assert found.preprocessing.interpolation == config["interpolation"]
-    assert found.preprocessing.squash == (config["resize_mode"] == "squash")
+    model, config = find(f"{name}/{tag}"), open_clip.get_pretrained_cfg(name, tag)
+    assert model.weights == tag and model.preprocessing.mean == tuple(config["mean"])
+    assert model.preprocessing.interpolation == config["interpolation"]
+    assert model.preprocessing.squash == (config["resize_mode"] == "squash")
     size = open_clip.get_model_config(name)["vision_cfg"]["image_size"]
-    assert (found.preprocessing.size, found.preprocessing.resize) == (size, None)
+    assert (model.preprocessing.size, model.preprocessing.resize) == (size, None)
 
 
 def test_timm_resizes_before_it_crops():
-    found = find("tf_efficientnet_lite0.in1k")
-    assert found == find("tf_efficientnet_lite0", name=found.name)
+    model = find("tf_efficientnet_lite0.in1k")
+    assert model == find("tf_efficientnet_lite0", name=model.name)
     config = timm.get_pretrained_cfg("tf_efficientnet_lite0.in1k")
-    assert found.preprocessing.resize == math.floor(224 / config.crop_pct)
-    assert (found.level, found.width, found.head) == ("supervised", 1280, None)
+    assert model.preprocessing.resize == math.floor(224 / config.crop_pct)
+    assert (model.level, model.width, model.head) == ("supervised", 1280, None)
 
 
 def test_image_encoders_of_clip_in_timm_have_no_classifier():
-    found = find("resnet50_clip.openai")
-    assert (found.level, found.head) == ("zero_shot", "none")
-    assert "before CLIP's projection" in found.note
+    model = find("resnet50_clip.openai")
+    assert (model.level, model.head) == ("zero_shot", "none")
+    assert "before CLIP's projection" in model.note
 
 
 def test_a_level_that_cannot_be_guessed_is_asked_for():
     text = "vit_small_patch14_dinov2.lvd142m"
     assert "does not say how it was trained: give --level, one of zero_shot, " in fails(text)
-    found = find(text, level="supervised")
-    assert (found.head, found.width) == ("none", 384)
+    model = find(text, level="supervised")
+    assert (model.head, model.width) == ("none", 384)
 
 
 @pytest.mark.parametrize("text, message", CASES["names"])
@@ -174,28 +170,28 @@ def test_a_repository_of_weights_in_parts(hub, file):
     config = {"model_cfg": TINY, "preprocess_cfg": INPUT}
     folder = put(hub, "someone/large", "open_clip_config.json", config)
     index = in_parts(load_file(file), folder, "open_clip_model")
-    found = find("hf-hub:someone/large")
-    assert load(found).weights_sha256 == parts.checksum(index)
+    model = find("hf-hub:someone/large")
+    assert load(model).weights_sha256 == parts.checksum(index)
     next(folder.glob("*-00002-*")).unlink()
     with pytest.raises(ModelError, match=r"model-00002-of-00002.safetensors of someone/l"):
-        weights_file(found)
+        weights_file(model)
 
 
 def test_an_open_clip_repository_gives_its_own_network_and_input(hub):
     config = {"model_cfg": TINY, "preprocess_cfg": INPUT}
     folder = put(hub, "someone/tiny", "open_clip_config.json", config)
     save_clip(folder / "open_clip_model.safetensors")
-    found = find("hf-hub:someone/tiny")
-    assert (found.library, found.architecture, found.width) == ("open_clip", "someone/tiny", WIDTH)
-    assert found.weights == f"hf-hub:someone/tiny@{REVISION}"
-    assert found.preprocessing.mean == (0.1, 0.2, 0.3) and found.preprocessing.squash
-    plain = load(found)
+    model = find("hf-hub:someone/tiny")
+    assert (model.library, model.architecture, model.width) == ("open_clip", "someone/tiny", WIDTH)
+    assert model.weights == f"hf-hub:someone/tiny@{REVISION}"
+    assert model.preprocessing.mean == (0.1, 0.2, 0.3) and model.preprocessing.squash
+    plain = load(model)
     assert plain.weights_sha256 == sha256_of(folder / "open_clip_model.safetensors")
     picture = plain.preprocess(tiny.pictures(1)[0])[None]
 
     def configured(**changes):
         put(hub, "someone/tiny", "open_clip_config.json", {"model_cfg": TINY | changes})
-        return load(found).encoder(picture)
+        return load(model).encoder(picture)
 
     assert not torch.allclose(configured(quick_gelu=True), plain.encoder(picture))
     other = tiny.ARCHITECTURES["tiny-vit"] | {"patch_size": 16}
@@ -207,32 +203,20 @@ def test_a_timm_repository_gives_its_own_network_and_head(hub):
     folder = put(hub, "someone/net", "config.json", CASES["timm"])
     net = timm.create_model("resnet18", num_classes=5, act_layer="gelu").eval()
     save_file(net.state_dict(), folder / "model.safetensors")
-    found = find(f"hf-hub:someone/net@{REVISION}")
-    assert (found.architecture, found.level, found.width) == ("resnet18", "supervised", 512)
-    assert (found.preprocessing.size, found.preprocessing.resize) == (64, 128)
-    loaded = load(found)
+    model = find(f"hf-hub:someone/net@{REVISION}")
+    assert (model.architecture, model.level, model.width) == ("resnet18", "supervised", 512)
+    assert (model.preprocessing.size, model.preprocessing.resize) == (64, 128)
+    loaded = load(model)
     picture = loaded.preprocess(tiny.pictures(1)[0])[None]
     with torch.inference_mode():
         scores = loaded.head.logits(loaded.encoder(picture).numpy())
         torch.testing.assert_close(torch.from_numpy(scores), net(picture))
 
 
-@pytest.mark.parametrize(
-    ("name", "config", "message"),
-    [
-        ("config.json", {"model_type": "siglip"}, "timm cannot build what it configures ("),
-        ("config.json", {"architecture": "no_such"}, "timm cannot build what it configures ("),
-        ("open_clip_config.json", "{", "open_clip cannot build what it configures ("),
-        (
-            "open_clip_config.json",
-            {"model_cfg": TINY, "preprocess_cfg": {"resize_mode": "longest"}},
-            "takes an input that this book does not know: squash: ",
-        ),
-        ("other.json", {}, "open_clip_config.json or config.json of someone/odd is not on this ma"),
-    ],
-)
+@pytest.mark.parametrize(("name", "config", "message"), CASES["repositories"])
 def test_a_repository_that_cannot_be_used_says_why(hub, name, config, message):
-    put(hub, "someone/odd", name, config)
+    whole = config if isinstance(config, str) else {"model_cfg": TINY} | config
+    put(hub, "someone/odd", name, whole)
     assert message in fails("hf-hub:someone/odd")
     assert "from the Hugging Face hub (ConnectionError): check the name" in fails("hf-hub:a/b")
 
@@ -241,9 +225,9 @@ def test_a_repository_that_cannot_be_used_says_why(hub, name, config, message):
 
 
 def test_a_file_that_says_its_architecture(file):
-    found = find(str(file))
-    assert (found.architecture, found.level, found.width) == ("tiny-vit", "zero_shot", WIDTH)
-    assert found.weights == file.as_posix() and found.name == "tiny"
+    model = find(str(file))
+    assert (model.architecture, model.level, model.width) == ("tiny-vit", "zero_shot", WIDTH)
+    assert model.weights == file.as_posix() and model.name == "tiny"
     other = file.with_name("nameless.safetensors")
     save_file(load_file(file), other)
     assert "does not name its architecture" in fails(str(other))
@@ -254,13 +238,13 @@ def test_a_file_that_says_its_architecture(file):
 
 def test_files_in_the_repository_are_described_from_its_root():
     text = "data/pocket/checkpoints/pocket-cnn-finetuned.safetensors"
-    own = registry.load_family("pocket_cnn").model("pocket-cnn-finetuned")
+    ours = registry.load_family("pocket_cnn").model("pocket-cnn-finetuned")
     for path in (text, str(ROOT / text)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(networks, "ARCHITECTURES", ROOT / "data/pocket/architectures")
-            found = find(path)
-        assert (found.weights, found.level) == (text, "finetuned")
-        assert (found.preprocessing, found.width) == (own.preprocessing, own.width)
+            model = find(path)
+        assert (model.weights, model.level) == (text, "finetuned")
+        assert (model.preprocessing, model.width) == (ours.preprocessing, ours.width)
 
 
 class Bomb:
@@ -287,7 +271,6 @@ def test_files_that_are_no_weights_are_refused_and_nothing_runs(tmp_path, file):
         ("list.pth", [torch.ones(1)], "it holds nothing where"),
         ("cut.pt", whole.read_bytes()[: whole.stat().st_size // 2], "if it was cut short, get it"),
         ("text.pt", b"these are not weights", "it cannot be read"),
-        ("nothing.pt", b"", "it cannot be read"),
         ("cut.safetensors", file.read_bytes()[:-100], "tensors alone"),
         ("other.safetensors", whole.read_bytes(), "tensors alone"),
         ("two.pt", {"student": state, "teacher": state}, "it holds student, teacher where a dic"),
@@ -298,9 +281,9 @@ def test_files_that_are_no_weights_are_refused_and_nothing_runs(tmp_path, file):
             path.write_bytes(content)
         elif content is not None:
             torch.save(content, path)
-        with pytest.raises(ModelError, match=rf"^{name} is not a sound .*{message}") as caught:
-            read_weights(path)
-        assert "\n" not in str(caught.value) and "weights_only=False" not in str(caught.value)
+        said = sentence(read_weights, path)
+        assert re.search(rf"^{name} is not a sound .*{message}", said), said
+        assert "weights_only=False" not in said
     assert "is not a sound file" in fails(str(tmp_path / "cut.pt"), architecture="tiny-vit")
 
 
@@ -308,21 +291,17 @@ def test_timm_files_with_and_without_a_classifier(tmp_path):
     state = timm.create_model("resnet18", num_classes=7).state_dict()
     path = tmp_path / "net.safetensors"
     save_file(state, path)
-    found = find(str(path), architecture="resnet18.a1_in1k")
-    assert (found.level, found.preprocessing.size) == ("supervised", 224)
-    loaded = load(found.model_copy(update={"head": "own", "classes": tuple("abcdefg")}))
+    model = find(str(path), architecture="resnet18.a1_in1k")
+    assert (model.level, model.preprocessing.size) == ("supervised", 224)
+    loaded = load(model.model_copy(update={"head": "own", "classes": tuple("abcdefg")}))
     assert loaded.head is not None and loaded.head.classes == tuple("abcdefg")
-    assert load(found.model_copy(update={"head": "none"})).head is None
-    for wrong, sentence in (
+    assert load(model.model_copy(update={"head": "none"})).head is None
+    for wrong, said in (
         ({"head": "own", "classes": ("a", "b")}, "head has 7 classes, 2 class names are given"),
         ({"head": "zero_shot"}, r"no text encoder .* classifier of its own \(head own\)"),
     ):
-        with pytest.raises(ModelError, match=sentence):
-            load(found.model_copy(update=wrong))
+        assert re.search(said, sentence(load, model.model_copy(update=wrong)))
     save_file({k: v for k, v in state.items() if not k.startswith("fc.")}, path)
     assert "give --level" in fails(str(path), architecture="resnet18")
-    found = find(str(path), architecture="resnet18", level="supervised")
-    assert found.head == "none" and load(found).head is None
-    save_file(state | {"fc.weight": torch.ones(7, 99)}, path)
-    with pytest.raises(ModelError, match=r"1 tensors have another shape \(first fc\.weight\)"):
-        load(find(str(path), architecture="resnet18"))
+    model = find(str(path), architecture="resnet18", level="supervised")
+    assert model.head == "none" and load(model).head is None

@@ -17,25 +17,25 @@ def claims():
 
 def test_every_claim_says_what_it_needs_and_is_shown_on_its_page_and_in_the_ledger(claims):
     assert len(claims) == 14
-    ledger = (ROOT / "book/appendix/claims.md").read_text(encoding="utf-8")
+    ledger = (ROOT / "book/appendix/claims.md").read_text()
     for claim in claims.values():
         assert claim.statement and claim.expected and claim.needs
         card = f"{{result}} claims/paper#{claim.id}"
         assert f"{card}\n" in ledger
-        assert f"{card}-line\n" in (ROOT / "book" / f"{claim.page}.md").read_text(encoding="utf-8")
+        assert f"{card}-line\n" in (ROOT / "book" / f"{claim.page}.md").read_text()
 
 
 def test_every_claim_has_a_counterpart_and_what_is_set_beside_the_paper_is_published(claims):
     items = load_counterparts()
     assert {name for item in items.values() for name in item.claims} == {*claims}
-    page = (ROOT / "book/appendix/paper.md").read_text(encoding="utf-8")
+    page = (ROOT / "book/appendix/paper.md").read_text()
     assert re.findall(r"^```\{counterparts\} (\S+)$", page, re.M) == [*items]
     for item in items.values():
-        for one in item.counterparts:
-            experiment, _, label = re.split("[/#]", one.result)
-            notebook = (ROOT / f"notebooks/{experiment}.py").read_text(encoding="utf-8")
-            assert f'"{label}' in notebook or f'"{label.partition("-")[0]}{{' in notebook, one
-            assert {*item.claims_of(one)} <= {*item.claims}
+        for part in item.counterparts:
+            experiment, _, label = re.split("[/#]", part.result)
+            notebook = (ROOT / f"notebooks/{experiment}.py").read_text()
+            assert f'"{label}' in notebook or f'"{label.partition("-")[0]}{{' in notebook, part
+            assert {*item.claims_of(part)} <= {*item.claims}
 
 
 def test_the_printed_regions_add_up_to_the_printed_counts(claims):

@@ -22,7 +22,7 @@ def images(table, kinds, units, places, clusters, names="abcdefgh"):
     return ConceptImages("a test", (), tuple(names), tuple(kinds), *given)
 
 
-TABLE = np.array([[unit in shown for shown in SHOWN.values()] for unit in UNITS])
+TABLE = np.array([[unit in group for group in SHOWN.values()] for unit in UNITS])
 DRAWN = images(TABLE, "aabbb", UNITS, PLACES, CLUSTERS, SHOWN)
 
 
@@ -70,36 +70,36 @@ def test_halves_never_divide_a_cluster():
 
 def test_a_concept_that_is_a_direction_is_counted_and_noise_is_not():
     features, probe = made_up()
-    found = counted(Settings(draws=3, chance=4, halves=6))
-    assert found.directions == 6 and found.ap.shape == (6, 8)
-    assert found.draws.shape == (3, 3) and found.halves.shape == (6, 3)
-    assert found.value("unique") == 1 and (found.of("draws", "lower") == 1).all()
-    assert found.chance("unique", "permuted") == 0
-    assert found.frequent("unique") == (1, 0) and found.frequent("best").error > 0
-    assert concept_counts.by_kind(found.ap, probe.kinds, 0.9) == {"x": 1, "y": 0}
-    same = concept_counts.difference(found, found, "best")
+    counts = counted(Settings(draws=3, chance=4, halves=6))
+    assert counts.directions == 6 and counts.ap.shape == (6, 8)
+    assert counts.draws.shape == (3, 3) and counts.halves.shape == (6, 3)
+    assert counts.value("unique") == 1 and (counts.of("draws", "lower") == 1).all()
+    assert counts.chance("unique", "permuted") == 0
+    assert counts.frequent("unique") == (1, 0) and counts.frequent("best").error > 0
+    assert concept_counts.by_kind(counts.ap, probe.kinds, 0.9) == {"x": 1, "y": 0}
+    same = concept_counts.difference(counts, counts, "best")
     assert same == Difference(0.0, 0.0)
     expected = average_precision_on(features, balanced_sample(probe.labels, 0))
-    np.testing.assert_array_equal(found.ap, expected)
+    np.testing.assert_array_equal(counts.ap, expected)
 
 
 def test_random_directions_know_what_the_features_know():
-    found = counted(Settings(threshold=0.7, lower=0.6, draws=1, chance=20, halves=0))
-    assert found.of("random", "unique").max() >= 1
-    assert found.chance("unique", "random") > found.chance("unique", "permuted")
-    assert np.isnan(found.frequent("best").error)
+    counts = counted(Settings(threshold=0.7, lower=0.6, draws=1, chance=20, halves=0))
+    assert counts.of("random", "unique").max() >= 1
+    assert counts.chance("unique", "random") > counts.chance("unique", "permuted")
+    assert np.isnan(counts.frequent("best").error)
 
 
 def test_halves_give_the_standard_error_of_a_mean():
     """Of a mean over independent images the error is known: that of `best` for one direction."""
     settings = Settings(draws=1, chance=0, halves=200)
-    found = counted(settings, np.eye(6)[:1])
+    counts = counted(settings, np.eye(6)[:1])
     repeated = []
     for seed in range(100, 250):
         scores, other = made_up(seed)
         ap = average_precision_on(scores[:, :1], balanced_sample(other.labels, seed))
         repeated.append(concept_counts.tally(ap, settings))
-    assert found.frequent("best").error == pytest.approx(np.std(repeated, axis=0)[2], rel=0.4)
+    assert counts.frequent("best").error == pytest.approx(np.std(repeated, axis=0)[2], rel=0.4)
 
 
 def test_halves_are_not_asked_for_concepts_that_luck_finds_in_them():
@@ -108,11 +108,10 @@ def test_halves_are_not_asked_for_concepts_that_luck_finds_in_them():
     table = np.arange(400)[:, None] < [6, 12, 60, 80]
     rows = np.arange(400)
     probe = images(table, "abcd", rows, 0 * rows, rows)
-    draws = [
-        concept_counts.draw(probe, Settings(draws=1, chance=0, frequent=n)) for n in (1, 60, 99)
-    ]
+    few = [Settings(draws=1, chance=0, frequent=n) for n in (1, 60, 99)]
+    draws = [concept_counts.draw(probe, settings) for settings in few]
     every, common, none = (
-        concept_counts.count(features, np.eye(300), one, Settings()) for one in draws
+        concept_counts.count(features, np.eye(300), draw, Settings()) for draw in draws
     )
     assert every.of("halves", "unique").mean() > every.value("unique") + 0.5  # another level
     assert common.of("halves", "unique").mean() == common.frequent("unique").value == 0
@@ -124,14 +123,14 @@ def test_a_direction_or_its_opposite_counts_as_the_better_one():
     features, probe = made_up()
     sample = balanced_sample(probe.labels, 0)
     ways = [average_precision_on(sign * features, sample) for sign in (1, -1)]
-    found = concept_counts.average_precision(features, sample, Settings(both_signs=True))
-    np.testing.assert_array_equal(found, np.maximum(*ways))
+    better = concept_counts.average_precision(features, sample, Settings(both_signs=True))
+    np.testing.assert_array_equal(better, np.maximum(*ways))
 
 
 def test_regions_of_three_sets():
     sets = {"zero_shot": [0, 1, 2, 3], "finetuned": [2, 3, 4], "supervised": [3, 4, 5, 6]}
-    found = {level: np.isin(np.arange(9), inside)[None] * 0.95 for level, inside in sets.items()}
-    regions = concept_counts.regions(found, 0.9)
+    by_level = {level: np.isin(np.arange(9), inside)[None] * 0.95 for level, inside in sets.items()}
+    regions = concept_counts.regions(by_level, 0.9)
     assert regions == {
         **{"zero_shot_only": 2, "zero_shot_finetuned": 1, "zero_shot_supervised": 0, "all": 1},
         **{"finetuned_only": 0, "finetuned_supervised": 1, "supervised_only": 2},

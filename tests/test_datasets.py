@@ -1,6 +1,5 @@
 """Lists of images: folders, names, manifests, and damaged files."""
 
-import csv
 import hashlib
 import os
 import sys
@@ -12,8 +11,7 @@ import pytest
 from PIL import Image
 from tiny import image_list, pictures, save_folder
 
-from analysis.common import ROOT
-from analysis.images import find, imagelist, packed, sets
+from analysis.images import find, imagelist, packed
 from analysis.images.imagelist import DamagedImageError, ImageList
 from analysis.images.sets import DatasetError
 
@@ -70,16 +68,16 @@ def test_the_manifest_is_what_older_features_noted(tmp_path):
 
 
 def test_the_manifest_of_what_is_not_compressed_sees_pixels(tmp_path):
-    one = image_list()
-    assert image_list().manifest == one.manifest
+    original = image_list()
+    assert image_list().manifest == original.manifest
     changed = image_list()
     changed.images[3, 2, 1, 0] ^= 1
-    assert changed.manifest != one.manifest
-    found = set()
-    for lists in (one, changed):
+    assert changed.manifest != original.manifest
+    manifests = set()
+    for lists in (original, changed):
         Image.fromarray(lists.images[3]).save(tmp_path / "x.bmp")
-        found.add(imagelist.folder(tmp_path).manifest)
-    assert len(found) == 2
+        manifests.add(imagelist.folder(tmp_path).manifest)
+    assert len(manifests) == 2
 
 
 def test_damaged_images_are_named(tmp_path):
@@ -92,10 +90,10 @@ def test_damaged_images_are_named(tmp_path):
     for name, (content, _) in spoilt.items():
         (tmp_path / name).write_bytes(content)
     listed = imagelist.folder(tmp_path)
-    found = {error.key: error.reason for error in miniatures.damaged(listed)}
-    assert found.keys() == spoilt.keys()
+    reasons = {error.key: error.reason for error in miniatures.damaged(listed)}
+    assert reasons.keys() == spoilt.keys()
     for name, (_, said) in spoilt.items():
-        assert said in found[name] and str(tmp_path) not in found[name]
+        assert said in reasons[name] and str(tmp_path) not in reasons[name]
     with pytest.raises(DamagedImageError, match=r"^blue/002\.jpg: "):
         listed.image(0)
 
@@ -135,18 +133,8 @@ def test_the_pocket_labs_lists_are_rows_of_its_table():
     assert listed.keys == tuple(f"{concept}/noto" for concept in rows["concept"])
     assert listed.labels.tolist() == rows["class_index"].tolist()
     assert find.find("pocket-noto-train")[0].name == "pocket-noto-train"
-    assert [found.name for found in find.find("pocket")] == [
+    assert [images.name for images in find.find("pocket")] == [
         f"pocket-{style}-test" for style in emoji.STYLES
     ]
     with pytest.raises(DatasetError, match=r"unknown style 'notto': .*did you mean 'noto'"):
         find.pocket("notto")
-
-
-def test_the_table_says_what_accuracies_are_of():
-    of = [(sets.short(n), sets.images(n), sets.classes(n)) for n in sets.GRID[1:6]]
-    assert of == [
-        *[("V2", 10_000, 1_000), ("R", 30_000, 200), ("Sketch", 50_889, 1_000)],
-        *[("ObjectNet", 18_574, 113), ("A", 7_500, 200)],
-    ]
-    with (ROOT / "data" / "published" / "accuracies.csv").open(encoding="utf-8") as file:
-        assert {row["dataset"] for row in csv.DictReader(file)} == {*sets.published()}

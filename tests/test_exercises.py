@@ -3,7 +3,6 @@
 import importlib.util
 import re
 import zipfile
-from fractions import Fraction
 from functools import cache
 
 import numpy as np
@@ -22,22 +21,19 @@ make = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make)
 
 CASES = cases("exercises")
-TOC = yaml.safe_load((ROOT / "book/_toc.yml").read_text(encoding="utf-8"))
+TOC = yaml.safe_load((ROOT / "book/_toc.yml").read_text())
 #: The chapters but for the discussion, and the pocket lab's; and what else sets tasks.
-LISTED = [one["file"] for part in TOC["parts"][:3] for one in part["chapters"] if "file" in one]
+LISTED = [item["file"] for part in TOC["parts"][:3] for item in part["chapters"] if "file" in item]
 CHAPTERS = [name for name in LISTED if "/" not in name and name not in ("discussion", "summary")]
 CHAPTERS += ["guide/pocket_lab"]
 PAGES = [*CHAPTERS, "guide/probe", "guide/train"]
 #: Found by formula or by hand.
-FOUND = {
-    label: [float(Fraction(str(value))) for value in values]
-    for label, values in cases("answers").items()
-}
+FOUND = cases("answers")
 
 
 def ratio(h, head):
-    found = directions.importance(h, head)
-    return found.max() / found.mean()
+    values = directions.importance(h, head)
+    return values.max() / values.mean()
 
 
 def kappa(h):
@@ -54,8 +50,8 @@ def points_lost(models, kind, kept):
 
 
 def text_frame(texts, h):
-    own = basis.text_directions(texts, at_length=False)
-    return own.directions[:24], basis.energy_by_text_variance(h, own).energy[:24].sum()
+    frame = basis.text_directions(texts, at_length=False)
+    return frame.directions[:24], basis.energy_by_text_variance(h, frame).energy[:24].sum()
 
 
 #: Where no formula gives it: the book's metrics on what a solution has drawn, by its names.
@@ -80,40 +76,40 @@ BY_THE_METRICS = {
 
 @cache
 def exercises(page):
-    return make.exercises((ROOT / "book" / f"{page}.md").read_text(encoding="utf-8"))
+    return make.exercises((ROOT / "book" / f"{page}.md").read_text())
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_chapter_has_all_levels_in_order_hints_and_every_computed_value(page):
-    found = exercises(page)
-    prefix = found[0].label.removesuffix("-1")
-    assert [one.label for one in found] == [f"{prefix}-{i + 1}" for i in range(len(found))]
-    assert len(found) >= 6 and {one.level for one in found} == {"read", "compute", "design"}
-    assert found[0].level == "read" and found[-1].level == "design"
-    for one in found:
-        used = re.findall(r"\{answer\}`(\S+?)(?: (\d))?`", one.solution)
-        values = ANSWERS[one.label]["answer"] if one.label in ANSWERS else []
+    tasks = exercises(page)
+    prefix = tasks[0].label.removesuffix("-1")
+    assert [task.label for task in tasks] == [f"{prefix}-{i + 1}" for i in range(len(tasks))]
+    assert len(tasks) >= 6 and {task.level for task in tasks} == {"read", "compute", "design"}
+    assert tasks[0].level == "read" and tasks[-1].level == "design"
+    for task in tasks:
+        used = re.findall(r"\{answer\}`(\S+?)(?: (\d))?`", task.solution)
+        values = ANSWERS[task.label]["answer"] if task.label in ANSWERS else []
         named = [str(i + 1) if len(values) > 1 else "" for i in range(len(values))]
-        assert used == [(one.label, name) for name in named]
+        assert used == [(task.label, name) for name in named]
         answers = {f"{value:.3g}" for value in values if len(f"{value:.3g}") > 1}
-        assert not answers & {*re.findall(r"\d+(?:\.\d+)?", one.hint or "")}, one.label
-        if one.level == "compute":
-            assert one.hint and one.program, one.label
-            assert one.program.count("\n") <= (19 if one.label == "train-5" else 14), one.label
-            assert max(map(len, one.program.splitlines())) <= 84
+        assert not answers & {*re.findall(r"\d+(?:\.\d+)?", task.hint or "")}, task.label
+        if task.level == "compute":
+            assert task.hint and task.program, task.label
+            assert task.program.count("\n") <= (19 if task.label == "train-5" else 14), task.label
+            assert max(map(len, task.program.splitlines())) <= 84
 
 
 def test_the_answers_kept_are_what_others_found():
     """And what the solutions print, says the test of what scripts make."""
-    for label, found in FOUND.items():
+    for label, values in FOUND.items():
         kept = ANSWERS[label]["answer"]
-        np.testing.assert_allclose(kept, found, rtol=0.011, err_msg=label)
+        np.testing.assert_allclose(kept, values, rtol=0.011, err_msg=label)
     assert {*FOUND, *BY_THE_METRICS} == {*ANSWERS} - {"pruning-2", "pruning-5"}
 
 
 def test_the_metrics_of_the_book_give_the_same(monkeypatch):
     of = ("outlier_features", "what_kurtosis_measures", "privileged_directions", "pruning")
-    programs = {one.program: one.label for page in of for one in exercises(page)}
+    programs = {task.program: task.label for page in of for task in exercises(page)}
     run, left = make.run, {}
 
     def noting(program, names):
@@ -125,32 +121,32 @@ def test_the_metrics_of_the_book_give_the_same(monkeypatch):
     monkeypatch.setattr(make, "PAGES", [ROOT / f"book/{page}.md" for page in of])
     make.answers()
     for label, by_the_metrics in BY_THE_METRICS.items():
-        found, kept = np.ravel(by_the_metrics(left[label])), ANSWERS[label]["answer"]
-        np.testing.assert_allclose(found, kept, rtol=5e-3, atol=2e-3, err_msg=label)
+        ours, kept = np.ravel(by_the_metrics(left[label])), ANSWERS[label]["answer"]
+        np.testing.assert_allclose(ours, kept, rtol=5e-3, atol=2e-3, err_msg=label)
 
 
-def told(page):
-    return (ROOT / "book" / f"{page}.md").read_text(encoding="utf-8")
+def text_of(page):
+    return (ROOT / "book" / f"{page}.md").read_text()
 
 
 def test_the_answer_key_has_points_for_every_exercise_and_they_add_up():
     box = r"\{admonition\} Answer key: .*? · (\d+) points\n:class: dropdown instructor\n(.*?)^:::$"
-    key = re.findall(box, told("guide/teach"), re.M | re.S)
+    key = re.findall(box, text_of("guide/teach"), re.M | re.S)
     labels = []
     for total, rows in key:
-        found = re.findall(r"^\| \{ref\}`(\S+) <\1>` \| (\d) \| (.*) \|$", rows, re.M)
-        for label, points, criteria in found:
+        entries = re.findall(r"^\| \{ref\}`(\S+) <\1>` \| (\d) \| (.*) \|$", rows, re.M)
+        for label, points, criteria in entries:
             assert sum(map(int, re.findall(r"\((\d)\)", criteria))) == int(points), label
             used = len(re.findall(r"\{answer\}", criteria))
             assert used == len(ANSWERS.get(label, {"answer": []})["answer"]), label
-        assert sum(int(points) for _, points, _ in found) == int(total)
-        labels += [label for label, *_ in found]
-    assert sorted(labels) == sorted(one.label for page in PAGES for one in exercises(page))
+        assert sum(int(points) for _, points, _ in entries) == int(total)
+        labels += [label for label, *_ in entries]
+    assert sorted(labels) == sorted(task.label for page in PAGES for task in exercises(page))
 
 
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_a_chapter_opens_with_goals_and_the_time_that_its_exercises_take(page):
-    text = told(page)
+    text = text_of(page)
     box = re.search(r"^:::\{admonition\} In this chapter\n.*?^:::$", text, re.M | re.S)[0]
     assert len(re.findall(r"^- \*\*\w+\*\* ", box, re.M)) == 3
     work = sum(map(int, re.findall(r"Exercise \S+ · \w+ · (\d+) minutes", text)))
@@ -183,7 +179,7 @@ def test_the_answer_is_right_and_what_is_far_off_is_not(label, capsys):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_call_that_a_page_shows_can_be_made(page):
-    ((label, values),) = re.findall(r'`check\("([\w-]+)", ([\d., ]+)\)`', told(page))
+    ((label, values),) = re.findall(r'`check\("([\w-]+)", ([\d., ]+)\)`', text_of(page))
     check(label, *map(float, values.split(",")))
 
 
@@ -201,8 +197,8 @@ def test_a_typical_error_is_named(label, values, named, capsys):
 
 def test_what_the_solution_of_lab_1_says_of_styles():
     table = pd.read_csv(ROOT / "data/pocket/accuracies.csv")
-    own = table.query("split == 'test' and role == 'unseen' and family == 'pocket_cnn'")
-    by_style = own.pivot_table("accuracy", "style", "model").drop(columns="pocket-cnn-random")
+    unseen = table.query("split == 'test' and role == 'unseen' and family == 'pocket_cnn'")
+    by_style = unseen.pivot_table("accuracy", "style", "model").drop(columns="pocket-cnn-random")
     orders = {tuple(by_style[model].sort_values().index) for model in by_style}
     ((hardest, *_, easiest),) = orders
     assert (hardest, easiest, by_style.shape[1]) == ("fluent_high_contrast", "fluent_flat", 5)
@@ -216,35 +212,31 @@ def built_for(whom, folder, monkeypatch, slides):
 
 
 @pytest.mark.parametrize("whom", ["readers", "students", "instructors"])
-def test_solutions_carry_computed_numbers_or_are_left_out_of_pages_and_sources(
-    whom, tmp_path, monkeypatch
-):
+def test_solutions_carry_computed_numbers_or_are_left_out(whom, tmp_path, monkeypatch):
     warnings = built_for(whom, tmp_path, monkeypatch, "concepts/rn50#venn")
     html = tmp_path / "html"
-    page = (html / "index.html").read_text(encoding="utf-8")
-    (source,) = (path.read_text(encoding="utf-8") for path in (html / "_sources").iterdir())
-    shown = "It is 35," in page.replace("</span>", "").replace("<span>", "")
-    for text in (page, source, (html / "searchindex.js").read_text(encoding="utf-8")):
+    page = (html / "index.html").read_text()
+    (source,) = (path.read_text() for path in (html / "_sources").iterdir())
+    numbered = "It is 35," in page.replace("</span>", "").replace("<span>", "")
+    for text in (page, source, (html / "searchindex.js").read_text()):
         assert ("Forty" in text or "forti" in text) == (whom == "instructors")
-    assert "A task." in page and shown == ("{answer}" in source) == (whom != "students")
-    told = "answer: check.json has no 'outlier-3 3'; after a change" in warnings
-    assert told == (whom != "students")  # whose pages have no solution
+    assert "A task." in page and numbered == ("{answer}" in source) == (whom != "students")
+    warned = "answer: check.json has no 'outlier-3 3'; after a change" in warnings
+    assert warned == (whom != "students")  # whose pages have no solution
     archives = [zipfile.ZipFile(p) for p in (tmp_path / "source/_build/teach").glob("*.zip")]
     solved = [n for a in archives for n in a.namelist() if n.endswith(".ipynb") and "_bl" not in n]
     assert len(archives) == 8 and len(solved) == (0 if whom == "students" else 7)
-    slides = (html / "slides/one.html").read_text(encoding="utf-8")
+    slides = (html / "slides/one.html").read_text()
     assert "Not measured in this build." in slides
 
 
 @pytest.mark.parametrize(
-    ("whom", "slides", "told"),
+    ("whom", "slides", "said"),
     [
         ("teachers", "claims/paper#ledger", "one of readers, students, instructors."),
         ("readers", "claims#ledger", "guide/slides/one.md: 'claims#ledger' is not of the form"),
     ],
 )
-def test_a_build_is_for_somebody_known_and_slides_show_results(
-    whom, slides, told, tmp_path, monkeypatch
-):
-    with pytest.raises(ConfigError, match=re.escape(told)):
+def test_a_build_is_for_readers_and_slides_show_results(whom, slides, said, tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match=re.escape(said)):
         built_for(whom, tmp_path, monkeypatch, slides)

@@ -80,8 +80,8 @@ def test_images_are_decoded_once_and_seen_as_one_at_a_time(tmp_path, monkeypatch
     extract(everyone, images, QUICK, folder=tmp_path)
     assert sorted(decoded) == list(range(50))
     assert len(resized) == 100  # all but BOX share their pixels
-    for one in everyone:
-        read, loaded = features(tmp_path, one), encoders.load(one)
+    for net in everyone:
+        read, loaded = features(tmp_path, net), encoders.load(net)
         with torch.inference_mode():
             for i in range(0, 50, 3):
                 alone = loaded.encoder(loaded.preprocess(images.image(i))[None])[0].numpy()
@@ -114,7 +114,7 @@ def test_the_sidecar_tells_where_features_come_from(tmp_path, checkpoints):
 
 def test_features_before_the_projection_give_those_behind_it(tmp_path, checkpoints):
     extract([VIT, EARLY], image_list(), QUICK, folder=tmp_path)
-    late, early = (features(tmp_path, one) for one in (VIT, EARLY))
+    late, early = (features(tmp_path, net) for net in (VIT, EARLY))
     projection = load_file(checkpoints / "tiny-vit.safetensors")["visual.proj"].numpy()
     np.testing.assert_allclose(early.features @ projection, late.features, rtol=1e-4, atol=1e-5)
     assert not store.head_path("early", "noise", tmp_path).exists()
@@ -162,7 +162,7 @@ def test_shards_of_other_weights_are_not_used(tmp_path, monkeypatch):
 def test_what_is_there_and_current_is_not_extracted_again(tmp_path, monkeypatch):
     loaded, load = [], encoders.load
     monkeypatch.setattr(
-        extraction, "load", lambda one, *rest: (loaded.append(one.name), load(one, *rest))[1]
+        extraction, "load", lambda net, *rest: (loaded.append(net.name), load(net, *rest))[1]
     )
 
     def again(*models, images=image_list(), **settings):  # noqa: B008 - never changed
@@ -258,8 +258,8 @@ def test_features_of_lower_precision_are_near_and_say_so(tmp_path, precision):
     extract([VIT, CNN], image_list(), QUICK, folder=tmp_path / "full")
     lower = replace(QUICK, precision=precision)
     extract([VIT, CNN], image_list(), lower, folder=tmp_path / "lower")
-    for one in (VIT, CNN):
-        a, b = (features(tmp_path / name, one) for name in ("full", "lower"))
+    for net in (VIT, CNN):
+        a, b = (features(tmp_path / name, net) for name in ("full", "lower"))
         assert b.features.dtype == np.float16 and b.sidecar["precision"] == precision
         scale = np.abs(a.features).max()
         np.testing.assert_allclose(b.features, a.features, atol=0.03 * scale)
@@ -289,8 +289,8 @@ def test_a_gpu_gives_the_same_features(tmp_path, channels_last):
     on_gpu = replace(QUICK, device="cuda", channels_last=channels_last)
     extract([VIT, CNN], image_list(), QUICK, folder=tmp_path / "cpu")
     extract([VIT, CNN], image_list(), on_gpu, folder=tmp_path / "gpu")
-    for one in (VIT, CNN):
-        a, b = (features(tmp_path / name, one) for name in ("cpu", "gpu"))
+    for net in (VIT, CNN):
+        a, b = (features(tmp_path / name, net) for name in ("cpu", "gpu"))
         np.testing.assert_allclose(a.features, b.features, rtol=1e-2, atol=1e-2)
 
 
@@ -308,40 +308,39 @@ def test_models_that_fail_are_left_out(tmp_path, checkpoints, monkeypatch):
     decoded, failed = [], {}
     watch_decoding(monkeypatch, decoded.append)
 
-    def note(one, error):
-        failed[one.name] = str(error)
+    def note(net, error):
+        failed[net.name] = str(error)
 
     extract([VIT, *wrong.values(), CNN], image_list(), QUICK, folder=tmp_path, onerror=note)
     assert sorted(decoded) == list(range(50))
-    for reason, one in wrong.items():
-        assert reason in failed.pop(one.name)
-        assert not store.features_path(one.name, "noise", tmp_path).exists()
+    for reason, net in wrong.items():
+        assert reason in failed.pop(net.name)
+        assert not store.features_path(net.name, "noise", tmp_path).exists()
         with pytest.raises(CompanionError, match=reason):  # without onerror it stops the others
-            extract([VIT, one], image_list(), QUICK, folder=tmp_path / "stopped")
+            extract([VIT, net], image_list(), QUICK, folder=tmp_path / "stopped")
     assert not failed and features(tmp_path, VIT).features.std() > 0
 
 
-def test_the_command_leaves_damaged_images_out_if_asked(own_store, tmp_path, monkeypatch, capsys):
+def test_the_command_says_what_it_leaves_out_and_computes_again(own_store, monkeypatch, capsys):
     gone = model("gone", library=None, architecture=None, weights=None)
     about = {"title": "Tiny", "edition": "reader", "order": 1, "backbone": "Small."}
     family = Family(name="tiny", models=(VIT, CNN, gone), **about)
     monkeypatch.setattr(registry, "load_family", lambda name: family)
-    pictures = tmp_path / "pictures"
+    pictures = own_store.parent / "pictures"
     spoil(pictures)
-    command = ["extract", "tiny", "--data", str(pictures), "--workers", "1", "--device", "cpu"]
-    assert main(command) == 1
-    assert "blue/002.jpg" in capsys.readouterr().err
-    assert main([*command, "--leave-out-damaged"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 and lines[0].endswith(f"(5 left out: {', '.join(SPOILT)})")
-    path = Path(lines[0].split()[0])
+    command = ["extract", "tiny", "--data", str(pictures), "--workers", "1", "--leave-out-damaged"]
+
+    def answers(*more):
+        status = main([*command, *more])
+        out, err = capsys.readouterr()
+        return status, (err if status else out).splitlines()
+
+    status, (said, _) = answers("--device", "cpu")
+    assert status == 0 and said.endswith(f"(5 left out: {', '.join(SPOILT)})")
+    path = Path(said.split()[0])
     assert path.parent == own_store / "vit"
-    assert len(store.read_features(path).features) == 25
-    assert main(["extract", "tiny", "--model", "vitt", "--data", str(pictures)]) == 1
-    assert "did you mean 'vit'" in capsys.readouterr().err
-    assert main([*command, "--leave-out-damaged", "--precision", "bf16"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4 and lines[0] == f"{path} exists in fp32: it is computed again in bf16"
-    command[-1] = "gpu"  # though nothing is to be computed
-    assert main([*command, "--leave-out-damaged", "--precision", "bf16"]) == 1
-    assert "there is no device 'gpu' on this machine; there are: " in capsys.readouterr().err
+    assert "did you mean 'vit'" in answers("--model", "vitt")[1][-1]
+    status, lines = answers("--device", "cpu", "--precision", "bf16")
+    assert lines[0] == f"{path} exists in fp32: it is computed again in bf16" and len(lines) == 4
+    status, (said,) = answers("--device", "gpu", "--precision", "bf16")  # nothing is to be computed
+    assert status == 1 and "there is no device 'gpu' on this machine; there are: " in said

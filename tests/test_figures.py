@@ -8,18 +8,11 @@ import pytest
 from conftest import cases, contrast
 
 from analysis.families.registry import LEVELS
-from analysis.metrics.robustness import Baseline
 from companion.measurements.records import FOLDER, read
 from companion.publish import figures, pictures, plots, pruning_figures, sketches, style
 from companion.publish.style import plain
 
 CASES = cases("drawings")
-REGIONS = {
-    **{"zero_shot_only": 10, "zero_shot_finetuned": 4, "zero_shot_supervised": 0, "all": 30},
-    **{"finetuned_only": 2, "finetuned_supervised": 1, "supervised_only": 5},
-}
-
-
 IMAGES, DIRECTIONS, CONTROL = (
     read(FOLDER / f"{name}--coco_500_images.json")
     for name in (
@@ -30,25 +23,11 @@ IMAGES, DIRECTIONS, CONTROL = (
 )
 
 
-LINE = Baseline(1.0, 0.0, 1.0)
-POOL = pd.DataFrame({"imagenet": [0.2, 0.5, 0.8], "shifted": [0.2, 0.5, 0.8]})
 CURVE = pruning_figures.steps(
     "accuracy (%)", "importance", np.linspace(0.1, 0.6, 10), np.zeros(10), np.ones(10)
 ).assign(extrapolated=lambda curve: curve["directions kept"] < 2)
-ENDS = ((0.1, 0.9), (0.1, 0.9))
-FRAME = pd.DataFrame(
-    [
-        ["κ", "CLIP", 1.0, "zero_shot", 90.0, 80.0, 99.0, 3.0, "442"],
-        ["κ", "ResNet", 2, "supervised", 3, 2, 4, 3, "none"],
-        ["ER", "CLIP", 3, "zero_shot", 12, 11, 13, 5, ""],
-    ],
-    columns=["panel", "of", "x", "level", "value", "low", "high", "other", "note"],
-)
+FRAME, CELLS = (pd.DataFrame(cases("frames")[name]) for name in ("frame", "cells"))
 SERIES = FRAME.assign(series="all")
-CELLS = pd.DataFrame(
-    [["a", "zero_shot", "yes"], ["b", "zero_shot", "yes"], ["c", "supervised", "no"]],
-    columns=["of", "level", "language"],
-).assign(series="s", robust=["yes", "yes", "no"])
 #: Each drawing, again with the same data.
 DRAWN = {
     "kurtosis": lambda: figures.kurtosis({"CLIP": IMAGES}),
@@ -71,7 +50,7 @@ DRAWN = {
     "lines": lambda: plots.lines(FRAME, "x", "value", log="y", horizontals={"mean": 1}),
     "marks": lambda: plots.marks(FRAME, "value", other="other", note="leader", verticals={"3": 3}),
     "points": lambda: plots.scatter(SERIES, "x", "value", labels="note", log="x"),
-    "venn": lambda: pictures.venn({"RN50": REGIONS}),
+    "venn": lambda: pictures.venn({"RN50": cases("frames")["regions"]}),
     "pictures": lambda: pictures.pictures({"a": [np.zeros((2, 2, 3))] * 2}, "Two."),
     "cells": lambda: sketches.in_cells(CELLS, "language", "robust", {("no", "yes"): "no model"}),
 }
@@ -120,18 +99,10 @@ def test_level_colours_stand_out_on_both_pages(page):
         assert contrast(look.colour, page) >= 3
 
 
-@pytest.mark.parametrize(
-    ("scale", "ends", "ticks"),
-    [
-        (style.logit_scale, [5, 90], "5 10 20 30 40 50 60 70 80 90"),
-        (style.log_scale, [2, 300], "2 5 10 20 50 100 200"),
-        (style.log_scale, [2, 300, 4], "2 10 50 200"),
-        (style.log_scale, [2.6, 3.4], "2.6 2.8 3 3.2 3.4"),
-    ],
-)
+@pytest.mark.parametrize(("scale", "ends", "ticks"), cases("frames")["ticks"])
 def test_scales_have_plain_ticks_within_the_data(scale, ends, ticks):
     figure, axes = style.new_figure()
-    scale(axes.xaxis, *ends)
+    getattr(style, scale)(axes.xaxis, *ends)
     figure.canvas.draw()
     assert [t.get_text() for t in axes.get_xticklabels()] == ticks.split()
 
@@ -139,15 +110,11 @@ def test_scales_have_plain_ticks_within_the_data(scale, ends, ticks):
 def test_tables_align_numbers_and_escape_pipes():
     frame = pd.DataFrame({"a|b": ["x|y", "z"], "value": ["+1.0 ± 0.2", "not measured"]})
     head = "| a\\|b | value |\n| :--- | ---: |\n"
-    assert style.to_markdown(frame).strip() == (
-        f"{head}| x\\|y | +1.0 ± 0.2 |\n| z | not measured |"
-    )
+    rows = "| x\\|y | +1.0 ± 0.2 |\n| z | not measured |"
+    assert style.to_markdown(frame).strip() == head + rows
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [((0.1234,), "+12.3"), ((-0.05, 0.004), "−5.0 ± 0.4"), ((np.nan,), "n/a")],
-)
-def test_points_have_minus_signs_and_names_hyphens(value, text):
-    assert style.points(*value) == text
+def test_points_have_minus_signs_and_names_hyphens():
+    assert (style.points(0.1234), style.points(np.nan)) == ("+12.3", "n/a")
+    assert style.points(-0.05, 0.004) == "−5.0 ± 0.4"
     assert style.minus("ImageNet-1k -0.5 (-1 to -0.2)") == "ImageNet-1k −0.5 (−1 to −0.2)"

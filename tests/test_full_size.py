@@ -11,22 +11,21 @@ import shlex
 import signal
 import time
 from collections import Counter
+from functools import partial
 
 import numpy as np
-import pandas as pd
 import pytest
 import tiny
 import torch
-from conftest import ROOT, cases, python_in, start_in
+from conftest import ROOT, cases, python_in, sentence, start_in
 
-from analysis.common import CompanionError
 from analysis.features import checkpoints, encoders, heads
 from analysis.features.weights import read_weights
 from analysis.images import find, imagelist
 from companion.cli import main
 from companion.readers import Wish, add
 from training import full_size, recipes, results, tables
-from training.recipes import TrainingError, TrainOptions
+from training.recipes import TrainOptions
 
 CLIP, VIT = "pocket-cnn-web-large", "pocket-vit-web-large"
 CLASSES = 8
@@ -38,8 +37,8 @@ def emoji(tmp_path_factory):
     folder = tmp_path_factory.mktemp("emoji")
     for split, name in (("train", "train"), ("test", "val")):
         listed = find.pocket("noto", split)
-        known = find.pocket("noto", "train").labels
-        largest = [label for label, _ in Counter(known[known >= 0].tolist()).most_common(CLASSES)]
+        labels = find.pocket("noto", "train").labels
+        largest = [label for label, _ in Counter(labels[labels >= 0].tolist()).most_common(CLASSES)]
         for i in np.flatnonzero(np.isin(listed.labels, largest)):
             place = folder / name / listed.classes[listed.labels[i]].replace(" ", "_")
             place.mkdir(parents=True, exist_ok=True)
@@ -69,14 +68,10 @@ def words(asked):
 
 
 def about(path):
-    return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    return json.loads(path.with_suffix(".json").read_text())
 
 
-def refused(asked):
-    with pytest.raises(CompanionError) as caught:
-        full_size.run(asked)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+refused = partial(sentence, full_size.run)
 
 
 # Recipes
@@ -84,33 +79,31 @@ def refused(asked):
 
 @pytest.mark.parametrize("name", recipes.names())
 def test_every_number_of_a_recipe_has_a_source(name):
-    found = recipes.load(name)
-    given = found.settings.model_dump(exclude_unset=True)
-    assert found.name == name and given.keys() == found.sources.keys()
-    assert all(address.startswith("https://") for address in found.references.values())
-    used = {source.partition(":")[0] for source in found.sources.values()}
-    assert used <= {*found.references, recipes.OURS} and set(found.references) <= used
+    loaded = recipes.load(name)
+    given = loaded.settings.model_dump(exclude_unset=True)
+    assert loaded.name == name and given.keys() == loaded.sources.keys()
+    assert all(address.startswith("https://") for address in loaded.references.values())
+    used = {source.partition(":")[0] for source in loaded.sources.values()}
+    assert used <= {*loaded.references, recipes.OURS} and set(loaded.references) <= used
 
 
-@pytest.mark.parametrize("old, new, sentence", cases("recipes")["wrong"])
-def test_a_wrong_recipe_is_a_sentence(tmp_path, old, new, sentence):
-    text = (recipes.FOLDER / "finetuned.yaml").read_text(encoding="utf-8")
+@pytest.mark.parametrize("old, new, said", cases("recipes")["wrong"])
+def test_a_wrong_recipe_is_a_sentence(tmp_path, old, new, said):
+    text = (recipes.FOLDER / "finetuned.yaml").read_text()
     assert old in text
-    (tmp_path / "wrong.yaml").write_text(text.replace(old, new, 1), encoding="utf-8")
-    with pytest.raises(TrainingError) as caught:
-        recipes.load(str(tmp_path / "wrong.yaml") if old else "finetune")
-    assert sentence in str(caught.value) and "\n" not in str(caught.value)
+    (tmp_path / "wrong.yaml").write_text(text.replace(old, new, 1))
+    assert said in sentence(recipes.load, str(tmp_path / "wrong.yaml") if old else "finetune")
 
 
 def test_the_learning_rate_is_that_of_others():
     from open_clip_train.scheduler import cosine_lr
 
-    found = recipes.load("finetuned").settings
-    made = recipes.plan(found, 51_200, 1)
+    settings = recipes.load("finetuned").settings
+    made = recipes.plan(settings, 51_200, 1)
     group = {}
     other = cosine_lr(argparse.Namespace(param_groups=[group]), 3e-5, 500, made.steps)
     for step in (0, 1, 499, 500, 501, 750, 999):
-        assert recipes.rate(found, made, step) == pytest.approx(other(step), rel=1e-12)
+        assert recipes.rate(settings, made, step) == pytest.approx(other(step), rel=1e-12)
     steps = recipes.load("supervised_resnet").settings
     made = recipes.plan(steps, 2_560, 1)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
@@ -122,21 +115,16 @@ def test_the_learning_rate_is_that_of_others():
         scheduler.step()
 
 
-@pytest.mark.parametrize("images, processes, micro, sentence", cases("recipes")["shared"])
-def test_a_batch_that_cannot_be_shared_is_a_sentence(images, processes, micro, sentence):
-    with pytest.raises(TrainingError, match=re.escape(sentence)):
-        recipes.plan(recipes.load("finetuned").settings, images, processes, micro)
+@pytest.mark.parametrize("images, processes, micro, said", cases("recipes")["shared"])
+def test_a_batch_that_cannot_be_shared_is_a_sentence(images, processes, micro, said):
+    settings = recipes.load("finetuned").settings
+    assert said in sentence(recipes.plan, settings, images, processes, micro)
 
 
-def test_the_counted_operations_are_the_architectures():
-    path = recipes.FOLDER / "cost" / "flops.csv"
-    counted = pd.read_csv(path, index_col="architecture").loc["ViT-B-32"]
-    found = tables.operations(recipes.load("captions"), "ViT-B-32")
-    assert found == counted["image_training"] + counted["text_training"]
-    assert tables.operations(recipes.load("finetuned"), "ViT-B-32") == counted["image_training"]
-    assert tables.operations(recipes.load("finetuned"), "RN50x64") is None
+def test_hours_are_operations_by_the_speed_that_is_assumed():
     best, _ = tables.gpu_hours(10**18)["A100"]
     assert best * 3600 * 312e12 * tables.ASSUMED["utilisation"][1] == pytest.approx(1e18)
+    assert tables.operations(recipes.load("finetuned"), "RN50x64") is None
 
 
 def test_a_dry_run_needs_no_images(capsys, monkeypatch):
@@ -257,12 +245,12 @@ def test_images_that_will_not_do(emoji, tmp_path):
     def other(**changes):
         return refused(asked.model_copy(update=changes))
 
-    one = next((emoji / "val").iterdir())
+    folder = next((emoji / "val").iterdir())
     said = "objectnet is a set to measure on, and must not be trained on"
     assert said in other(data="objectnet")
-    assert "has no subfolders: one per class is expected" in other(data=str(one))
+    assert "has no subfolders: one per class is expected" in other(data=str(folder))
     (tmp_path / "val" / "cat").mkdir(parents=True)
-    (tmp_path / "val" / "cat" / "a.png").symlink_to(next(one.iterdir()))
+    (tmp_path / "val" / "cat" / "a.png").symlink_to(next(folder.iterdir()))
     assert "does not have the 8 classes that are expected" in other(val=str(tmp_path / "val"))
     for number, place in enumerate(sorted((emoji / "train").iterdir())):
         (tmp_path / "cut" / place.name).mkdir(parents=True)
@@ -276,12 +264,8 @@ def test_images_that_will_not_do(emoji, tmp_path):
 
 def test_start_weights_that_do_not_fit(emoji, tmp_path):
     text = recipe(tmp_path)
-    wrong = {
-        "pocket-cnn-supervised": "has no text encoder to make its first head with",
-        "efficientnet_lite0-supervised": "is not a model of open_clip: name a CLIP model",
-    }
-    for model, sentence in wrong.items():
-        assert sentence in refused(options(emoji, tmp_path / "out", text, model=model))
+    for model, said in cases("recipes")["starts"].items():
+        assert said in refused(options(emoji, tmp_path / "out", text, model=model))
     vit = options(emoji, tmp_path / "x", recipe(tmp_path, "supervised_resnet"), model=VIT)
     assert "a recipe for the kind of tower resnet, and this one" in refused(vit)
     missing = options(emoji, tmp_path, text, device="cuda")

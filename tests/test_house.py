@@ -11,33 +11,27 @@ from conftest import ROOT, python_in
 
 from analysis.code import import_closure
 
-OURS, BOTTOM = (
-    ("analysis", "companion", "training"),
-    ("analysis.common", "analysis.code", "analysis.quoting"),
-)
+OURS = ("analysis", "companion", "training")
+COMMAND_LINE = ("companion.cli", "companion.commands", "companion.evidence_commands")
+#: Package → what it is for and which of ours it imports, as the page on the house says.
+ROWS = {
+    name: (purpose, tuple(re.findall("`(.+?)`", used)))
+    for name, purpose, used in re.findall(
+        r"^\| `([\w.]+)` \| (.+) \| (.+) \|$",
+        (ROOT / "book/appendix/house.md").read_text(),
+        re.M,
+    )
+}
+BOTTOM = ("analysis.common", "analysis.code", "analysis.quoting")
 #: Room → what its modules may import of ours besides each other. The longest name decides.
-ROOMS = {
+ROOMS = {name: used + BOTTOM for name, (_, used) in ROWS.items()} | {
     "analysis.metrics": (),
     "analysis.quoting": (),
     "analysis.common": ("analysis.quoting",),
     "analysis.code": ("analysis.common",),
-    "analysis.families": BOTTOM,
-    "analysis.images": (*BOTTOM, "analysis.families"),
-    "analysis.features": (*BOTTOM, "analysis.families", "analysis.images"),
-    "training": ("analysis",),
-    "companion.measurements": ("analysis",),
-    "companion.claims": ("analysis", "companion.measurements"),
-    "companion.publish": ("analysis", "companion.measurements", "companion.claims"),
-    "companion.runs": ("analysis", "companion.measurements"),
-    "companion.probe": (
-        *("analysis", "companion.measurements", "companion.publish", "companion.runs"),
-    ),
     "companion": ("analysis",),
-    "companion.cli": OURS,
-    "companion.commands": OURS,
-    "companion.evidence_commands": OURS,
+    **dict.fromkeys(COMMAND_LINE, OURS),
 }
-COMMAND_LINE = ("companion.cli", "companion.commands", "companion.evidence_commands")
 HEAVY = ("torch", "torchvision", "open_clip", "timm", "lightning")
 #: Takes long to import, so that a module which needs it at once may be imported in a function.
 SLOW = (*HEAVY, "IPython", "pandas")
@@ -58,18 +52,18 @@ def inside(name, rooms):
 @functools.cache
 def imports(path):
     """What a file imports, and whether it does so inside a function."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = ast.parse(path.read_text())
     functions = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
     hidden = {id(node) for function in functions for node in ast.walk(function)}
-    found = []
+    imported = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [(alias.name, id(node) in hidden) for alias in node.names]
+            imported += [(alias.name, id(node) in hidden) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             whole = [f"{node.module}.{alias.name}" for alias in node.names]
             names = [name if name in MODULES else node.module for name in whole]
-            found += [(name, id(node) in hidden) for name in names]
-    return found
+            imported += [(name, id(node) in hidden) for name in names]
+    return imported
 
 
 @functools.cache
@@ -95,22 +89,16 @@ def breaks_a_rule(module, name, hidden):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_go_one_way(module):
-    found = {
-        name for name, hidden in imports(MODULES[module]) if breaks_a_rule(module, name, hidden)
-    }
-    assert not found, "the direction is in ROOMS"
+    wrong = {n for n, hidden in imports(MODULES[module]) if breaks_a_rule(module, n, hidden)}
+    assert not wrong, "the direction is in ROOMS"
 
 
-def test_the_page_lists_these_packages_with_what_they_may_import_and_are_for():
-    page = (ROOT / "book/appendix/house.md").read_text("utf-8")
-    rows = re.findall(r"^\| `([\w.]+)` \| (.+) \| (.+) \|$", page, re.M)
-    listed = {name: (purpose, set(re.findall("`(.+?)`", used))) for name, purpose, used in rows}
-    expected = {
-        room: (ast.get_docstring(ast.parse(MODULES[room].read_text("utf-8"))), {*may} - {*BOTTOM})
-        for room, may in ROOMS.items()
-        if MODULES[room].name == "__init__.py" and room != "companion"
-    }
-    assert listed == expected
+def test_the_page_lists_all_packages_each_importing_only_those_above_it():
+    packages = {name for name, path in MODULES.items() if path.name == "__init__.py"}
+    assert {*ROWS} == packages - {"analysis", "companion"}
+    for place, (name, (purpose, used)) in enumerate(ROWS.items()):
+        assert purpose == ast.get_docstring(ast.parse(MODULES[name].read_text())), name
+        assert {*used} <= {"analysis", *[*ROWS][:place]}, name
 
 
 def test_who_edits_a_reader_of_images_runs_no_chapter_again():
@@ -118,7 +106,7 @@ def test_who_edits_a_reader_of_images_runs_no_chapter_again():
     using = {
         notebook.stem
         for notebook in (ROOT / "notebooks").glob("*.py")
-        if readers & {*import_closure(notebook.read_text(encoding="utf-8"))}
+        if readers & {*import_closure(notebook.read_text())}
     }
     assert not using
 
@@ -152,12 +140,12 @@ def whole_strings(tokens):
 
 def size(path):
     """Code lines and tokens of a file, without docstrings, comments, imports and blank lines."""
-    source = path.read_text(encoding="utf-8")
+    source = path.read_text()
     free = set()
     for node in ast.walk(ast.parse(source)):
-        told = node.body[0] if isinstance(node, DEFINES) and ast.get_docstring(node) else node
-        if told is not node or isinstance(node, ast.Import | ast.ImportFrom):
-            free.update(range(told.lineno, told.end_lineno + 1))
+        docstring = node.body[0] if isinstance(node, DEFINES) and ast.get_docstring(node) else node
+        if docstring is not node or isinstance(node, ast.Import | ast.ImportFrom):
+            free.update(range(docstring.lineno, docstring.end_lineno + 1))
     tokens = whole_strings(tokenize.generate_tokens(io.StringIO(source).readline))
     starts = [t.start[0] for t in tokens if t.type not in NO_CODE and t.start[0] not in free]
     lines = enumerate(source.splitlines(), 1)
@@ -173,28 +161,28 @@ def test_a_room_keeps_its_budget(room):
 
 def test_no_more_lines_are_folded_by_hand():
     paths = [path for room in BUDGETS for path in (ROOT / room).rglob("*.py")]
-    texts = [path.read_text("utf-8") for path in paths if path.name != "test_house.py"]
+    texts = [path.read_text() for path in paths if path.name != "test_house.py"]
     assert sum(len(re.findall("fmt: (?:skip|off)", text)) for text in texts) <= FOLDED
 
 
 def test_a_function_a_module_and_a_notebook_fit_into_a_head():
     """What grows beyond holds two ideas: a new one needs its own place."""
     paths = [path for room in OURS for path in (ROOT / room).rglob("*.py")]
-    lines = {path.stem: path.read_text("utf-8").count("\n") for path in paths}
+    lines = {path.stem: path.read_text().count("\n") for path in paths}
     assert not {name for name, count in lines.items() if count > 400}
-    found = [node for path in paths for node in ast.walk(ast.parse(path.read_text("utf-8")))]
-    functions = [n for n in found if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    nodes = [node for path in paths for node in ast.walk(ast.parse(path.read_text()))]
+    functions = [n for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     assert not {n.name for n in functions if n.end_lineno - n.lineno >= 50}
     notebooks = [path for path in (ROOT / "notebooks").glob("*.py")]
-    assert not [p.name for p in notebooks if p.read_text("utf-8").count("\n") > 150]
+    assert not [p.name for p in notebooks if p.read_text().count("\n") > 150]
 
 
 def test_a_notebook_that_reads_measurements_imports_little():
     """In a process of its own: what another test imported is here already."""
-    sources = (path.read_text("utf-8") for path in (ROOT / "notebooks").glob("*.py"))
+    sources = (path.read_text() for path in (ROOT / "notebooks").glob("*.py"))
     reading = [ast.parse(source) for source in sources if "#     measurements:" in source]
-    found = [node for tree in reading for node in tree.body]
-    code = "\n".join(ast.unparse(n) for n in found if isinstance(n, ast.Import | ast.ImportFrom))
+    nodes = [node for tree in reading for node in tree.body]
+    code = "\n".join(ast.unparse(n) for n in nodes if isinstance(n, ast.Import | ast.ImportFrom))
     code += f"\nimport sys\nprint({LATE | set(HEAVY)} & sys.modules.keys())"
     done = python_in(ROOT, "-c", code)
     assert reading and done.stdout == "set()\n", done.stderr

@@ -35,9 +35,8 @@ def test_what_is_not_defined_is_nan():
     assert np.isnan(indicators.rank_correlation([1, 2], [1, 2]))
     assert np.isnan(indicators.rank_correlation([1, 1, 1], [1, 2, 3]))
     assert np.isnan(indicators.separation([1, 2], [True, True]))
-    ends = indicators.interval(
-        indicators.separation, [0, 1], [1, 2], [True, True], resamples=50, seed=0
-    )
+    given = [0, 1], [1, 2], [True, True]
+    ends = indicators.interval(indicators.separation, *given, resamples=50, seed=0)
     assert np.isnan(ends).all()
 
 
@@ -45,13 +44,12 @@ def test_intervals_draw_groups_and_repeat():
     """Copies of the same models add nothing if they are drawn together."""
     generator = np.random.default_rng(1)
     x, y = generator.normal(size=(2, 12))
-    single = indicators.interval(
-        indicators.rank_correlation, range(12), x, y, resamples=400, seed=3
-    )
+    of = indicators.rank_correlation
+    single = indicators.interval(of, range(12), x, y, resamples=400, seed=3)
     five = (np.tile(column, 5) for column in (range(12), x, y))
-    copied = indicators.interval(indicators.rank_correlation, *five, resamples=400, seed=3)
+    copied = indicators.interval(of, *five, resamples=400, seed=3)
     assert single == pytest.approx(copied)
-    assert single[0] < indicators.rank_correlation(x, y) < single[1]
+    assert single[0] < of(x, y) < single[1]
 
 
 def test_the_p_of_a_separation_counts_assignments():
@@ -60,11 +58,11 @@ def test_the_p_of_a_separation_counts_assignments():
     assert np.isnan(indicators.permutation_p([4, 5, 1, 2, 3], [1, 1, 0, 0, 0]))
     generator = np.random.default_rng(2)
     values, robust = generator.integers(0, 5, 9).astype(float), np.arange(9) < 4
-    found = [
+    separations = [
         indicators.separation(values, np.isin(np.arange(9), some))
         for some in itertools.combinations(range(9), 4)
     ]
-    reached = np.mean(np.array(found) >= indicators.separation(values, robust) - 1e-9)
+    reached = np.mean(np.array(separations) >= indicators.separation(values, robust) - 1e-9)
     assert indicators.permutation_p(values, robust) == pytest.approx(reached)
     distinct = generator.normal(size=11)
     exact = stats.mannwhitneyu(distinct[:5], distinct[5:], alternative="greater", method="exact")
@@ -99,9 +97,9 @@ def test_what_a_candidate_has_to_beat_stands_beside_it():
     assert abs(kappa["given"]) < 0.5 and kappa["given_low"] < 0 < kappa["given_high"]
     assert np.isnan(accuracy["p"]) and np.isnan(accuracy["given"])
     templates = read_captions("robustness_indicators")["candidates"].cells
-    shown = cells.written(judged, templates)
-    assert shown["given accuracy"].tolist()[2] == "n/a"
-    assert "cut from other backbones (%)" not in shown, "one backbone: no row has it"
+    written = cells.written(judged, templates)
+    assert written["given accuracy"].tolist()[2] == "n/a"
+    assert "cut from other backbones (%)" not in written, "one backbone: no row has it"
     few = models[models["er"].rank() <= 20].assign(robust=[True, False] + [None] * 18)
     none = indicator_tables.judged(few, titles, "imagenet", 100, 0)
     assert none[["area", "p", "among_robust", "among_others", "cut"]].isna().all(axis=None)
@@ -116,11 +114,11 @@ def test_a_cut_is_chosen_between_values():
 
 def test_what_stands_in_one_row_is_measured_on_the_same_images():
     evidence = gather("paper", experiments=indicator_tables.EXPERIMENTS)
-    known = indicator_tables.measured(evidence, anywhere=True)
+    by_model = indicator_tables.measured(evidence, anywhere=True)
     of = {"vit_b_16-openai": "coco_500_images", "vit_b_32-openai": "imagenet_train_4000"}
     for model, images in of.items():
-        own = known[model]["outlier_features"], known[model]["privileged_directions"]
-        assert {m.data.name for m in own} == {images}
+        both = by_model[model]["outlier_features"], by_model[model]["privileged_directions"]
+        assert {m.data.name for m in both} == {images}
 
 
 @pytest.mark.slow
@@ -128,7 +126,7 @@ def test_the_papers_models_are_compared_once_enough_of_them_are_measured(tmp_pat
     """With κ of ImageNet's images for every model of known robustness, the page computes."""
     project = copy_checkout(tmp_path / "project")
     folder = project / "data/measurements/outlier_features"
-    content = json.loads((folder / "vit_b_16-openai--coco_500_images.json").read_text("utf-8"))
+    content = json.loads((folder / "vit_b_16-openai--coco_500_images.json").read_text())
     er = view("five").models(accuracies.known(load_families("paper").values()))
     er = er.drop_duplicates("name", keep=False)
     kurtosis = 3 + np.random.default_rng(0).gamma(1, 20, len(er)).round(1)
@@ -139,7 +137,7 @@ def test_the_papers_models_are_compared_once_enough_of_them_are_measured(tmp_pat
         (folder / f"{row.name}--imagenet.json").write_text(json.dumps(content))
     done = run_in(project, "companion.cli", "run", "robustness_indicators", "paper")
     assert done.returncode == 0, done.stderr
-    notebook = (project / "book/runs/robustness_indicators/paper.ipynb").read_text("utf-8")
+    notebook = (project / "book/runs/robustness_indicators/paper.ipynb").read_text()
     rho = stats.spearmanr(kurtosis, er["er"]).statistic
     assert "rank correlation with ER" in notebook
     assert len(re.findall(r"\\nκ,[a-z]", notebook)) == len(er)  # rows of the figure's data

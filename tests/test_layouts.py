@@ -83,8 +83,6 @@ WRITTEN = [
      "holds an image tower alone"),
     (lambda net, path: save_file(as_transformers(net.state_dict()), path), "model.safetensors",
      "have transformers' layout"),
-    (lambda net, path: torch.save(turned(net.state_dict(), torch.Tensor.half), path), "half.pth",
-     ""),
     (lambda net, path: save_file(turned(net.state_dict(), torch.Tensor.bfloat16), path),
      "bf16.safetensors", ""),
     (lambda net, path: torch.save({"epoch": 3, "model": net.state_dict()}, path), "wéights (1).pt",
@@ -97,11 +95,11 @@ WRITTEN = [
 @pytest.mark.parametrize("write, name, note", WRITTEN, ids=[name for _, name, _ in WRITTEN])
 def test_a_clip_by_each_program(clip, tmp_path, write, name, note):
     write(clip, tmp_path / name)
-    found, picture, said = features(str(tmp_path / name))
+    computed, picture, said = features(str(tmp_path / name))
     with torch.inference_mode():
         expected = clip.encode_image(picture)
     near = 0 if note else 0.1  # or of half precision
-    torch.testing.assert_close(found, expected, rtol=near, atol=near)
+    torch.testing.assert_close(computed, expected, rtol=near, atol=near)
     assert re.search(note, said) and (note or not said), said
 
 
@@ -111,9 +109,9 @@ def test_timms_own_checkpoints(tmp_path):
     states = {"state_dict": net.state_dict(), "state_dict_ema": average.state_dict()}
     about = {"arch": LITTLE, "args": argparse.Namespace(lr=1.0)}
     torch.save(about | states, tmp_path / "last.pth.tar")
-    found, picture, note = features(str(tmp_path / "last.pth.tar"), LITTLE)
+    computed, picture, note = features(str(tmp_path / "last.pth.tar"), LITTLE)
     with torch.inference_mode():
-        torch.testing.assert_close(found, net.forward_head(net.forward_features(picture), True))
+        torch.testing.assert_close(computed, net.forward_head(net.forward_features(picture), True))
     assert "the entry state_dict was read, state_dict_ema ignored" in note
 
 
@@ -121,13 +119,11 @@ def test_what_is_more_than_the_network_is_named(clip, tmp_path):
     path, state = tmp_path / "x.pt", clip.state_dict()
     prefixed = {f"model.{key}": value for key, value in state.items()}
     twice = {f"a.{key}": state[key] for key in [*state][:-1]}
-    missing = {"visual.proj": torch.full((16, WIDTH), float("nan"))}
     for content, sentence in (
         (prefixed | {"loss.x": torch.ones(3)}, r"1 tensors are left over \(first loss\.x\); get"),
         (state | {"a": torch.ones(1)} | twice, r"tensors are left over \(first a\)"),
-        (state | missing, "features are not finite numbers: check the weights"),
-        ({name: one.to(torch.int8) for name, one in state.items()}, "the type torch.int8 for"),
-        ({name: one + 0j for name, one in state.items()}, "the type torch.complex64 for"),
+        ({name: value.to(torch.int8) for name, value in state.items()}, "the type torch.int8 for"),
+        ({name: value + 0j for name, value in state.items()}, "the type torch.complex64 for"),
         (state | {"a": torch.ones(1).expand(9, 9)}, "a repeats numbers instead of having each"),
     ):
         torch.save({"state_dict": content}, path)
@@ -154,10 +150,10 @@ def as_transformers(state):
 def test_a_folder_of_transformers(clip, tmp_path):
     save_file(as_transformers(clip.state_dict()), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    found, picture, note = features(str(tmp_path), None)
+    computed, picture, note = features(str(tmp_path), None)
     assert "There is no preprocessor_config.json: the input of open_clip's tiny-vit" in note
     with torch.inference_mode():
-        assert torch.equal(found, clip.encode_image(picture))
+        assert torch.equal(computed, clip.encode_image(picture))
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(TRANSFORMERS["input"]))
     described = find(f"local-dir:{tmp_path}")
     assert "activation" not in described.note
@@ -181,8 +177,8 @@ def test_weights_in_parts(clip, tmp_path):
     """An index stands for its parts, named itself or by its folder; a part that changes is seen."""
     index = in_parts(clip.state_dict(), tmp_path)
     for text in (str(index), str(tmp_path)):
-        found, picture, _ = features(text)
-        torch.testing.assert_close(found, clip.encode_image(picture))
+        computed, picture, _ = features(text)
+        torch.testing.assert_close(computed, clip.encode_image(picture))
     described = find(str(index), architecture="tiny-vit", name="x")
     sha256 = load(described).weights_sha256
     assert sha256 == store.weights_sha256(described, "") != sha256_of(index)
@@ -197,37 +193,24 @@ def test_weights_in_parts(clip, tmp_path):
         find(str(index), architecture="tiny-vit", name="x")
     part.write_bytes(kept)
     os.mkfifo(tmp_path / "pipe.safetensors")
-    for wrong, said in (
-        ({"visual.proj": "../../x.safetensors"}, "its parts are not all called NAME"),
-        ([1], "does not say under weight_map"),
-        ({}, "its parts are not all called NAME"),
-        ({"visual.proj": "pipe.safetensors"}, "its part pipe.safetensors is no file"),
-        ({"visual.x": part.name}, f"its part {part.name} lacks visual.x"),
-    ):
+    for wrong, said in TRANSFORMERS["indices"]:
         index.write_text(json.dumps({"weight_map": wrong}))
         with pytest.raises(ModelError, match=said):
             find(str(index), architecture="tiny-vit", name="x")
 
 
-def test_folders_as_open_clip_and_timm_save_them(clip, tmp_path):
+def test_a_folder_as_open_clip_saves_it(clip, tmp_path):
     from open_clip.push_to_hf_hub import save_for_hf
 
     config = {"embed_dim": WIDTH, **open_clip.get_model_config("tiny-vit")}
     save_for_hf(clip, mock.Mock(), config, tmp_path / "My CLIP")  # of a tokenizer nothing is saved
-    found, picture, _ = features(f"local-dir:{tmp_path / 'My CLIP'}", None)
+    computed, picture, _ = features(f"local-dir:{tmp_path / 'My CLIP'}", None)
     with torch.inference_mode():
-        assert torch.equal(found, clip.encode_image(picture))
+        assert torch.equal(computed, clip.encode_image(picture))
     described = find(str(tmp_path / "My CLIP"))
     assert (described.architecture, described.name) == ("my-clip", "my-clip")
     assert described.weights.startswith("local-dir:/")
     assert described.shown_weights[:1] != "/"
-
-    net = timm.create_model(LITTLE, num_classes=3).eval()
-    how = {"model_config": {"num_classes": 3}, "safe_serialization": True}
-    timm.models.save_for_hf(net, tmp_path / "net", **how)
-    found, picture, _ = features(str(tmp_path / "net"), None, level="supervised")
-    with torch.inference_mode():
-        torch.testing.assert_close(found, net.forward_head(net.forward_features(picture), True))
 
 
 def test_links_are_followed_and_a_choice_is_asked_about(clip, tmp_path):

@@ -21,12 +21,12 @@ def outputs(monkeypatch, tmp_path):
     """What is displayed, data and what is said about it, with the captions above."""
     shutil.copy2(ROOT / "tests/cases/captions_of_a_chapter.yaml", tmp_path / "chapter.yaml")
     monkeypatch.setattr(page, "CAPTIONS", tmp_path)
-    shown = []
+    displayed = []
     monkeypatch.setattr(
         "IPython.display.display",
-        lambda data, raw, metadata: shown.append((data, metadata["companion"])),
+        lambda data, raw, metadata: displayed.append((data, metadata["companion"])),
     )
-    return shown
+    return displayed
 
 
 def drawing(alt="Five marks."):
@@ -52,8 +52,8 @@ def test_results_carry_their_captions_filled(outputs):
     assert figure["image/svg+xml"].startswith("<?xml") and style.INK in figure["image/svg+xml"]
     assert base64.b64decode(figure["image/png"]).startswith(b"\x89PNG")
     assert of_table["columns"] == {"x": "An input."} and "evidence" not in of_table
-    told = {about["label"]: data["text/markdown"] for data, about in texts}
-    assert told == {"by-hand": "7 by hand.", "er-rn50": "1.5", "er-all": "2 points"}
+    by_label = {about["label"]: data["text/markdown"] for data, about in texts}
+    assert by_label == {"by-hand": "7 by hand.", "er-rn50": "1.5", "er-all": "2 points"}
 
 
 def test_panels_side_by_side_are_drawn_below_one_another_for_a_phone(outputs):
@@ -95,8 +95,8 @@ def test_what_was_not_measured_is_said_at_most_once(outputs):
     chapter = Page("chapter", seed=0)
     chapter.table("first", pd.DataFrame(), command="measure")
     chapter.figure("line", None, models=1, slope=1)
-    told = style.not_measured("Kurtosis: measure.")
-    assert [data["text/markdown"] for data, _ in outputs] == [told, ""]
+    message = style.not_measured("Kurtosis: measure.")
+    assert [data["text/markdown"] for data, _ in outputs] == [message, ""]
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,7 @@ def test_what_was_not_measured_is_said_at_most_once(outputs):
         (lambda c: c.table("third", FRAME), "has no caption for the result 'third'"),
         (lambda c: c.sentence("by-hand"), r"by-hand: the notebook gives no value for \['models'\]"),
         (lambda c: c.sentence("by-hand", models=1, r=2), r"gives \['r'\], which no text names"),
-        (
-            lambda c: c.table("every", FRAME[["of"]], command=""),
-            r"no columns \['x'\]; it has \['of",
-        ),
+        (lambda c: c.table("every", FRAME[["of"]], command=""), r"no columns \['x'\]; it has"),
         (lambda c: c.figure("line", drawing(" "), models=1, slope=1), "needs an alternative text"),
         (lambda c: c.texts({"two words": 1}), "must consist of letters, digits and hyphens"),
     ],
@@ -147,15 +144,13 @@ def plain(text):
 
 
 def test_what_notebooks_guard_is_said_on_a_page():
-    pages = [plain(path.read_text(encoding="utf-8")) for path in (ROOT / "book").glob("*.md")]
-    pages += [plain((ROOT / "book/guide/pocket_lab.md").read_text(encoding="utf-8"))]
+    pages = [plain(path.read_text()) for path in (ROOT / "book").glob("*.md")]
+    pages += [plain((ROOT / "book/guide/pocket_lab.md").read_text())]
     for notebook in (ROOT / "notebooks").glob("*.py"):
-        nodes = [*ast.walk(ast.parse(notebook.read_text(encoding="utf-8")))]
+        nodes = [*ast.walk(ast.parse(notebook.read_text()))]
         named = {ast.unparse(n.targets[0]): n.value for n in nodes if isinstance(n, ast.Assign)}
-        calls = [
-            n for n in nodes if isinstance(n, ast.Call) and ast.unparse(n.func) == "page.holds"
-        ]
-        for said in [call.args[1] for call in calls]:
+        calls = [n for n in nodes if isinstance(n, ast.Call)]
+        for said in [n.args[1] for n in calls if ast.unparse(n.func) == "page.holds"]:
             sentence = ast.literal_eval(named.get(ast.unparse(said), said))
             assert any(plain(sentence) in page for page in pages), (notebook.stem, sentence)
 
@@ -166,7 +161,7 @@ NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.py"))
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_every_caption_is_of_a_result(name):
     """The other way round, a run says it: a result without a caption is an error there."""
-    source = (ROOT / f"notebooks/{name}.py").read_text(encoding="utf-8")
+    source = (ROOT / f"notebooks/{name}.py").read_text()
     assert f'Page("{name}"' in source or f'Page(\n    "{name}"' in source
     named = page.read_captions(name)
     assert [label for label in named if not labels.line_in_source(source, label)] == []

@@ -22,9 +22,9 @@ def clip(table):
 def test_a_group_is_predicted_from_all_others(clip):
     x, y, groups = (clip[c].to_numpy() for c in ("imagenet", "shifted", "group"))
     expected = np.empty(len(x))
-    for others, own in LeaveOneGroupOut().split(x, y, groups):
+    for others, left_out in LeaveOneGroupOut().split(x, y, groups):
         line = stats.linregress(LOGIT(x[others]), LOGIT(y[others]))
-        expected[own] = stats.logistic.cdf(line.slope * LOGIT(x[own]) + line.intercept)
+        expected[left_out] = stats.logistic.cdf(line.slope * LOGIT(x[left_out]) + line.intercept)
     assert peers.expected_by_others(x, y, groups) == pytest.approx(expected, abs=1e-12)
     error = np.sqrt(np.mean((y - expected) ** 2))
     assert peers.left_out_error(x, y, groups) == pytest.approx(error, abs=1e-12)

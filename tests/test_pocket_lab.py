@@ -29,9 +29,9 @@ def test_the_shipped_weights_give_the_kept_row():
     name = "pocket-vit-finetuned"
     tested = (emoji.metadata()["split"] == "test").to_numpy()
     features, head = pocket_lab.represented(pocket.CHECKPOINTS / f"{name}.safetensors", tested)
-    found = representation(features, head.weight, draws)
+    measured = representation(features, head.weight, draws)
     kept = KEPT.set_index(["model", "seed"]).loc[(name, 0)]
     counts = {"n_encoded", "n_unique", "random_directions"}  # may flip by rounding elsewhere
-    for quantity, value in found.items():
+    for quantity, value in measured.items():
         near = pytest.approx(kept[quantity], rel=0.02, abs=2 if quantity in counts else 0.02)
         assert value == near or quantity == "leader", quantity

@@ -16,13 +16,13 @@ KEPT = pd.read_csv(accuracies.POCKET / "accuracies.csv").query("split == 'test'"
 @pytest.mark.parametrize("family", ["pocket_cnn", "pocket_vit"])
 def test_rows_are_the_kept_accuracies_in_the_familys_order(family):
     backbone = load_family(family)
-    found = view("unseen").models(accuracies.pocket([backbone]))
-    assert list(dict.fromkeys(found["name"])) == [model.name for model in backbone.models]
-    for row in found.to_dict("records"):
-        own = KEPT[(KEPT["model"] == row["name"]) & (KEPT["seed"] == row["seed"])]
-        unseen = own[own["role"] == "unseen"]["accuracy"]
+    rows = view("unseen").models(accuracies.pocket([backbone]))
+    assert list(dict.fromkeys(rows["name"])) == [model.name for model in backbone.models]
+    for row in rows.to_dict("records"):
+        kept = KEPT[(KEPT["model"] == row["name"]) & (KEPT["seed"] == row["seed"])]
+        unseen = kept[kept["role"] == "unseen"]["accuracy"]
         assert len(unseen) == 4 and row["shifted"] == pytest.approx(unseen.mean())
-        assert row["imagenet"] == own[own["role"] == "imagenet"]["accuracy"].item()
+        assert row["imagenet"] == kept[kept["role"] == "imagenet"]["accuracy"].item()
 
 
 def test_effective_robustness_is_the_distance_to_the_pools_line():
@@ -30,9 +30,8 @@ def test_effective_robustness_is_the_distance_to_the_pools_line():
     pool = KEPT[KEPT["family"] == "pool"].pivot_table(
         index="model", columns="role", values="accuracy", aggfunc="mean"
     )
-    slope, intercept = np.polyfit(
-        *(np.log(pool[r] / (1 - pool[r])) for r in ("imagenet", "seen")), 1
-    )
+    inside, shifted = (np.log(pool[r] / (1 - pool[r])) for r in ("imagenet", "seen"))
+    slope, intercept = np.polyfit(inside, shifted, 1)
     for row in view("seen").models(accuracies.pocket([family])).to_dict("records"):
         logit = np.log(row["imagenet"] / (1 - row["imagenet"]))
         expected = 1 / (1 + np.exp(-(slope * logit + intercept)))
@@ -42,9 +41,8 @@ def test_effective_robustness_is_the_distance_to_the_pools_line():
 def test_recognised_images_are_the_tables_and_give_the_kept_accuracies():
     """To the five digits kept, for each model, seed and style."""
     recognised = accuracies.recognised()
-    counts = (
-        emoji.load().table.query("split == 'test' and class_index >= 0")["style"].value_counts()
-    )
+    tested = emoji.load().table.query("split == 'test' and class_index >= 0")
+    counts = tested["style"].value_counts()
     kept = KEPT[KEPT["family"] != "pool"].set_index(["model", "seed", "style"])["accuracy"]
     assert set(recognised) == set(kept.index)
     for key, right in recognised.items():
@@ -58,8 +56,8 @@ def test_a_resample_is_what_a_literal_one_gives(monkeypatch):
     name = family.models[0].name
     seen = view("seen")
     models = seen.models(accuracies.pocket([family]))
-    found = resampled(seen, models, resamples, seed)[name]
-    assert found.shape == (resamples, KEPT[KEPT["model"] == name]["seed"].nunique())
+    robustness = resampled(seen, models, resamples, seed)[name]
+    assert robustness.shape == (resamples, KEPT[KEPT["model"] == name]["seed"].nunique())
     table = emoji.load().table.query("split == 'test' and class_index >= 0")
     concepts = sorted(table["concept"].unique())
     rng = np.random.default_rng(seed)
@@ -77,4 +75,4 @@ def test_a_resample_is_what_a_literal_one_gives(monkeypatch):
         line = fit_baseline(drawn["imagenet"], drawn["shifted"])
         inside = tops.pop(emoji.IMAGENET)
         literal = np.mean(list(tops.values())) - line.predict(inside)
-        assert found[number, 0] == pytest.approx(literal)
+        assert robustness[number, 0] == pytest.approx(literal)

@@ -15,9 +15,7 @@ def spec(size, resize, interpolation):
     )
 
 
-@pytest.mark.parametrize(
-    "shape", [(300, 451), (224, 224), (100, 37), (224, 300), (301, 225), (500, 333)]
-)
+@pytest.mark.parametrize("shape", [(300, 451), (224, 224), (100, 37), (301, 225), (500, 333)])
 def test_equals_the_libraries_own_transforms(shape):
     open_clip, timm = pytest.importorskip("open_clip"), pytest.importorskip("timm.data")
     plain = {"mean": (0, 0, 0), "std": (1, 1, 1)}

@@ -60,22 +60,22 @@ def test_what_was_measured_says_which_images_a_page_looks_at():
 
 def test_what_is_not_measured_is_named_with_the_page_that_says_what_brings_it():
     early = load_family("vit_b_32").model("vit_b_32-openai-before-projection")
-    told = measured.absent_models([early])
-    assert f"{early.title}\n" in told and "{doc}`/runs/not_measured`" in told
+    said = measured.absent_models([early])
+    assert f"{early.title}\n" in said and "{doc}`/runs/not_measured`" in said
     assert measured.absent_models([]) == ""
 
 
 def test_a_table_of_counts_has_each_number_of_the_measurement():
     (m,) = records.read_all("concepts", "vit_b_32")
-    found = counts_of(m)
+    counts = counts_of(m)
     rows = concept_tables.counted({"one": m}).set_index("counted")
     assert [*rows.index] == ["AP ≥ 0.9", "AP ≥ 0.8", "mean best AP"]
-    assert np.mean(rows.loc["AP ≥ 0.9", "draws"]) == pytest.approx(found.value("unique"))
-    assert rows.loc["mean best AP", "random"].min() == 100 * found.of("random", "best").min()
-    value, error = found.frequent("lower")
+    assert np.mean(rows.loc["AP ≥ 0.9", "draws"]) == pytest.approx(counts.value("unique"))
+    assert rows.loc["mean best AP", "random"].min() == 100 * counts.of("random", "best").min()
+    value, error = counts.frequent("lower")
     assert rows.loc["AP ≥ 0.8", ["frequent", "half"]].to_list() == [value, 1.96 * error]
     panels = concept_tables.against_chance({"one": m}, "lower").set_index("panel")
-    assert panels.loc["permuted labels", "chance"] == found.chance("lower", "permuted")
+    assert panels.loc["permuted labels", "chance"] == counts.chance("lower", "permuted")
     assert concept_tables.excess({"one": m}).empty and concept_tables.excess({}).empty
     twins = concept_tables.excess({"one": m, "other": m})
     assert twins["AP ≥ 0.9"].tolist() == ["+0.0 ± 0.0"]
@@ -90,7 +90,7 @@ def test_the_pocket_probe_is_the_test_emoji_in_the_order_of_the_store():
     for part, data in enumerate(whole.data):
         style = re.fullmatch(r"pocket-(.+)-test", data)[1]
         keys = [f"{c}/{style}" for c in test[test["style"] == style]["concept"]]
-        own = whole.numbers[starts[part] : starts[part + 1]]
-        np.testing.assert_array_equal(own, store.row_numbers(keys))
+        numbers = whole.numbers[starts[part] : starts[part + 1]]
+        np.testing.assert_array_equal(numbers, store.row_numbers(keys))
     chosen = whole.select(20, 5)
     assert chosen.positives.min() >= 20 and len(set(chosen.kinds)) == 4

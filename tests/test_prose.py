@@ -9,7 +9,6 @@ and are left out, and so are code, formulas, citations and what results put in.
 """
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
@@ -17,51 +16,51 @@ from conftest import ROOT, cases
 
 from companion.publish.page import CAPTIONS, read_captions
 
-REVIEWED = yaml.safe_load((ROOT / "tests/prose.yaml").read_text(encoding="utf-8"))
+REVIEWED = yaml.safe_load((ROOT / "tests/prose.yaml").read_text())
 PAGES = sorted((ROOT / "book").glob("*.md")) + sorted((ROOT / "book").glob("[ag]*/*.md"))
 ENGLISH = cases("english")
 NAMES, RESULTS = "|".join(ENGLISH["names"]), "|".join(ENGLISH["results"])
 
 
-def prose(text: str) -> str:
+def prose(text):
     """A page's own words, in one line."""
     for pattern in ENGLISH["no_prose"]:
         text = re.sub(pattern, " ", text, flags=re.MULTILINE | re.DOTALL)
     return " ".join(text.split())
 
 
-def name_of(page: Path) -> str:
+def name_of(page):
     """A page's name in the book."""
     return page.relative_to(ROOT / "book").with_suffix("").as_posix()
 
 
-def reviewed(name: str) -> list[str]:
+def reviewed(name):
     """What somebody has said a reason for, of one page or of every."""
     return [phrase for phrases in REVIEWED.get(name, {}).values() for phrase in phrases]
 
 
-def unexplained(text: str, known: list[str]) -> list[str]:
+def unexplained(text, phrases):
     """What is typed and not reviewed, with the words around it."""
-    for phrase in known:
+    for phrase in phrases:
         text = text.replace(phrase, " ")
     rest = re.sub(NAMES, " ", text)
-    found = re.finditer(RESULTS, rest, re.IGNORECASE)
-    return [rest[max(0, r.start() - 50) : r.end() + 30] for r in found]
+    matches = re.finditer(RESULTS, rest, re.IGNORECASE)
+    return [rest[max(0, r.start() - 50) : r.end() + 30] for r in matches]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_what_is_typed_was_reviewed(page):
-    own, text = reviewed(name_of(page)), prose(page.read_text(encoding="utf-8"))
-    found = unexplained(text, [*own, *reviewed("everywhere")])
-    assert not found, "take it from a result, or say in prose.yaml why it stands there"
-    assert [one for one in own if one not in text] == [], "no longer on the page"
+    phrases, text = reviewed(name_of(page)), prose(page.read_text())
+    unreviewed = unexplained(text, [*phrases, *reviewed("everywhere")])
+    assert not unreviewed, "take it from a result, or say in prose.yaml why it stands there"
+    assert [phrase for phrase in phrases if phrase not in text] == [], "no longer on the page"
 
 
 def test_the_list_is_of_pages():
     assert {*REVIEWED} <= {"everywhere", *map(name_of, PAGES)}
 
 
-def idiolect(text: str) -> dict[str, str]:
+def idiolect(text):
     """The forbidden phrases that a page's own words have, with what to write."""
     matches = {re.search(of, text, re.IGNORECASE): say for of, say in ENGLISH["forbidden"].items()}
     return {match[0]: say for match, say in matches.items() if match}
@@ -69,9 +68,9 @@ def idiolect(text: str) -> dict[str, str]:
 
 def test_pages_do_without_the_books_idiolect():
     paths = [*PAGES, *(ROOT / "book/guide/slides").glob("*.md")]
-    pages = {name_of(page): prose(page.read_text(encoding="utf-8")) for page in paths}
-    found = {name: idiolect(text) for name, text in pages.items() if idiolect(text)}
-    assert found == {}, "write it plainly"
+    pages = {name_of(page): prose(page.read_text()) for page in paths}
+    phrases = {name: idiolect(text) for name, text in pages.items() if idiolect(text)}
+    assert phrases == {}, "write it plainly"
 
 
 #: Words that a caption has at most, its message and how to read the marks; and its small print.
@@ -81,7 +80,7 @@ LONGEST = {"caption": 35, "more": 50, "missing": 99}
 @pytest.mark.parametrize("name", [path.stem for path in sorted(CAPTIONS.glob("*.yaml"))])
 def test_captions_are_short_and_plain(name):
     for result, caption in read_captions(name).items():
-        for shown in (caption, caption.model_copy(update=caption.pocket)):
+        for variant in (caption, caption.model_copy(update=caption.pocket)):
             for field, longest in LONGEST.items():
-                text = getattr(shown, field)
+                text = getattr(variant, field)
                 assert len(text.split()) <= longest and idiolect(prose(text)) == {}, (result, text)

@@ -12,7 +12,7 @@ from companion.measurements.records import FOLDER, read
 
 torch = pytest.importorskip("torch", reason="extraction is not installed")
 pytestmark = pytest.mark.usefixtures("artefacts")
-TABLE = yaml.safe_load((ROOT / "data/embeddings.yaml").read_text(encoding="utf-8"))
+TABLE = yaml.safe_load((ROOT / "data/embeddings.yaml").read_text())
 CASES = cases("public_sets")
 
 
@@ -39,8 +39,8 @@ def test_kurtoses_from_the_files_and_as_recorded(model, data, kappa):
     recorded = read(FOLDER / "outlier_features" / f"{model}--{data}.json")
     assert recorded.value("kurtosis_mean") == pytest.approx(kappa, rel=1e-3)
     leading = np.bincount(np.abs(z).argmax(axis=1))
-    found = [recorded.value(f"persistence_{part}") for part in ("coordinate", "fraction")]
-    assert found == [leading.argmax(), pytest.approx(leading.max() / len(h), abs=1e-4)]
+    persistence = [recorded.value(f"persistence_{part}") for part in ("coordinate", "fraction")]
+    assert persistence == [leading.argmax(), pytest.approx(leading.max() / len(h), abs=1e-4)]
 
 
 def test_importance_and_pruning_on_imagenet_images():
@@ -51,11 +51,11 @@ def test_importance_and_pruning_on_imagenet_images():
     importance = s / s.sum() * cosines.mean(axis=0)
     order = np.argsort(-importance)
     name = "vit_b_32-openai--imagenet_train_4000.json"
-    found = read(FOLDER / "privileged_directions" / name).value("importance")
+    recorded = read(FOLDER / "privileged_directions" / name).value("importance")
     assert importance.max() / importance.mean() == pytest.approx(194.6, abs=0.05)
-    assert len(found) == 503  # the others lie within what rounding to float16 makes
-    above = importance[: len(found)]
-    np.testing.assert_allclose(found, above / above.mean(), rtol=1e-3)
+    assert len(recorded) == 503  # the others lie within what rounding to float16 makes
+    above = importance[: len(recorded)]
+    np.testing.assert_allclose(recorded, above / above.mean(), rtol=1e-3)
     curve = read(FOLDER / "pruning" / name).value("accuracy_importance")
     for kept, accuracy in CASES["kept"].items():
         use = order[:kept]
@@ -107,8 +107,8 @@ def test_what_is_not_as_the_table_says_is_refused(
 
 def test_counts_of_concepts_are_those_of_other_hands():
     """Along singular vectors in either sign 116 of 132, and 109 in one; permuted 0."""
-    found = read(FOLDER / "concepts" / "vit_b_32-openai--textures.json")
-    assert found.counts["concepts"] == 132
-    assert found.value("other_choices")[:2, 0].tolist() == [109, 116]
-    assert found.value("unique_permuted").max() == 0
-    assert found.value("unique_random").min() > 100
+    recorded = read(FOLDER / "concepts" / "vit_b_32-openai--textures.json")
+    assert recorded.counts["concepts"] == 132
+    assert recorded.value("other_choices")[:2, 0].tolist() == [109, 116]
+    assert recorded.value("unique_permuted").max() == 0
+    assert recorded.value("unique_random").min() > 100

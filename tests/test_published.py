@@ -38,15 +38,15 @@ def logit(accuracy):
 # The paper's constants and the effective robustness that they give.
 
 
-@pytest.mark.parametrize("kinds, v2, models, known", CASES["fits"])
-def test_the_baseline_pool_gives_the_known_fit(table, kinds, v2, models, known):
+@pytest.mark.parametrize("kinds, v2, models, expected", CASES["fits"])
+def test_the_baseline_pool_gives_the_known_fit(table, kinds, v2, models, expected):
     pool = baseline_pool(wide(table, v2), kinds)
     assert len(pool) == models
     assert kinds == "all" or set(pool["kind"]) == {"Standard training"}
     x, y = logit(pool["imagenet"]), logit(pool["shifted"])
     line = np.linalg.lstsq(np.stack([x, np.ones(len(x))], axis=1), y, rcond=None)[0]
     fit = [*line, np.corrcoef(x, y)[0, 1]]
-    assert fit == pytest.approx(known, abs=6e-6 if kinds == "all" else 6e-5)
+    assert fit == pytest.approx(expected, abs=6e-6 if kinds == "all" else 6e-5)
     row = fit_choices(table).set_index(["kinds", "v2"]).loc[(kinds, v2)]
     assert row.to_list() == pytest.approx([models, *fit], abs=1e-9)
 
@@ -66,15 +66,15 @@ def test_of_a_model_that_several_sources_measured_the_first_counts(families):
 
 
 def test_groups_leave_out_what_is_not_published(five, families):
-    found = groups(five, families).set_index(["family", "pretraining", "level"]).sort_index()
-    assert len(found) == 3 * 16
+    grouped = groups(five, families).set_index(["family", "pretraining", "level"]).sort_index()
+    assert len(grouped) == 3 * 16
     soups = five[five["source"] == "model_soups"]["er"]
     assert len(soups) == 72 and soups.max() < 0.15  # well below zero-shot
-    rows = found.loc[("vit_b_32", "OpenAI WIT-400M")]
+    rows = grouped.loc[("vit_b_32", "OpenAI WIT-400M")]
     assert rows.loc["finetuned", "er"] == pytest.approx(soups.median())
     assert rows.loc["finetuned", ["low", "high"]].isna().all()
     assert np.isnan(rows.loc["supervised", "er"])
-    assert found.xs("finetuned", level="level")["er"].notna().sum() == 1
+    assert grouped.xs("finetuned", level="level")["er"].notna().sum() == 1
 
 
 # Rows that count.

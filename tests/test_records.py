@@ -7,16 +7,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, cases
 from markdown_it import MarkdownIt
+from tiny import accuracy
 
 from analysis.families.registry import load_families, load_family
 from analysis.images import sets
 from companion import cli
-from companion.measurements import measures, plausible, quantities, records
+from companion.measurements import plausible, quantities, records
 from companion.measurements.records import (
     FOLDER,
     STYLES,
@@ -27,7 +27,6 @@ from companion.measurements.records import (
     read,
 )
 from companion.publish import cells, measured, style
-from companion.runs import execute, experiments
 
 RECORDED = sorted(FOLDER.glob("*/*.json"))
 FAMILIES = load_families()
@@ -40,17 +39,8 @@ CLIP["concepts"] = FOLDER / "concepts" / "vit_b_32-openai--textures.json"
 IMAGES = CLIP["outlier_features"]
 
 
-def accuracy(images: int = 7500, what: str = "ImageNet-A"):
-    """An accuracy on ImageNet-A, of 200 classes, as its measurement would be."""
-    source = read(IMAGES)
-    labels = np.arange(images) % 200
-    return records.build(
-        "accuracy",
-        measures.accuracy(labels % 3 == 0, labels, 200),
-        counts={"images": images, "components": 512, "classes": 200},
-        data=source.data.model_copy(update={"name": "imagenet-a", "what": what}),
-        **{n: getattr(source, n) for n in ("family", "model", "level", "provenance")},
-    )
+FREE = ("importance_head_centred", "sample")
+ON_A = ("vit_b_16-openai", "imagenet-a")
 
 
 @pytest.fixture
@@ -61,9 +51,9 @@ def edited(tmp_path):
     """
 
     def edit(experiment, *changes):
-        made = accuracy() if experiment == "accuracy" else read(CLIP[experiment])
+        made = accuracy(*ON_A) if experiment == "accuracy" else read(CLIP[experiment])
         path = records.write(made, tmp_path)
-        whole = json.loads(path.read_text(encoding="utf-8"))
+        whole = json.loads(path.read_text())
         for where, *new in changes:
             first, *rest = where.split("/")
             quantity = first in whole["values"]
@@ -76,7 +66,7 @@ def edited(tmp_path):
                 at[last] = new[0]
             else:
                 del at[last]
-        path.write_text(json.dumps(whole), encoding="utf-8")
+        path.write_text(json.dumps(whole))
         return path
 
     return edit
@@ -84,7 +74,7 @@ def edited(tmp_path):
 
 def test_recorded_files_are_as_they_are_written(tmp_path):
     for path in RECORDED:
-        assert records.to_text(read(path)) == path.read_text(encoding="utf-8"), path
+        assert records.to_text(read(path)) == path.read_text(), path
     path = records.write(read(IMAGES), tmp_path)
     assert path == tmp_path / "outlier_features" / IMAGES.name
     assert [p.name for p in path.parent.iterdir()] == [path.name]
@@ -103,57 +93,55 @@ def test_recorded_files_are_as_they_are_written(tmp_path):
 )
 def test_each_fault_is_named_in_one_sentence(edited, experiment, change, sentence):
     path = edited(experiment, change)
-    found = plausible.problems(path, FAMILIES)
-    assert any(sentence.lower() in problem.lower() for problem in found), found
-    assert all(path.name in problem and "\n" not in problem for problem in found)
+    problems = plausible.problems(path, FAMILIES)
+    assert any(sentence.lower() in problem.lower() for problem in problems), problems
+    assert all(path.name in problem and "\n" not in problem for problem in problems)
 
 
 def test_text_that_is_no_measurement_is_refused(edited):
     path = edited("pruning")
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text()
     for bad, said in (
         (text[:500], "cannot be read as JSON: "),
         (text.replace("{", '{"format": 1,', 1), "the key 'format' occurs twice"),
         (f"[{text}]", "[Ii]nput should be a valid dictionary"),
     ):
-        path.write_text(bad, encoding="utf-8")
+        path.write_text(bad)
         with pytest.raises(MeasurementError, match=f"^{path.name}.* ?{said}"):
             read(path)
 
 
 def test_an_accuracy_is_of_the_published_images_or_says_how_it_differs(tmp_path):
-    def problems(*about):
-        return plausible.problems(records.write(accuracy(*about), tmp_path), FAMILIES)
+    def problems(**about):
+        return plausible.problems(records.write(accuracy(*ON_A, **about), tmp_path), FAMILIES)
 
     assert problems() == []
-    (problem,) = problems(7463)
+    (problem,) = problems(images=7463)
     assert "published with 7500 images, this saw 7463" in problem
-    assert problems(7463, f"ImageNet-A; {sets.DIFFERS}: 7,463 images") == []
+    assert problems(images=7463, what=f"ImageNet-A; {sets.DIFFERS}: 7,463 images") == []
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_no_list_can_be_shorter_than_it_is(tmp_path, path):
     """Cut in half or emptied; what is as long as it wants to be is held against other numbers."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(path.read_text())
     copy = tmp_path / path.parent.name / path.name
     copy.parent.mkdir()
     for name, kept in content["values"].items():
         old = kept["value"]
         for length in {0, len(old) // 2} - {len(old)} if isinstance(old, list) else ():
             kept["value"] = old[:length]
-            copy.write_text(json.dumps(content), encoding="utf-8")
-            free = name.endswith("_within") or (
-                length and name in ("importance_head_centred", "sample")
-            )
+            copy.write_text(json.dumps(content))
+            free = name.endswith("_within") or (length and name in FREE)
             assert plausible.problems(copy, FAMILIES) or free, (name, length)
         kept["value"] = old
 
 
 def test_what_came_later_is_not_measured_and_outdates_nothing(edited, monkeypatch, capsys):
     """A quantity that is optional may be absent; to read it is an error in a sentence."""
-    known = quantities.declared()["outlier_features"]
+    kinds = quantities.declared()["outlier_features"]
     later = quantities.Quantity(unit="kurtosis", optional=True)
-    wider = known.model_copy(update={"quantities": known.quantities | {"kurtosis_of_sum": later}})
+    wider = kinds.model_copy(update={"quantities": kinds.quantities | {"kurtosis_of_sum": later}})
     monkeypatch.setitem(quantities.declared(), "outlier_features", wider)
     old = read(IMAGES)
     assert old.lacks == ["kurtosis_of_sum"] and plausible.problems(IMAGES, FAMILIES) == []
@@ -186,29 +174,16 @@ def test_whatever_reading_raises_is_one_sentence(edited, monkeypatch):
     ]
 
 
-def test_a_page_that_fails_names_what_was_left_out(edited, tmp_path, monkeypatch):
-    edited("pruning", ("random_orders", 0))
-    monkeypatch.setattr(records, "FOLDER", tmp_path)
-    monkeypatch.setattr(execute, "log_of", lambda _: ROOT / ".companion/logs/test.log")
-    monkeypatch.setattr(execute, "write_text", lambda *_: None)
-    run = experiments.find_run("pruning_overview", "paper")
-    said = (
-        r"failed for edition paper in cell 5: StopIteration: .*; left out, perhaps the reason: .*"
-    )
-    with pytest.raises(experiments.RunError, match=rf"{said}random_orders is 0, which is imposs"):
-        execute._fail(run, "cell 5", "StopIteration: ", [])
-
-
 def test_what_is_said_of_a_file_on_a_page_is_no_markup(edited):
     """A sentence may quote the file: its fields, and its name."""
     path = edited("pruning", ("values/<b onload=P>", {"unit": "x", "value": 1}))
     path = path.rename(path.with_name(f"{path.stem}&lt;i&gt;.json"))
     (said,) = plausible.problems(path, FAMILIES)
     assert "<b onload=P>" in said and "&lt;i&gt;" in said
-    shown = MarkdownIt().render(style.unusable([said]))
-    assert not re.search(r"<(?!/?(p|ul|li|pre|code)\b)", shown)
-    shown = MarkdownIt().render(style.unusable([said]).split("\n", 1)[1])
-    assert "&lt;b onload=P&gt;" in shown and "&amp;lt;i&amp;gt;" in shown
+    html = MarkdownIt().render(style.unusable([said]))
+    assert not re.search(r"<(?!/?(p|ul|li|pre|code)\b)", html)
+    html = MarkdownIt().render(style.unusable([said]).split("\n", 1)[1])
+    assert "&lt;b onload=P&gt;" in html and "&amp;lt;i&amp;gt;" in html
     assert "a # more" in MarkdownIt().render(style.unusable(["a\n\n# more"]))
 
 
@@ -259,9 +234,9 @@ def test_a_deleted_file_is_missed_where_others_of_its_experiment_are(tmp_path, m
 
 def test_what_is_not_the_whole_published_set_says_so(edited):
     what = "500 images, NOT the published set, taken as it is"
-    found = read(edited("outlier_features", ("data/what", what)))
-    assert found.data.title.endswith(", not the published set")
-    assert what in measured.cautions([found, read(IMAGES)])
+    partial = read(edited("outlier_features", ("data/what", what)))
+    assert partial.data.title.endswith(", not the published set")
+    assert what in measured.cautions([partial, read(IMAGES)])
     assert measured.cautions([read(IMAGES)]) == ""
     relu = read(edited("outlier_features", ("negative_share", 0.0)))
     assert "behind a ReLU" in measured.cautions([relu])
@@ -279,12 +254,11 @@ def test_other_weights_and_what_is_broken_are_not_taken(edited, own_store, tmp_p
     monkeypatch.setattr(records, "FOLDER", tmp_path)
     for noted, taken, count in ((None, None, 1), ("a", None, 1), (None, "b", 1), ("a", "b", 0)):
         edited("outlier_features", ("provenance/weights_sha256", taken and taken * 64))
-        model = family.model("vit_b_16-openai").model_copy(
-            update={"weights_sha256": noted and noted * 64}
-        )
-        known = family.model_copy(update={"models": (model,)})
-        assert len(records.available("outlier_features", known)) == count
-        assert records.broken("outlier_features", known) == []
+        sha256 = {"weights_sha256": noted and noted * 64}
+        model = family.model("vit_b_16-openai").model_copy(update=sha256)
+        described = family.model_copy(update={"models": (model,)})
+        assert len(records.available("outlier_features", described)) == count
+        assert records.broken("outlier_features", described) == []
     edited("outlier_features", ("profile", [1.0]))
     assert records.available("outlier_features", family) == []
     (problem,) = records.broken("outlier_features", family)
@@ -299,13 +273,13 @@ def test_differences_are_more_than_rounding(edited, where, new, said):
 def test_an_earlier_version_of_the_code_is_shown(edited):
     module = "analysis.metrics.outliers"
     older = [("provenance/version", "0.0.9"), (f"provenance/made_from/{module}", "0" * 16)]
-    found = read(edited("outlier_features", *older))
-    assert module in changed_code(found) and module in code_note(found)
-    assert code_note(found).startswith("Taken with an earlier version of the code (0.0.9)")
+    measurement = read(edited("outlier_features", *older))
+    assert module in changed_code(measurement) and module in code_note(measurement)
+    assert code_note(measurement).startswith("Taken with an earlier version of the code (0.0.9)")
 
 
 def test_the_published_schema_is_that_of_the_code():
-    kept = json.loads((ROOT / "data/measurements.schema.json").read_text(encoding="utf-8"))
+    kept = json.loads((ROOT / "data/measurements.schema.json").read_text())
     assert kept == records.Measurement.model_json_schema()
 
 
@@ -323,7 +297,7 @@ def test_an_export_writes_where_it_is_told_to(tmp_path, monkeypatch, capsys):
     for _ in range(2):
         assert cli.main(["export", str(tmp_path / "link.csv")]) == 0
     assert (tmp_path / "link.csv").is_symlink()
-    assert (tmp_path / "far.csv").read_text("utf-8") == "model\na\n"
+    assert (tmp_path / "far.csv").read_text() == "model\na\n"
     capsys.readouterr()
     assert cli.main(["export", ""]) == 1
     assert "is a folder" in capsys.readouterr().err
@@ -335,10 +309,10 @@ def test_every_number_is_exported_once_with_what_it_is(tmp_path, capsys):
     table = pd.read_csv(file, keep_default_na=False)
     assert f"{len(table):,} numbers" in capsys.readouterr().out
     assert not table.duplicated(["experiment", "model", "data", "quantity", "place"]).any()
-    one = read(IMAGES)
-    rows = table[(table["model"] == one.model) & (table["data"] == one.data.name)]
+    clip = read(IMAGES)
+    rows = table[(table["model"] == clip.model) & (table["data"] == clip.data.name)]
     (mean,) = rows[rows["quantity"] == "kurtosis_mean"].to_dict("records")
-    assert mean["value"] == one.value("kurtosis_mean") and mean["n"] == 500
+    assert mean["value"] == clip.value("kurtosis_mean") and mean["n"] == 500
     places = rows[(rows["experiment"] == "outlier_features") & (rows["quantity"] == "sample")]
-    assert places["place"].iloc[-1] == "{} {}".format(*(n - 1 for n in one.value("sample").shape))
+    assert places["place"].iloc[-1] == "{} {}".format(*(n - 1 for n in clip.value("sample").shape))
     assert set(table[table["model"] == "rn101-openai"]["inferred"]) != {""}

@@ -29,7 +29,7 @@ EARLY = {"early": ("zero_shot", "OpenAI"), "other": ("zero_shot", "YFCC-15M")}
 LEVELS = {name: level for name, (level, _) in (MODELS | EARLY).items()}
 
 
-def family(name: str, models, **more) -> Family:
+def family(name, models, **more):
     """A backbone with models, name → (level, pretraining); `more`: fields of models by name."""
     look = {"size": 8, "interpolation": "box", "mean": [0, 0, 0], "std": [1, 1, 1]}
     built = {"library": "timm", "architecture": "none"}
@@ -60,9 +60,7 @@ FAMILIES = {
 ONE = FAMILIES["one"]
 
 
-def measured(
-    model, experiment, values, data="imagenet", images=100, classes=5, components=4, **about
-):
+def measured(model, experiment, values, data="imagenet", images=100, classes=5, width=4, **about):
     """A measurement with these values; every other quantity is zero.
 
     About it may be said that its model is ``inferred``, which classes its ``head`` has, the
@@ -81,7 +79,7 @@ def measured(
         "data": {"name": data, "what": what},
         "provenance": VERDICTS["provenance"] | of_source,
         "names": about.get("names", {}),
-        "counts": {"images": images, "components": components, "classes": classes},
+        "counts": {"images": images, "components": width, "classes": classes},
         "values": {n: {"unit": kinds[n].unit, "value": v} for n, v in (fill | values).items()},
     }
     return Measurement.model_validate(content)
@@ -146,7 +144,7 @@ def concepts(model, unique, images=100, textures=3, halves=(0, 0), top=(), first
     return measured(model, "concepts", values, "broden", images, names=names)
 
 
-def evidence(*measurements, of: str = "one", **more) -> Evidence:
+def evidence(*measurements, of="one", **more):
     return Evidence({FAMILIES[of].name: FAMILIES[of]}, measurements, **more)
 
 
@@ -161,11 +159,11 @@ def of_model(name, er, half, limit=0.05):
     return what | ends | excess | judged
 
 
-def frame(*models) -> pd.DataFrame:
+def frame(*models):
     return pd.DataFrame([of_model(*model) for model in models])
 
 
-def told(verdict) -> str:
+def summary(verdict):
     """The outcome and each case in short: + holds, - fails, ? undecided, in brackets aside."""
     signs = {"holds": "+", "fails": "-", "undecided": "?"}
     cases = [
@@ -175,8 +173,8 @@ def told(verdict) -> str:
     return "; ".join([verdict.outcome, *cases])
 
 
-def judged(claim: str, known: Evidence):
-    return judge(CLAIMS[claim], known)
+def judged(claim, gathered):
+    return judge(CLAIMS[claim], gathered)
 
 
 def value(verdict, name, of):
@@ -187,7 +185,7 @@ MAKERS = {"K": kurtosis, "D": importance, "P": pruning, "C": concepts, "under_sh
 VIEWS = ("five", "four", "own")
 
 
-def called(make, text: str):
+def called(make, text):
     """What a function makes of its arguments as a case writes them."""
     words = text.split()
     make = MAKERS[words.pop(0)] if words[0] in MAKERS else make
@@ -196,7 +194,7 @@ def called(make, text: str):
     return make(words[0], *numbers, **{name: yaml.safe_load(v) for name, v in named.items()})
 
 
-def written(claim: str, measurements, more) -> Evidence:
+def written(claim, measurements, more):
     """The evidence that a case writes."""
     views = {n: [called(of_model, row) for row in more[n]] for n in more if n in VIEWS}
     return evidence(
@@ -206,22 +204,22 @@ def written(claim: str, measurements, more) -> Evidence:
     )
 
 
-@pytest.mark.parametrize(
-    ("claim", "measurements", "expected", "more"),
-    [(claim, *case, {})[:4] for claim, rows in CASES.items() for case in rows],
-)
+BY_HAND = [(claim, *case, {})[:4] for claim, rows in CASES.items() for case in rows]
+
+
+@pytest.mark.parametrize(("claim", "measurements", "expected", "more"), BY_HAND)
 def test_a_rule_gives_the_verdict_worked_by_hand(claim, measurements, expected, more):
     """In the order that is written, and in the opposite one, which never matters."""
-    known = written(claim, measurements, more)
-    assert told(judged(claim, known)) == expected
-    (of,) = known.families.values()
+    gathered = written(claim, measurements, more)
+    assert summary(judged(claim, gathered)) == expected
+    (of,) = gathered.families.values()
     backwards = replace(
-        known,
+        gathered,
         families={of.name: of.model_copy(update={"models": of.models[::-1]})},
-        measurements=known.measurements[::-1],
-        robustness={view: rows[::-1] for view, rows in known.robustness.items()},
+        measurements=gathered.measurements[::-1],
+        robustness={view: rows[::-1] for view, rows in gathered.robustness.items()},
     )
-    assert told(judged(claim, backwards)) == expected
+    assert summary(judged(claim, backwards)) == expected
 
 
 RICH, POOR = kurtosis("rich", 40, outlier=0), kurtosis("poor", 12, outlier=1)
@@ -234,7 +232,7 @@ FITS = pd.DataFrame(
 CONTROL = kurtosis("drawn", 2.9)
 
 
-def consistent(claim: str, true: bool, rng: np.random.Generator):
+def consistent(claim, true, rng):
     """Measurements on two sets of images that all agree with a claim, or all contradict it.
 
     Half of them are too vague to say either.
@@ -259,11 +257,10 @@ def test_a_consistent_measurement_never_makes_a_verdict_less_certain(claim, true
     certainty = certainty if true else [*certainty[:2], "differs"]
     rng, reached = np.random.default_rng(0), set()
     for _ in range(25):
-        known = rng.permutation(np.array(consistent(claim, true, rng), dtype=object))
+        given = rng.permutation(np.array(consistent(claim, true, rng), dtype=object))
         views = {"robustness": {"five": FIVE}}
-        outcomes = [
-            judged(claim, evidence(*known[:n], **views)).outcome for n in range(len(known) + 1)
-        ]
+        known_first = [evidence(*given[:n], **views) for n in range(len(given) + 1)]
+        outcomes = [judged(claim, some).outcome for some in known_first]
         ranks = [certainty.index(outcome) for outcome in outcomes]
         assert ranks == sorted(ranks), outcomes
         reached |= {outcomes[-1]}
@@ -274,10 +271,10 @@ def test_a_consistent_measurement_never_makes_a_verdict_less_certain(claim, true
 def test_textures_are_those_that_the_paper_prints(before, after, expected):
     printed = {"names": {"one": ("meshed", "flecked", "dotted")}}
     claim = CLAIMS["D-texture"].model_copy(update=printed)
-    known = [concepts("rich", 3, textures=3, top=before)]
-    known += [] if after is None else [concepts("tuned", 3, textures=after)]
-    assert told(judge(claim, evidence(*known))) == expected
-    assert judged("D-texture", evidence(*known)).covered == 0  # nothing printed of this backbone
+    given = [concepts("rich", 3, textures=3, top=before)]
+    given += [] if after is None else [concepts("tuned", 3, textures=after)]
+    assert summary(judge(claim, evidence(*given))) == expected
+    assert judged("D-texture", evidence(*given)).covered == 0  # nothing printed of this backbone
 
 
 @pytest.mark.parametrize(("printed", "expected"), VERDICTS["ranked"])
@@ -295,12 +292,12 @@ def test_textures_ranked_among_themselves_stand_aside(printed, expected):
     ranked = measured("rich", "textures", values, "t", names={"along_top": list("abcdefg")})
     claim = CLAIMS["D-texture"].model_copy(update={"names": {"one": tuple(printed)}})
     verdict = judge(claim, evidence(ranked))
-    assert told(verdict) == expected
+    assert summary(verdict) == expected
     among = sum(name in "abcde" for name in printed)
     assert value(verdict, "among_textures", "rich") == among
     assert value(verdict, "directions_better", "rich") == 2
     probed = judge(claim, evidence(ranked, concepts("rich", 3, top=(printed[0],))))
-    assert "[" not in told(probed)  # the probe that the claim asks for goes before
+    assert "[" not in summary(probed)  # the probe that the claim asks for goes before
 
 
 def test_a_difference_of_counts_carries_its_interval():
@@ -310,17 +307,17 @@ def test_a_difference_of_counts_carries_its_interval():
     assert (more.value, more.low, more.high) == pytest.approx((1, 1 - half, 1 + half), rel=1e-4)
 
 
-@pytest.mark.parametrize(("low", "high", "known", "outcome"), VERDICTS["range"])
-def test_the_range_and_whose_it_is(low, high, known, outcome):
+@pytest.mark.parametrize(("low", "high", "letters", "outcome"), VERDICTS["range"])
+def test_the_range_and_whose_it_is(low, high, letters, outcome):
     rows = pd.concat([frame(("poor", low, 0.01)), frame(("rich", 0.15, 0.01))])
     rows = pd.concat([rows, rows[:1].assign(name="large", family="vit_l_14", er=high)])
-    rows = rows[[name[0] in known for name in rows["name"]]]
+    rows = rows[[name[0] in letters for name in rows["name"]]]
     large = family("vit_l_14", {"large": ("zero_shot", "OpenAI")})
     both = Evidence({"one": ONE, "vit_l_14": large}, robustness={"five": rows})
     assert judged("ER-range", both).outcome == outcome
     if outcome == "reproduced":
         other = replace(both, robustness={"five": rows.assign(family="one")})
-        assert told(judged("ER-range", other)) == "mixed; highest -; lowest +"
+        assert summary(judged("ER-range", other)) == "mixed; highest -; lowest +"
         part = {"five": rows[:2], "own": rows[2:]}  # without a published value the own one counts
         assert judged("ER-range", replace(both, robustness=part)).outcome == "reproduced"
     assert judged("ER-range", replace(both, robustness={})).outcome == "not measured"
@@ -357,8 +354,8 @@ def test_the_command_prints_every_claim(capsys, tmp_path):
     text = capsys.readouterr().out
     assert [line.split()[0] for line in text.splitlines() if line[0] != " "] == [*CLAIMS]
     assert cli.main(["claims", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [row["id"] for row in told] == [*CLAIMS]
+    printed = json.loads(capsys.readouterr().out)
+    assert [row["id"] for row in printed] == [*CLAIMS]
     for folder in ("no-folder", str(tmp_path)):
         assert cli.main(["claims", "--measurements", folder]) == 1
         assert f"{folder} is not a folder of measurements: give one" in capsys.readouterr().err
@@ -366,20 +363,10 @@ def test_the_command_prints_every_claim(capsys, tmp_path):
 
 def test_no_model_is_robust_for_its_accuracy_alone():
     """Finetuned ones are, as the atlas says of the same models; of YFCC's hardly any is known."""
-    known = gather("paper", experiments=("accuracy",)).robust
-    of_view = {
-        "five": {"rn50-openai": True, "vit_l_14-openai": True, "rn50-supervised": False},
-        "four": dict.fromkeys(
-            (f"vit_{n}-openai-finetuned" for n in ("b_32", "b_16", "l_14")), True
-        ),
-    }
-    of_view["five"] |= {"rn50-yfcc15m": None}
-    # the intervals of two contain what ordinary models have
-    supervised = {"vit_b_32": None, "vit_b_16": False, "vit_l_14": None}
-    of_view["four"] |= {f"{name}-supervised": robust for name, robust in supervised.items()}
-    for view_name, models in of_view.items():
+    judgements = gather("paper", experiments=("accuracy",)).robust
+    for view_name, models in VERDICTS["robust"].items():
         for model, robust in models.items():
-            assert (known[model].view, known[model].robust) == (view_name, robust), model
+            assert (judgements[model].view, judgements[model].robust) == (view_name, robust), model
 
 
 def test_hardly_any_ordinary_model_is_called_robust():
@@ -393,17 +380,17 @@ def test_hardly_any_ordinary_model_is_called_robust():
 
 def test_measurements_of_a_folder_are_judged_alone(tmp_path):
     (tmp_path / "pruning").mkdir()
-    known = gather("paper", tmp_path)
-    assert not known.measurements and not known.concepts
-    assert judged("K-others", known).outcome == "not measured"
-    verdict = judged("ER-range", known)
+    gathered = gather("paper", tmp_path)
+    assert not gathered.measurements and not gathered.concepts
+    assert judged("K-others", gathered).outcome == "not measured"
+    verdict = judged("ER-range", gathered)
     assert verdict.outcome == "reproduced"  # from published accuracies
     refitted = [value(verdict, f"refitted_{end}", "line") for end in ("lowest", "highest")]
     assert refitted == pytest.approx([0.0698, 0.3856], abs=5e-5)  # computed apart, by np.polyfit
 
 
 @pytest.fixture(scope="module")
-def known():
+def gathered():
     return evidence(
         *(RICH, POOR, LOW, kurtosis("drawn", 2.9, 0), kurtosis("stand-in", 29.7)),
         *(importance("rich", 36), importance("drawn", 16), under_shift("rich", 0, 0)),
@@ -416,20 +403,20 @@ def known():
 
 
 @pytest.mark.parametrize(("claim", "texts"), CARDS.items())
-def test_cards_show_a_verdicts_numbers_as_one_table(claim, texts, known):
-    said = card(CLAIMS[claim], judged(claim, known), known)
+def test_cards_show_a_verdicts_numbers_as_one_table(claim, texts, gathered):
+    said = card(CLAIMS[claim], judged(claim, gathered), gathered)
     for text in texts:
         assert text in said
     assert "{ref}" not in said.replace("{ref}`what robust means", "") and "nan" not in said
     assert said.startswith(":::{div} claim-card") and said.endswith(f"{{bearing}}`{claim}`\n:::")
 
 
-def test_a_card_says_where_its_verdict_flips(known):
+def test_a_card_says_where_its_verdict_flips(gathered):
     assert (
-        flips(CLAIMS["K-zero-shot"], known)
+        flips(CLAIMS["K-zero-shot"], gathered)
         == "*reproduced* at 3.5 to 10, *agrees so far* at 12, *mixed* at 15 to 30."
     )
-    assert flips(CLAIMS["ER-order"], known) == flips(CLAIMS["K-others"], evidence()) == ""
+    assert flips(CLAIMS["ER-order"], gathered) == flips(CLAIMS["K-others"], evidence()) == ""
 
 
 @pytest.mark.parametrize(("claim", "measurements", "expected", "more"), VERDICTS["badges"])
@@ -438,14 +425,14 @@ def test_a_badge_is_a_sentence(claim, measurements, expected, more):
 
 
 def test_cards_of_the_papers_printed_numbers():
-    known = Evidence(load_families("paper"))
+    gathered = Evidence(load_families("paper"))
     for name, numbers in (("C-more", "| RN50 | 89 |"), ("C-overlap", "| RN50 | 93.9 | 82.6 |")):
-        said = card(CLAIMS[name], judged(name, known), known)
+        said = card(CLAIMS[name], judged(name, gathered), gathered)
         assert "verdict-not-measured" in said and numbers in said
 
 
 def test_the_pocket_lab_is_judged_by_the_same_rules():
-    known = evidence(RICH, POOR, LOW, CONTROL, robustness={"five": FIVE})
-    said = {n: brief(CLAIMS[n], judged(n, known)) for n in ("K-captions", "P-80")}
+    gathered = evidence(RICH, POOR, LOW, CONTROL, robustness={"five": FIVE})
+    said = {n: brief(CLAIMS[n], judged(n, gathered)) for n in ("K-captions", "P-80")}
     assert "the comparison separates nothing" in said["K-captions"]
     assert said["P-80"].startswith("[not measured]")

@@ -20,13 +20,13 @@ from sphinx_external_toc.parsing import parse_toc_yaml
 from test_house import imports
 
 BOOK = ROOT / "book"
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CASES = cases("setup")
 SUPPORTED = ["3.11", "3.12", "3.13"]
 
 
 def read_yaml(path):
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return yaml.safe_load(path.read_text())
 
 
 # Metadata
@@ -47,24 +47,22 @@ def test_workflows_are_valid_and_call_what_is_here():
     workflows = sorted((ROOT / ".github/workflows").glob("*.yml"))
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
     subprocess.run([*command, "vendor.github-workflows", *map(str, workflows)], check=True)
-    called = re.findall(r"run: make (\w+)", "".join(p.read_text("utf-8") for p in workflows))
-    targets = set(re.findall(r"^(\w+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    called = re.findall(r"run: make (\w+)", "".join(p.read_text() for p in workflows))
+    targets = set(re.findall(r"^(\w+):.*##", (ROOT / "Makefile").read_text(), re.M))
     assert set(called) <= targets and "book" in called
 
 
 def test_everything_imported_is_declared():
     """A library that comes along with another may go with it."""
-    names = {"PIL": "pillow", "bs4": "beautifulsoup4", "yaml": "pyyaml"}
-    names |= {"open_clip": "open-clip-torch", "markdown_it": "markdown-it-py"}
     folders = ("analysis", "companion", "training", "notebooks", "book/_extensions")
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
-    found = {name.split(".")[0] for path in paths for name, _ in imports(path)}
+    imported = {name.split(".")[0] for path in paths for name, _ in imports(path)}
     ours = {*folders, *(path.stem for path in (BOOK / "_extensions").iterdir())}
     extras = chain(*PROJECT["optional-dependencies"].values())
     lines = (*PROJECT["dependencies"], *extras)
     declared = {canonicalize_name(Requirement(line).name) for line in lines}
-    outside = found - ours - set(sys.stdlib_module_names)
-    missing = {canonicalize_name(names.get(name, name)) for name in outside} - declared
+    outside = imported - ours - set(sys.stdlib_module_names)
+    missing = {canonicalize_name(CASES["packages"].get(name, name)) for name in outside} - declared
     assert not missing, f"declare in pyproject.toml: {sorted(missing)}"
 
 
@@ -86,7 +84,7 @@ def test_settings_at_the_top_are_the_books(name):
 
 def test_vendored_scripts_are_as_published():
     vendor = BOOK / "_static" / "vendor"
-    table = (vendor / "README.md").read_text(encoding="utf-8")
+    table = (vendor / "README.md").read_text()
     rows = re.findall(r"^\| `\w+` .*?`(?:dist|es5)/", table, re.M)
     digests = set(re.findall(r"`([0-9a-f]{64})`", table))
     scripts = list(vendor.rglob("*.js"))
@@ -171,7 +169,6 @@ def test_a_warning_fails_this_build_and_the_next(tmp_path):
 # make
 
 
-TOOLS = "cat chmod cksum cp echo grep make mkdir printf pwd rm sed sh tr uname"
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
 
@@ -189,10 +186,10 @@ def run_make(clone, *arguments, old=0, no_venv=0):
     """Run make where the only Python is a fake one, with the given faults."""
     tools = clone.parent / "tools"
     tools.mkdir(exist_ok=True)
-    for tool in TOOLS.split():
-        found = shutil.which(tool)
-        if found and not (tools / tool).exists():
-            (tools / tool).symlink_to(found)
+    for tool in CASES["tools"].split():
+        path = shutil.which(tool)
+        if path and not (tools / tool).exists():
+            (tools / tool).symlink_to(path)
     python = tools / "python3"
     python.write_text(CASES["python"].format(old=old, no_venv=no_venv))
     python.chmod(0o755)
@@ -203,23 +200,17 @@ def run_make(clone, *arguments, old=0, no_venv=0):
 
 @needs_make
 def test_every_command_is_listed_and_reads(clone):
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text()
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.M)
-    shown = run_make(clone, "help")
-    assert shown.returncode == 0
-    assert re.findall(r"^  make ([\w-]+) ", shown.stdout, re.M) == phony.split()
+    listing = run_make(clone, "help")
+    assert listing.returncode == 0
+    assert re.findall(r"^  make ([\w-]+) ", listing.stdout, re.M) == phony.split()
     for target in phony.split():
         assert run_make(clone, "-n", target).returncode == 0, target
 
 
 @needs_make
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        ("old", "No Python 3.11 or newer was found.*make PYTHON="),
-        ("no_venv", ".*cannot make virtual environments.*python3-venv"),
-    ],
-)
+@pytest.mark.parametrize(("fault", "said"), CASES["faults"].items())
 def test_a_python_that_will_not_do_is_refused_with_one_sentence(clone, fault, said):
     result = run_make(clone, "venv", **{fault: 1})
     assert result.returncode != 0 and re.match(said, result.stderr.splitlines()[0])
@@ -257,11 +248,11 @@ def test_a_failed_install_is_tried_again(clone):
 
 
 def test_equations_that_docstrings_name_are_numbered_in_the_book():
-    definitions = (ROOT / "book/appendix/definitions.md").read_text(encoding="utf-8")
+    definitions = (ROOT / "book/appendix/definitions.md").read_text()
     labels = set(re.findall(r":label: (eq-[a-z-]+)", definitions))
     named = {
         label
         for path in (ROOT / "analysis").rglob("*.py")
-        for label in re.findall(r"`(eq-[a-z-]+)`", path.read_text(encoding="utf-8"))
+        for label in re.findall(r"`(eq-[a-z-]+)`", path.read_text())
     }
     assert {"eq-logit", "eq-baseline", "eq-effective-robustness"} <= named <= labels

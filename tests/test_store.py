@@ -54,12 +54,6 @@ def test_what_is_written_is_read(tmp_path, dtype):
     assert sorted(p.name for p in path.parent.iterdir()) == ["d.json", "d.safetensors"]
 
 
-def flip_a_bit(path):
-    content = bytearray(path.read_bytes())
-    content[-3] ^= 1
-    path.write_bytes(content)
-
-
 def put(path, without="", about=(), **changes):
     """Features of another program, which seals them as ours does."""
     tensors, sidecar = store.read(path)
@@ -73,11 +67,7 @@ def put(path, without="", about=(), **changes):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (
-            lambda path: path.write_bytes(path.read_bytes()[:-4]),
-            "bytes in format 1, its sidecar says",
-        ),
-        (flip_a_bit, "its checksum differs"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-4]), "bytes in format 1, its sidecar"),
         (lambda path: store.sidecar_of(path).unlink(), "was not finished: run `companion extract`"),
         (lambda path: store.sidecar_of(path).write_text("{"), "sidecar of .* is not what was"),
         (lambda path: store.sidecar_of(path).write_text("[" * 99999), "sidecar of .* is not what"),
@@ -212,9 +202,8 @@ def test_a_lock_makes_others_wait(tmp_path):
         "store.locked(paths).__enter__(); print('held', flush=True)"
     )
     with store.locked(paths):
-        other = subprocess.Popen(
-            [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
+        line = [sys.executable, "-c", code]
+        other = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert other.stdout is not None and other.stdout.readline() == "started\n"
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(timeout=0.3)

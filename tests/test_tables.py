@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import cases
 from scipy import sparse
 
 from analysis.common import ROOT
@@ -15,7 +16,7 @@ from companion.measurements.intervals import Interval
 from companion.measurements.pruned import in_each_order
 from companion.measurements.records import MeasurementError, available, read_all
 from companion.measurements.textures import textures
-from companion.publish import arrays, measured, style, tables
+from companion.publish import measured, style, tables
 
 FAMILIES = load_families("paper") | load_families("contrast")
 IMAGES, CAPTIONS, RANDOM, _ = measured.example(measured.of_editions("outlier_features", "paper"))
@@ -28,17 +29,10 @@ def models(*rows):
     return pd.DataFrame(rows, columns=["of", "low", "high"])
 
 
-@pytest.mark.parametrize(
-    ("rows", "higher", "lower", "undecided"),
-    [
-        ([("a", 70, 90), ("b", 8, 10), ("c", 3, 3)], 3, 0, 0),
-        ([("a", 8, 10), ("b", 40, 60), ("c", 70, 90)], 0, 3, 0),
-        ([("a", 8, 80), ("b", 70, 90), ("c", 5, 99)], 0, 0, 3),  # κ overlaps
-    ],
-)
+@pytest.mark.parametrize(("rows", "higher", "lower", "undecided"), cases("tables")["orders"])
 def test_whether_kurtosis_orders_robustness(rows, higher, lower, undecided):
-    found = tables.orders(models(*rows))
-    assert found == {"all": 3, "higher": higher, "lower": lower, "open": undecided}
+    pairs = tables.orders(models(*rows))
+    assert pairs == {"all": 3, "higher": higher, "lower": lower, "open": undecided}
 
 
 def test_image_sets_that_are_known_but_not_recorded_are_counted():
@@ -49,14 +43,13 @@ def test_image_sets_that_are_known_but_not_recorded_are_counted():
 
 
 def test_the_seven_encoders_and_their_dominant_coordinates():
-    found = measured.image_sets()
-    clip = {name: sets for name, sets in found.items() if sets[0].level == "zero_shot"}
+    image_sets = measured.image_sets()
+    clip = {name: sets for name, sets in image_sets.items() if sets[0].level == "zero_shot"}
     assert len(clip) == 7
-    assert found["vit_b_32-openai"][0].data.name == "imagenet_train_4000"
-    titles = [measured.model_title(sets[0]) for sets in found.values()]
-    assert len({*titles}) == len(titles)
-    assert [title for title in titles if "inferred" in title] == ["RN101 OpenAI (inferred)"]
-    rows = tables.kappa([sets[0] for sets in found.values()]).data.set_index("of")
+    assert image_sets["vit_b_32-openai"][0].data.name == "imagenet_train_4000"
+    titles = [measured.model_title(sets[0]) for sets in image_sets.values()]
+    assert len({*titles}) == len(titles) and "RN101 OpenAI (inferred)" in titles
+    rows = tables.kappa([sets[0] for sets in image_sets.values()]).data.set_index("of")
     b32 = rows.loc["ViT-B/32 OpenAI: 4,000 ImageNet training images"]
     assert f"{b32['κ']:.3g}" == "87.3" and b32["note"].startswith("92, in 100")
     by_model = tables.by_model(clip)
@@ -72,8 +65,8 @@ def test_what_pruning_costs_and_whether_that_is_a_loss():
     assert outcomes == ["yes", "undecided", "no"]
     (row,) = tables.pruned_at([PRUNED], 0.8).to_dict("records")
     assert (row["kept"], row["of_all"], row["lost"]) == (100, 500, "yes")
-    known = measured.with_imagenets_head(measured.of_editions("pruning", "paper"))
-    (rn50,) = [m for m in known if m.family == "rn50"]
+    prunings = measured.with_imagenets_head(measured.of_editions("pruning", "paper"))
+    (rn50,) = [m for m in prunings if m.family == "rn50"]
     rows = tables.pruned_at([rn50], 0.8)
     assert rows["of_all"].tolist() == [512, 1000] and rows["kept"].tolist() == [102, 200]
     assert in_each_order(PRUNED, (1, 0.2))["kept"].tolist() == [500, 100]
@@ -81,49 +74,49 @@ def test_what_pruning_costs_and_whether_that_is_a_loss():
 
 def test_features_before_the_projection_are_no_other_encoder(monkeypatch):
     before = measured.image_sets()
-    own = before["vit_b_32-openai"][0]
-    early = own.model_copy(update={"model": "vit_b_32-openai-before-projection"})
-    known = measured.of_editions("outlier_features", "paper", "contrast")
-    monkeypatch.setattr(measured, "of_editions", lambda *_: [*known, early])
+    openai = before["vit_b_32-openai"][0]
+    early = openai.model_copy(update={"model": "vit_b_32-openai-before-projection"})
+    listed = measured.of_editions("outlier_features", "paper", "contrast")
+    monkeypatch.setattr(measured, "of_editions", lambda *_: [*listed, early])
     assert measured.image_sets() == before
 
 
 def test_one_set_of_images_each_and_a_models_captions():
-    found = available("outlier_features", FAMILIES["vit_b_16"])
-    kept = [m.file_name for m in measured.one_set_each(found)]
-    assert len(kept) == len(found) - 1 and "vit_b_16-openai--histology_1000.json" not in kept
-    own = found[0].model_copy(update={"data": found[0].data.model_copy(update={"name": "mine"})})
-    assert own in measured.one_set_each([*found, own])
+    sets = available("outlier_features", FAMILIES["vit_b_16"])
+    kept = [m.file_name for m in measured.one_set_each(sets)]
+    assert len(kept) == len(sets) - 1 and "vit_b_16-openai--histology_1000.json" not in kept
+    mine = sets[0].model_copy(update={"data": sets[0].data.model_copy(update={"name": "mine"})})
+    assert mine in measured.one_set_each([*sets, mine])
 
 
 def test_textures_along_directions():
     """Three textures of which two lie far along the head's first direction, on its lower side."""
     rng = np.random.default_rng(0)
     kind = np.repeat([0, 1, 2, 3, 3, 3, 3], 20)
-    shown = sparse.csr_array(kind[:, None] == np.arange(3))
+    labels = sparse.csr_array(kind[:, None] == np.arange(3))
     h = rng.normal(0, 0.1, (140, 6)) + 5 * np.eye(6)[4]
     h[:, 0] += np.where(kind < 2, -3, -1)
     head = np.vstack([10 * np.eye(6)[0], np.eye(6)[1:4]])
-    found = textures(h, shown, head)
-    assert found["top_direction"] == 0
-    np.testing.assert_allclose(found["along_top"][:2], 1)
-    assert found["along_top"][2] < 0.8 and (found["against_top"][:2] < 0.5).all()
-    assert found["textures_lie_at"] > found["others_lie_at"]
-    assert found["per_direction"].argmax() == 0 and len(found["per_direction"]) == 4
-    assert found["along_top"].mean() == pytest.approx(found["per_direction"][0])
+    along = textures(h, labels, head)
+    assert along["top_direction"] == 0
+    np.testing.assert_allclose(along["along_top"][:2], 1)
+    assert along["along_top"][2] < 0.8 and (along["against_top"][:2] < 0.5).all()
+    assert along["textures_lie_at"] > along["others_lie_at"]
+    assert along["per_direction"].argmax() == 0 and len(along["per_direction"]) == 4
+    assert along["along_top"].mean() == pytest.approx(along["per_direction"][0])
 
 
 def recorded(experiment, model, quantity):
     """One number of every recorded file of a model, by data set, read as plain JSON."""
-    found = {}
+    numbers = {}
     for path in (ROOT / "data/measurements" / experiment).glob(f"{model}--*.json"):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found[content["data"]["name"]] = content["values"][quantity]["value"]
-    return found
+        content = json.loads(path.read_text())
+        numbers[content["data"]["name"]] = content["values"][quantity]["value"]
+    return numbers
 
 
 def test_readme_has_the_measured_numbers(own_store):  # what is recorded, alone
-    said = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    said = " ".join((ROOT / "README.md").read_text().split())
     openai, laion = (
         recorded("outlier_features", f"vit_b_32-{name}", "kurtosis_mean")
         for name in ("openai", "laion2b")
@@ -142,37 +135,21 @@ def test_readme_has_the_measured_numbers(own_store):  # what is recorded, alone
 def test_readmes_figure_is_the_books(own_store):
     first = [sets[0] for sets in measured.image_sets().values()]
     drawing = tables.kappa(first)
-    kept = (ROOT / "book/_static/seven_encoders.svg").read_text(encoding="utf-8")
+    kept = (ROOT / "book/_static/seven_encoders.svg").read_text()
     assert f"<title>{html.escape(drawing.alt)}</title>" in kept  # all its numbers
 
 
-def test_where_no_features_are_a_page_works_on_gaussian_numbers(own_store):
-    title, h, labels, weight, bias = arrays.of([IMAGES], FAMILIES["vit_b_16"])
-    assert title == "Gaussian numbers" and h.shape[1] == weight.shape[1] == 512
-    assert (labels == (h @ weight.T + bias).argmax(axis=1)).all()
-
-
-def test_the_share_in_the_leader_needs_outlier_features_of_the_same_images():
-    leader = IMAGES.value("persistence_coordinate")
-    assert measured.top_direction(CLIP)["dominant"] == leader
-    others = CLIP.data.model_copy(update={"name": "other_images"})
-    elsewhere = measured.top_direction(CLIP.model_copy(update={"data": others}))
-    assert elsewhere["in_dominant"] is None
-
-
 def test_a_familys_recorded_numbers_name_the_images_and_a_model_that_is_inferred():
-    found = read_all("outlier_features", "rn101")
-    (title,) = measured.by_title(found)
+    measurements = read_all("outlier_features", "rn101")
+    (title,) = measured.by_title(measurements)
     assert title.endswith(": 1,600 images of 100 ImageNet classes (model inferred)")
-    live = [m.model_copy(update={"live": True}) for m in found]
+    live = [m.model_copy(update={"live": True}) for m in measurements]
     assert title.startswith(*measured.by_title(live))
 
 
 def test_an_example_that_is_not_there_is_named():
     """Its file may be broken: the page says which evidence it lacks, not that a list is empty."""
-    with pytest.raises(
-        MeasurementError, match="discusses vit_b_16 on coco_500_images, of which no"
-    ):
+    with pytest.raises(MeasurementError, match="discusses vit_b_16 on coco_500_images, of which"):
         measured.example([])
     with pytest.raises(MeasurementError, match="a model of the level random, of which no sound"):
         measured.of_level("random", measured.example(measured.of_editions("pruning", "paper")))

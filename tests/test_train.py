@@ -46,9 +46,8 @@ def examples(tokenizer):
     draw = np.random.default_rng(0)
     concepts = [(colour, shape) for colour in COLOURS for shape in SHAPES]
     images = [picture(*concepts[i % 12], draw) for i in range(96)]
-    captions = [
-        tokenizer(pocket.captions(shape, [colour], "", seed=0)) for colour, shape in concepts
-    ]
+    texts = (pocket.captions(shape, [colour], "", seed=0) for colour, shape in concepts)
+    captions = list(map(tokenizer, texts))
     number = torch.arange(96) % 12
     return objectives.Examples(
         images=torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous(),
@@ -103,9 +102,8 @@ def test_loss_is_clips_when_no_two_share_a_concept():
     images, texts = torch.nn.functional.normalize(torch.randn(2, 7, 5), dim=-1)
     scale = torch.tensor(9.0)
     expected = open_clip.ClipLoss()(images, texts, scale)
-    torch.testing.assert_close(
-        objectives.contrastive_loss(images, texts, scale, torch.arange(7)), expected
-    )
+    loss = objectives.contrastive_loss(images, texts, scale, torch.arange(7))
+    torch.testing.assert_close(loss, expected)
 
 
 def test_loss_of_a_shared_caption_by_hand():
@@ -138,35 +136,7 @@ def test_every_epoch_goes_once_through_all():
     assert sorted(objectives.batch_rows(3, 8, seed=1, step=5).tolist()) == [0, 1, 2]
 
 
-def test_learning_rate_rises_then_falls():
-    rates = [objectives.rate(recipe(steps=100), step) for step in range(100)]
-    assert rates[0] == pytest.approx(2e-4) and max(rates) == rates[9] == pytest.approx(2e-3)
-    assert rates[10:] == sorted(rates[10:], reverse=True) and rates[-1] < 1e-5
-
-
-# Images
-
-
-def test_augmentation_without_change_is_the_image(examples):
-    still = recipe(shrink=0.0, shift=0.0, flip=False)
-    same = objectives.augment(examples.images, still)
-    torch.testing.assert_close(same, objectives.normalise(examples.images), atol=1e-5, rtol=0)
-
-
-# Files
-
-
 # Captions and recipes
-
-
-def test_captions_are_reproducible_and_of_the_concept():
-    texts = pocket.captions("grinning face", ["happy", "smile"], "smiling face", seed=0)
-    assert texts == pocket.captions("grinning face", ["happy", "smile"], "smiling face", seed=0)
-    share = sum("smiling face" in text for text in texts) / len(texts)
-    assert 0 < share < 2 * pocket.CATEGORY_SHARE
-    assert len(texts) == pocket.CAPTIONS_PER_CONCEPT
-    assert all("grinning face" in t or "happy" in t or "smile" in t for t in texts)
-    assert all("plain" in text for text in pocket.captions("plain", [], "", seed=0))
 
 
 def test_concepts_set_aside_for_tuning_are_whole_training_clusters():
@@ -194,8 +164,8 @@ def test_tables_hold_every_training():
     for row in tuning[tuning["chosen"]].itertuples():
         recipe = recipes.recipe(row.model)
         assert (recipe.learning_rate, recipe.weight_decay) == (row.learning_rate, row.weight_decay)
-        own = tuning[tuning["model"] == row.model]
-        assert row.validation_accuracy == own["validation_accuracy"].max()
+        tried = tuning[tuning["model"] == row.model]
+        assert row.validation_accuracy == tried["validation_accuracy"].max()
 
 
 @pytest.mark.slow
@@ -211,8 +181,6 @@ def test_kept_checkpoints_give_the_kept_accuracies():
         metadata = read_weights(path).metadata
         assert metadata["recipe"] == pocket_lab.identity(recipe, recipes, 0, ("train", "val"))
         assert metadata["architecture"] == recipe.architecture
-        found = {
-            style: float(right) for style, _, _, _, right in pocket_lab.measure(path, ["test"])
-        }
+        measured = {row[0]: float(row[-1]) for row in pocket_lab.measure(path, ["test"])}
         said = kept[kept["model"] == name].set_index("style")["accuracy"].to_dict()
-        assert found == pytest.approx(said, abs=0.006), "two images for another processor"
+        assert measured == pytest.approx(said, abs=0.006), "two images for another processor"

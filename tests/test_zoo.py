@@ -9,29 +9,29 @@ from analysis.common import CompanionError
 from analysis.families import registry
 from companion import readers, zoo
 from companion.measurements import atlas, plausible, records
-from companion.publish import explore, indicator_tables
+from companion.publish import indicator_tables
 from companion.runs import grid
 from companion.runs.options import Choice
 
 
 @pytest.fixture(scope="module")
-def found(table):
+def listed(table):
     pytest.importorskip("open_clip", reason="extraction is not installed")
     names = ["RN50x4", "RN50", "RN50-quickgelu", "ViT-B-16", "ViT-B-32", "coca_ViT-B-32"]
     return zoo.describe(table[table["model"].isin([*names, "ViT-B-16-SigLIP"])])
 
 
 @pytest.fixture
-def folder(found, own_store, tmp_path, monkeypatch):
+def folder(listed, own_store, tmp_path, monkeypatch):
     """Those families' files in place of this machine's."""
     monkeypatch.setattr(registry.load_families, "__defaults__", (None, tmp_path))
     monkeypatch.setattr(registry.load_family, "__defaults__", (tmp_path,))
-    zoo.write(found[0], tmp_path / "zoo")
+    zoo.write(listed[0], tmp_path / "zoo")
     return tmp_path
 
 
-def test_every_published_checkpoint_that_can_be_loaded_is_in_the_family_of_its_architecture(found):
-    described, left_out = found
+def test_every_published_checkpoint_that_can_be_loaded_is_in_the_family_of_its_architecture(listed):
+    described, left_out = listed
     families = {family.title: family for family in described}
     architectures = {"RN50-quickgelu", "RN50x4-quickgelu", "ViT-B-16-quickgelu"}
     others = {"ViT-B-16", "ViT-B-16-SigLIP", "ViT-B-32", "ViT-B-32-quickgelu"}
@@ -55,12 +55,12 @@ def test_names_are_the_zoos_alone(table):
         readers.check_name("zoo-mine")
 
 
-def test_the_files_lie_apart_and_are_written_anew(found, folder):
+def test_the_files_lie_apart_and_are_written_anew(listed, folder):
     assert registry.load_families() == {}
-    assert len(registry.load_families("zoo")) == len(found[0])
+    assert len(registry.load_families("zoo")) == len(listed[0])
     assert registry.load_family("zoo-vit-b-32").edition == "zoo"
-    zoo.write(found[0][:1], folder / "zoo")
-    assert [*registry.load_families("zoo")] == [found[0][0].name]
+    zoo.write(listed[0][:1], folder / "zoo")
+    assert [*registry.load_families("zoo")] == [listed[0][0].name]
     assert "edit nothing here" in next((folder / "zoo").glob("*.yaml")).read_text()
 
 
@@ -113,14 +113,6 @@ def test_a_contributed_measurement_is_checked_without_the_machines_files(table, 
     measured(table, tmp_path, lambda row: 50.0, models=1)
     path = next((tmp_path / "privileged_directions").iterdir())
     assert plausible.problems(path, {}) == []
-    one = records.read(path).model_copy(update={"model": "zoo-none"})
-    (problem,) = plausible.problems(records.write(one, tmp_path), {})
+    measurement = records.read(path).model_copy(update={"model": "zoo-none"})
+    (problem,) = plausible.problems(records.write(measurement, tmp_path), {})
     assert "no published model of open_clip is called 'zoo-none'" in problem
-
-
-def test_the_explorer_shows_what_the_zoo_measured(table, tmp_path):
-    (row,) = measured(table, tmp_path, lambda row: 50.0, models=1)
-    data = explore.data(table, {}, records.read_all("outlier_features", folder=tmp_path))
-    ((place, shown),) = data["kurtosis"].items()
-    assert data["model"][int(place)] == row.model and data["weights"][int(place)] == row.weights
-    assert shown == [{"value": 50.0, "data": "500 COCO images"}]
