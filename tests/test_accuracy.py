@@ -110,6 +110,16 @@ def test_objectnet_against_the_two_published_ways():
     assert right.tolist() == by_largest == (projected.argmax(axis=1) == labels).tolist()
 
 
+def test_a_head_of_objectnets_own_names():
+    rng = np.random.default_rng(3)
+    classes, order = imagenet.objectnet_prompts().classes, rng.permutation(113)
+    weight, h = (rng.normal(size=(n, WIDTH)).astype(np.float32) for n in (113, 50))
+    head = Head(weight, tuple(classes[i] for i in order))
+    right = np.arange(50) < 25
+    labels = (order[(h @ weight.T).argmax(axis=1)] + ~right) % 113
+    np.testing.assert_array_equal(recognised(h, labels, head, classes), right)
+
+
 def fill(model, data, head, seed, what="made up"):
     """Put features of a data set into the store; return how many are recognised."""
     classes = imagenet.subset(sets.descriptions()[data])

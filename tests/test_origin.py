@@ -168,6 +168,7 @@ def test_a_recorded_run_comes_out_again(kept):
     assert turned == pytest.approx(3, abs=0.5), "in random axes nothing stands out"
 
 
+@pytest.mark.slow
 def test_the_pages_program_grows_an_outlier(capsys, monkeypatch):
     """In fewer steps, from the towers of the recorded run."""
     towers = MAKE["locked"]("vit-web")
