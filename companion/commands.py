@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +50,7 @@ def run(experiment: Experiment, family: FamilyName, parameters: Parameters) -> N
 
 
 def build(
-    jobs: Annotated[int, option("runs at a time (default: 2)", short="-j", least=1)] = 2,
+    jobs: Annotated[int, option("runs or pages at a time (default: 2)", short="-j", least=1)] = 2,
     runs: Annotated[bool, option("only the runs, without the pages")] = False,
 ) -> int:
     """Bring all runs of the book up to date, and build its pages.
@@ -62,7 +63,8 @@ def build(
     executed = bring_up_to_date(jobs)
     print(f"{executed} runs executed, {len(experiments.all_runs())} up to date.", flush=True)
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
-    return 0 if runs else subprocess.run(command, cwd=ROOT, check=False).returncode
+    wanted = os.environ | {"COMPANION_JOBS": str(jobs)}
+    return 0 if runs else subprocess.run(command, cwd=ROOT, env=wanted, check=False).returncode
 
 
 def status(

@@ -113,6 +113,19 @@ def test_a_printed_page_is_tagged_and_keeps_links_and_vectors(tmp_path):
     assert not (tmp_path / "none.pdf").exists()
 
 
+@pytest.mark.slow
+def test_one_process_writes_the_pages_that_two_write(clone, tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_JOBS", "1")
+    assert build_book(clone, "--path-output", str(tmp_path)).returncode == 0
+    books = tmp_path / "_build/html", clone / "book/_build/html"
+    one, two = (
+        {path.relative_to(book): path.read_bytes() for path in book.rglob("*") if path.is_file()}
+        for book in books
+    )
+    assert len(one) > 1000 and one.keys() == two.keys()
+    assert [name for name in one if one[name] != two[name]] == []
+
+
 @BROWSER
 @pytest.mark.slow
 def test_the_whole_book_is_one_pdf(clone):
