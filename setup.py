@@ -12,7 +12,7 @@ SHIPPED = """
 families/*.yaml data/*.yaml data/*.json data/imagenet/* data/measurements/*/*.json
 data/moments/*.csv data/pocket/*.csv data/pocket/*.json data/pocket/*.yaml
 data/pocket/architectures/*.json data/published/*.csv data/recipes/*.yaml
-notebooks/checkpoint_report.py book/captions/checkpoint_report.yaml
+notebooks/checkpoint_report.py book/captions/checkpoint_report.yaml book/captions/columns.yaml
 notebooks/teach/*.csv LICENSES/* REUSE.toml
 """
 

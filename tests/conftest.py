@@ -49,7 +49,8 @@ collect_ignore = [name for names in LEFT_OUT.values() for name in names]
 #: What a small project needs of this one to be built as a book.
 OF_A_BOOK = (
     *("CITATION.cff", "book/_config.yml", "book/_extensions", "book/_static"),
-    *("book/references.bib", "data/claims.yaml", "data/counterparts.yaml", "data/published"),
+    *("book/captions/columns.yaml", "book/references.bib", "data/claims.yaml"),
+    *("data/counterparts.yaml", "data/published"),
 )
 
 

@@ -316,6 +316,21 @@ def test_a_term_shows_its_definition_to_mouse_keyboard_and_finger(open_page, sit
     page.wait_for_url("**/appendix/glossary.html#*")
 
 
+def test_a_heading_shows_what_its_column_means_and_paper_and_phones_list_it(browser, site):
+    page = browser.new_page(viewport=DESK)  # which no finger touches
+    page.goto(f"{site}/outlier_features.html")
+    page.locator("th button:has(abbr):visible").first.focus()
+    assert len(page.get_by_role("tooltip").inner_text().split()) > 3
+    listed = page.locator(".companion-columns:visible")
+    assert listed.count() == 0
+    page.emulate_media(media="print")
+    assert listed.count()
+    page.emulate_media(media="screen")
+    page.set_viewport_size(PHONE)
+    assert listed.count()
+    page.close()
+
+
 def test_search_shows_chapters_first_with_excerpts_from_a_file(search):
     listed, links = search("kurtosis")
     runs = [link.startswith("runs/") for link in links]

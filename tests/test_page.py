@@ -86,6 +86,14 @@ def test_cells_and_numbers_are_written_as_the_captions_say(outputs):
         chapter.table("written", rows.drop(columns="star"), where="here")
 
 
+def test_columns_mean_what_their_table_says_or_else_all_tables(outputs):
+    (page.CAPTIONS / "columns.yaml").write_text("every: {columns: {x: Any, y: Shared, z: Hidden}}")
+    columns = page.definitions({"columns": {"x": "Own", "z": ""}}, "| of | x | y | z |")
+    assert columns == {"x": "Own", "y": "Shared"}
+    Page("chapter").table("headed", [{"of": "a", "x": 1, "y": None}], unit="cm")
+    assert outputs[0][1]["columns"] == {"y": "Never", "x cm": "In cm."}
+
+
 def test_the_pocket_lab_has_captions_of_its_own(outputs):
     Page("chapter", seed=0, edition="pocket").figure("line", drawing(), models=1, slope=1)
     assert outputs[0][1]["caption"] == "Pocket models."

@@ -1,7 +1,7 @@
 """Sphinx extension: show the labelled results of runs, on their own pages and on the book's.
 
 A notebook publishes figures, tables and texts under labels (`companion.publish.style`). The
-directive and the role `result` take `EXPERIMENT/SUBJECT#LABEL` and show that result as it stands
+directive and the role `result` take `EXPERIMENT/SUBJECT#LABEL` and show that result as it is
 in the executed notebook; a run's own page goes through the same directive. A page is read again
 when one of the runs that it shows has changed, or the code that shows them. Of a run without
 evidence, which has no page, the directive says once that nothing is measured, and a reference leads
@@ -36,7 +36,7 @@ from analysis.common import fingerprint
 from companion.publish import runpage
 from companion.publish.downloads import shown_in
 from companion.publish.labels import line_in_source
-from companion.publish.page import read_captions
+from companion.publish.page import CAPTIONS, definitions, read_captions
 from companion.publish.style import NARROW, unusable
 from companion.publish.svg import explorer, inline_svg
 from companion.runs import experiments
@@ -65,7 +65,7 @@ class NotPublishedError(NotMeasuredError):
 
 
 class Result(NamedTuple):
-    """A result as it stands in a run's executed notebook: what it notes of itself, and its forms.
+    """A result in a run's executed notebook: its note on itself, and its forms.
 
     ``about`` is what the notebook notes of the run, ``not_so`` what the book says of the result and
     does not hold of these numbers (`style.holds`).
@@ -127,7 +127,7 @@ def depend_on(env: BuildEnvironment, run: str) -> None:
 
 
 def name_of(reference: str) -> str:
-    """The name by which pages refer to a result where it stands first."""
+    """The name by which pages refer to a result where it is shown first."""
     return reference.replace("/", "-").replace("#", "-")
 
 
@@ -204,7 +204,7 @@ class ResultDirective(SphinxDirective):
         return [*built, *below, menu(self.env, reference, result)]
 
     def not_measured(self, run: str) -> list[nodes.Node]:
-        """What stands for the results of a run without evidence: once on a page, then nothing."""
+        """The substitute for results of a run without evidence: once on a page, then nothing."""
         return self.once(
             run,
             ":::{admonition} Not measured yet\n:class: not-measured\n"
@@ -219,7 +219,7 @@ class ResultDirective(SphinxDirective):
         return self.parse_text_to_nodes(text) if first else []
 
     def not_published(self, reference: str, captioned: bool, why: list[str]) -> list[nodes.Node]:
-        """What stands for a result that this build lacks: once on a page why, and a number."""
+        """The substitute for a result that this build lacks: the reason, once, and a number."""
         run, _, label = reference.partition("#")
         built = self.once(run, unusable(why))
         if not captioned:
@@ -268,18 +268,20 @@ class ResultDirective(SphinxDirective):
         """A numbered, captioned table that sorts, in a container that scrolls.
 
         A long one has a box above it to search in, and a column's values to choose from; both are
-        made by the page's script.
+        made by the page's script. Below the table is a list of what columns mean, for paper and for
+        screens without a pointer; elsewhere the script makes tooltips of it.
         """
+        self.env.note_dependency(str(CAPTIONS / "columns.yaml"))
         look = "sortable" + " searchable" * ("search" in note) + " cards" * ("choose" in note)
         fence = f"::::{{table}} {_caption(note, target)}\n:name: {target}\n:class: {look}\n"
         built = self.parse_text_to_nodes(f"{fence}\n{markdown}\n\n::::")
-        for cell in [cell for head in built[0].findall(nodes.thead) for cell in head[0]]:
-            if told := note.get("columns", {}).get(cell.astext()):
-                cell[0][:] = [nodes.abbreviation("", "", *cell[0].children, explanation=told)]
+        if meanings := definitions(note, markdown):
+            pairs = [[html.escape(t.replace("'", "’")) for t in pair] for pair in meanings.items()]
+            rows = " ".join(f"<dt>{of}</dt> <dd>{text}</dd>" for of, text in pairs)
+            built.append(nodes.raw("", f'<dl class="companion-columns">{rows}</dl>', format="html"))
         if note.get("search"):
-            label, column = (html.escape(note.get(of, "")) for of in ("search", "choose"))
-            told = f'data-label="{label}"' + f' data-choose="{column}"' * bool(column)
-            place = f'<div class="companion-search" {told}></div>'
+            label, by = (html.escape(note.get(of, "")) for of in ("search", "choose"))
+            place = f'<div class="companion-search" data-label="{label}" data-choose="{by}"></div>'
             built.insert(0, nodes.raw("", place, format="html"))
         return built
 

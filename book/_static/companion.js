@@ -4,8 +4,8 @@
 // Above a long table it puts a box that shows only the rows with what is typed in it, and, where a
 // column's values can be chosen from, a list of them. Cells of tables whose rows are cards on a
 // phone carry their column's name, and say that they are cells, which such a look would hide.
-// Terms of the glossary and headers of columns show their definition where a reader points, tabs or
-// taps. Buttons that show a solution name its exercise.
+// Terms of the glossary, and headings of columns that a list below their table defines, show their
+// definition where a reader points, tabs or taps. Buttons that show a solution name its exercise.
 // At the edge of a box that scrolls is a shadow. On a phone a tap on a figure opens its drawing alone.
 (() => {
   "use strict";
@@ -49,6 +49,19 @@
       const cells = rows.map((row) => row.cells[header.cellIndex]).filter(Boolean);
       markTexts(header, cells);
       markNumbers(header, cells);
+    }
+  };
+
+  /** Give the headings of a table the definitions that are listed below it. */
+  const defineColumns = (list) => {
+    const headers = [...(list.previousElementSibling?.querySelectorAll("thead th") ?? [])];
+    for (const term of list.querySelectorAll("dt")) {
+      const header = headers.find((cell) => cell.textContent.trim() === term.textContent);
+      const words = document.createElement("abbr");
+      words.title = term.nextElementSibling.textContent;
+      const place = header?.querySelector(":scope > p:only-child") ?? header;
+      words.append(...(place?.childNodes ?? []));
+      place?.append(words);
     }
   };
 
@@ -145,7 +158,7 @@
   const makeChoice = (table, rows, name) => {
     const headers = [...table.tHead.rows[0].cells];
     const column = headers.findIndex((header) => header.textContent.trim() === name);
-    if (column < 0) return [];
+    if (!name || column < 0) return [];
     const value = (row) => {
       const cell = row.cells[column];
       return (cell.querySelector("p > :first-child, :scope > span") ?? cell).textContent.trim();
@@ -271,6 +284,7 @@
   const start = () => {
     document.querySelectorAll("table.cards").forEach(markCards);
     document.querySelectorAll(".companion-search").forEach(makeSearch);
+    document.querySelectorAll(".companion-columns").forEach(defineColumns);
     for (const table of document.querySelectorAll("table.sortable")) {
       if (!table.tHead?.rows.length) continue;
       // The library's names for "cells without a value last" and "upwards at the first click".

@@ -113,8 +113,7 @@ def written(frame: pd.DataFrame, templates: Mapping[str, str]) -> pd.DataFrame:
 
 def joined(frame: Any) -> pd.DataFrame:
     """The frame with its columns of two levels as one, joined by an underscore."""
-    names = ["_".join(levels) for levels in frame.columns]
-    return pd.DataFrame(frame.set_axis(names, axis=1))
+    return pd.DataFrame(frame.set_axis(["_".join(levels) for levels in frame.columns], axis=1))
 
 
 def fields(template: str) -> list[set[str]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from analysis.common import ROOT, CompanionError, Strict, checked, first_reason, parse_yaml
+from analysis.common import ROOT, CompanionError, Strict, first_reason, parse_yaml
 from companion.publish import cells, style, svg
 from companion.publish.cells import Row
 from companion.publish.style import Drawing
@@ -45,15 +45,15 @@ class Caption(Strict):
     print below it. `pocket` has the texts of the pocket lab where they differ. Instead of all this,
     `numbers` has templates of texts by name (`Page.numbers`). The others are for tables: `missing`
     replaces an empty one and says how to get its numbers, where the page does not; `cells` has a
-    template (`companion.publish.cells`) for each heading, in order; `columns` defines headings,
-    shown where a reader points at one; `search` labels a box that filters rows by what is typed;
-    `choose` names a column of few values by which rows are filtered.
+    template (`companion.publish.cells`) for each heading, in order; `columns` defines headings
+    (`definitions`); `search` labels a box that filters rows by what is typed; `choose` names a
+    column of few values by which rows are filtered.
     """
 
     caption: str = ""
     more: str = ""
     numbers: Mapping[str, str] = {}
-    pocket: Mapping[str, Any] = {}
+    pocket: Caption | None = None
     missing: str = ""
     columns: Mapping[str, str] = {}
     cells: Mapping[str, str] = {}
@@ -79,6 +79,13 @@ def read_captions(notebook: str) -> dict[str, Caption]:
                 raise CaptionError(f"{where}: the result {name!r} has two captions.")
             captions[name] = Caption(caption=entry) if isinstance(entry, str) else entry
     return captions
+
+
+def definitions(note: Mapping[str, Any], table: str) -> dict[str, str]:
+    """What columns of a table (Markdown) mean: by its own `columns`, or else by `columns.yaml`."""
+    known = {**read_captions("columns")["every"].columns, **note.get("columns", {})}
+    headings = map(str.strip, table.partition("\n")[0].split("|"))
+    return {heading: known[heading] for heading in headings if known.get(heading)}
 
 
 class Page:
@@ -136,14 +143,13 @@ class Page:
         caption = self._filled(name, values)
         frame = pd.DataFrame(rows)
         if frame.empty:
-            missing = caption.missing
-            return self.texts({name: missing and style.not_measured(missing)})
+            return self.texts({name: caption.missing and style.not_measured(caption.missing)})
         try:
             frame = cells.written(frame, caption.cells) if caption.cells else frame
         except KeyError as error:
             raise CaptionError(f"table {name!r}: {error.args[0]}; it has {[*frame]}.") from None
-        named = (*caption.columns, *filter(None, [caption.choose]))
-        if unknown := [heading for heading in named if heading not in frame]:
+        named = {*caption.columns, *filter(None, [caption.choose])} - {*caption.cells}
+        if unknown := sorted(named - {*frame}):
             raise CaptionError(f"table {name!r} has no columns {unknown}; it has {[*frame]}.")
         data = {
             "text/markdown": style.to_markdown(frame),
@@ -208,12 +214,9 @@ class Page:
                 f"book/captions/{self.notebook}.yaml has no caption for the result {name!r}."
             )
         caption = self.captions[name]
-        if self.values.get("edition") == "pocket":
-            where = f"book/captions/{self.notebook}.yaml, {name}, pocket"
-            return checked(
-                Caption, caption.model_dump() | dict(caption.pocket), where, CaptionError
-            )
-        return caption
+        if caption.pocket is None or self.values.get("edition") != "pocket":
+            return caption
+        return caption.model_copy(update=caption.pocket.model_dump(exclude_unset=True))
 
     def _filled(self, name: str, values: Mapping[str, object]) -> Caption:
         """The caption of a result with its values, in one line each."""
@@ -221,7 +224,7 @@ class Page:
         texts = {key: getattr(caption, key) for key in ("caption", "more", "missing")}
         given = {**self.values, **values}
         where = f"book/captions/{self.notebook}.yaml, {name}"
-        named = _fields(*texts.values(), *caption.cells)
+        named = _fields(*texts.values(), *caption.cells, *caption.columns.values())
         if unknown := sorted(named - given.keys()):
             raise CaptionError(f"{where}: the notebook gives no value for {unknown}.")
         other = self.captions[name]
@@ -233,6 +236,7 @@ class Page:
 
         filled: dict[str, Any] = {key: fill(text) for key, text in texts.items()}
         filled["cells"] = {fill(heading): cell for heading, cell in caption.cells.items()}
+        filled["columns"] = {fill(of): fill(meaning) for of, meaning in caption.columns.items()}
         return caption.model_copy(update=filled)
 
     def _publish(

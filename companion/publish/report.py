@@ -1,4 +1,4 @@
-"""A notebook as one page by itself: its prose and results, without its code.
+"""A notebook as a single page: its prose and results, without its code.
 
 The page loads nothing: figures are inline SVG, the style sheet is part of its template, and a
 content security policy says so to the browser.
@@ -12,6 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
+from companion.publish.page import definitions
 from companion.publish.svg import inline_svg
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ def page(executed: NotebookNode, title: str) -> str:
     def result(output: NotebookNode) -> str:
         """A published result; a name in it is no markup."""
         note, data = output.metadata["companion"], output.data
-        label, words = note["label"], f"{note.get('caption', '')} {note.get('more', '')}"
-        caption = f'<div class="caption">{prose(words)}</div>'
+        columns = definitions(note, data.get("text/markdown", "")).items()
+        words = [note.get("caption", ""), note.get("more", "")]
+        words += [f"*{heading}*: {meaning}" for heading, meaning in columns]
+        label, caption = note["label"], f'<div class="caption">{prose(" ".join(words))}</div>'
         if note["kind"] == "figure":
             svg = inline_svg(data["image/svg+xml"], note["alt"])
             figure = SCROLL.format(role="group", label="Figure", content=svg)
