@@ -411,6 +411,12 @@ def test_cards_show_a_verdicts_numbers_as_one_table(claim, texts, gathered):
     assert said.startswith(":::{div} claim-card") and said.endswith(f"{{bearing}}`{claim}`\n:::")
 
 
+def test_a_card_has_its_controls_last(gathered):
+    said = card(CLAIMS["D-privileged"], judged("D-privileged", gathered), gathered)
+    *_, before, last = said.split("\n| ")
+    assert "random" in last and "random" not in before
+
+
 def test_a_card_says_where_its_verdict_flips(gathered):
     assert (
         flips(CLAIMS["K-zero-shot"], gathered)

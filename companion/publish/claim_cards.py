@@ -67,7 +67,7 @@ def line(claim: Claim, verdict: Verdict) -> str:
 
 
 def brief(claim: Claim, verdict: Verdict) -> str:
-    """A verdict on models that the claim is not about, and what it means for them, as MyST."""
+    """A verdict on other models than the claim's, and what it means for them, as MyST."""
     key: Outcome = "reproduced" if verdict.outcome == "agrees so far" else verdict.outcome
     return f"{badge(verdict)} {claim.pocket.get(key, '')}".rstrip()
 
@@ -87,8 +87,7 @@ def strip(claims: Mapping[str, Claim], verdicts: Mapping[str, Verdict]) -> str:
 def rule(claim: Claim, evidence: Evidence) -> str:
     """How the claim is judged, with its cuts and tolerance filled in."""
     values = asdict(evidence.cuts) | claim.values
-    points = 100 * claim.tolerance
-    return claim.rule.format(**values, tolerance=claim.tolerance, points=points)
+    return claim.rule.format(**values, tolerance=claim.tolerance, points=100 * claim.tolerance)
 
 
 def chip(verdict: Verdict) -> str:
@@ -145,7 +144,7 @@ def outcome(verdict: Verdict) -> str:
 
 
 def flips(claim: Claim, evidence: Evidence) -> str:
-    """Which outcome follows with other values of the cut that the claim hangs on; "" if none."""
+    """The outcomes with other values of the cut on which the claim depends; "" if none."""
     tried = []
     for name, values in claim.cuts.items():
         points = Number(name, 0).unit == "fraction"
@@ -162,16 +161,22 @@ def flips(claim: Claim, evidence: Evidence) -> str:
 
 
 def numbers_table(claim: Claim, verdict: Verdict, evidence: Evidence) -> pd.DataFrame:
-    """A verdict's numbers as finished text: a row for each thing and data set that they are of."""
+    """A verdict's numbers as text: a row for each model, or other subject, and data set.
+
+    Rows are in the order of the families and their models, controls last.
+    """
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for n in verdict.numbers:
-        if n.of and n.name in claim.shown:
+        if n.of and n.name in claim.shown and pd.notna(n.value):
             heading = claim.shown[n.name]
             row = rows.setdefault((n.of, n.data), {"of": _name(n.of, evidence)})
             row["images"] = sets.title(n.data) if n.data else ""
             row[heading] = written(n, heading)
+    order = {m.name: (m.level == "random", i) for i, m in enumerate(evidence.models.values())}
+    places = {row: order.get(row[0].split(", ")[0], (False, len(order))) for row in rows}
+    ordered = sorted(rows, key=lambda row: (*places[row], ", " in row[0] or row[1] != ""))
     columns = ["of", "images", *claim.shown.values()]
-    cells = [{column: row.get(column, "") for column in columns} for row in rows.values()]
+    cells = [{column: rows[row].get(column, "") for column in columns} for row in ordered]
     frame = pd.DataFrame(cells, columns=columns, dtype=str)
     return frame.loc[:, (frame != "").any()].rename(columns={"of": " "})
 
@@ -192,7 +197,7 @@ def written(n: Number, heading: str = "") -> str:
 
 
 def _name(of: str, evidence: Evidence) -> str:
-    """What a number is of, in words: a family, a model, or models that are compared."""
+    """The subject of a number in words: a family, a model, or models that are compared."""
     if of in evidence.families:
         return evidence.families[of].title
     every = [*evidence.families.values(), *evidence.others.values()]

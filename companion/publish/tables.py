@@ -79,8 +79,8 @@ def orders(models: pd.DataFrame) -> dict[str, int]:
     pairs = [*combinations(ends, 2)]
     higher = sum(first[0] > second[1] for first, second in pairs)
     lower = sum(first[1] < second[0] for first, second in pairs)
-    undecided = len(pairs) - higher - lower
-    return {"all": len(pairs), "higher": higher, "lower": lower, "open": undecided}
+    every = len(pairs)
+    return {"all": every, "higher": higher, "lower": lower, "open": every - higher - lower}
 
 
 def pruned_at(measurements: Sequence[Measurement], share: float) -> pd.DataFrame:
