@@ -1,8 +1,8 @@
 """Families that readers add: a checkpoint described, loaded once, checked, and written down.
 
 A family file is written only after its model was loaded and found to be what the file says. Only
-families of the edition ``reader`` are written or removed here, whole and anew each time; the book's
-own are edited by hand.
+families of the edition ``reader`` are written or removed here, in full each time; the book's own
+are edited by hand.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from companion.runs.options import Description, Wish
 LARGEST_WEIGHT = 1e10
 #: Reader families come after the book's own.
 FIRST_ORDER = 100
-HEADER = """# Added by `companion add`, which writes this file anew when it adds to the family.
+HEADER = """# Added by `companion add`, which writes this file again when it adds to the family.
 # `companion remove {name}` takes the family out again.
 """
 
@@ -66,7 +66,7 @@ def add(wish: Wish, folder: Path = FAMILIES) -> tuple[Family, Model, Path]:
 
 
 def _described(wish: Wish, level: Level | None) -> Model:
-    """The wished model as far as it is known unread, with the texts of the user's files."""
+    """The requested model, as far as it is known before loading, with the texts of user files."""
     from analysis.features import checkpoints  # which takes seconds
 
     given = wish.model_dump(include={"architecture", "head", "pretraining", "layer"})
@@ -118,7 +118,7 @@ def find_or_add(
 
 
 def _model_of(family: Family, wish: Wish) -> Model:
-    """Return the model of a reader's family that is the wished checkpoint; AddError if none is."""
+    """Return the model of a reader's family that is the requested checkpoint, or AddError."""
 
     def origin(model: Model) -> tuple[str | None, ...]:
         weights = (model.weights or "").partition("@")[0]
@@ -149,7 +149,7 @@ def check_name(name: str, what: str = "family") -> None:
 
 
 def _published(model: Model) -> tuple[PublishedKey, ...]:
-    """The rows of the published accuracies that are of this very checkpoint, if there are any.
+    """The published accuracies of this very checkpoint, if there are any.
 
     None before the projection: no head was evaluated there.
     """
@@ -204,7 +204,7 @@ def _texts(source: str, what: str) -> str | tuple[str, ...]:
 
 
 def _checked(model: Model) -> Model:
-    """Load a described model once, and return it with what was found: checksum and head."""
+    """Load a described model once, and return it with the checksum and head that were found."""
     from analysis.features import encoders
 
     loaded = encoders.load(model)
@@ -248,7 +248,7 @@ def _check_text_encoder(loaded: Any) -> None:
 
 
 def _family(wish: Wish, before: Family | None, model: Model, folder: Path) -> Family:
-    """The family as it will be: with the model added or replaced, or a new one."""
+    """The family with the model added or replaced, or a new family."""
     from analysis.features import checkpoints
 
     if before is not None and wish.model is not None:

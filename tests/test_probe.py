@@ -441,7 +441,7 @@ def square(batch):
         (square, ["a.png"] * 9, {"preprocess": len}, "among the images is a str: give a folder, p"),
         (square, [Image.new("RGB", (4, 4))] * 9, {"preprocess": id}, "preprocess gives int"),
         (square, FLAT, {"batch_size": 0}, "batch_size is 0, where 1 or more"),
-        (square, FLAT, {"batch_size": 8}, "gives 1 and 8 components by turns"),
+        (square, FLAT, {"batch_size": 8}, "gives 1 and 8 components in turn"),
     ],
 )
 def test_what_is_no_encoder_is_a_sentence(network, images, given, message):

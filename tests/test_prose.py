@@ -1,14 +1,17 @@
 """What pages say by hand: numbers and outcomes that no result carries, each with a reason.
 
-And how it is said, as far as that can be counted: captions are short, and pages do without the
-phrases that a reader of English stumbles over. Whether a page reads well, two readers judge.
+And how it is said, as far as that can be counted: captions are short, and pages, messages,
+docstrings and guides do without the phrases that a reader of English stumbles over. Whether a page
+reads well, two readers judge.
 
 A result that is typed stays when the data change. So numbers and words of outcome in the prose are
-held against `prose.yaml`, where a person has said of each why it stands there. Exercises set tasks
+held against `prose.yaml`, where a person has said for each why it is there. Exercises set tasks
 and are left out, and so are code, formulas, citations and what results put in.
 """
 
+import io
 import re
+import tokenize
 
 import pytest
 import yaml
@@ -52,7 +55,7 @@ def unexplained(text, phrases):
 def test_what_is_typed_was_reviewed(page):
     phrases, text = reviewed(name_of(page)), prose(page.read_text())
     unreviewed = unexplained(text, [*phrases, *reviewed("everywhere")])
-    assert not unreviewed, "take it from a result, or say in prose.yaml why it stands there"
+    assert not unreviewed, "take it from a result, or say in prose.yaml why it is there"
     assert [phrase for phrase in phrases if phrase not in text] == [], "no longer on the page"
 
 
@@ -66,11 +69,24 @@ def idiolect(text):
     return {match[0]: say for match, say in matches.items() if match}
 
 
-def test_pages_do_without_the_books_idiolect():
-    paths = [*PAGES, *(ROOT / "book/guide/slides").glob("*.md")]
-    pages = {name_of(page): prose(page.read_text()) for page in paths}
-    phrases = {name: idiolect(text) for name, text in pages.items() if idiolect(text)}
-    assert phrases == {}, "write it plainly"
+def said_in(path):
+    """The words of a file: of Python its docstrings, messages and comments."""
+    source = path.read_text()
+    if path.suffix == ".md":
+        return prose(source)
+    texts = {"STRING", "FSTRING_MIDDLE", "COMMENT"}
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    said = (t.string for t in tokens if tokenize.tok_name[t.type] in texts and " " in t.string)
+    return " ".join(prose(text.strip("rbf\"'")) for text in said)
+
+
+def test_nothing_that_is_written_has_the_books_idiolect():
+    rooms = ("analysis", "companion", "training", "book/_extensions", "notebooks", "data")
+    paths = [*PAGES, *(ROOT / "book/guide/slides").glob("*.md"), *ROOT.glob("*.md")]
+    paths += [*ROOT.glob("*/README.md"), *ROOT.glob("data/*/README.md")]
+    paths += [path for room in rooms for path in (ROOT / room).rglob("*.py")]
+    phrases = {path: idiolect(re.sub(ENGLISH["no_idiolect"], " ", said_in(path))) for path in paths}
+    assert {path: each for path, each in phrases.items() if each} == {}, "write it plainly"
 
 
 #: Words that a caption has at most, its message and how to read the marks; and its small print.
@@ -78,9 +94,12 @@ LONGEST = {"caption": 35, "more": 50, "missing": 99}
 
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted(CAPTIONS.glob("*.yaml"))])
-def test_captions_are_short_and_plain(name):
+def test_captions_are_short_and_plain_and_columns_are_defined_apart(name):
     for result, caption in read_captions(name).items():
-        for variant in (caption, caption.model_copy(update=caption.pocket)):
-            for field, longest in LONGEST.items():
-                text = getattr(variant, field)
+        headings = " | ".join(["", *caption.cells]).casefold()
+        for variant in filter(None, (caption, caption.pocket)):
+            texts = [(getattr(variant, field), longest) for field, longest in LONGEST.items()]
+            for text, longest in [*texts, *((text, 35) for text in variant.columns.values())]:
                 assert len(text.split()) <= longest and idiolect(prose(text)) == {}, (result, text)
+            words = re.findall(r"(?:^|[.;] )\*?([\w ,-]+)\*?: ", variant.more.casefold())
+            assert not any(f"| {word}" in headings for word in words), f"{result}: a column's"

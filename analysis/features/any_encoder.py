@@ -69,8 +69,8 @@ def features_of(
             parts = [_encoded(encoder, batch.to(device)) for batch in batches]
             if len(widths := {part.shape[1] for part in parts}) > 1:
                 raise DatasetError(
-                    f"the encoder gives {' and '.join(map(str, sorted(widths)))} components by "
-                    "turns, where the same number of each image is expected."
+                    f"the encoder gives {' and '.join(map(str, sorted(widths)))} components in "
+                    "turn, where the same number is expected for each image."
                 )
             return np.concatenate(parts)
     finally:
@@ -120,7 +120,7 @@ def _batches(
         return
     if preprocess is None:
         raise DatasetError(
-            "how a picture becomes the encoder's input is not said: give preprocess, a function "
+            "pictures do not say how they become the encoder's input: give preprocess, a function "
             "from a picture to a tensor, or a tensor of inputs instead of pictures."
         )
     for start in range(0, len(images), size):
