@@ -52,8 +52,8 @@ LAUNCHERS = {
 GLOSSARY = "appendix/glossary"
 #: The picture of the book, below its folder.
 PREVIEW = "results/encoders/paper/seven.png"
-#: Boxes that say themselves how long they take.
-TASKS = {"exercise", "solution", "instructor"}
+#: Boxes whose time is not counted: exercises have one of their own, and some boxes are folded.
+UNTIMED = {"exercise", "solution", "hint", "instructor", "dropdown"}
 #: What formulas lose in excerpts, where no MathJax runs: fonts, sizes, spaces, marks of commands.
 TEX = re.compile(r"\\(?:math\w+|operatorname|[lr](?=Vert)|[bB]ig[lr]?|,)|[{}\\]")
 TO_FILE = r'<a href="(?!https?:|mailto:|#)[^"]*">(.*?)</a>'
@@ -106,10 +106,11 @@ def _target(link: nodes.reference) -> str:
 
 
 def time_reading(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Say how long a page takes: 200 words a minute, half a minute a figure; tasks have theirs."""
-    boxes = [box for box in doctree.findall(nodes.admonition) if {*box["classes"]} & TASKS]
-    texts, tasks = _words(doctree, nested=True), [text for box in boxes for text in _words(box)]
-    words = len(" ".join(texts).split()) - len(" ".join(tasks).split())
+    """Say how long a page takes: 200 words a minute, half a minute a figure; no `UNTIMED` box."""
+    boxes = [box for box in doctree.findall(nodes.admonition) if {*box["classes"]} & UNTIMED]
+    boxes += doctree.findall(lambda node: node.tagname == "dropdown_main")
+    texts, apart = _words(doctree, nested=True), [text for box in boxes for text in _words(box)]
+    words = len(" ".join(texts).split()) - len(" ".join(apart).split())
     minutes = round(words / 200 + sum(1 for _ in doctree.findall(nodes.figure)) / 2)
     for place in [node for node in doctree.findall(nodes.inline) if "minutes" in node["classes"]]:
         place[:] = [nodes.Text(f"{minutes} minutes")]
