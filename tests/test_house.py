@@ -119,7 +119,7 @@ BUDGETS = {
     "training": (1_230, 13_000),  # goal: 1,150
     "book/_extensions": (860, 9_600),  # goal: 850
     "notebooks": (2_065, 26_350),
-    "tests": (9_000, 114_930),
+    "tests": (9_045, 115_560),  # goal: 9,000
     "benchmarks": (350, 3_800),
 }
 FOLDED = 60  # `fmt: skip` and `fmt: off`
