@@ -102,13 +102,8 @@ def when_written(app: Sphinx, *tasks: Callable[[Sphinx], None], also: str = "") 
 
 
 def note_page(app: Sphinx, pagename: str, *_: Any) -> None:
-    """Remember which pages this build makes that have no source of their own."""
+    """Remember which pages this build writes, to check just those."""
     _written(app).add(pagename)
-
-
-def note_source(app: Sphinx, doctree: Any, docname: str) -> None:
-    """Remember which sources this build makes pages of: another process may write them."""
-    _written(app).add(docname)
 
 
 def escape_titles(app: Sphinx, name: str, template: str, context: dict[str, Any], _: Any) -> None:
@@ -210,7 +205,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", name_assets, priority=100)  # Sphinx converts the lists at 800
     app.connect("builder-inited", place_late_styles)
     app.connect("html-page-context", note_page)
-    app.connect("doctree-resolved", note_source)
+    # Another process may write a page, and what it notes is lost.
+    app.connect("doctree-resolved", lambda app, _, docname: note_page(app, docname))
     app.connect("html-page-context", escape_titles, priority=900)  # after the theme sets them
     app.connect("env-updated", write_all_if_contents_changed)
     app.connect("env-before-read-docs", forget_what_is_read_anew)
