@@ -83,7 +83,7 @@ rows = (
 )
 page.table("regions", rows)
 page.figure(
-    "venn", pictures.venn({f"{a}, AP ≥ {c}": r for (a, c), r in shared.items()}) if trio else None
+    "venn", pictures.venn({f"{a}: AP ≥ {c}": r for (a, c), r in shared.items()}) if trio else None
 )
 
 # %% [markdown]

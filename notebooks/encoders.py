@@ -63,7 +63,7 @@ page.holds(all(robust), "All seven encoders are more robust than their ImageNet 
 most = both.loc[both[tables.ER].idxmax(), "κ"]
 page.figure(
     "beside-robustness",
-    plots.scatter(both, tables.ER, "κ", log="y", labels="of", horizontals=figures.GAUSSIAN),
+    plots.scatter(both, tables.ER, "κ", labels="of", horizontals=figures.GAUSSIAN),
     style.kinds("published", style.kind(several)),
     holds=most < both["κ"].max(),
 )

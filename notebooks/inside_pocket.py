@@ -43,7 +43,7 @@ ER = "ER, unseen styles (points)"
 KAPPA, MARKED = "activation kurtosis κ", {"Gaussian": 3, "CLIP": 87}
 columns = {"backbone": "panel", "kurtosis": KAPPA, "er": ER, "er_low": "low", "er_high": "high"}
 marks = trained[["of", "level", "look", *columns]].rename(columns=columns)
-page.figure("indicator", plots.scatter(marks, KAPPA, ER, log="x", verticals=MARKED))
+page.figure("indicator", plots.scatter(marks, KAPPA, ER, verticals=MARKED))
 page.numbers("of-untrained", untrained.to_dict("list"))
 page.numbers("of-trained", trained.to_dict("list"))
 low, high = trained["persistence"].max(), untrained["persistence"].min()

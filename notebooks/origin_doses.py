@@ -44,7 +44,7 @@ def publish_doses(name, column, label, log=""):
     drawn = {name: varied(some, "second_moment", column) for name, some in web.items()}
     drawn = {name: some.dropna(subset=column) for name, some in drawn.items()}
     frames = [
-        origin.over_seeds(some, (column, label), {quantity: title}, f", {name}")
+        origin.over_seeds(some, (column, label), {quantity: title}, name)
         for quantity, title in origin.PANELS.items()
         for name, some in drawn.items()
     ]

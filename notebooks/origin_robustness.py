@@ -40,7 +40,7 @@ marks["of"] = marks["towers"] + ", " + marks["optimiser"]
 of_one, of_six = (runs["er"][runs["of"] == CAPTIONS[many]] for many in (False, True))
 page.figure(
     "robustness",
-    plots.scatter(marks[["of", "series", "level", *names.values()]], *names.values(), log="x"),
+    plots.scatter(marks[["of", "series", "level", *names.values()]], *names.values()),
     holds=of_one.max() < of_six.min(),
 )
 within = {of: spearmanr(some["kurtosis"], some["er"]).statistic for of, some in runs.groupby("of")}

@@ -66,7 +66,7 @@ rows = pd.DataFrame(
     for title, name in CHANGES.items()
     for m in sorted(one_each, key=lambda m: -m.value("kurtosis"))
 )
-axis = {"label": "activation kurtosis κ", "log": True, "limits": (2, 200)}
+axis = {"label": "activation kurtosis κ"}
 if bases:
     marks = plots.marks(rows, GIVEN, other=CHANGED, verticals=figures.GAUSSIAN, **axis)
 page.figure("turned", marks if bases else None)

@@ -244,8 +244,8 @@ def test_on_a_phone_figures_fit_and_a_tap_opens_the_drawing(open_page, site):
     page = open_page(f"{site}/outlier_features.html", PHONE)
     drawings = page.locator("figure.companion-figure svg[role=img]:visible")
     assert drawings.count()
-    for narrow in page.locator("figure.companion-figure svg.narrow:visible").all():
-        assert narrow.bounding_box()["width"] <= PHONE["width"]
+    for drawing in drawings.all():
+        assert drawing.bounding_box()["width"] <= PHONE["width"]
     for frame in page.locator("figure.companion-figure > .companion-zoom").all():
         box = frame.bounding_box()
         assert box is None or (box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"])

@@ -9,7 +9,7 @@ from conftest import cases, contrast
 
 from analysis.families.registry import LEVELS
 from companion.measurements.records import FOLDER, read
-from companion.publish import figures, pictures, plots, pruning_figures, sketches, style
+from companion.publish import figures, pictures, plots, pruning_figures, sketches, style, svg, words
 from companion.publish.style import plain
 
 CASES = cases("drawings")
@@ -55,6 +55,14 @@ DRAWN = {
     "cells": lambda: sketches.in_cells(CELLS, "language", "robust", {("no", "yes"): "no model"}),
 }
 
+#: Drawings that are wider than a phone.
+WIDE = {
+    "heat maps": lambda: figures.heat_maps(dict.fromkeys("ab", IMAGES)),
+    "venn": lambda: pictures.venn(dict.fromkeys("ab", cases("frames")["regions"])),
+    "pictures": lambda: pictures.pictures({"one,\nof two": [np.zeros((2, 2, 3))] * 9}, "Nine."),
+    "marks": DRAWN["marks"],
+}
+
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_drawings_say_and_hand_over_what_they_show_and_come_out_equal(name):
@@ -72,6 +80,45 @@ def test_text_in_a_drawing_is_text_and_marks_bear_their_names():
     assert re.search(r"<text [^>]*Verdana[^>]*>value</text>", svg)
     assert svg.count("<title>a &lt;b&gt;</title>") == 3
     assert "tooltip:" not in svg
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "names", "legends"),
+    [
+        ([1, 2, 3], [3, 3, 3], ["a", "b"], 0),
+        ([1, 2, 3], [1.01, 2, 3], ["a and b"], 0),
+        ([0, 9] * 50, [9, 0] * 50, [], 1),
+    ],
+)
+def test_series_are_named_next_to_them_and_in_a_legend_where_they_are_not_apart(
+    first, second, names, legends
+):
+    both = {"a": first, "b": second}.items()
+    parts = [{"of": of, "level": "random", "x": range(len(y)), "y": y} for of, y in both]
+    figure = plots.lines(style.stacked(parts), "x", "y").figure
+    words.place_names(figure)
+    (axes,) = figure.axes
+    assert ([text.get_text() for text in axes.texts], len(figure.legends)) == (names, legends)
+    lines = [line.get_transform().transform(line.get_xydata()) for line in axes.lines]
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert not any(box.count_contains(line) for box in boxes for line in lines)
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_every_drawing_has_a_form_as_wide_as_a_phone(name):
+    figure = WIDE[name]().figure
+    assert svg.stack_panels(figure) and figure.get_figwidth() == style.PHONE
+    drawn = figure.get_tightbbox().padded(-0.02)
+    assert drawn.x0 >= 0 and drawn.x1 <= style.PHONE
+
+
+def test_names_of_marks_are_apart_and_kappa_has_the_same_logarithmic_axis_everywhere():
+    figure = plots.scatter(FRAME.rename(columns={"value": "κ"}), "x", "κ", labels="of").figure
+    words.place_names(figure)
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert [box.count_overlaps(boxes) for box in boxes] == [1, 1]
+    assert {axes.get_yscale() for axes in figure.axes} == {"log"}
+    assert len({axes.get_ylim() for axes in figure.axes}) == 1
 
 
 @pytest.mark.parametrize(("cell", "text"), cases("tables")["plain"])

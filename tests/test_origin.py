@@ -201,10 +201,11 @@ def test_shipped_whole_models_are_those_of_the_table():
 def test_lines_of_runs_are_means_with_the_lowest_and_the_highest_seed():
     rows = [["Adam", 0, 8], ["Adam", 1, 12], ["sign", 0, 2.9]]
     runs = pd.DataFrame(rows, columns=["optimiser", "seed", "kurtosis"]).assign(step=1)
-    lines = figures.over_seeds(runs, ("step", "steps"), figures.KAPPA, ", ViT")
+    lines = figures.over_seeds(runs, ("step", "steps"), figures.KAPPA, "ViT")
     adam, _ = lines.to_dict("records")
-    assert (adam["of"], adam["steps"], adam["panel"]) == ("Adam", 1, "activation kurtosis κ, ViT")
+    assert (adam["of"], adam["steps"], adam["panel"]) == ("Adam", 1, "ViT")
     assert (adam["value"], adam["low"], adam["high"]) == (10, 8, 12)
+    assert adam["quantity"] == "activation kurtosis κ"
     assert figures.over_seeds(runs[:0], ("step", "steps"), figures.KAPPA).empty
     assert spread(runs["kurtosis"][:2]) == "10.0 (8.00 to 12.0)"
     seeds = pd.DataFrame({"towers": "vit", "er": [1.0, 2.0, 3.0]})

@@ -213,7 +213,7 @@ def top_images(
         best = ap[name][:, concept].argmax()
         first = np.argsort(-scores[name][:, best], kind="stable")[:count]
         hits = int(images.labels[first][:, [concept]].sum())
-        title = f"{name} direction\nAP {ap[name][best, concept]:.2f}\n{hits} of {count} show it"
+        title = f"{name} direction,\nAP {ap[name][best, concept]:.2f},\n{hits} of {count} show it"
         rows[title] = first
     return images.names[concept], rows
 

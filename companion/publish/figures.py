@@ -6,8 +6,7 @@ in which they are shown. Lines and marks are drawn by `plots`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -15,16 +14,13 @@ from numpy.typing import NDArray
 
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements.measurement import Measurement
-from companion.publish import plots, style
+from companion.publish import plots, style, words
 from companion.publish.plots import Look
 from companion.publish.style import LEVEL_STYLES, Drawing, digits, minus
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 Array = NDArray[np.float64]
 
-KAPPA = "activation kurtosis κ"
+KAPPA = plots.KAPPA[1]
 GAUSSIAN = {"Gaussian": 3.0}
 HEADS = {
     "importance": ("head as it is", Look(style.INK)),
@@ -32,19 +28,15 @@ HEADS = {
 }
 
 
-def kurtosis(
-    measurements: Mapping[str, Measurement], label_at: Mapping[str, int] | None = None
-) -> Drawing:
-    """Share of items below each kurtosis; `label_at`: at which percent a curve bears its name."""
+def kurtosis(measurements: Mapping[str, Measurement]) -> Drawing:
+    """Share of items below each kurtosis."""
     share = "share of items below (%)"
     frame = style.stacked(
         {"of": title, "level": m.level}
         | {KAPPA: m.value("kurtosis_percentiles"), share: np.arange(101)}
         for title, m in measurements.items()
     )
-    return plots.lines(
-        frame, KAPPA, share, log="x", verticals=GAUSSIAN, label_at=label_at, height=2.8
-    )
+    return plots.lines(frame, KAPPA, share, verticals=GAUSSIAN, height=2.8)
 
 
 def importance(measurements: Mapping[str, Measurement], threshold: float) -> Drawing:
@@ -58,21 +50,13 @@ def importance(measurements: Mapping[str, Measurement], threshold: float) -> Dra
     )
     looks, at = dict(HEADS.values()), {"mean": 1, f"{threshold:g} ×": threshold}
     drawing = plots.lines(
-        frame,
-        rank,
-        value,
-        looks=looks,
-        log="xy",
-        ticks=6,
-        horizontals=at,
-        columns=2,
-        height=2.4,
+        frame, rank, value, looks=looks, log="xy", ticks=6, horizontals=at, columns=2, height=2.4
     )
     peaks = [m.value("importance").max() for m in measurements.values()]
     for axes, largest in zip(drawing.figure.axes, peaks, strict=False):
         style.log_scale(axes.yaxis, 0.1, 100, 4)
         axes.set_ylim(0.05, 2.4 * max(peaks))
-        plots.write(axes, f"{digits(largest)} ×", (1, largest), (6, 0), va="center")
+        words.write(axes, f"{digits(largest)} ×", (1, largest), (6, 0), va="center")
     return drawing
 
 
@@ -97,23 +81,13 @@ def stems(frame: pd.DataFrame, y: str, horizontals: plots.Places = plots.NOWHERE
         values, colour = rows[y].to_numpy(), LEVEL_STYLES[rows["level"].iloc[0]].colour
         axes.vlines(rows["coordinate"], 0, values, color=colour, linewidth=0.7)
         size = np.abs(values)
-        far = (c for c in far_above_mean(size, 6) if size[c] > size.max() / 5)
-        _name_apart(axes, values, far, np.abs(frame[y]).max())
+        for c in far_above_mean(size, 6):
+            if size[c] > size.max() / 5:
+                words.write_at_mark(axes, str(c), (c, values[c]))
         plots.lines_at(axes, plots.NOWHERE, horizontals)
         axes.set(xlim=(-4, len(values) + 3), ylabel=y)
     panels[-1, 0].set(xlabel="coordinate")
     return Drawing.of(figure, "Stem plots over all coordinates", frame, y, at="coordinate")
-
-
-def _name_apart(axes: Axes, values: Array, far: Iterable[int], most: float) -> None:
-    """Write the numbers of coordinates at their stems, unless a larger one's is there."""
-    named: list[int] = []
-    for c in far:
-        near = (n for n in named if abs(c - n) < len(values) / 16)
-        if all(abs(values[n] - values[c]) >= most / 5 for n in near):
-            named.append(c)
-            offset, side = (5, "left") if c < 0.8 * len(values) else (-5, "right")
-            plots.write(axes, str(c), (c, values[c]), (offset, -3), ha=side)
 
 
 def heat_maps(measurements: Mapping[str, Measurement]) -> Drawing:
@@ -172,6 +146,6 @@ def clouds(
         x, below = [mean[0] for mean in means[:2]], 1.15 * frame[labels[1]].min()
         bracket = arrow | {"arrowstyle": "|-|, widthA=0.4, widthB=0.4"}
         axes[0].annotate("", (x[0], below), (x[1], below), arrowprops=bracket)
-        plots.write(axes[0], gap, (np.mean(x), below), (0, -4), ha="center", va="top")
+        words.write(axes[0], gap, (np.mean(x), below), (0, -4), ha="center", va="top")
         axes[0].set(xlim=(-0.05, None), ylim=(1.4 * frame[labels[1]].min(), None))
     return drawing

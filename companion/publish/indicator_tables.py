@@ -138,7 +138,7 @@ def against_robustness(
 ) -> pd.DataFrame:
     """A row for each model and candidate: `value`, and effective robustness as ``er`` in points.
 
-    Marks of the second backbone are hollow; the legend names the levels of the first.
+    Marks of the second backbone are hollow; the levels of the first are named.
     """
     if models.empty:
         return pd.DataFrame()

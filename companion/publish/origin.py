@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.common import ROOT
 from companion.measurements.intervals import Interval
-from companion.publish import plots, style
+from companion.publish import plots
 from companion.publish.plots import Look
 from companion.publish.style import Drawing
 
@@ -62,32 +62,27 @@ def varied(runs: pd.DataFrame, *free: str) -> pd.DataFrame:
 
 
 def over_seeds(
-    runs: pd.DataFrame, x: tuple[str, str], panels: Mapping[str, str], suffix: str = ""
+    runs: pd.DataFrame, x: tuple[str, str], panels: Mapping[str, str], panel: str = ""
 ) -> pd.DataFrame:
     """Quantities against x as `plots.lines` draws them: mean, lowest and highest over seeds.
 
-    ``x``: a column and its label; ``panels``: columns and titles, to which ``suffix`` is added. A
-    title that ends with "(%)" makes a fraction percents.
+    ``x``: a column and its label; ``panels``: columns and what labels their axes, each in a panel
+    that is called ``panel``. A label that ends with "(%)" makes a fraction percents.
     """
     percents = [name for name, title in (*panels.items(), x) if title.endswith("(%)")]
     runs = runs.assign(**{name: 100 * runs[name] for name in percents})
     each = runs.groupby(["optimiser", x[0]])[[*panels]].agg(["mean", "min", "max"])
     names = {"mean": "value", "min": "low", "max": "high", "optimiser": "of", x[0]: x[1]}
-    parts = (
-        each[column].assign(panel=title + suffix, quantity="") for column, title in panels.items()
-    )
+    parts = (each[column].assign(panel=panel, quantity=title) for column, title in panels.items())
     drawn: pd.DataFrame = pd.concat(parts)
     return drawn.reset_index().rename(columns=names)
 
 
 def curves(frame: pd.DataFrame, x: str, **options: Any) -> Drawing:
-    """Quantities that `over_seeds` gives against x; each has the same axis in every panel."""
+    """Quantities that `over_seeds` gives against x; energy is shown from 0 to 100 %."""
     drawing = plots.lines(frame, x, "value", looks=LOOKS, **options)
-    for axes, panel in zip(drawing.figure.axes, frame["panel"].unique(), strict=True):
-        if "κ" in panel:
-            style.log_scale(axes.yaxis, 2.5, 60)
-            axes.set_ylim(2.5, 60)
-        elif "energy" in panel:
+    for axes in drawing.figure.axes:
+        if "energy" in axes.get_ylabel():
             axes.set_ylim(0, 100)
     return drawing
 

@@ -16,7 +16,7 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from analysis.common import ROOT, CompanionError, Strict, first_reason, parse_yaml
-from companion.publish import cells, style, svg
+from companion.publish import cells, style, svg, words
 from companion.publish.cells import Row
 from companion.publish.style import Drawing
 
@@ -119,6 +119,7 @@ class Page:
             return self.texts({name: ""})
         if not drawing.alt.strip():
             raise ValueError(f"figure {name!r} needs an alternative text.")
+        words.place_names(drawing.figure)
         data = {"image/svg+xml": style.to_svg(drawing.figure), "text/plain": drawing.alt}
         drawing.figure.set_layout_engine(None)  # the layout is settled, and the PNG keeps it
         data["image/png"] = style.to_png(drawing.figure)

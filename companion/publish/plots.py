@@ -24,11 +24,11 @@ import pandas as pd
 
 from companion.publish import style
 from companion.publish.style import LEVEL_STYLES, Drawing
+from companion.publish.words import write, write_at_mark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.text import Annotation
 
 Dash = str | tuple[float, ...]
 Panel = tuple["Axes", str, pd.DataFrame]
@@ -38,6 +38,8 @@ Places = Mapping[str, float]
 DEFAULTS = {"panel": "", "of": "", "level": "", "series": "", "look": "filled"}
 NO_LEVEL = style.LevelStyle("", style.MUTED, "o")
 NOWHERE: Places = MappingProxyType({})
+#: How axes of the activation kurtosis are labelled: they are logarithmic in every figure.
+KAPPA = ("κ", "activation kurtosis κ")
 
 
 class Look(NamedTuple):
@@ -73,36 +75,24 @@ def lines(
     ticks: int = 9,
     verticals: Places = NOWHERE,
     horizontals: Places = NOWHERE,
-    label_at: Mapping[str, int] | None = None,
     columns: int = 3,
     height: float = 2.6,
     **options: Any,
 ) -> Drawing:
     """Quantity `y` against `x`: a line for each `of`, a band where there are `low` and `high`.
 
-    `looks`: of each `of`, otherwise by level. `log`: "x", "y" or both. `verticals`, `horizontals`:
-    lines at these values, with their names. `label_at`: of which step a line bears its name,
-    instead of a legend. `options` go to `seaborn.lineplot`. A column `quantity` labels each panel's
-    y axis.
+    `looks`: of each `of`, otherwise by level. `log`: "x", "y" or both, next to κ. `verticals`,
+    `horizontals`: lines at these values, with their names. `options` go to matplotlib. A column
+    `quantity` labels each panel's y axis.
     """
     by_name = dict(looks or _looks_by_level(frame))
-    drawn = {name: look for name, look in by_name.items() if name in set(frame["of"])}
-    figure, panels = _panels(
-        frame, columns, height, 0 if "panel" in frame else style.PHONE, sharex=True
-    )
+    width = 0 if "panel" in frame else style.PHONE
+    figure, panels = _panels(frame, columns, height, width, sharex=True)
     for axes, _, rows in panels:
-        _draw_lines(axes, rows, x, y, drawn, **options)
+        _draw_lines(axes, rows, x, y, by_name, **options)
         lines_at(axes, verticals, horizontals)
         axes.set(xlabel=x, ylabel=rows["quantity"].iloc[0] if "quantity" in rows else y)
-    places = {"x": [*frame[x], *verticals.values()], "y": [*frame[y], *horizontals.values()]}
-    _finish(panels, {axis: places[axis] for axis in log}, ticks)
-    first = panels[0][0]
-    for name, step in (label_at or {}).items():
-        at = frame[frame["of"] == name].iloc[step]
-        write_at_mark(first, name, (at[x], at[y]))
-    for name, look in drawn.items() if len(drawn) > 1 and not label_at else ():
-        first.plot([], [], label=name, **look.line)
-    style.legend(figure, first)
+    _finish(panels, log, ticks)
     return Drawing.of(figure, "Lines", frame, x, y, line=True)
 
 
@@ -113,7 +103,6 @@ def marks(
     other: str = "",
     label: str = "",
     note: str = "",
-    log: bool = False,
     verticals: Places = NOWHERE,
     limits: tuple[float, float] | None = None,
     levels: Mapping[str, str] | None = None,
@@ -124,9 +113,9 @@ def marks(
 
     Panels are side by side and share the rows. Where `value` is "value" the panel's title is the
     name of its quantity. `other`: a second quantity as a hollow mark, joined to the first; then
-    the legend has the names of both, and `label` is the axis. `note`: the heading of the notes.
-    `log`: whether x is logarithmic. `levels`: names of levels for a legend.
-    `dodge`: how far levels that share a row are apart, in rows. A colon in a name breaks the line.
+    the names of both are shown, and `label` is the axis. `note`: the heading of the notes.
+    `levels`: names of levels, if they are shown. `dodge`: how far levels that share a row are
+    apart, in rows. A colon in a name breaks the line.
     """
     names, order = (list(dict.fromkeys(frame.get(c, [""]))) for c in ("of", "level"))
     width = 6.4 if "panel" not in frame or frame["panel"].nunique() < 2 else 8.4
@@ -135,7 +124,7 @@ def marks(
     for axes, panel, rows in panels:
         shift = dodge * (rows["level"].map(order.index) - (len(order) - 1) / 2)
         places = len(names) - 1 - rows["of"].map(names.index) - shift
-        _draw_rows(axes, rows.assign(place=places), value, other)
+        _draw_rows(axes, rows.assign(place=places), value, other, levels or {})
         for at, words in zip(places, rows["note"] if note else [], strict=False):
             _write_outside(axes, words, at)
         quantity = label or (value if value != "value" else panel)
@@ -143,17 +132,9 @@ def marks(
         if limits:
             axes.set_xlim(limits)
         lines_at(axes, verticals, NOWHERE)
-    if log:
-        drawn = frame[[c for c in (value, other, "low", "high") if c in frame]].stack()
-        ends = [*(limits or drawn), *verticals.values()]
-        _finish(panels, {"x": ends}, 15 // len(panels))
-    first = panels[0][0]
-    _name_rows(first, names)
+    _finish(panels, "", 15 // len(panels))
+    _name_rows(panels[0][0], names)
     _write_outside(panels[-1][0], note, len(names) - 0.4)
-    kinds = [(level, "filled", title) for level, title in (levels or {}).items()]
-    for kind in kinds + [("", "filled", value), ("", "hollow", other)] * bool(other):
-        _scatter(first, kind, [], [])
-    style.legend(figure, first)
     return Drawing.of(figure, "Dot plot", frame, *filter(None, (value, other)))
 
 
@@ -185,14 +166,13 @@ def scatter(
         for kind, marks in rows.groupby(["level", "look", "series"], sort=False):
             _scatter(axes, kind, marks[x], marks[y], marks["of"])
         axes.set(xlabel=x if alike else panel, ylabel=y)
+        axes.margins(x=0.2 if labels else 0.05)  # room for labels at the sides
         if not alike:
             axes.set_title("")
-    places = {"x": [*frame[x], *verticals.values()], "y": [*frame[y], *horizontals.values()]}
-    _finish(panels, {axis: places[axis] for axis in log}, ticks)
+    _finish(panels, log, ticks)
     for axes, _, rows in panels if labels else ():
         for _, row in rows[rows[labels] != ""].iterrows():
             write_at_mark(axes, row[labels], (row[x], row[y]))
-    style.legend(figure, panels[0][0])
     return Drawing.of(figure, "Scatter plot", frame, x, y)
 
 
@@ -224,18 +204,12 @@ def _draw_lines(
     axes: Axes, rows: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look], **options: Any
 ) -> None:
     """Each line in its look, with its band."""
-    import seaborn
-
-    parts = ({name: look[part] for name, look in looks.items()} for part in range(3))
-    by_name = dict(zip(("palette", "dashes", "sizes"), parts, strict=True))
-    order = {key: [*looks] for key in ("hue_order", "style_order")}
-    kinds = dict.fromkeys(("hue", "style", "size"), "of")
-    options |= {"estimator": None, "sort": False, "legend": False, "ax": axes}
-    seaborn.lineplot(rows, x=x, y=y, **kinds, **order, **by_name, **options)
-    for name, line in rows.groupby("of", sort=False) if "low" in rows else ():
-        low, high = line["low"].astype(float), line["high"].astype(float)
-        colour = looks[str(name)].colour
-        axes.fill_between(line[x], low, high, color=colour, alpha=0.18, linewidth=0)
+    for name, line in rows.dropna(subset=[y]).groupby("of", sort=False):
+        look = looks[str(name)]
+        axes.plot(line[x], line[y], label=name, linewidth=look.width, **look.line, **options)
+        if "low" in rows:
+            low, high = line["low"].astype(float), line["high"].astype(float)
+            axes.fill_between(line[x], low, high, color=look.colour, alpha=0.18, linewidth=0)
 
 
 def _colour(row: pd.Series) -> str:
@@ -243,7 +217,7 @@ def _colour(row: pd.Series) -> str:
 
 
 def _scatter(axes: Axes, kind: Any, x: Any, y: Any, names: Iterable[str] = ()) -> None:
-    """Marks of one kind (level, look and name in the legend); their names are tooltips."""
+    """Marks of one kind (level, look and name of the series); their names are tooltips."""
     level, look, title = kind
     _, colour, marker = LEVEL_STYLES.get(level, NO_LEVEL)
     options = {"facecolor": colour, "edgecolor": colour, "marker": marker} | LOOKS[look]
@@ -259,7 +233,9 @@ def _name_rows(axes: Axes, names: Sequence[str]) -> None:
     axes.set_ylim(-0.6, len(names) - 0.4)
 
 
-def _draw_rows(axes: Axes, rows: pd.DataFrame, value: str, other: str) -> None:
+def _draw_rows(
+    axes: Axes, rows: pd.DataFrame, value: str, other: str, levels: Mapping[str, str]
+) -> None:
     """Marks with intervals at each row's `place`."""
     for _, row in rows.iterrows():
         if "low" in row and row["low"] == row["low"]:
@@ -270,31 +246,9 @@ def _draw_rows(axes: Axes, rows: pd.DataFrame, value: str, other: str) -> None:
             axes.plot([row[value], row[other]], places, color=_colour(row), linewidth=1)
     for (level, look), some in rows.groupby(["level", "look"], sort=False):
         if other:
-            _scatter(axes, (level, "hollow", ""), some[other], some["place"], some["of"])
-        _scatter(axes, (level, look, ""), some[value], some["place"], some["of"])
-
-
-def write(axes: Axes, words: str, at: Any, offset: tuple[int, int], **options: Any) -> Annotation:
-    """Words at a place, a few points off it; `options` of `annotate`."""
-    look: dict[str, Any] = {"fontsize": 10, "color": style.INK, "zorder": 6}
-    return axes.annotate(words, at, xytext=offset, textcoords="offset points", **look | options)
-
-
-def write_at_mark(axes: Axes, words: str, at: tuple[float, float]) -> None:
-    """Write words next to a mark: in the axes, off other words, and off other marks if possible."""
-    others = [text.get_window_extent() for text in axes.texts]
-    marks = [axes.transData.transform(m.get_offsets()) for m in axes.collections]
-    frame, least = axes.get_window_extent(), np.inf
-    sides = [(6, 4, "left"), (-6, 4, "right"), (6, -12, "left"), (-6, -12, "right")]
-    for dx, dy, side in [*sides, (0, 9, "center"), (0, -17, "center")]:
-        text = write(axes, words, at, (dx, dy), ha=side)
-        box = text.get_window_extent()
-        text.remove()
-        outside = box.x0 < frame.x0 or box.x1 > frame.x1
-        covered = sum(box.count_contains(places) for places in marks if len(places))
-        if (cost := 1000 * outside + 100 * box.count_overlaps(others) + covered) < least:
-            least, best = cost, (dx, dy, side)
-    write(axes, words, at, best[:2], ha=best[2])
+            _scatter(axes, (level, "hollow", other), some[other], some["place"], some["of"])
+        name = value if other else levels.get(str(level), "")
+        _scatter(axes, (level, look, name), some[value], some["place"], some["of"])
 
 
 def _write_outside(axes: Axes, words: str, place: float) -> None:
@@ -313,17 +267,22 @@ def lines_at(axes: Axes, verticals: Places, horizontals: Places) -> None:
         write(axes, name, (1, place), (-2, 3), xycoords=("axes fraction", "data"), ha="right")
 
 
-def _finish(panels: Sequence[Panel], logs: Mapping[str, Iterable[float]], ticks: int) -> None:
-    """Log axes over values, the same in all panels; labels that the next panel repeats go."""
-    for axis, values in logs.items():
-        low, high = np.nanmin(list(values)), np.nanmax(list(values))
+def _finish(panels: Sequence[Panel], logs: str, ticks: int) -> None:
+    """Log axes where they are asked for and of κ; labels that the next panel repeats go.
+
+    An axis is over all that is drawn of its quantity, and the same in all panels.
+    """
+    for name, is_outer in (("x", "is_last_row"), ("y", "is_first_col")):
+        by_label: dict[str, list[Axes]] = {}
         for axes, _, _ in panels:
-            if high > 1e5 * low:  # powers of ten do
-                axes.set(**{f"{axis}scale": "log"})
-            else:
-                style.log_scale(getattr(axes, f"{axis}axis"), low, high, ticks)
-    for side, is_outer in (("x", "is_last_row"), ("y", "is_first_col")):
-        labels = {getattr(axes, f"get_{side}label")() for axes, _, _ in panels}
-        for axes, _, _ in panels if len(labels) == 1 else ():
-            if not getattr(axes.get_subplotspec(), is_outer)():
-                axes.set(**{f"{side}label": ""})
+            by_label.setdefault(getattr(axes, f"get_{name}label")(), []).append(axes)
+        for label, some in by_label.items():
+            ends = [getattr(axes.dataLim, f"interval{name}") for axes in some]
+            low, high = np.min(ends), np.max(ends)
+            for axes in some if name in logs or label in KAPPA else ():
+                style.log_scale(getattr(axes, f"{name}axis"), low, high, ticks)
+                margin = (high / low) ** 0.05
+                axes.set(**{f"{name}lim": (low / margin, high * margin)})
+            for axes in some if len(by_label) == 1 else ():
+                if not getattr(axes.get_subplotspec(), is_outer)():
+                    axes.set(**{f"{name}label": ""})

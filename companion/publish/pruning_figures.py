@@ -13,16 +13,17 @@ from companion.measurements.pruned import against_whole
 from companion.publish import plots, style
 from companion.publish.plots import Look
 from companion.publish.style import LEVEL_STYLES, Drawing
+from companion.publish.words import write
 
 Array = NDArray[np.float64]
 
 PRUNED = "directions pruned (%)"
 #: The orders of pruning, as a measurement calls them: name and look.
 ORDERS = {
-    "importance": ("least important first", Look("#1f83c4")),
-    "singular_value": ("smallest singular value first", Look("#d55e00", (4, 2))),
+    "importance": ("by importance", Look("#1f83c4")),
+    "singular_value": ("by singular value", Look("#d55e00", (4, 2))),
     "random": ("random", Look("#7d7d7d")),
-    "reversed": ("most important first", Look("#c0609a", (1, 1.5))),
+    "reversed": ("in reverse", Look("#c0609a", (1, 1.5))),
 }
 
 
@@ -65,18 +66,12 @@ def curves(by_model: Mapping[str, pd.DataFrame]) -> Drawing:
     drawn = whole[~whole["extrapolated"].astype(bool)] if "extrapolated" in whole else whole
     looks, columns, at = dict(ORDERS.values()), whole["quantity"].nunique(), {"80 %": 80}
     drawing = plots.lines(
-        drawn,
-        PRUNED,
-        "value",
-        looks=looks,
-        columns=columns,
-        verticals=at,
-        height=2.4,
+        drawn, PRUNED, "value", looks=looks, columns=columns, verticals=at, height=2.4
     )
     for axes in drawing.figure.axes:
         low, high = axes.get_ylim()
         signed = "points" in axes.get_ylabel()
-        axes.set(xlim=(0, 100), ylim=(max(low, -20) if signed else 0, high))
+        axes.set(xlim=(0, 100), ylim=(max(low, -20), high) if signed else (0, 1.2 * high))
         axes.axhline(0, color=style.INK, linewidth=0.8)
     names = ["panel", "quantity", "of", "directions kept", "value", "low", "high"]
     return drawing._replace(data=whole[[name for name in names if name in whole]])
@@ -97,7 +92,7 @@ def strips(importances: Array, heads: Mapping[str, tuple[int, float]]) -> Drawin
         axes.set(yscale="log", yticks=[], xlim=(0, len(height) + 1), ylabel="importance")
         axes.minorticks_off()
         words = f"accuracy {style.percent(accuracy)} %"
-        plots.write(axes, words, (0.98, 0.8), (0, 0), xycoords="axes fraction", ha="right")
+        write(axes, words, (0.98, 0.8), (0, 0), xycoords="axes fraction", ha="right")
     panels[-1, 0].set(xlabel="direction of the head, the most important first")
     data = style.stacked(
         {"of": f"{title}, accuracy {style.percent(accuracy)} %", "direction": place}

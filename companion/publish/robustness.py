@@ -30,6 +30,7 @@ from companion.measurements.effective_robustness import (
 from companion.publish import plots, style
 from companion.publish.cells import joined
 from companion.publish.style import Drawing, minus, points
+from companion.publish.words import write_at_mark
 
 Array = NDArray[np.float64]
 ER = "effective robustness (points)"
@@ -136,9 +137,7 @@ def on_logit_axes(
     for axis, limits in zip((axes.xaxis, axes.yaxis), ends, strict=True):
         style.logit_scale(axis, *limits)
     for text, places in frame[frame["label"] != ""].groupby("label")[[x, y]]:
-        plots.write_at_mark(axes, str(text), tuple(places.mean()))
-    drawing.figure.legends.clear()
-    style.legend(drawing.figure, axes)
+        write_at_mark(axes, str(text), tuple(places.mean()))
     return drawing
 
 

@@ -14,6 +14,7 @@ from companion.measurements.effective_robustness import View
 from companion.publish import pictures, plots, style
 from companion.publish.robustness import WORDS
 from companion.publish.style import INK, Drawing, points
+from companion.publish.words import write
 
 ARROW = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.8}
 
@@ -31,13 +32,13 @@ def one_in_styles(data: Emoji, concept: str, accuracy: Mapping[str, pd.Series[fl
     titles = {n: sets.styles()[art].title.replace(" ", "\n") for n, art in enumerate(frame.index)}
     images = [data.images[places[art, concept]] for art in frame.index]
     drawing = pictures.pictures({"one object,\none class": images}, alt, titles)
-    drawing.figure.set_size_inches(5.3, 2.4)
+    drawing.figure.set_size_inches(style.PHONE, 2.3)
     seen = ["training\nstyle", *["unseen\nstyle"] * (len(frame) - 1)]
     for axes, (_, of_style), which in zip(drawing.figure.axes, frame.iterrows(), seen, strict=True):
         words = [f"{value:.1f} %" for value in of_style]
         axes.set_xlabel("\n".join([*words, which]), fontsize=10)
     below = {"xycoords": "axes fraction", "ha": "right", "va": "top"}
-    plots.write(drawing.figure.axes[0], "\n".join(accuracy), (0, 0), (-6, -5), **below)
+    write(drawing.figure.axes[0], "\n".join(accuracy), (0, 0), (-6, -5), **below)
     return drawing._replace(data=frame.reset_index())
 
 
@@ -60,7 +61,7 @@ def arrow(view: View, model: pd.Series[Any], name: str) -> Drawing:
     shrunk = ARROW | {"shrinkA": 5, "shrinkB": 6}
     axes.annotate("", (inside, high), (inside, low), arrowprops=shrunk)
     for text, height in names.items():
-        plots.write(axes, text, (inside, height), (-12, 0), ha="right", va="center")
+        write(axes, text, (inside, height), (-12, 0), ha="right", va="center")
     axes.set(xlim=(30, 90), ylim=(10, 80))
     return drawing
 

@@ -23,7 +23,6 @@ from analysis.common import as_markdown
 from analysis.families.registry import LEVEL_TITLES
 
 if TYPE_CHECKING:  # what draws is imported with the first figure: a page of tables needs none
-    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
@@ -146,15 +145,6 @@ def panels(
     return figure, axes
 
 
-def legend(figure: Figure, axes: Axes) -> None:
-    """A legend of what axes label, below the whole figure; none for a single entry."""
-    handles, titles = axes.get_legend_handles_labels()
-    if len(handles) > 1:
-        fits = int(15 * figure.get_figwidth() / (6 + max(map(len, titles))))
-        columns = max(1, min(3, fits, len(titles)))
-        figure.legend(handles, titles, loc="outside lower center", ncols=columns)
-
-
 def logit_scale(axis: Axis, low: float, high: float) -> None:
     """Give an axis of percents, from `low` to `high`, the spacing of logits and plain ticks."""
     stretched = (lambda p: np.log(p / (100 - p)), lambda x: 100 / (1 + np.exp(-x)))
@@ -170,13 +160,16 @@ def log_scale(axis: Axis, low: float, high: float, most: int = 9) -> None:
     """Give an axis from `low` to `high` log spacing, and plain numbers as ticks, `most` at most."""
     from matplotlib.ticker import MaxNLocator, NullLocator
 
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
+    if high > 1e5 * low:
+        axis.set_major_formatter("{x:g}")
+        return
     ticks = [n * 10.0**power for power in range(-2, 5) for n in (1, 2, 5)]
     kept = [tick for tick in ticks if 0.9 * low <= tick <= 1.1 * high]
     if len(kept) < 4:  # a short axis
         near = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
         kept = [tick for tick in near if 0.99 * low <= tick <= 1.01 * high]
     kept = kept[:: -(-len(kept) // most)]
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
     axis.set_ticks(kept, labels=[f"{tick:g}" for tick in kept])
     axis.set_minor_locator(NullLocator())
 

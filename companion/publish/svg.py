@@ -8,7 +8,7 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from companion.publish import style
+from companion.publish import style, words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,48 +44,63 @@ def inline_svg(svg: str, alt: str, look: str = "") -> str:
 def stack_panels(figure: Figure) -> bool:
     """Lay a figure out again as wide as a phone shows legibly, its panels below one another.
 
-    False, and nothing is done, if it is no wider or has other parts than panels with axes.
+    What has no axes, as small pictures, keeps its place and shrinks. False, and nothing is done,
+    if the figure is no wider.
     """
-    shown = [axes for axes in figure.axes if axes.get_visible()]
-    place = shown[0].get_subplotspec()
-    if (
-        place is None
-        or figure.get_figwidth() <= style.PHONE
-        or any(not axes.axison or axes.images for axes in shown)
-    ):
+    if figure.get_figwidth() <= style.PHONE:
         return False
-    height = figure.get_figheight() / place.get_gridspec().nrows
+    for axes in figure.axes:
+        if not axes.get_visible():
+            axes.remove()
+    shown = [axes for axes in figure.axes if axes.get_subplotspec()]
+    places: Any = shown[0].get_subplotspec()
+    rows, columns = places.get_gridspec().get_geometry()
+    height = figure.get_figheight() / rows * (0.6 if any(axes.images for axes in shown) else 1)
+    figure.set(figwidth=style.PHONE, layout_engine="constrained")
+    if not any(axes.axison and len(axes.get_yticks()) for axes in shown):
+        figure.set_figheight(rows * (style.PHONE / columns + 0.3))
+        for axes in shown:
+            if name := axes.get_ylabel().replace("\n", " "):
+                name = f"{name}\n{axes.get_title('left')}".strip()
+                words.write(axes, name, (0, 1), (0, 6), xycoords="axes fraction", in_layout=False)
+                axes.set(ylabel="", title=name.count("\n") * "\n" + " ")
+        return True
+    figure.set_figheight(height * len(shown))
     grid, label = figure.add_gridspec(len(shown)), shown[0].get_ylabel()
     for number, axes in enumerate(shown):
         axes.set_subplotspec(grid[number])
         axes.tick_params(labelbottom=True, labelleft=True)
         axes.set(ylabel=axes.get_ylabel() or label)
-    figure.set(figwidth=style.PHONE, figheight=height * len(shown), layout_engine="constrained")
-    for wide in figure.legends:
-        wide.remove()
-        style.legend(figure, shown[0])
-    figure.draw_without_rendering()
+    words.place_names(figure)
+    least = 0.4 * style.PHONE * figure.dpi
+    if narrow := [axes for axes in shown if axes.get_window_extent().width < least]:
+        figure.set_figheight(1.3 * figure.get_figheight())
+        for axes in narrow:
+            _names_above_rows(axes)
+        words.place_names(figure)
     for axes in shown:
-        _give_room(axes)
+        _make_labels_fit(axes)
     return True
 
 
-def _give_room(axes: Axes) -> None:
-    """Put long names above their rows, a long label to the right, and every second tick away."""
-    figure: Any = axes.get_figure()
-    inches, names = axes.get_window_extent().width / figure.dpi, axes.get_yticklabels()
-    if inches < 0.4 * style.PHONE:
-        for place, name in zip(axes.get_yticks(), names, strict=True):
-            text = name.get_text().replace("\n", ", ")
-            at = axes.get_yaxis_transform()
-            written = axes.text(0.01, place + 0.36, text, fontsize=9, transform=at, va="center")
-            written.set_in_layout(False)
-        axes.tick_params(labelleft=False)
-        axes.set_ylim(top=axes.get_ylim()[1] + 0.3)
-        figure.set_figheight(1.3 * figure.get_figheight())
-        figure.draw_without_rendering()
-    width = axes.get_window_extent().width
-    if axes.xaxis.label.get_window_extent().width > width:
+def _names_above_rows(axes: Axes) -> None:
+    """Put the names of rows above them, into the axes."""
+    at = axes.get_yaxis_transform()
+    look: dict[str, Any] = {
+        "fontsize": 9,
+        "va": "center",
+        "bbox": {"color": style.PAPER, "pad": 0.5},
+    }
+    for place, name in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True):
+        text = name.get_text().replace("\n", ", ")
+        axes.text(0.01, place + 0.36, text, transform=at, in_layout=False, **look)
+    axes.tick_params(labelleft=False)
+    axes.set_ylim(top=axes.get_ylim()[1] + 0.3)
+
+
+def _make_labels_fit(axes: Axes) -> None:
+    """Put a long label of the x axis to the right, and every second of ticks that overlap away."""
+    if axes.xaxis.label.get_window_extent().width > axes.get_window_extent().width:
         axes.set_xlabel(axes.get_xlabel(), loc="right")
     ticks, labels = axes.get_xticks(), [text.get_text() for text in axes.get_xticklabels()]
     boxes = [text.get_window_extent() for text in axes.get_xticklabels()]

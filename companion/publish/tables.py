@@ -35,7 +35,7 @@ def kappa(measurements: Sequence[Measurement]) -> Drawing:
     rows = rows[["of", "level", "κ", "low", "high", "note"]]
     levels = {str(m.level): LEVEL_TITLES[m.level] for m in measurements}
     note = "dominant coordinate"
-    return plots.marks(rows, "κ", note=note, log=True, verticals=figures.GAUSSIAN, levels=levels)
+    return plots.marks(rows, "κ", note=note, verticals=figures.GAUSSIAN, levels=levels)
 
 
 def by_model(image_sets: Mapping[str, Sequence[Measurement]]) -> pd.DataFrame:

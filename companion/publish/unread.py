@@ -82,9 +82,6 @@ def curves(measurements: Sequence[Measurement]) -> Drawing:
         axes.axvline(chance.iloc[place // 2], color=style.INK, linewidth=0.9, linestyle=":")
         if place % 2:
             axes.set_ylim(0, None)
-        else:
-            style.log_scale(axes.yaxis, 2, 200, 5)
-            axes.set_ylim(2, 200)
     return drawing
 
 

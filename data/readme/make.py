@@ -12,7 +12,7 @@ import html
 import re
 
 from analysis.common import ROOT, write_text
-from companion.publish import measured, style, tables
+from companion.publish import measured, style, tables, words
 from companion.publish.style import Drawing
 from companion.publish.svg import inline_svg
 
@@ -31,6 +31,7 @@ def for_readme(drawing: Drawing) -> str:
     light, dark = (
         "".join(f"--companion-{name}:{both[n]};" for name, both in COLOURS.items()) for n in (0, 1)
     )
+    words.place_names(drawing.figure)
     svg = inline_svg(style.to_svg(drawing.figure), drawing.alt)
     width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0]
     head, body = svg.replace("<svg", f'<svg width="{width}pt" height="{height}pt"', 1).split(">", 1)
