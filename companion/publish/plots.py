@@ -82,8 +82,8 @@ def lines(
     """Quantity `y` against `x`: a line for each `of`, a band where there are `low` and `high`.
 
     `looks`: of each `of`, otherwise by level. `log`: "x", "y" or both, next to κ. `verticals`,
-    `horizontals`: lines at these values, with their names. `options` go to matplotlib. A column
-    `quantity` labels each panel's y axis.
+    `horizontals`: lines at these values, with their names. `options` go to `seaborn.lineplot`. A
+    column `quantity` labels each panel's y axis.
     """
     by_name = dict(looks or _looks_by_level(frame))
     width = 0 if "panel" in frame else style.PHONE
@@ -204,9 +204,13 @@ def _draw_lines(
     axes: Axes, rows: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look], **options: Any
 ) -> None:
     """Each line in its look, with its band."""
+    import seaborn
+
+    options |= {"estimator": None, "sort": False, "legend": False, "ax": axes}
     for name, line in rows.dropna(subset=[y]).groupby("of", sort=False):
         look = looks[str(name)]
-        axes.plot(line[x], line[y], label=name, linewidth=look.width, **look.line, **options)
+        options |= look.line | {"linewidth": look.width}
+        seaborn.lineplot(line, x=x, y=y, label=name, **options)
         if "low" in rows:
             low, high = line["low"].astype(float), line["high"].astype(float)
             axes.fill_between(line[x], low, high, color=look.colour, alpha=0.18, linewidth=0)

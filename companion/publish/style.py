@@ -162,7 +162,7 @@ def log_scale(axis: Axis, low: float, high: float, most: int = 9) -> None:
 
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
     if high > 1e5 * low:
-        axis.set_major_formatter("{x:g}")
+        axis.set_major_formatter(lambda x, _: _power(x))
         return
     ticks = [n * 10.0**power for power in range(-2, 5) for n in (1, 2, 5)]
     kept = [tick for tick in ticks if 0.9 * low <= tick <= 1.1 * high]
@@ -317,6 +317,12 @@ def spread(
     each = scale * np.array([*values])
     low, mean, high = (write(float(end(each))) for end in (np.min, np.mean, np.max))
     return minus(mean if len(each) < 2 else f"{mean} ({low} to {high})")
+
+
+def _power(number: float) -> str:
+    """A number, or a power of ten whose exponent is as easy to read."""
+    exponent = f"{np.log10(number):.0f}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{number:g}" if 1e-3 <= number <= 1e4 else f"10{exponent}"
 
 
 def _numeric(column: pd.Series[str]) -> bool:
