@@ -120,8 +120,8 @@ class Page:
         if not drawing.alt.strip():
             raise ValueError(f"figure {name!r} needs an alternative text.")
         words.place_names(drawing.figure)
+        drawing.figure.set_layout_engine(None)  # the layout is settled: it takes long
         data = {"image/svg+xml": style.to_svg(drawing.figure), "text/plain": drawing.alt}
-        drawing.figure.set_layout_engine(None)  # the layout is settled, and the PNG keeps it
         data["image/png"] = style.to_png(drawing.figure)
         if svg.stack_panels(drawing.figure):
             data[style.NARROW] = style.to_svg(drawing.figure)

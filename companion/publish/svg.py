@@ -80,6 +80,7 @@ def stack_panels(figure: Figure) -> bool:
         words.place_names(figure)
     for axes in shown:
         _make_labels_fit(axes)
+    figure.set_layout_engine(None)
     return True
 
 

@@ -28,6 +28,8 @@ GAPS = (5, 9, 14)
 NEARER, FAR = 4, 18
 #: Series are one if nine tenths of the first are no farther than this from the second, in pixels.
 TOGETHER = 5
+#: How far apart a line's places are, in pixels: less than a letter's height.
+STEP = 5
 #: How long the lines of a series' name are, where longer ones find no room.
 LETTERS = (60, 20, 14)
 #: How names are written that find their place later, within the axes.
@@ -155,8 +157,9 @@ def _place(text: Annotation, own: Points, others: Points, rest: Points = NONE) -
 
 def _distances(centres: Points, half: Points, places: Points) -> Points:
     """From boxes of one size to the nearest of some places, in pixels."""
-    beyond: Points = np.maximum(np.abs(places - centres[:, None]) - half, 0)
-    nearest: Points = np.linalg.norm(beyond, axis=-1).min(axis=1, initial=np.inf)
+    x, y = (np.abs(np.subtract.outer(centres[:, n], places[:, n])) - half[n] for n in (0, 1))
+    squared = np.maximum(x, 0) ** 2 + np.maximum(y, 0) ** 2
+    nearest: Points = np.sqrt(squared.min(axis=1, initial=np.inf))
     return nearest
 
 
@@ -180,5 +183,5 @@ def _filled(line: Points) -> Points:
     if not len(line := line[np.isfinite(line).all(axis=1)]):
         return NONE
     along = np.cumsum(np.hypot(*np.diff(line, axis=0, prepend=line[:1]).T))
-    at = np.arange(along[-1], -3, -3)
+    at = np.arange(along[-1], -STEP, -STEP)
     return np.column_stack([np.interp(at, along, of) for of in line.T])
