@@ -46,7 +46,7 @@ def write(
 
 
 def write_at_mark(axes: Axes, words: str, at: tuple[float, float]) -> None:
-    """Words beside a mark, which are not to be seen until `place_names` has found their place."""
+    """Words next to a mark, which are not to be seen until `place_names` has found their place."""
     write(axes, words, at, (0, 0), gid="mark", visible=False, **CENTRED)
 
 
@@ -132,7 +132,7 @@ def _named(axes: Axes, series: dict[str, Points], groups: list[list[str]]) -> bo
 
 
 def _place(text: Annotation, own: Points, others: Points, rest: Points = NONE) -> float:
-    """Move words beside one of some places, far from others; and by how much these are farther.
+    """Move words next to one of some places, far from others; and by how much these are farther.
 
     The words cross none of these places, nor the rest, if that can be.
     """
