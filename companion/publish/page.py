@@ -120,7 +120,7 @@ class Page:
         if not drawing.alt.strip():
             raise ValueError(f"figure {name!r} needs an alternative text.")
         words.place_names(drawing.figure)
-        drawing.figure.set_layout_engine(None)  # the layout is settled: it takes long
+        drawing.figure.set_layout_engine(None)  # settling the layout again takes long
         data = {"image/svg+xml": style.to_svg(drawing.figure), "text/plain": drawing.alt}
         data["image/png"] = style.to_png(drawing.figure)
         if svg.stack_panels(drawing.figure):

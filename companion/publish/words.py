@@ -24,7 +24,7 @@ Points = NDArray[np.float64]
 #: Where a name is, seen from a place, the best first; and the gaps between the two, in points.
 SIDES = [(1, 1), (-1, 1), (1, -1), (-1, -1), (0, 1), (0, -1), (1, 0), (-1, 0)]
 GAPS = (5, 9, 14)
-#: By how many pixels a name is nearer to its own series than to any other, and what is far enough.
+#: How much nearer a name is to its own series than to any other, and what is far enough, in pixels.
 NEARER, FAR = 4, 18
 #: Series are one if nine tenths of the first are no farther than this from the second, in pixels.
 TOGETHER = 5
