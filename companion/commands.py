@@ -15,6 +15,7 @@ from analysis.common import (
     ROOT,
     SHIPPED,
     WORKSPACE,
+    CompanionError,
     aligned,
 )
 from analysis.families import registry
@@ -59,9 +60,12 @@ def build(
     companion build --runs --jobs 4
     """
     from companion.runs.engine import bring_up_to_date
+    from companion.runs.status import false_sentences
 
     executed = bring_up_to_date(jobs)
     print(f"{executed} runs executed, {len(experiments.all_runs())} up to date.", flush=True)
+    if runs and (false := false_sentences()):
+        raise CompanionError("\n".join(false))
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
     wanted = os.environ | {"COMPANION_JOBS": str(jobs)}
     return 0 if runs else subprocess.run(command, cwd=ROOT, env=wanted, check=False).returncode

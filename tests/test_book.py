@@ -318,6 +318,19 @@ def test_a_failing_notebook_stops_the_book(small):
     assert not (small / "book/_build/html/index.html").exists()
 
 
+def test_a_false_sentence_about_recorded_numbers_is_marked_and_ends_with_an_error(small):
+    """The book is whole all the same; so are the runs, by themselves."""
+    notebook = small / "notebooks/told.py"
+    notebook.write_text(TOLD.replace('is more", "live"', 'is more", "recorded"'))
+    built = build_book(small)
+    assert built.returncode != 0
+    says = "told/paper: the book says “two is more”, which does not hold of these numbers"
+    assert says in built.stderr
+    assert "[“two is more” does not hold of these numbers]" in text_of(small, "chapter")
+    done = run_in(small, "companion.cli", "build", "--runs")
+    assert done.returncode == 1 and says in done.stderr
+
+
 def test_a_reference_to_a_result_that_is_not_there_stops_the_book(small):
     with (small / "book/chapter.md").open("a") as file:
         file.write("\n```{result} told/paper#cliam\n```\n")

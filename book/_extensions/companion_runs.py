@@ -4,7 +4,8 @@ Connected to `config-inited` ahead of sphinx-external-toc (priority 900), so tha
 contents finds notebooks which are made here, and again after it, to put them below the page of
 their family, under short titles that say on which evidence a page rests. One page,
 `runs/not_measured`, lists what chapters lack; `runs/status.md` is the table of all runs. If a run
-fails, the build stops and no book is published.
+fails, the build stops and no book is published. If a sentence of the book does not hold of recorded
+numbers, the book is built, the sentence is marked, and the build ends with an error.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from companion_offline import write_if_changed
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import SphinxError
+from sphinx.util import logging
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
@@ -32,6 +34,8 @@ from companion.runs import experiments, status  # noqa: E402
 from companion.runs.engine import bring_up_to_date  # noqa: E402
 from companion.runs.experiments import OUTPUTS  # noqa: E402
 from companion.runs.jobs import alone  # noqa: E402
+
+logger = logging.getLogger(__name__)
 
 FAMILY = "# {title} at a glance\n\n```{{glance}} {name}\n{pages}\n```\n"
 
@@ -52,6 +56,13 @@ def update_runs(app: Sphinx, config: Config) -> None:
         bring_up_to_date(jobs=int(os.environ.get("COMPANION_JOBS", "2")))
     except CompanionError as error:
         raise RunsError(str(error)) from None
+
+
+def report_false_sentences(app: Sphinx, _: BaseException | None) -> None:
+    """Name what does not hold of recorded numbers, and have the build end with an error."""
+    for sentence in status.false_sentences():
+        logger.error("%s", sentence)
+        app.statuscode = 1
 
 
 def order_runs(app: Sphinx, config: Config) -> None:
@@ -107,4 +118,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     app.connect("config-inited", update_runs, priority=100)
     app.connect("config-inited", order_runs, priority=901)
+    app.connect("build-finished", report_false_sentences)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -34,10 +34,6 @@ class CaptionError(CompanionError):
     """A captions file that does not fit its notebook; the message is for whoever edits either."""
 
 
-class NotSoError(CompanionError):
-    """A page says something of recorded numbers that does not hold."""
-
-
 class Caption(Strict):
     """The text below a result (MyST).
 
@@ -187,21 +183,16 @@ class Page:
     def holds(self, condition: object, says: str, evidence: Basis | None = None) -> None:
         """Guard what a page of the book says of the results of this cell.
 
-        Where it does not hold of recorded or published numbers, NotSoError stops the run. Numbers
-        that are this build's own, a reader's, are ``live`` evidence: the book marks such results.
+        Where it does not hold, the book marks the result. Of recorded or published numbers that is
+        an error of the book's, which its build reports at the end; ``live`` numbers are a reader's.
         """
         self._guard(condition, says, self._kind(evidence), "not-so")
 
     def _guard(self, condition: object, says: str, kind: str, label: str) -> None:
-        if condition:
-            return
-        if "live" not in kind:
-            raise NotSoError(
-                f"the book says “{says}”, which does not hold of these numbers: correct the page "
-                "and the guard in its notebook."
-            )
-        note = f"*“{says}” does not hold of these numbers.*"
-        _display("not-so", label, {"text/markdown": note, "text/plain": note}, says=says)
+        if not condition:
+            note = f"*“{says}” does not hold of these numbers.*"
+            about = {"says": says, "evidence": kind}
+            _display("not-so", label, {"text/markdown": note, "text/plain": note}, **about)
 
     def _kind(self, evidence: Basis | None) -> str:
         if evidence is None:

@@ -93,18 +93,24 @@ def execute(
     given = {ROOT / str(value) for value in parameters.values()}
     _check_reads(run, reads, made_from, given | hidden)  # opened, and seen by none
     about: dict[str, Any] = {"experiment": experiment, "subject": subject, "made_from": made_from}
-    about["evidence"] = _evidence(notebook)
+    about |= _evidence(notebook)
     lacks = {"lacks": unsound} if unsound else {}
     experiments.write(Path(output), _canonical(run, notebook), about | lacks)
     return unsound
 
 
-def _evidence(notebook: dict[str, Any]) -> list[str]:
-    """The kinds of evidence that an executed notebook's figures and tables rest on."""
+def _evidence(notebook: dict[str, Any]) -> dict[str, list[str]]:
+    """The kinds of evidence that an executed notebook's figures and tables rest on.
+
+    Also what the book says of recorded or published numbers and does not hold of them, if anything.
+    """
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
     notes = [output.get("metadata", {}).get("companion", {}) for output in outputs]
     named = {kind.strip() for note in notes for kind in note.get("evidence", "").split(",")}
-    return [kind for kind in ("published", "recorded", "live") if kind in named]
+    not_so = [note for note in notes if note.get("kind") == "not-so"]
+    false = [note["says"] for note in not_so if "live" not in note["evidence"]]
+    kinds = [kind for kind in ("published", "recorded", "live") if kind in named]
+    return {"evidence": kinds} | ({"false": false} if false else {})
 
 
 def _as_ipynb(source: Path) -> Any:

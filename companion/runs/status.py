@@ -48,6 +48,16 @@ def table(pages: Container[str]) -> str:
     return _filled("status_table.md", rows)
 
 
+def false_sentences() -> list[str]:
+    """What the book says of recorded or published numbers and does not hold of them."""
+    return [
+        f"{run}: the book says “{says}”, which does not hold of these numbers; correct the page, "
+        "and the guard in its notebook, or the measurement."
+        for run in experiments.all_runs()
+        for says in experiments.made(run).get("false", [])
+    ]
+
+
 def _noted(run: Run, evidence: Collection[str], recorded: Sequence[Measurement]) -> list[Any]:
     """Day and machine of each measurement and each set of features that a run rests on."""
     pairs, name = [], TAKEN_AS.get(run.experiment.name, run.experiment.name)
