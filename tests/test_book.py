@@ -180,7 +180,7 @@ def test_figures_have_one_plain_number_by_chapter_or_by_family(clone):
 def test_below_each_figure_and_table_stand_its_data_its_citation_and_its_code(clone):
     for name in ("measuring_robustness", "outlier_features", "runs/effective_robustness/rn50"):
         text = page(clone, name)
-        menus = re.findall(r'<div class="companion-menu">(.*?)</div>', text, re.DOTALL)
+        menus = re.findall(r'<div class="companion-menu docutils.*?</div>', text, re.DOTALL)
         assert len(menus) == len(numbers(clone)[name])
         assert all("</details>" in menu and 'csv">CSV</a>' in menu for menu in menus)
         assert sum('.svg">SVG</a> · <a' in m for m in menus) == text.count('"companion-figure')

@@ -13,7 +13,7 @@ import html
 import json
 import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,10 @@ FOLDER = "results"
 counterparts = cache(load_counterparts)  # read once a build, not for every result
 
 
-def menu(env: BuildEnvironment, reference: str, result: Any) -> nodes.raw:
-    """The menu below a result of `companion_results`, with links to its files."""
+def menu(
+    env: BuildEnvironment, reference: str, result: Any, method: list[nodes.Node]
+) -> nodes.container:
+    """The menu below a result of `companion_results`: how it was computed, links to its files."""
     up = "../" * env.docname.count("/")
     run, _, label = reference.partition("#")
     experiment, subject = run.split("/")
@@ -62,11 +64,18 @@ def menu(env: BuildEnvironment, reference: str, result: Any) -> nodes.raw:
     }
     entries = {name: entry for name, entry in entries.items() if entry}
     listed = "".join(f"<dt>{name}</dt><dd>{entry}</dd>" for name, entry in entries.items())
-    text = (
-        f'<details><summary>{", ".join(entries).capitalize()}<span class="visually-hidden"> of '
-        f"{reference}</span></summary><dl>{listed}</dl></details>{_borne_on(env, up, reference)}"
+    names = ", ".join([*(["method"] if method else []), *entries]).capitalize()
+    opened = f'<details><summary>{names}<span class="visually-hidden"> of {reference}</span>'
+    start = '<dt class="method">Method</dt><dd class="method">' if method else ""
+    end = f"</dd>{listed}" if method else listed
+    html_of = partial(nodes.raw, "", format="html")
+    return nodes.container(
+        "",
+        html_of(f"{opened}</summary><dl>{start}"),
+        *method,
+        html_of(f"{end}</dl></details>{_borne_on(env, up, reference)}"),
+        classes=["companion-menu"],
     )
-    return nodes.raw("", text, format="html", classes=["companion-menu"])
 
 
 def _book(config: Config) -> downloads.Book:

@@ -193,15 +193,16 @@ class ResultDirective(SphinxDirective):
             self.name_card(built, label)
             if name_of(reference) in self.env.companion_places[1]:  # by a number, like a table
                 built += self.not_published(reference, True, [])
-        more = " ".join(note.get("more", "").split())
-        below = self.parse_text_to_nodes(f"```{{div}} companion-more\n{more}\n```") if more else []
         if note["kind"] == "text":
             return built
+        more, method = (" ".join(note.get(of, "").split()) for of in ("more", "method"))
+        below = self.parse_text_to_nodes(f"```{{div}} companion-more\n{more}\n```") if more else []
         below += [
             nodes.paragraph("", f"“{says}” does not hold of these numbers.", classes=["not-so"])
             for says in result.not_so
         ]
-        return [*built, *below, menu(self.env, reference, result)]
+        explained = self.parse_text_to_nodes(method) if method else []
+        return [*built, *below, menu(self.env, reference, result, explained)]
 
     def not_measured(self, run: str) -> list[nodes.Node]:
         """The substitute for results of a run without evidence: once on a page, then nothing."""

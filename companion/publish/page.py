@@ -38,7 +38,7 @@ class Caption(Strict):
     """The text below a result (MyST).
 
     `caption` gives the message, then how to read the marks, in at most 35 words; `more` is small
-    print below it. `pocket` has the texts of the pocket lab where they differ. Instead of all this,
+    print below it, and `method`, how it was computed, is in the menu. `pocket` has the texts of the pocket lab where they differ. Instead of all this,
     `numbers` has templates of texts by name (`Page.numbers`). The others are for tables: `missing`
     replaces an empty one and says how to get its numbers, where the page does not; `cells` has a
     template (`companion.publish.cells`) for each heading, in order; `columns` defines headings
@@ -48,6 +48,7 @@ class Caption(Strict):
 
     caption: str = ""
     more: str = ""
+    method: str = ""
     numbers: Mapping[str, str] = {}
     pocket: Caption | None = None
     missing: str = ""
@@ -213,14 +214,15 @@ class Page:
     def _filled(self, name: str, values: Mapping[str, object]) -> Caption:
         """The caption of a result with its values, in one line each."""
         caption = self._caption(name)
-        texts = {key: getattr(caption, key) for key in ("caption", "more", "missing")}
+        texts = {key: getattr(caption, key) for key in ("caption", "more", "method", "missing")}
         given = {**self.values, **values}
         where = f"book/captions/{self.notebook}.yaml, {name}"
         named = _fields(*texts.values(), *caption.cells, *caption.columns.values())
         if unknown := sorted(named - given.keys()):
             raise CaptionError(f"{where}: the notebook gives no value for {unknown}.")
         other = self.captions[name]
-        if unused := sorted(values.keys() - named - _fields(other.caption, other.more)):
+        elsewhere = _fields(other.caption, other.more, other.method)
+        if unused := sorted(values.keys() - named - elsewhere):
             raise CaptionError(f"{where}: the notebook gives {unused}, which no text names.")
 
         def fill(text: str) -> str:

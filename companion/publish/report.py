@@ -34,7 +34,7 @@ def page(executed: NotebookNode, title: str) -> str:
         """A published result; a name in it is no markup."""
         note, data = output.metadata["companion"], output.data
         columns = definitions(note, data.get("text/markdown", "")).items()
-        words = [note.get("caption", ""), note.get("more", "")]
+        words = [note.get(of, "") for of in ("caption", "more", "method")]
         words += [f"*{heading}*: {meaning}" for heading, meaning in columns]
         label, caption = note["label"], f'<div class="caption">{prose(" ".join(words))}</div>'
         if note["kind"] == "figure":
