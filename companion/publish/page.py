@@ -38,12 +38,12 @@ class Caption(Strict):
     """The text below a result (MyST).
 
     `caption` gives the message, then how to read the marks, in at most 35 words; `more` is small
-    print below it, and `method`, how it was computed, is in the menu. `pocket` has the texts of the pocket lab where they differ. Instead of all this,
-    `numbers` has templates of texts by name (`Page.numbers`). The others are for tables: `missing`
-    replaces an empty one and says how to get its numbers, where the page does not; `cells` has a
-    template (`companion.publish.cells`) for each heading, in order; `columns` defines headings
-    (`definitions`); `search` labels a box that filters rows by what is typed; `choose` names a
-    column of few values by which rows are filtered.
+    print below it, and `method`, how it was computed, is in the menu. `pocket` has the texts of the
+    pocket lab where they differ. Instead of all this, `numbers` has templates of texts by name
+    (`Page.numbers`). The others are for tables: `missing` replaces an empty one and says how to get
+    its numbers, where the page does not; `cells` has a template (`companion.publish.cells`) for
+    each heading, in order; `columns` defines headings (`definitions`); `search` labels a box that
+    filters rows by what is typed; `choose` names a column of few values by which rows are filtered.
     """
 
     caption: str = ""
