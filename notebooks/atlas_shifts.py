@@ -71,8 +71,8 @@ several = marks[marks["group"].duplicated(keep=False)]
 means = several.groupby("group", as_index=False)[[X, Y]].mean()
 named = means.assign(of=means["group"], level="zero_shot", label=means["group"])
 parts = [
-    marks.assign(look="small", label="", series="a model"),
-    named.assign(look="filled", series="mean of a data family"),
+    marks.assign(look="small", label=""),
+    named.assign(look="filled"),
 ]
 marks = pd.concat(parts, ignore_index=True)
 axes = {"verticals": {"": 0}, "horizontals": {"": 0}}

@@ -23,9 +23,12 @@ privileged_threshold: float = 10.0  # times the mean importance: from there one 
 pruned_share: float = 0.8  # share of directions pruned in the claim
 
 # %%
+import numpy as np
 import pandas as pd
 
-from companion.publish import plots, pocket_models
+from companion.measurements import records
+from companion.publish import cells, figures, plots, pocket_models
+from companion.publish.measured import of_captions
 from companion.publish.page import Page
 
 models = pocket_models.models(edition, pruned_share)
@@ -39,11 +42,22 @@ page = Page("inside_pocket", "recorded, live")
 # ## Outlier features
 
 # %%
-ER = "ER, unseen styles (points)"
-KAPPA, MARKED = "activation kurtosis κ", {"Gaussian": 3, "CLIP": 87}
-columns = {"backbone": "panel", "kurtosis": KAPPA, "er": ER, "er_low": "low", "er_high": "high"}
-marks = trained[["of", "level", "look", *columns]].rename(columns=columns)
-page.figure("indicator", plots.scatter(marks, KAPPA, ER, verticals=MARKED))
+rows = trained.sort_values("er", ascending=False).rename(columns={"kurtosis": figures.KAPPA})
+interval = "{er:+.1f} ({er_low:+.1f} to {er_high:+.1f})"
+rows["note"] = [cells.cell(interval, row) for row in rows.to_dict("records")]
+recorded = [m for m in records.read_all("outlier_features") if m.level == "zero_shot"]
+of_clip = [m.value("kurtosis_mean") for m in recorded if not of_captions(m)]
+marked = figures.GAUSSIAN | ({"CLIP": np.median(of_clip)} if of_clip else {})
+page.figure(
+    "indicator",
+    plots.marks(
+        rows[["of", "level", figures.KAPPA, "note"]],
+        figures.KAPPA,
+        note="ER, unseen styles",
+        verticals=marked,
+    ),
+    sets=len(of_clip),
+)
 page.numbers("of-untrained", untrained.to_dict("list"))
 page.numbers("of-trained", trained.to_dict("list"))
 low, high = trained["persistence"].max(), untrained["persistence"].min()

@@ -28,7 +28,7 @@ import pandas as pd
 
 from analysis.metrics import indicators
 from companion.claims.evidence import gather
-from companion.publish import indicator_tables, plots, robustness, style
+from companion.publish import figures, indicator_tables, plots, robustness, style
 from companion.publish.indicator_tables import TO_BEAT
 from companion.publish.page import Page
 
@@ -72,7 +72,7 @@ for name, (frame, of_kind) in SHOWN.items():
         rows = indicator_tables.against_robustness(frame, some, ER, edition)
         page.figure(
             f"scatter{name}{part}",
-            plots.scatter(rows, "value", ER) if len(rows) else None,
+            plots.scatter(rows, "value", ER, verticals=figures.GAUSSIAN) if len(rows) else None,
             of_kind,
             and_seed=" and seed" * bool(name),
         )

@@ -155,17 +155,17 @@ def scatter(
 
     `labels`: a column of words that are written at the marks, "" at those that bear none. A column
     `series` is the legend. `log`: "x", "y" or both. Where `x` is "value" the panel's title is the
-    name of its quantity.
+    name of its quantity; then `verticals` are of κ.
     """
     alike, width = x != "value", 7.2 if "panel" in frame else style.PHONE
     figure, panels = _panels(frame, columns, height, width, sharex=alike, sharey=True)
     for axes, panel, rows in panels:
-        lines_at(axes, verticals, horizontals)
+        lines_at(axes, verticals if alike or panel in KAPPA else NOWHERE, horizontals)
         for _, row in rows.dropna(subset=["low"]).iterrows() if "low" in rows else ():
             axes.vlines(row[x], row["low"], row["high"], color=_colour(row), linewidth=0.9)
         for kind, marks in rows.groupby(["level", "look", "series"], sort=False):
             _scatter(axes, kind, marks[x], marks[y], marks["of"])
-        axes.set(xlabel=x if alike else panel, ylabel=y)
+        axes.set(xlabel=x if alike else KAPPA[1] if panel in KAPPA else panel, ylabel=y)
         axes.margins(x=0.2 if labels else 0.05)  # room for labels at the sides
         if not alike:
             axes.set_title("")
@@ -261,11 +261,13 @@ def _write_outside(axes: Axes, words: str, place: float) -> None:
 
 
 def lines_at(axes: Axes, verticals: Places, horizontals: Places) -> None:
-    """Thin lines through the axes, with their names at the end."""
+    """Thin lines through the axes, with their names at the end: inside of the last of several."""
     look: dict[str, Any] = {"color": style.INK, "linewidth": 0.9, "linestyle": (0, (4, 3))}
     for name, place in verticals.items():
         axes.axvline(place, **look)
-        write(axes, name, (place, 1), (3, -2), xycoords=("data", "axes fraction"), va="top")
+        last = len(verticals) > 1 and place == max(verticals.values())
+        offset, side = (-3 if last else 3, -2), "right" if last else "left"
+        write(axes, name, (place, 1), offset, xycoords=("data", "axes fraction"), va="top", ha=side)
     for name, place in horizontals.items():
         axes.axhline(place, **look)
         write(axes, name, (1, place), (-2, 3), xycoords=("axes fraction", "data"), ha="right")
