@@ -69,6 +69,8 @@ marks = pd.DataFrame(
 )
 several = marks[marks["group"].duplicated(keep=False)]
 means = several.groupby("group", as_index=False)[[X, Y]].mean()
+openai = means.set_index("group").loc["OpenAI"]
+page.holds(openai[X] < 0 < openai[Y], "OpenAI's models lie at the top left")
 named = means.assign(of=means["group"], level="zero_shot", label=means["group"])
 parts = [
     marks.assign(look="small", label=""),
@@ -88,8 +90,8 @@ PAIRS = {
 }
 at = pd.concat([high[["model", "weights"]], off], axis=1).set_index(["model", "weights"])
 rows, ahead = [], []
-for title, (openai, laion, tag) in PAIRS.items():
-    difference = at.loc[(openai, "openai")] - at.loc[(laion, tag)]
+for title, (of_openai, laion, tag) in PAIRS.items():
+    difference = at.loc[(of_openai, "openai")] - at.loc[(laion, tag)]
     rows.append({"backbone": title} | difference.to_dict())
     ahead.append(difference["imagenet_a"] > 0 > difference["imagenet_sketch"])
 page.table("openai-laion", rows, holds=all(ahead))
