@@ -118,10 +118,12 @@ def new_figure(
 ) -> tuple[Figure, Any]:
     """A styled figure and its axes; `width`, `height` in inches, `options` go to `subplots`."""
     import seaborn
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     seaborn.set_theme(context="notebook", style="ticks", rc=_STYLE)
     figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)  # keeps the renderer that measures words
     return figure, figure.subplots(rows, columns, **options)
 
 

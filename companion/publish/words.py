@@ -62,7 +62,7 @@ def place_names(figure: Figure) -> None:
     for axes in figure.axes:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(name, handle)
-    figure.draw_without_rendering()
+    _settle(figure)
     series = {axes: _series(axes) for axes in figure.axes}
     groups = [[[name] for name in handles], _together([*series.values()], handles)]
     if len(handles) > 1 and not any(_named(*of, each) for each in groups for of in series.items()):
@@ -71,7 +71,7 @@ def place_names(figure: Figure) -> None:
         if free := [axes for axes in figure.axes if not axes.get_visible()]:
             place = {"loc": "center", "bbox_to_anchor": free[0].get_position()}
         figure.legend(handles.values(), handles, **place)
-        figure.draw_without_rendering()
+        _settle(figure)
     for text in (marks := _texts(figure, "mark")):
         text.set_visible(True)
         own, *named = (
@@ -82,6 +82,12 @@ def place_names(figure: Figure) -> None:
         rest = np.concatenate([*_series(text.axes).values()])
         rest = rest[np.abs(rest - own).max(axis=1) > 1]
         _place(text, own, np.concatenate([NONE, *named]), rest)
+
+
+def _settle(figure: Figure) -> None:
+    """Lay a figure out without drawing it."""
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
 
 
 def _texts(figure: Figure, kind: str) -> list[Any]:
