@@ -130,7 +130,7 @@ def test_what_shares_no_quantity_shares_no_axis():
     """Two candidates in two panels: each has an x axis of its own, which its name labels."""
     frame = FRAME.drop(columns=["low", "high"])
     left, right = plots.scatter(frame, "value", "x").figure.axes
-    assert (left.get_xlabel(), right.get_xlabel()) == ("κ", "ER")
+    assert (left.get_xlabel(), right.get_xlabel()) == ("activation kurtosis κ", "ER")
     assert left.get_xlim() != right.get_xlim()
 
 
