@@ -149,7 +149,9 @@ def panels(
 
 def logit_scale(axis: Axis, low: float, high: float) -> None:
     """Give an axis of percents, from `low` to `high`, the spacing of logits and plain ticks."""
-    stretched = (lambda p: np.log(p / (100 - p)), lambda x: 100 / (1 + np.exp(-x)))
+    from scipy.special import expit, logit
+
+    stretched = (lambda p: logit(p / 100), lambda x: 100 * expit(x))
     ticks = [tick for tick in _PERCENT if low <= tick <= high]
     ticks = [t for t in ticks if len(ticks) < 12 or t not in (30, 50, 70)]
     name = axis.axis_name  # type: ignore[attr-defined]
