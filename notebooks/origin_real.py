@@ -80,7 +80,7 @@ page.texts(
     models=primary["model"].nunique(),
     coordinates=len(primary),
     ranks=span(primary["quiet"]),
-    p=f"{p:.0e}",
+    p=f"{p:.5f}",
     ranks_random=span(control["quiet"]),
     correlation=minus("{:+.2f} to {:+.2f}".format(*primary["correlation"].quantile([0, 1]))),
 )
