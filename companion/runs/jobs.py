@@ -14,16 +14,17 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from analysis.common import CompanionError, fingerprint, write_text
+from companion.runs import process_pool
 from companion.runs.experiments import STATE
-from companion.runs.process_pool import ProcessPool
 
 #: Whoever holds it may change families, runs, what these read in the store, and pages.
 _LOCK = FileLock(STATE / "lock")
@@ -83,39 +84,47 @@ def do_all(what: str, calls: Sequence[Call], places: int) -> dict[str, Any]:
 
     A failure is noted (`read_failure`). An interrupt ends what runs and lets nothing begin.
     """
-    pool, progress, done = ProcessPool(), Progress(what, len(calls)), dict[str, Any]()
-
-    def do(call: Call) -> None:
-        progress.say("running", call.name)
-        try:
-            done[call.name] = attempt(call, pool)
-            progress.say("finished", call.name)
-        except CompanionError:
-            progress.say("FAILED", call.name)
-
-    with ThreadPoolExecutor(places) as threads:
-        try:
-            for future in [threads.submit(do, call) for call in calls]:
-                future.result()
-        finally:
-            pool.stop()
-            threads.shutdown(cancel_futures=True)
+    progress, done = Progress(what, len(calls)), dict[str, Any]()
+    waiting, running = [*reversed(calls)], dict[Any, tuple[Call, BaseProcess]]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < places:
+                call = waiting.pop()
+                progress.say("running", call.name)
+                reader, process = _start(call)
+                running[reader] = call, process
+            for reader in wait([*running]):
+                call, process = running.pop(reader)
+                try:
+                    done[call.name] = _result(call, reader, process)
+                    progress.say("finished", call.name)
+                except CompanionError:
+                    progress.say("FAILED", call.name)
+    finally:
+        for _, process in running.values():
+            process.kill()
     return done
 
 
-def attempt(call: Call, pool: ProcessPool | None = None) -> Any:
+def attempt(call: Call) -> Any:
     """Do a job and return what its function returns; CompanionError if it fails, which is noted."""
-    pool, failure, log = pool or ProcessPool(), _failure(call.name), log_of(call.name)
-    failure.unlink(missing_ok=True)
-    log.unlink(missing_ok=True)
+    return _result(call, *_start(call))
+
+
+def _start(call: Call) -> tuple[Any, BaseProcess]:
+    _failure(call.name).unlink(missing_ok=True)
+    log_of(call.name).unlink(missing_ok=True)
+    return process_pool.start(call.function, *call.arguments)
+
+
+def _result(call: Call, reader: Any, process: BaseProcess) -> Any:
     try:
-        return pool.call(call.function, *call.arguments)
+        return process_pool.result(reader, process)
     except CompanionError as error:
-        if not pool.stopped:
-            note = {"message": str(error), "made_from": fingerprint(dict(call.made_from))}
-            write_text(failure, json.dumps(note, indent=1))
-            if not log.exists():
-                write_text(log, "\n".join(error.__notes__))
+        note = {"message": str(error), "made_from": fingerprint(dict(call.made_from))}
+        write_text(_failure(call.name), json.dumps(note, indent=1))
+        if not (log := log_of(call.name)).exists():
+            write_text(log, "\n".join(error.__notes__))
         raise
 
 

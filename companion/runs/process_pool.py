@@ -37,63 +37,43 @@ SHORT = len(os.fsencode(tempfile.gettempdir())) <= 75
 FORKS = sys.platform == "linux" and SHORT
 CONTEXT: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 CONTEXT.set_forkserver_preload(LOADED)
-_STARTING = threading.Lock()
 
 
-class ProcessPool:
-    """Calls functions, each in a process of its own; from any thread."""
-
-    def __init__(self) -> None:
-        self.stopped = False
-        self._running: set[BaseProcess] = set()
-
-    def call(self, function: str, *arguments: Any) -> Any:
-        """Return what ``module:function`` returns, as JSON keeps it.
-
-        Raises CompanionError with the message of an error in it, or how its process ended; a note
-        on it has the details.
-        """
-        with _STARTING:
-            if self.stopped:
-                raise CompanionError("interrupted before it began.")
-            reader, process = _started(function, arguments)
-            self._running.add(process)
-        try:
-            answer = json.loads(reader.recv_bytes())
-        except EOFError:
-            answer = {}
-        except BaseException:  # Ctrl-C
-            process.kill()
-            raise
-        finally:
-            reader.close()
-            process.join()
-            self._running.discard(process)
-        if "value" in answer:
-            return answer["value"]
-        how = f"exit status {process.exitcode}"
-        if process.exitcode and process.exitcode < 0:
-            how = signal.Signals(-process.exitcode).name
-        error = CompanionError(answer.get("error") or f"its process died ({how}).")
-        error.add_note(answer.get("details", ""))
-        raise error
-
-    def stop(self) -> None:
-        """End all calls, and let none begin."""
-        with _STARTING:
-            self.stopped = True
-            for process in [*self._running]:
-                process.kill()
-
-
-def _started(function: str, arguments: tuple[Any, ...]) -> tuple[Connection, BaseProcess]:
-    """A process that calls a function, and the connection that its answer comes through."""
+def start(function: str, *arguments: Any) -> tuple[Connection, BaseProcess]:
+    """Call ``module:function``; returns the connection that its answer comes through, and its
+    process.
+    """
     reader, writer = CONTEXT.Pipe(duplex=False)
     with writer, _surroundings():
         given = writer, dict(os.environ), function, arguments
         process = CONTEXT.Process(target=_answer, args=given)
         process.start()
     return reader, process
+
+
+def result(reader: Connection, process: BaseProcess) -> Any:
+    """Wait for what the function returns, as JSON keeps it; if interrupted, end its process.
+
+    Raises CompanionError with the message of an error in it, or how its process ended; a note on it
+    has the details.
+    """
+    try:
+        answer = json.loads(reader.recv_bytes())
+    except EOFError:
+        answer = {}
+    except BaseException:  # Ctrl-C
+        process.kill()
+        raise
+    reader.close()
+    process.join()
+    if "value" in answer:
+        return answer["value"]
+    how = f"exit status {process.exitcode}"
+    if process.exitcode and process.exitcode < 0:
+        how = signal.Signals(-process.exitcode).name
+    error = CompanionError(answer.get("error") or f"its process died ({how}).")
+    error.add_note(answer.get("details", ""))
+    raise error
 
 
 @contextlib.contextmanager
