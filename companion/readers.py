@@ -8,14 +8,16 @@ are edited by hand.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+import pandas as pd
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from analysis.common import WORKSPACE, Name, first_reason, suggestion, write_text
+from analysis.common import WORKSPACE, Name, checked, suggestion, write_text
 from analysis.families.registry import (
     FAMILIES,
     ZOO,
@@ -24,13 +26,12 @@ from analysis.families.registry import (
     HeadKind,
     Level,
     Model,
-    PublishedKey,
     load_families,
     load_family,
 )
 from analysis.features import store
 from analysis.images.find import class_prompts
-from companion.measurements import accuracies, records
+from companion.measurements import atlas, records
 from companion.runs.experiments import RunError
 from companion.runs.jobs import alone
 from companion.runs.options import Description, Wish
@@ -82,10 +83,7 @@ def _described(wish: Wish, level: Level | None) -> Model:
         texts["head"] = "zero_shot"
     name = wish.model or f"{wish.name}-{model.level}"
     fields = model.model_dump() | texts | {"name": name, "published": _published(model)}
-    try:
-        return Model.model_validate(fields)
-    except ValidationError as error:
-        raise AddError(f"{wish.checkpoint}: {first_reason(error)}.") from None
+    return checked(Model, fields, wish.checkpoint, AddError)
 
 
 def find_or_add(
@@ -148,19 +146,16 @@ def check_name(name: str, what: str = "family") -> None:
         raise AddError(f"{name!r} is the name of an edition of the book: choose another name.")
 
 
-def _published(model: Model) -> tuple[PublishedKey, ...]:
+def _published(model: Model) -> Sequence[object]:
     """The published accuracies of this very checkpoint, if there are any.
 
     None before the projection: no head was evaluated there.
     """
     if model.own_layer:
         return ()
-    tag, table = (model.weights or "").partition("@")[0], accuracies.load()
-    there = (table["source"] == model.library) & (table["model"] == model.architecture)
-    if not (there & (table["weights"] == tag)).any():
-        return model.published
+    tag, published = (model.weights or "").partition("@")[0], atlas.facts()
     key = {"source": model.library, "model": model.architecture, "weights": tag}
-    return (PublishedKey.model_validate(key),)
+    return [key] if published[[*key]].eq(pd.Series(key)).all(axis=1).any() else model.published
 
 
 def _existing(wish: Wish, name: str, folder: Path) -> Family | None:
@@ -212,11 +207,11 @@ def _checked(model: Model) -> Model:
     kind: HeadKind = "own" if loaded.head else "zero_shot" if loaded.text else "none"
     head = model.head or kind
     sha256 = None if model.level == "random" else loaded.weights_sha256
-    checked = model.model_copy(update={"head": head, "weights_sha256": sha256})
-    loaded = encoders.with_head(replace(loaded, model=checked))
+    described = model.model_copy(update={"head": head, "weights_sha256": sha256})
+    loaded = encoders.with_head(replace(loaded, model=described))
     if head == "zero_shot":
         _check_text_encoder(loaded)
-    return checked
+    return described
 
 
 def _check_size(loaded: Any) -> None:
@@ -257,13 +252,10 @@ def _family(wish: Wish, before: Family | None, model: Model, folder: Path) -> Fa
     orders = [family.order for family in load_families(folder=folder).values()]
     order = before.order if before else max([FIRST_ORDER - 1, *orders]) + 1
     title = wish.title or checkpoints.short_name(wish.checkpoint)
-    try:
-        backbone = f"{model.architecture} of {model.library}, added by a reader."
-        about = {"name": wish.name, "title": " ".join(title.split()), "edition": "reader"}
-        more = {"order": order, "backbone": backbone, "models": [model]}
-        return Family.model_validate(about | more)
-    except ValidationError as error:
-        raise AddError(f"{wish.name}: {first_reason(error)}.") from None
+    backbone = f"{model.architecture} of {model.library}, added by a reader."
+    about = {"name": wish.name, "title": " ".join(title.split()), "edition": "reader"}
+    more = {"order": order, "backbone": backbone, "models": [model]}
+    return checked(Family, about | more, wish.name, AddError)
 
 
 def as_yaml(family: Family) -> str:
@@ -291,13 +283,10 @@ def remove(name: str, *, features: bool = False) -> tuple[list[Path], list[Path]
             f"{name} is one of the book's own families (edition {family.edition}), which this "
             "command does not remove: it removes only what companion add has added."
         )
-    folders = (store.default_folder() / model.name for model in family.models)
-    kept = [folder for folder in folders if folder.is_dir()]
-    going = kept if features else []
-    book = WORKSPACE / "book"
-    made = [path for folder in ("runs", "_build") for path in (book / folder).rglob(f"{name}.*")]
-    made = [path for path in made if path.stem == name]  # and not of a family called NAME.more
-    gone = [file, *(path for path in made if "runs" in path.relative_to(book).parts[:-1])]
+    folders = [store.default_folder() / model.name for model in family.models]
+    going = [folder for folder in folders if features and folder.is_dir()]
+    made = (WORKSPACE / "book").rglob(f"runs/**/{name}.*")
+    gone = [file, *(path for path in made if path.stem == name)]  # and not of one called NAME.more
     locks = [lock for folder in going for lock in folder.glob("*.lock")]
     with alone("a change of the families"), store.locked(locks):  # an extraction finishes first
         for folder in going:
@@ -306,4 +295,4 @@ def remove(name: str, *, features: bool = False) -> tuple[list[Path], list[Path]
             path.unlink()
     names = (f"*/{model.name}--*.json" for model in family.models)
     recorded = [path for name in names for path in sorted(records.FOLDER.glob(name))]
-    return gone, [] if features else kept, recorded
+    return gone, [folder for folder in folders if folder.is_dir()], recorded

@@ -24,7 +24,7 @@ HEADER = "# Written by `companion families zoo`, with the whole folder: edit not
 def describe(table: pd.DataFrame, weights: Path | None = None) -> tuple[list[Family], list[str]]:
     """Describe every published checkpoint of open_clip that can be loaded here, and why not others.
 
-    ``table``: `accuracies.load`; rows that `atlas.set_aside` names do not count. ``weights``: a
+    ``table``: `accuracies.load`; models that `atlas.facts` sets aside do not count. ``weights``: a
     folder that has, or will have, files ``ARCHITECTURE--TAG.safetensors`` in place of the hub's.
     """
     from analysis.features import checkpoints
@@ -35,7 +35,7 @@ def describe(table: pd.DataFrame, weights: Path | None = None) -> tuple[list[Fam
     for row in atlas.clip(table).itertuples():
         name, tag = str(row.model), str(row.weights)
         try:
-            model = checkpoints.of_published(name, tag, atlas.zoo_name(row))
+            model = checkpoints.of_published(name, tag, str(row.zoo))
         except ModelError as error:
             left_out.append(f"left out: {error}")
             continue

@@ -98,7 +98,7 @@ page.table(
 )
 
 # %%
-size = np.log(usable["model"].map(atlas.sizes()))
+size = np.log(usable["parameters"])
 strong = usable.assign(size=size)[usable["imagenet"] > 0.5]
 rest = strong[strong["group"] != "NLLB-CLIP"]
 for name, causes in {"data": ["group"], "size": ["size"], "both": ["group", "size"]}.items():

@@ -46,8 +46,9 @@ assert np.isclose(line.slope, kept["slope"])
 
 # %%
 page.explorer("models", data)
-aside = atlas.set_aside(table)
+facts = atlas.facts()
+aside = facts[facts["set_aside"] != ""]
 page.texts(count=f"{len(data['model']):,}", not_counted=len(aside))
 names = (aside["model"] + " " + aside["weights"]).str.strip()
-rows = aside.assign(model=names, why=aside["reason"])[["model", "source", "why"]]
+rows = aside.assign(model=names, why=aside["set_aside"])[["model", "source", "why"]]
 page.table("aside", rows, "")

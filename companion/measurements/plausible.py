@@ -20,7 +20,7 @@ from analysis.common import suggestion
 from analysis.families.registry import ZOO, Family
 from analysis.images import sets
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
-from companion.measurements import accuracies, atlas, records
+from companion.measurements import atlas, records
 from companion.measurements.quantities import declared
 from companion.measurements.records import Measurement, MeasurementError
 
@@ -84,8 +84,7 @@ def _model(m: Measurement, families: Mapping[str, Family]) -> Iterator[str]:
     """Whether the registry knows the model as the measurement describes it."""
     family = families.get(m.family)
     if family is None and m.family.startswith(ZOO):  # its file is of the machine that took it
-        published = atlas.clip(accuracies.load()).itertuples()
-        if m.model not in {atlas.zoo_name(row) for row in published}:
+        if m.model not in {*atlas.facts()["zoo"]}:
             yield f"no published model of open_clip is called {m.model!r} in the edition {ZOO}."
         return
     if family is None:

@@ -133,8 +133,7 @@ def _kurtosis(
     places: dict[Any, int] = {}
     for place, row in enumerate(models.itertuples()):
         places[row.source, str(row.model).removesuffix(GELU), row.weights] = place
-        if row.source == "open_clip":
-            places[atlas.zoo_name(row)] = place
+        places[row.zoo] = place
     for family in families.values():
         for model in family.models:
             architecture = (model.architecture or "").removesuffix(GELU)

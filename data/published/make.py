@@ -1,7 +1,7 @@
 """Build ``accuracies.csv``: published top-1 accuracies of four projects in one tidy table.
 
-Next to it ``open_clip_sizes.csv``, parameters of open_clip's architectures, and
-``open_clip_others.csv``, its models on data sets that are not ImageNet's.
+Next to it ``models.csv``, what each model learned from and whether comparisons count it, and
+``open_clip_others.csv``, open_clip's models on data sets that are not ImageNet's.
 
     python data/published/make.py           # write the tables
     python data/published/make.py --check   # compare them with the committed ones
@@ -15,20 +15,22 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import sys
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
 from analysis.common import write_text
-from analysis.families.registry import load_families
+from analysis.families.registry import ZOO, load_families
 from analysis.images.public import artifact, fetch
 from companion.measurements.accuracies import CLASSES, MODEL_KEY, MORE_DATA, matches
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "accuracies.csv"
-SIZES = HERE / "open_clip_sizes.csv"
+MODELS = HERE / "models.csv"
 OTHERS = HERE / "open_clip_others.csv"
 TYPES = HERE / "imagenet_testbed_types.csv"
+PRETRAINING = HERE / "pretraining.csv"
 
 KEY = [*MODEL_KEY, "dataset"]
 COLUMNS = [
@@ -196,12 +198,67 @@ def build() -> pd.DataFrame:
     return table[COLUMNS].sort_values(KEY, kind="stable", na_position="first")
 
 
-def open_clip_sizes() -> pd.DataFrame:
-    """By architecture: millions of parameters, both encoders together."""
-    table = pd.read_csv(fetch(OPEN_CLIP)).rename(
-        columns={"name": "model", "params (M)": "parameters"}
+def models(table: pd.DataFrame) -> pd.DataFrame:
+    """Every model: what it learned from, its size, and why comparisons leave it out, if they do.
+
+    Three rules: a known defect; the same accuracies on every data set as another row of that
+    source, of which one counts, that of a family of this book if there is one, else the first; an
+    epoch before the last of one run.
+    """
+    flat = table.assign(
+        image_size=table["image_size"].fillna(0), accuracy=table["accuracy"].round(6)
     )
-    return table[["model", "parameters"]].drop_duplicates().sort_values("model")
+    index = [*MODEL_KEY, "family", "defect"]
+    rows = flat.set_index([*index, "dataset"])["accuracy"].unstack("dataset").reset_index()
+    reason = rows["defect"]
+    for rule in (_twins, _earlier_epochs):
+        reason = reason.where(reason != "", rule(rows))
+    sizes = pd.read_csv(fetch(OPEN_CLIP)).drop_duplicates("name").set_index("name")["params (M)"]
+    of_open_clip = rows["source"] == "open_clip"
+    rows["image_size"] = rows["image_size"].replace(0, pd.NA).astype("Int64")
+    pretraining = [trained_on(row) for row in rows[MODEL_KEY].to_dict("records")]
+    zoo = ZOO + "-" + rows["model"] + "-" + rows["weights"]
+    return rows[MODEL_KEY].assign(
+        data=[data for data, _ in pretraining],
+        group=[group for _, group in pretraining],
+        parameters=rows["model"].map(sizes).where(of_open_clip),
+        zoo=zoo.str.lower().where(of_open_clip, ""),
+        set_aside=reason,
+    )
+
+
+@cache
+def patterns() -> list[dict[str, str]]:
+    """Return the rows of ``pretraining.csv``."""
+    return pd.read_csv(PRETRAINING, dtype=str, keep_default_na=False).to_dict("records")
+
+
+def trained_on(model: dict[str, str]) -> tuple[str, str]:
+    """Return the data and the group of data of the first pattern that fits a model's names."""
+    for rule in patterns():
+        if all(fnmatch.fnmatchcase(model[n], rule[n]) for n in ("source", "model", "weights")):
+            return rule["data"], rule["group"]
+    raise SystemExit(f"{PRETRAINING.name} has no pattern for {model}: add one.")
+
+
+def _twins(rows: pd.DataFrame) -> pd.Series[str]:
+    """For rows of a source with equal accuracies, all but one: the name of the one that counts."""
+    same = ["source", *(name for name in CLASSES if name in rows)]
+    best_first = rows.sort_values(["defect", "family"], ascending=[True, False], kind="stable")
+    first = best_first.groupby(same, dropna=False).transform("first").reindex(rows.index)
+    name = (first["model"] + " " + first["weights"]).str.strip()
+    counts = (first["model"] == rows["model"]) & (first["weights"] == rows["weights"])
+    reason = "The same accuracies on every data set as " + name + ", so counted once."
+    return reason.where(~counts, "")
+
+
+def _earlier_epochs(rows: pd.DataFrame) -> pd.Series[str]:
+    """For epoch 31 of a run whose epoch 32 is there too, that it is left out."""
+    names = set(rows["model"] + rows["weights"])
+    last = rows["weights"].str.replace("_e31", "_e32")
+    earlier = (last != rows["weights"]) & (rows["model"] + last).isin(names)
+    reason = "Epoch 31 of a training run whose epoch 32 is there too."
+    return earlier.map({True: reason, False: ""})
 
 
 def open_clip_others() -> pd.DataFrame:
@@ -244,9 +301,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Build data/published/accuracies.csv.")
     parser.add_argument("--check", action="store_true", help="compare with the committed table")
     check = parser.parse_args().check
-    more = {SIZES: open_clip_sizes(), OTHERS: open_clip_others()}
+    table = build()
+    more = {MODELS: models(table), OTHERS: open_clip_others()}
     made = {path: found.to_csv(index=False, lineterminator="\n") for path, found in more.items()}
-    every = {TABLE: to_csv(build()), **{path: text.encode() for path, text in made.items()}}
+    every = {TABLE: to_csv(table), **{path: text.encode() for path, text in made.items()}}
     for path, content in every.items():
         if not check:
             write_text(path, content.decode())
