@@ -28,7 +28,7 @@ from companion.publish.page import Page
 
 families = load_families(edition)
 on_broden = [m for m in measured.of_editions("concepts", edition) if m.data.name == "broden"]
-stated = ledger.printed_regions(ledger.load_claims()["C-overlap"])
+stated = ledger.load_claims()["C-overlap"].regions
 printed = {name: stated[name] for name in families if name in stated}
 page = Page("concepts_overview", "published")
 

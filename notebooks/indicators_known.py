@@ -29,7 +29,7 @@ import pandas as pd
 from analysis.families.registry import level_title
 from analysis.metrics.concept_counts import totals
 from companion.claims.evidence import gather
-from companion.claims.ledger import load_claims, printed_regions
+from companion.claims.ledger import load_claims
 from companion.measurements import records
 from companion.publish import indicator_tables, plots, robustness, sketches, style
 from companion.publish.indicator_tables import CHANCE, EXPERIMENTS, LEAST
@@ -104,7 +104,7 @@ drawing = plots.marks(rows, "concepts", other="random directions") if len(rows) 
 page.figure("captions-control", drawing)
 
 # %%
-regions = printed_regions(load_claims()["C-overlap"])
+regions = load_claims()["C-overlap"].regions
 printed = (
     {"backbone": family.title, "ends": evidence.intervals[model.name]} | totals(group)
     for family in evidence.families.values()

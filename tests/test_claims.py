@@ -7,7 +7,7 @@ from conftest import ROOT
 
 from analysis.metrics import concept_counts
 from companion.claims.counterparts import load_counterparts
-from companion.claims.ledger import load_claims, printed_regions
+from companion.claims.ledger import load_claims
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_every_claim_has_a_counterpart_and_what_is_set_beside_the_paper_is_publi
 
 
 def test_the_printed_regions_add_up_to_the_printed_counts(claims):
-    printed = printed_regions(claims["C-overlap"])
+    printed = claims["C-overlap"].regions
     sums = {
         f"{family}_{level}": n
         for family, regions in printed.items()

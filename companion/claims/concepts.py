@@ -28,7 +28,6 @@ from companion.claims.ledger import (
     all_hold,
     holds,
     numbers,
-    printed_regions,
 )
 from companion.claims.outliers import LOWER, not_robust
 from companion.measurements.intervals import Interval, Result
@@ -146,9 +145,9 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Findings:
         )
     if compared:
         return
-    regions = printed_regions(claim)
-    for family in (f for f in evidence.families if f in regions):
-        of_family, whole = regions[family], concept_counts.totals(regions[family])["finetuned"]
+    for family in (f for f in evidence.families if f in claim.regions):
+        of_family = claim.regions[family]
+        whole = concept_counts.totals(of_family)["finetuned"]
         for level, end in (("zero_shot", ""), ("supervised", "_supervised")):
             common = concept_counts.shared(of_family, "finetuned", level)
             yield from numbers(family, **{f"printed_share{end}": common / whole})

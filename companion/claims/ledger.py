@@ -28,18 +28,17 @@ that the claim speaks of were measured.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
-from analysis.common import ROOT, CompanionError, Strict, first_reason, read_yaml
+from analysis.common import ROOT, CompanionError, Strict, checked, read_yaml
 from analysis.families.registry import Level
-from analysis.metrics.concept_counts import REGIONS
 from companion.measurements.intervals import Result
 
 CLAIMS = ROOT / "data" / "claims.yaml"
@@ -79,6 +78,7 @@ class Claim(Entry):
     cuts: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     pocket: dict[Outcome, str] = Field(default_factory=dict)
     values: dict[str, float]
+    regions: dict[str, dict[str, int]] = Field(default_factory=dict)
     names: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     order: tuple[Level, ...]
     tolerance: float = 0
@@ -243,22 +243,11 @@ def claims_file(path: Path = CLAIMS) -> dict[str, Any]:
     return content
 
 
-def entries(content: object, kind: type[E], file: str) -> dict[str, E]:
-    """A list of entries by their ``id``; ClaimError as above."""
-    try:
-        listed: list[E] = TypeAdapter(list[kind]).validate_python(content)  # type: ignore[valid-type]
-    except ValidationError as error:
-        raise ClaimError(f"{file}, entry {first_reason(error)}.") from None
+def entries(content: Sequence[object], kind: type[E], file: str) -> dict[str, E]:
+    """Entries by their ``id``; ClaimError as above."""
+    numbered = enumerate(content, 1)
+    listed = [checked(kind, each, f"{file}, entry {n}", ClaimError) for n, each in numbered]
     by_id = {entry.id: entry for entry in listed}
     if len(by_id) < len(listed):
         raise ClaimError(f"{file} gives the same id to two entries; ids must differ.")
     return by_id
-
-
-def printed_regions(claim: Claim) -> dict[str, dict[str, int]]:
-    """Family → region → number of concepts, as printed in version 1's Venn diagrams."""
-    printed: dict[str, dict[str, int]] = {}
-    for name, value in claim.values.items():
-        region = max((r for r in REGIONS if name.endswith(f"_{r}")), key=len)
-        printed.setdefault(name.removesuffix(f"_{region}"), {})[region] = int(value)
-    return printed
