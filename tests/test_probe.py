@@ -146,7 +146,7 @@ def test_numbers_agree_with_other_implementations():
     assert result.measurement.counts == {"images": 60, "components": 128}
     values = stats.kurtosis(SIGNED, axis=1, fisher=False)
     expected = stats.t.interval(0.95, 59, loc=values.mean(), scale=stats.sem(values))
-    assert judge.interval(result.measurement)[1:] == pytest.approx(expected, rel=1e-6)
+    assert result.measurement.kurtosis[1:] == pytest.approx(expected, rel=1e-6)
     share = value(result, "persistence_fraction")
     low, high = (f"{100 * end:.1f}" for end in proportion_confint(60 * share, 60, method="wilson"))
     assert any(f"95 % interval {low} to {high}" in reason for reason in result.reasons)

@@ -47,7 +47,7 @@ def k_zero_shot(claim: Claim, evidence: Evidence) -> Findings:
         controls = evidence.control(m)
         if _exceeds(m, controls) == "undecided":
             controls = drawn
-        far_above = _kurtosis(m).above(evidence.cuts.near_gaussian)
+        far_above = m.kurtosis.above(evidence.cuts.near_gaussian)
         result = all_hold([far_above, _exceeds(m, controls)])
         yield m.model, Case(result, evidence.aside(m))
         for each in (m, *controls):
@@ -84,7 +84,7 @@ def k_openai(claim: Claim, evidence: Evidence) -> Findings:
     for pair, data in product(pairs, dict.fromkeys(data for _, data in by_set)):
         both = [by_set[name, data] for name in pair if (name, data) in by_set]
         if len(both) == 2:
-            ratio, names = _ratio(*map(_kurtosis, both)), ", ".join(pair)
+            ratio, names = _ratio(*(m.kurtosis for m in both)), ", ".join(pair)
             far_above = ratio.above(evidence.cuts.far_above)
             yield names, Case(far_above, evidence.aside(*both))
             for m in both:
@@ -149,25 +149,19 @@ def _near_gaussian(m: Measurement, evidence: Evidence) -> Result:
     kurtosis far above 3 on the same images.
     """
     cut, alike = evidence.cuts.near_gaussian, evidence.zero_shot_at_layer(m)
-    told_apart = bool(alike) and all(_kurtosis(other).low > cut for other in alike)
+    told_apart = bool(alike) and all(other.kurtosis.low > cut for other in alike)
     if evidence.models[m.model].layer != COMPARED and not told_apart:
         return "undecided"
-    return _kurtosis(m).below(cut)
+    return m.kurtosis.below(cut)
 
 
 def _exceeds(m: Measurement, controls: Sequence[Measurement]) -> Result:
     """Whether the mean kurtosis exceeds that of controls."""
-    return combined(_kurtosis(m).less(_kurtosis(control)).above(0) for control in controls)
-
-
-def _kurtosis(m: Measurement) -> Interval:
-    """Mean kurtosis over images with its 95 % interval."""
-    values = m.value("kurtosis_mean"), m.value("kurtosis_standard_error")
-    return Interval.of_mean(*values, m.counts["images"])
+    return combined(m.kurtosis.less(control.kurtosis).above(0) for control in controls)
 
 
 def _numbers(m: Measurement, **more: float) -> tuple[Number, ...]:
-    return numbers_of(m, kurtosis=_kurtosis(m), **more)
+    return numbers_of(m, kurtosis=m.kurtosis, **more)
 
 
 def _with_robustness(m: Measurement, evidence: Evidence) -> Findings:

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, model_validator
 from analysis.common import CompanionError, Name, Plain, Sha256, Strict, Words
 from analysis.families.registry import Level
 from analysis.images import sets
+from companion.measurements.intervals import Interval
 from companion.measurements.quantities import (
     LARGEST,
     NONE_OR_MORE,
@@ -146,6 +147,12 @@ class Measurement(_Strict):
         if self.live:
             return f"{self.model}/measurements/{self.experiment}--{self.data.name}.json"
         return f"{self.experiment}/{self.file_name}"
+
+    @property
+    def kurtosis(self) -> Interval:
+        """Mean κ over images with its 95 % interval."""
+        numbers = self.value("kurtosis_mean"), self.value("kurtosis_standard_error")
+        return Interval.of_mean(*numbers, self.counts["images"])
 
     def value(self, name: str) -> Any:
         """One quantity: a number, or an array for a list or table.

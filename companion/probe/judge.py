@@ -44,9 +44,6 @@ KURTOSIS_THRESHOLD = 6.0
 #: Half the width of the interval of κ that `images_needed` is for, as a share of κ.
 PRECISION = 0.05
 
-#: κ after mean subtraction, and its standard error.
-LESS_MEAN = ("kurtosis_less_mean", "kurtosis_less_mean_error")
-
 SENTENCES = read_yaml(ROOT / "data" / "probe.yaml")
 _THRESHOLDS = {
     "often": 100 * PERSISTENCE_THRESHOLD,
@@ -131,8 +128,8 @@ def judge(m: Measurement, recorded: Sequence[Measurement]) -> Probe:
     others = [other for other in recorded if other.model not in (m.model, title(m))]
     marks, signed = marks_of(others), layer(m) == "signed"
     answer, why = _answer(m, marks)
-    alike = [_kurtosis(other) for other in others if _signed(other) == signed]
-    rank, among = 1 + sum(kurtosis > _kurtosis(m) for kurtosis in alike), 1 + len(alike)
+    alike = [other.kurtosis.value for other in others if _signed(other) == signed]
+    rank, among = 1 + sum(kurtosis > m.kurtosis.value for kurtosis in alike), 1 + len(alike)
     row = values_of(m) | marks._asdict() | {"rank": rank, "among": among, "name": title(m)}
     row |= {"below": marks.at(1 / 3), "above": marks.at(2 / 3)}
     row |= {"because": said("because", why, row), "kind": "signed" if signed else "not signed"}
@@ -175,13 +172,13 @@ def _hanging(m: Measurement, others: Sequence[Measurement], answer: str) -> Iter
 def _answer(m: Measurement, marks: Marks) -> tuple[str, str]:
     """The answer, and the reason where there is none."""
     why = _doubt(m, marks)
-    low = interval(m).high < marks.at(1 / 3)
+    low = m.kurtosis.high < marks.at(1 / 3)
     return ("cannot tell" if why else "none" if low else "shows"), why
 
 
 def _doubt(m: Measurement, marks: Marks) -> str:
     """Why there is no answer; "" if there is one."""
-    _, low, high = interval(m)
+    _, low, high = m.kurtosis
     outlying = len(m.value("outlier_coordinates")) > 0
     least, most = _share_interval(m, "outliers_lead")
     if layer(m) != "signed":
@@ -198,7 +195,7 @@ def _doubt(m: Measurement, marks: Marks) -> str:
         return "few for persistence"
     if m.value("varying") < VARYING_THRESHOLD:
         return "alike"
-    return "mean alone" if interval(m, *LESS_MEAN).low <= LESS_MEAN_THRESHOLD else ""
+    return "mean alone" if less_mean(m).low <= LESS_MEAN_THRESHOLD else ""
 
 
 # What a measurement says of one model, and of several
@@ -216,25 +213,24 @@ def layer(m: Measurement) -> str:
     return "signed" if m.value("reach") >= REACH_THRESHOLD else "behind a soft rectifier"
 
 
-def interval(
-    m: Measurement, mean: str = "kurtosis_mean", error: str = "kurtosis_standard_error"
-) -> Interval:
-    """A mean over images with its 95 % interval, by default κ."""
-    return Interval.of_mean(m.value(mean), m.value(error), m.counts["images"])
+def less_mean(m: Measurement) -> Interval:
+    """κ after mean subtraction with its 95 % interval."""
+    numbers = m.value("kurtosis_less_mean"), m.value("kurtosis_less_mean_error")
+    return Interval.of_mean(*numbers, m.counts["images"])
 
 
 def images_needed(m: Measurement) -> int:
     """How many images like these give an interval of κ of ± 5 %."""
     deviation = m.value("kurtosis_standard_error") * math.sqrt(m.counts["images"])
-    wanted = float(1.96 * deviation / (PRECISION * _kurtosis(m))) ** 2
+    wanted = float(1.96 * deviation / (PRECISION * m.kurtosis.value)) ** 2
     return max(FEWEST_IMAGES, math.ceil(wanted))
 
 
 def marks_of(recorded: Sequence[Measurement]) -> Marks:
     """The marks that recorded models of signed layers set."""
     signed = [m for m in recorded if _signed(m)]
-    low = [(_kurtosis(m), m.model) for m in signed if m.level in ("random", "supervised")]
-    high = [(_kurtosis(m), m.model) for m in signed if m.level == "zero_shot"]
+    low = [(m.kurtosis.value, m.model) for m in signed if m.level in ("random", "supervised")]
+    high = [(m.kurtosis.value, m.model) for m in signed if m.level == "zero_shot"]
     apart = low and high and max(low)[0] < min(high)[0]
     return Marks(*max(low), *min(high)) if apart else Marks()
 
@@ -245,10 +241,6 @@ def known_models() -> list[Measurement]:
     Captions are no images.
     """
     return [m for m in records.read_all("outlier_features") if "captions" not in m.data.name]
-
-
-def _kurtosis(m: Measurement) -> float:
-    return float(m.value("kurtosis_mean"))
 
 
 def _signed(m: Measurement) -> bool:
@@ -283,13 +275,13 @@ def values_of(m: Measurement) -> dict[str, Any]:
         **m.counts,
         **{name: m.value(name) for name in m.values},
         "needed": images_needed(m),
-        "interval": interval(m)[1:],
+        "interval": m.kurtosis[1:],
         "named": listed(far_above_mean(m.value("profile"), m.value("outlier_threshold"))),
         "largest": m.value("profile").max(),
         "they": "It is" if len(m.value("outlier_coordinates")) == 1 else "They are",
         "lead": round(leads * images),
         "outliers_lead_interval": _share_interval(m, "outliers_lead"),
-        "less_mean_interval": interval(m, *LESS_MEAN)[1:],
+        "less_mean_interval": less_mean(m)[1:],
         "in_mean": 1 - m.value("varying"),
         "leads_interval": _share_interval(m, "persistence_fraction"),
         "absent": "positive" if m.value("negative_share") else "negative",
