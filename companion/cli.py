@@ -130,10 +130,11 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             help=first[:1].lower() + first[1:],
             description=textwrap.fill(text, 78),
             epilog="examples:\n" + textwrap.indent(examples, "  "),
+            argument_default=argparse.SUPPRESS,  # the models have the defaults
             **style,
         )
         kinds = _models_of(do) if name in words else {}
-        command.set_defaults(kinds=kinds, parser=command)
+        command.set_defaults(kinds=kinds, parser=command, quiet=False)
         for model in kinds.values():
             for option, field in model.model_fields.items():
                 _add(command, option, field)
@@ -146,7 +147,8 @@ def _read(kind: type[M], parsed: argparse.Namespace) -> M:
     """Make a model of what was parsed; what it finds wrong ends the program as argparse does."""
     parser: argparse.ArgumentParser = parsed.parser
     try:
-        return kind.model_validate({name: getattr(parsed, name) for name in kind.model_fields})
+        given = {name: getattr(parsed, name) for name in kind.model_fields if name in parsed}
+        return kind.model_validate(given)
     except ValidationError as error:
         parser.error(f"--{first_reason(error).replace('_', '-')}")
 
@@ -169,8 +171,6 @@ def _add(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
     extra: Any = field.json_schema_extra
     about: dict[str, Any] = extra or {}
     given = _argparse(field.annotation, field)
-    if not field.is_required():
-        given["default"] = [] if given.get("action") == "append" else field.default
     if about.get("placed"):
         names = [name]
         if not field.is_required():

@@ -84,15 +84,13 @@ def measure(job: Job) -> Measurement:
     head = store.read_head(place, job.model) if place else None
     taken = TAKE[job.experiment](job, head)
     images, components = taken.features.shape
-    counts = {"images": images, "components": components}
-    about = ""
+    counts, about, task = {"images": images, "components": components}, "", ""
     if head is not None and place is not None:
         counts["classes"] = len(head.classes)
         about = about_head(store.read_sidecar(place))
-    counts |= taken.counts
-    if head is not None and counts["classes"] < len(head.classes):
-        about += f", of which the {counts['classes']} classes of the data set took part"
-    task = IMAGENET if head is not None and head.classes == imagenet.classes() else ""
+        if (took_part := taken.counts.get("classes", len(head.classes))) < len(head.classes):
+            about += f", of which the {took_part} classes of the data set took part"
+        task = IMAGENET * (head.classes == imagenet.classes())
     sidecars = [store.read_sidecar(path) for path in job.features()]
     what = taken.what or "; ".join(about_data(sidecar) for sidecar in sidecars)
     return records.build(
@@ -102,7 +100,7 @@ def measure(job: Job) -> Measurement:
         model=job.model.name,
         level=job.model.level,
         data=Data(name=job.data, what=what),
-        counts=counts,
+        counts={**counts, **taken.counts},
         names=dict(taken.names),
         provenance=of_sidecars(sidecars, pending.made_from(job), about, task),
     )

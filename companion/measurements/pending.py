@@ -7,7 +7,7 @@ measurement carries what it was made from, so whether it is current is a compari
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -229,19 +229,14 @@ def is_recorded(job: Job) -> bool:
 
 def _on_features(experiment: Experiment, family: Family) -> list[Job]:
     """An experiment on all features of the family that are in the store."""
-    return [
-        Job(experiment, family.name, model, data, parts)
-        for model in family.models
-        for data, parts in _samples(experiment, records.data_sets(model)).items()
-    ]
-
-
-def _samples(experiment: Experiment, here: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-    """The samples that an experiment examines, of data sets that are here: name → data sets."""
-    if experiment in TOGETHER:
-        several = TOGETHER[experiment]
-        return {name: parts for name, parts in several.items() if {*parts} <= {*here}}
-    return {name: (name,) for name in here if experiment in experiments_on(name)}
+    jobs = []
+    for model in family.models:
+        here = records.data_sets(model)
+        alone = {name: (name,) for name in here if experiment in experiments_on(name)}
+        for data, parts in TOGETHER.get(experiment, alone).items():
+            if {*parts} <= {*here}:
+                jobs.append(Job(experiment, family.name, model, data, parts))
+    return jobs
 
 
 def _possible(job: Job) -> bool:
