@@ -219,7 +219,7 @@ def test_marks_name_the_models_that_they_hang_on():
     recorded = [*controls, other("c", 20.0), other("d", 80), other("sparse", 99, signed=False)]
     result = probe(with_outlier(size=12), name="me", recorded=[*recorded, other("me", 9)])
     assert "at most 12.0 (b), recorded zero-shot models at least 20.0 (c)" in result.reasons[0]
-    assert (result.answer, result.rank, result.among) == ("shows", 2, 5)
+    assert result.answer == "shows" and "the model is number 2 of 5 " in result.place
     assert [c for c in result.cautions if "rests on" in c] == [
         "The verdict rests on one recorded model: without c it would be “cannot tell”."
     ]
@@ -385,7 +385,7 @@ def test_any_encoder_gets_the_same_numbers(tiny, images, tmp_path):
         for network in (loaded.encoder, lambda batch: loaded.encoder.forward(batch).numpy()):
             result = encoder.probe(network, given, preprocess=how)
             np.testing.assert_allclose(value(result, "profile"), value(typed, "profile"), rtol=1e-3)
-            assert (result.answer, result.among) == (typed.answer, typed.among)
+            assert (result.answer, result.place) == (typed.answer, typed.place)
     assert loaded.encoder.training
     with pytest.raises(sets.DatasetError, match="give preprocess, a function"):
         encoder.probe(loaded.encoder, images)

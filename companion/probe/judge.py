@@ -58,8 +58,7 @@ class Probe:
     """A measurement of a checkpoint, the verdict on it, and its place among recorded models.
 
     ``answer``: shows, none or cannot tell; ``reasons``: what it rests on; ``cautions``: what must
-    be kept in mind. ``rank``: by κ, 1 the highest, of ``among`` measurements of models with the
-    same kind of last layer; ``place`` says so.
+    be kept in mind; ``place``: its rank by κ among models with the same kind of last layer.
     """
 
     measurement: Measurement
@@ -67,8 +66,6 @@ class Probe:
     sentence: str
     reasons: tuple[str, ...]
     cautions: tuple[str, ...]
-    rank: int
-    among: int
     place: str
 
 
@@ -154,8 +151,6 @@ def judge(m: Measurement, recorded: Sequence[Measurement]) -> Probe:
             *(said("cautions", name, row) for name, applies in cautions.items() if applies),
             *_hanging(m, others, answer),
         ),
-        rank,
-        among,
         said("place", "alone" if among == 1 else "among", row),
     )
 
