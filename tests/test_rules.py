@@ -342,7 +342,7 @@ def test_verdicts_as_plain_data_say_coverage_apart_from_agreement():
     assert row["cases"]["poor"] == {"result": "fails", "aside": "inferred"}
     number = {"name": "low_kurtosis", "value": pytest.approx(32.8), "of": "rich"}
     assert number | {"data": "imagenet", "unit": "dimensionless"} in row["numbers"]
-    said = "1 of 2 models was measured: 1 agrees; 1 model of inferred identity differs"
+    said = "1 of 2 models was measured: it agrees; 1 model of inferred identity differs"
     first, second, *_ = lines({"K-zero-shot": verdict})
     assert first == f"K-zero-shot      agrees so far {said}"
     assert second.split()[:3] == ["kurtosis", "40", "(39.01"]

@@ -31,7 +31,7 @@ class Counterpart(Strict):
     @property
     def closeness(self) -> str:
         """How close a counterpart is to the paper's item, in words."""
-        of = f", with other {', '.join(self.other)}" if self.other else ""
+        of = f", with other {' and '.join(self.other)}" if self.other else ""
         mini = ", in the pocket lab's miniature" if self.miniature else ""
         return f"{self.quantity}{of}{mini}{f' ({self.says})' if self.says else ''}"
 

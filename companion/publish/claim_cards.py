@@ -108,27 +108,41 @@ def sentence(verdict: Verdict) -> str:
     if not verdict.measured:
         every = "the paper's own" if "stand-in" in apart else verdict.covered
         text = f"none of {every} {unit}" if every else f"no such {unit} are here, so none"
-    text += " was measured" if verdict.measured < 2 else " were measured"
-    if verdict.measured == verdict.covered == number == 1:
-        text = f"the only {unit.removesuffix('s')}{_counted(deciding).removeprefix('1')}"
+    elif verdict.measured == verdict.covered:
+        text = f"{_all(verdict.covered)} {_counted_as(unit, verdict.covered)}"
+    verb = "judged" if verdict.measured == verdict.covered == 1 else "measured"
+    text += f" {'was' if verdict.measured < 2 else 'were'} {verb}"
+    if verdict.measured and number == verdict.measured:
+        text += f": {_said(deciding)}"
     elif verdict.measured and number:
-        text += ": " if number == verdict.measured else f"; {number} values: "
-        text += _counted(deciding)
+        text += f"; {_said(deciding, _counted_as('values', number))}"
     for aside, who in ASIDES.items():
         if number := apart.count(aside):
-            text += f"; {number} {who.format(unit=unit if number > 1 else unit.removesuffix('s'))}"
-            said = _counted(verdict.count(aside))
-            if aside != "no test":
-                text += f": {said}" if number > 1 else said.removeprefix("1")
+            of = who.format(unit=_counted_as(unit, number))
+            cannot = f"{number} {of}"
+            text += f"; {cannot if aside == 'no test' else _said(verdict.count(aside), of)}"
     return text
 
 
-def _counted(results: Mapping[Result, int]) -> str:
-    """How many agree, differ and are undecided."""
+def _said(results: Mapping[Result, int], who: str = "") -> str:
+    """How many agree, differ and are undecided; ``who``: what they are, if that has to be named."""
     some = {result: number for result, number in results.items() if number}
-    if len(some) == 1 and (number := sum(some.values())) > 1:
-        return f"{'both' if number == 2 else 'all'} {RESULTS[next(iter(some))][1]}"
-    return ", ".join(f"{number} {RESULTS[result][number > 1]}" for result, number in some.items())
+    every = sum(some.values())
+    if len(some) > 1:
+        counted = ", ".join(f"{n} {RESULTS[result][n > 1]}" for result, n in some.items())
+        return f"{every} {who}: {counted}" if who else counted
+    subject = "it" if every == 1 else _all(every).split()[0]
+    if who:
+        subject = f"{1 if every == 1 else _all(every)} {who}"
+    return f"{subject} {RESULTS[next(iter(some))][every > 1]}"
+
+
+def _all(number: int) -> str:
+    return {1: "one", 2: "both"}.get(number, f"all {number}")
+
+
+def _counted_as(unit: str, number: int) -> str:
+    return unit if number > 1 else unit.removesuffix("s")
 
 
 def counts(verdicts: Mapping[str, Verdict]) -> str:

@@ -241,9 +241,9 @@ def task(measurement: Measurement) -> str:
     """The task of the head, as a sentence without its full stop."""
     classes = measurement.counts["classes"]
     captions = "captions" in measurement.provenance.head
-    target = "own caption" if captions else "class"
-    here = "" if measurement.data.name.startswith("imagenet") else "The task is not ImageNet: each"
-    return f"{here or 'Each'} image is to be given its {target} out of {classes}"
+    target = "caption" if captions else "class"
+    other = "" if measurement.data.name.startswith("imagenet") else " (not ImageNet's)"
+    return f"Task{other}: pick each image's {target} from {classes}"
 
 
 def in_brief(measurement: Measurement) -> str:
