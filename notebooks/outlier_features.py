@@ -82,6 +82,7 @@ page.table("styles", styles, measurements, unseen=len(STYLES["unseen"]), some=so
 # The features of some images are an array h of images × components. Each image is standardised
 # over its own components; its kurtosis is the mean fourth power, and κ is the mean over images.
 # The package does the same in blocks of rows, so that an array need not fit into memory.
+# Where no features are on disk, Gaussian numbers take their place.
 
 # %%
 what, h, *_ = arrays.of(looked_at, backbone)

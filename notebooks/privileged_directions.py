@@ -72,7 +72,7 @@ if parts:
 #
 # The head is a matrix W of classes × components. Its right singular vectors are the directions that
 # it reads; importance is a direction's share of the singular values times the mean |cos| between
-# it and the images.
+# it and the images. Where no features are on disk, Gaussian numbers take their place.
 
 # %%
 what, h, _, W, _ = arrays.of(taken, backbone)

@@ -69,9 +69,8 @@ page.table("leave-one-out", rows)
 # ## From importance to a pruned head
 #
 # Write the head as a sum over its directions, keep the terms of the most important ones, and
-# classify again. The package adds the terms one by one and never builds the pruned heads. Where
-# there are no features, Gaussian numbers take their place, with the classes that the head gives
-# them.
+# classify again. The package adds the terms one by one and never builds the pruned heads. Where no
+# features are on disk, Gaussian numbers take their place, with the classes that the head gives.
 
 # %%
 what, h, labels, W, b = arrays.of(measurements, backbone)

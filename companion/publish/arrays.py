@@ -13,9 +13,6 @@ from analysis.features import store
 from companion.measurements.measurement import Measurement
 from companion.publish.measured import title
 
-#: What takes the place of features that are not on disk.
-STAND_IN = "Gaussian numbers (none of this family's features are on disk)"
-
 
 class Arrays(NamedTuple):
     """Features `h` (N, d) with labels (N,), −1 for none, and a head `W` (C, d) with bias `b` (C,).
@@ -55,4 +52,4 @@ def of(measurements: Iterable[Measurement], family: Family) -> Arrays:
 def _gaussian(width: int) -> Arrays:
     rng = np.random.default_rng(0)
     h, weight = rng.normal(size=(500, width)), rng.normal(size=(100, width))
-    return Arrays(STAND_IN, h, (h @ weight.T).argmax(axis=1), weight, np.zeros(100))
+    return Arrays("Gaussian numbers", h, (h @ weight.T).argmax(axis=1), weight, np.zeros(100))

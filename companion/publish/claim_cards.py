@@ -108,41 +108,30 @@ def sentence(verdict: Verdict) -> str:
     if not verdict.measured:
         every = "the paper's own" if "stand-in" in apart else verdict.covered
         text = f"none of {every} {unit}" if every else f"no such {unit} are here, so none"
-    elif verdict.measured == verdict.covered:
-        text = f"{_all(verdict.covered)} {_counted_as(unit, verdict.covered)}"
-    verb = "judged" if verdict.measured == verdict.covered == 1 else "measured"
-    text += f" {'was' if verdict.measured < 2 else 'were'} {verb}"
-    if verdict.measured and number == verdict.measured:
-        text += f": {_said(deciding)}"
-    elif verdict.measured and number:
-        text += f"; {_said(deciding, _counted_as('values', number))}"
+    text += " was measured" if verdict.measured < 2 else " were measured"
+    if verdict.measured == verdict.covered == 1:
+        text = f"one {unit.removesuffix('s')} was judged"
+    if verdict.measured and number:
+        of = " values" if number > 1 else " value"
+        said = _counted(deciding, of)
+        text += f": {_counted(deciding)}" if number == verdict.measured else f"; {said}"
     for aside, who in ASIDES.items():
         if number := apart.count(aside):
-            of = who.format(unit=_counted_as(unit, number))
-            cannot = f"{number} {of}"
-            text += f"; {cannot if aside == 'no test' else _said(verdict.count(aside), of)}"
+            of = " " + who.format(unit=unit if number > 1 else unit.removesuffix("s"))
+            said = f"{number}{of}" if aside == "no test" else _counted(verdict.count(aside), of)
+            text += f"; {said}"
     return text
 
 
-def _said(results: Mapping[Result, int], who: str = "") -> str:
-    """How many agree, differ and are undecided; ``who``: what they are, if that has to be named."""
-    some = {result: number for result, number in results.items() if number}
-    every = sum(some.values())
+def _counted(results: Mapping[Result, int], who: str = "") -> str:
+    """How many agree, differ and are undecided, of those that are named."""
+    some = [(RESULTS[result], number) for result, number in results.items() if number]
     if len(some) > 1:
-        counted = ", ".join(f"{n} {RESULTS[result][n > 1]}" for result, n in some.items())
-        return f"{every} {who}: {counted}" if who else counted
-    subject = "it" if every == 1 else _all(every).split()[0]
-    if who:
-        subject = f"{1 if every == 1 else _all(every)} {who}"
-    return f"{subject} {RESULTS[next(iter(some))][every > 1]}"
-
-
-def _all(number: int) -> str:
-    return {1: "one", 2: "both"}.get(number, f"all {number}")
-
-
-def _counted_as(unit: str, number: int) -> str:
-    return unit if number > 1 else unit.removesuffix("s")
+        said = ", ".join(f"{number} {verbs[number > 1]}" for verbs, number in some)
+        return f"{who.strip()}: {said}".removeprefix(": ")
+    ((verbs, number),) = some
+    every = {1: "1" if who else "it", 2: "both"}.get(number, f"all {number}" if who else "all")
+    return f"{every}{who} {verbs[number > 1]}"
 
 
 def counts(verdicts: Mapping[str, Verdict]) -> str:
