@@ -3,7 +3,7 @@
 papermill does the executing. What it lets pass is an error here: unknown or ill-typed
 parameters, and files that the notebook reads without declaring them (they would be missing from
 what the run says it was made from, and it would silently go stale). The cells run in this process,
-which must be one of its own: see `process_pool`.
+which must be one of its own: see `processes`.
 """
 
 from __future__ import annotations

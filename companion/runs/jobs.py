@@ -23,7 +23,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from analysis.common import CompanionError, fingerprint, write_text
-from companion.runs import process_pool
+from companion.runs import processes
 from companion.runs.experiments import STATE
 
 #: Whoever holds it may change families, runs, what these read in the store, and pages.
@@ -114,12 +114,12 @@ def attempt(call: Call) -> Any:
 def _start(call: Call) -> tuple[Any, BaseProcess]:
     _failure(call.name).unlink(missing_ok=True)
     log_of(call.name).unlink(missing_ok=True)
-    return process_pool.start(call.function, *call.arguments)
+    return processes.start(call.function, *call.arguments)
 
 
 def _result(call: Call, reader: Any, process: BaseProcess) -> Any:
     try:
-        return process_pool.result(reader, process)
+        return processes.result(reader, process)
     except CompanionError as error:
         note = {"message": str(error), "made_from": fingerprint(dict(call.made_from))}
         write_text(_failure(call.name), json.dumps(note, indent=1))
