@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from analysis.families.registry import Level
 from companion.claims import concepts, order, outliers
 from companion.claims.evidence import Evidence, numbers_of
@@ -64,11 +62,10 @@ def d_privileged(claim: Claim, evidence: Evidence) -> Findings:
         yield m.model, Case(result, evidence.aside(m) or evidence.other_task(m))
     beside = evidence.measured("privileged_directions", "captions", "random")
     for m in (*measured, *beside) if measured else ():
-        lacking = "importance_centred" in m.lacks
         yield from numbers_of(
             m,
             importance=m.value("importance").max(),
-            **({} if lacking else {"importance_centred": _largest_centred(m)}),
+            importance_centred=_largest_centred(m),
             importance_head_centred=m.value("importance_head_centred").max(),
             classes=m.counts["classes"],
         )
@@ -123,8 +120,6 @@ def p_80(claim: Claim, evidence: Evidence) -> Findings:
 
 def _largest_centred(measurement: Measurement) -> Interval:
     """The largest importance over the mean, head and images mean-centred, with its interval."""
-    if "importance_centred" in measurement.lacks:
-        return Interval(np.nan, np.nan, np.nan)
     largest = float(measurement.value("importance_centred").max())
     error = float(measurement.value("importance_centred_error"))
     return Interval.of_mean(largest, error, measurement.counts["images"])
