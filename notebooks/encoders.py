@@ -39,8 +39,7 @@ supervised = [m for m in first if m.level == "supervised"]
 high = [m for m in supervised if m.value("kurtosis_mean") > 6]
 often = [m for m in high if m.value("persistence_fraction") > 0.5]
 as_well = "have a κ above 6 as well, but no coordinate is dominant in most of their images"
-page.holds(len(high) == 2 and not often, as_well)
-page.texts(supervised=len(supervised))
+page.holds(len(high) == 2 and len(supervised) == 3 and not often, as_well)
 
 # %%
 several = [m for sets in clip.values() if len(sets) > 1 for m in sets]
