@@ -24,18 +24,18 @@ OURS = ("analysis", "companion", "training")
 MEMORY = (CODE / "analysis/__pycache__" if ROOT == SHIPPED else ROOT / ".companion") / "code-1"
 
 
-def import_closure(source: str) -> list[Path]:
-    """Our modules that Python ``source`` imports, directly or not, sorted; raises SyntaxError.
+def import_closure(source: str) -> dict[Path, str]:
+    """Our modules that Python ``source`` imports, directly or not, with their texts, sorted.
 
-    Imports inside functions count.
+    Imports inside functions count. Raises SyntaxError.
     """
-    waiting, seen = [*_modules(source)], set[Path]()
+    waiting, texts = [*_modules(source)], dict[Path, str]()
     while waiting:
         path = waiting.pop()
-        if path not in seen:
-            seen.add(path)
-            waiting += _modules(path.read_text(encoding="utf-8"))
-    return sorted(seen)
+        if path not in texts:
+            texts[path] = path.read_text(encoding="utf-8")
+            waiting += _modules(texts[path])
+    return dict(sorted(texts.items()))
 
 
 def libraries_of(sources: Iterable[str]) -> list[str]:

@@ -28,20 +28,32 @@ from sphinx.config import Config
 from sphinx.errors import ConfigError
 from sphinx.util.docutils import SphinxRole
 
+from analysis.common import ROOT, fingerprint, sha256_of
 from companion.publish import check, course
 from companion.publish.slides import deck
+from companion.runs.fingerprints import code_and_libraries
 
 #: Whom a build is for → the classes of boxes that it leaves out.
 LEFT_OUT = {"readers": ("instructor",), "students": ("solution", "instructor"), "instructors": ()}
+#: What notebooks and slides are made from, apart from code.
+READ = (
+    "notebooks/teach/* companion/publish/*.* book/*.md book/_*/*.* book/guide/slides/* "
+    "book/runs/*/*.ipynb"
+)
 
 
 def write_files(app: Sphinx, config: Config) -> None:
-    """Write each notebook with what it needs, and the slides, if they have changed."""
+    """Write each notebook with what it needs, and the slides, unless they follow from the same."""
     if config.companion_for not in LEFT_OUT:
         allowed = ", ".join(LEFT_OUT)
         raise ConfigError(f"companion_for is {config.companion_for!r}; it is one of {allowed}.")
     folder = Path(app.srcdir) / "_build" / "teach"
+    config.html_extra_path = [*config.html_extra_path, str(folder / "site")]
+    made_from, note = _made_from(app, config), folder / "made_from"
+    if note.is_file() and note.read_bytes() == made_from:
+        return
     shutil.rmtree(folder / "site", ignore_errors=True)  # solutions of a build for others
+    (folder / "site").mkdir(parents=True)
     files = {"check.zip": course.packed(course.checking())}
     for name in course.names():
         contents = course.files(name, github(app), config.companion_for != "students")
@@ -50,10 +62,16 @@ def write_files(app: Sphinx, config: Config) -> None:
     for source in sorted((Path(app.srcdir) / "guide" / "slides").glob("*.md")):
         page = deck(source.read_text(encoding="utf-8"), partial(_published, source.name))
         files[f"site/slides/{source.stem}.html"] = page.encode()
-    for name, content in files.items():
+    for name, content in (files | {note.name: made_from}).items():
         write_if_changed(folder / name, content)
-    if (folder / "site").is_dir():
-        config.html_extra_path = [*config.html_extra_path, str(folder / "site")]
+
+
+def _made_from(app: Sphinx, config: Config) -> bytes:
+    """Hash of all that notebooks and slides follow from."""
+    paths = [path for place in READ.split() for path in ROOT.glob(place) if path.is_file()]
+    read = {str(path): sha256_of(path) for path in paths}
+    code = code_and_libraries("from companion.publish import course, slides")
+    return fingerprint([config.companion_for, github(app), code, read]).encode()
 
 
 def _published(deck: str, reference: str) -> tuple[dict[str, str], dict[str, str]]:

@@ -185,12 +185,12 @@ def made(run: Run) -> dict[str, Any]:
 @cache
 def _made(path: Path, changed: int) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-        metadata = json.loads("{" + text[text.rindex('\n "metadata": {') :])["metadata"]
+        text = path.read_bytes()
+        metadata = json.loads(b"{" + text[text.rindex(b'\n "metadata": {') :])["metadata"]
         about = dict(metadata["companion"])
-        unsigned = text.replace(about["content"], UNSIGNED)
-        intact = hashlib.sha256(unsigned.encode()).hexdigest() == about["content"]
-    except (ValueError, KeyError, TypeError):
+        unsigned = text.replace(about["content"].encode(), UNSIGNED.encode())
+        intact = hashlib.sha256(unsigned).hexdigest() == about["content"]
+    except (ValueError, KeyError, TypeError, AttributeError):
         return {}
     return about if intact and isinstance(about.get("made_from"), dict) else {}
 

@@ -10,8 +10,9 @@ ask why it is stale; nothing else is noted anywhere.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -20,13 +21,15 @@ from analysis.common import ROOT, changes, fingerprint, sha256_of
 from analysis.families.registry import FAMILIES, Family, Model, load_families, load_family
 from analysis.features.store import default_folder, local_weights
 from companion.measurements.records import FOLDER, code_parts
-from companion.runs.experiments import Run, RunError, made
+from companion.runs.experiments import Experiment, Run, RunError, made
 from companion.runs.jobs import read_failure
 
 #: Changes when `execute` writes runs differently.
 FORMAT = "4"
 
 Parts = dict[str, str]
+Code = Callable[[Experiment], Parts]
+Listed = Callable[[Path], list[Path]]
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,17 @@ class Status:
 
 
 def statuses(runs: Iterable[Run]) -> list[Status]:
-    """Compare what is on disk with what each run would be made from now; nothing is executed."""
-    code: dict[str, Parts] = {}
-    return [_status(run, code) for run in runs]
+    """Compare what is on disk with what each run would be made from now; nothing is executed.
+
+    What several runs share is looked at once.
+    """
+    code, listed = cache(_code_parts), cache(_listed)
+    return [_status(run, code, listed) for run in runs]
 
 
-def _status(run: Run, code: dict[str, Parts]) -> Status:
+def _status(run: Run, code: Code, listed: Listed) -> Status:
     try:
-        now = parts(run, code)
+        now = parts(run, code, listed)
     except RunError as error:  # a declared file is missing, say
         return Status(run, "failed", str(error))
     made_from = made(run).get("made_from")
@@ -63,32 +69,20 @@ def _status(run: Run, code: dict[str, Parts]) -> Status:
     return Status(run, "missing", "never executed", now)
 
 
-def parts(run: Run, code: dict[str, Parts] | None = None) -> Parts:
-    """What a run would be made from now: part → its content's hash, or version.
-
-    ``code``: the parts of notebooks, by name, that were found out already; it gets this run's.
-    Raises RunError if a declared pattern matches no file, or code is not valid Python.
-    """
-    code, name = {} if code is None else code, run.experiment.name
-    if name not in code:
-        code[name] = _code_parts(run)
-    made_from = code[name] | {_shown(path): sha256_of(path) for path in declared_files(run)}
-    for path in from_store(run):
-        kind = "weights" if path.suffix == ".safetensors" else "store"
-        made_from[f"{kind} {path.parent.name}/{path.name}"] = sha256_of(path)
-    return made_from | {"python": platform.python_version(), "run format": FORMAT}
+def _listed(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.json"))
 
 
-def _code_parts(run: Run) -> Parts:
+def _code_parts(experiment: Experiment) -> Parts:
     """The notebook, the modules of ours in its closure, and the libraries of all of them.
 
     Also what decides the measurements, by the modules' names, which are no part of the code version
     that pages show: they say if a recorded one was taken with other code.
     """
-    path = run.experiment.notebook
+    path = experiment.notebook
     try:
         code = code_and_libraries(path.read_text(encoding="utf-8"))
-        for measured in run.experiment.measurements:
+        for measured in experiment.measurements:
             code |= code_parts(measured)
     except SyntaxError as error:
         raise RunError(
@@ -98,20 +92,34 @@ def _code_parts(run: Run) -> Parts:
     return code | {_shown(path): sha256_of(path)}
 
 
+def parts(run: Run, code: Code = _code_parts, listed: Listed = _listed) -> Parts:
+    """What a run would be made from now: part → its content's hash, or version.
+
+    ``code`` and ``listed`` may remember the code of notebooks and the files in folders. Raises
+    RunError if a declared pattern matches no file, or code is not valid Python.
+    """
+    declared = {_shown(path): sha256_of(path) for path in declared_files(run, listed)}
+    made_from = code(run.experiment) | declared
+    for path in from_store(run, listed):
+        kind = "weights" if path.suffix == ".safetensors" else "store"
+        made_from[f"{kind} {path.parent.name}/{path.name}"] = sha256_of(path)
+    return made_from | {"python": platform.python_version(), "run format": FORMAT}
+
+
 def code_and_libraries(source: str) -> Parts:
     """Modules of ours that Python ``source`` imports, by what they do; all libraries' versions."""
-    modules = {path: path.read_text(encoding="utf-8") for path in import_closure(source)}
+    modules = import_closure(source)
     code = {_shown(path): hash_of(text) for path, text in modules.items()}
     libraries = libraries_of([source, *modules.values()])
     return code | {library: version_of(library) for library in libraries}
 
 
-def declared_files(run: Run) -> list[Path]:
+def declared_files(run: Run, listed: Listed = _listed) -> list[Path]:
     """The files that a run declares to read, recorded measurements first.
 
     Raises RunError for a pattern that matches no file.
     """
-    paths = [path for folder in recorded(run) for path in sorted(folder.glob("*.json"))]
+    paths = [path for folder in recorded(run) for path in listed(folder)]
     hidden = files_of_readers() if run.hides_readers else set()
     for pattern in run.reads:
         matches = sorted(path for path in {*ROOT.glob(pattern)} - hidden if path.is_file())
@@ -134,19 +142,20 @@ def recorded(run: Run) -> list[Path]:
     return [FOLDER / measured for measured in run.experiment.measurements]
 
 
-def from_store(run: Run) -> list[Path]:
+def from_store(run: Run, listed: Listed = _listed) -> list[Path]:
     """What a run may read in the store, perhaps nothing, for its family or its edition's families.
 
     These are all live measurements and, where the run reads features and heads, their sidecars,
     which hold checksums, and local files of weights: features made from others are not used.
     """
-    patterns = [f"measurements/{measured}--*.json" for measured in run.experiment.measurements]
-    patterns += ["*.json"] * run.experiment.features
     models = _models(run)
     folders = [default_folder() / model.name for model in models]
-    paths = [path for folder in folders for kind in patterns for path in sorted(folder.glob(kind))]
-    weights = [path for path in map(local_weights, models) if path and path.is_file()]
-    return paths + (weights if run.experiment.features else [])
+    live = [path for folder in folders for path in listed(folder / "measurements")]
+    read = [path for path in live if path.name.partition("--")[0] in run.experiment.measurements]
+    if run.experiment.features:
+        read += [path for folder in folders for path in listed(folder)]
+        read += [path for path in map(local_weights, models) if path and path.is_file()]
+    return read
 
 
 def folders_in_store(run: Run) -> list[Path]:
@@ -181,5 +190,6 @@ def inputs(run: Run) -> list[Path]:
     return [run.experiment.notebook, *modules, *declared_files(run), *from_store(run)]
 
 
+@cache
 def _shown(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()

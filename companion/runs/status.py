@@ -66,7 +66,8 @@ def _noted(run: Run, evidence: Collection[str], recorded: Sequence[Measurement])
         pairs += [(note.taken, note.device) for note in taken]
     if "live" in evidence:
         read = [path for path in fingerprints.from_store(run) if path.suffix == ".json"]
-        sidecars = [json.loads(path.read_text(encoding="utf-8")) for path in read]
+        texts = [path.read_text("utf-8") for path in read if path.parent.name != "measurements"]
+        sidecars = map(json.loads, texts)
         pairs += [(note["made"], note["device"]) for note in sidecars if "made" in note]
     return pairs
 
