@@ -344,16 +344,7 @@ def _caption(note: dict[str, str], target: str) -> str:
 def badges(note: dict[str, str]) -> str:
     """The kinds of evidence behind a result, as MyST."""
     kinds = filter(None, note.get("evidence", "").split(", "))
-    return " ".join(f"{{evidence}}`{kind}`" for kind in kinds)
-
-
-class EvidenceRole(SphinxRole):
-    """The role `evidence`: a small badge `published`, `recorded` or `live`."""
-
-    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        """Build the badge."""
-        text = f"evidence: {self.text}"
-        return [nodes.inline("", text, classes=["evidence", f"evidence-{self.text}"])], []
+    return " ".join(f"[evidence: {kind}]{{.evidence .evidence-{kind}}}" for kind in kinds)
 
 
 def code_of_pages() -> str:
@@ -368,7 +359,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("companion_code", code_of_pages(), "env", str)
     app.add_directive("result", ResultDirective)
     app.add_role("result", ResultRole())
-    app.add_role("evidence", EvidenceRole())
     app.add_post_transform(LeadToNotMeasured)
     app.connect("env-get-outdated", find_places)
     app.connect("source-read", show_results_in_runs)
