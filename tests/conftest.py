@@ -4,6 +4,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import runpy
 import shutil
 import signal
@@ -29,34 +30,25 @@ os.environ.pop("COMPANION_ROOT", None)
 if "PYTEST_XDIST_WORKER" in os.environ:
     assert "numpy" not in sys.modules
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-#: What takes longest begins first, the book's build before all, so that workers end together.
-FIRST = "book engine browser measurements add grid teach installed exercises origin probe made"
-#: Extra → its libraries, and the files whose tests need them: without, these are left out.
-NEEDS = {
-    "extract": (
-        ("torch", "open_clip", "timm"),
-        "add benchmarks captions checkpoints extract faults full_size installed layouts "
-        "models origin pocket_lab train",
-    ),
-    "train": (("lightning",), "captions full_size"),
-}
+
+
+def cases(name):
+    """A table of test cases."""
+    return yaml.safe_load((ROOT / f"tests/cases/{name}.yaml").read_text())
+
+
+SUITE = cases("suite")
 LEFT_OUT = {
     extra: [f"test_{name}.py" for name in names.split()]
-    for extra, (libraries, names) in NEEDS.items()
+    for extra, (libraries, names) in SUITE["needs"].items()
     if not all(map(importlib.util.find_spec, libraries))
 }
 collect_ignore = [name for names in LEFT_OUT.values() for name in names]
-#: What a small project needs of this one to be built as a book.
-OF_A_BOOK = (
-    *("CITATION.cff", "book/_config.yml", "book/_extensions", "book/_static"),
-    *("book/captions/columns.yaml", "book/references.bib", "data/claims.yaml"),
-    *("data/counterparts.yaml", "data/published"),
-)
 
 
 def pytest_collection_modifyitems(items):
     """Order the files; the tests in each stay as they are."""
-    place = {f"test_{name}": number for number, name in enumerate(FIRST.split())}
+    place = {f"test_{name}": number for number, name in enumerate(SUITE["first"].split())}
     items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
@@ -64,11 +56,6 @@ def pytest_terminal_summary(terminalreporter):
     """Say what was left out."""
     for extra, names in LEFT_OUT.items():
         terminalreporter.write_line(f"LEFT OUT without the extra `{extra}`: {', '.join(names)}")
-
-
-def cases(name):
-    """A table of test cases."""
-    return yaml.safe_load((ROOT / f"tests/cases/{name}.yaml").read_text())
 
 
 def copy_checkout(target):
@@ -106,9 +93,9 @@ def make_project(folder, families, notebooks=None, files=None, data=()):
     return folder
 
 
-def python_in(folder, *words, **more):
+def python_in(folder, *words, python=sys.executable, **more):
     """Run this environment's Python in `folder`, with its output as text; ``more`` environment."""
-    return _run(folder, [sys.executable, *map(str, words)], **more)
+    return _run(folder, [python, *map(str, words)], **more)
 
 
 def run_in(folder, *module):
@@ -132,22 +119,10 @@ def start_line(folder, line, stderr=subprocess.PIPE, **more):
     return subprocess.Popen(line, text=True, preexec_fn=interrupted, **options, **both)
 
 
-#: Command lines, one as JSON a line, done in one process, which imports what takes long once.
-SEVERAL = """
-import contextlib, io, json, sys
-from companion.cli import main
-for line in sys.stdin:
-    said, errors = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(errors):
-        status = main(json.loads(line))
-    print(json.dumps([status, said.getvalue(), errors.getvalue()]), flush=True)
-"""
-
-
-def companion_in(folder, *lines):
+def companion_in(folder, *lines, python=sys.executable, **more):
     """What each command line answers in `folder`: its exit status, its output, its errors."""
     given = "\n".join(json.dumps(list(map(str, line))) for line in lines)
-    done = _run(folder, [sys.executable, "-c", SEVERAL], given)
+    done = _run(folder, [python, "-c", cases("programs")["several"]], given, **more)
     answers = [tuple(json.loads(line)) for line in done.stdout.splitlines()]
     assert len(answers) == len(lines), done.stderr
     return answers
@@ -221,8 +196,7 @@ def refuses(*rows):
 
     @pytest.mark.parametrize(("call", "message"), rows)
     def test(call, message):
-        with pytest.raises(ValueError, match=message):
-            call()
+        refused(message, call)
 
     return test
 
@@ -231,10 +205,16 @@ def sentence(call, *given, **named):
     """What a call is refused with, in one line."""
     from analysis.common import CompanionError
 
-    with pytest.raises(CompanionError) as caught:
+    with pytest.raises((CompanionError, ValueError)) as caught:
         call(*given, **named)
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def refused(message, call, *given, **named):
+    """Assert that a call is refused in one line, and that a part of it matches."""
+    said = sentence(call, *given, **named)
+    assert re.search(message, said), said
 
 
 def contrast(*colours):
@@ -273,7 +253,7 @@ def browser():
 
 
 #: Where pages that are tested may get something from.
-OWN = ("http://127.0.0.1:", "file:", "data:", "blob:")
+OWN = ("file:", "data:", "blob:")
 
 
 @pytest.fixture
@@ -285,9 +265,7 @@ def open_page(browser):
     def opened(address, viewport):
         page = context.new_page()
         page.set_viewport_size(viewport)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
-        page.on("request", lambda request: request.url.startswith(OWN) or wrong.append(request.url))
+        listen(page, wrong.append)
         page.goto(address)
         settle(page)
         return page
@@ -295,6 +273,15 @@ def open_page(browser):
     yield opened
     context.close()
     assert wrong == []
+
+
+def listen(page, note):
+    """Note errors that a page reports, files that it lacks, and other hosts that it asks."""
+    page.on("pageerror", lambda error: note(str(error)))
+    page.on("console", lambda message: message.type == "error" and note(message.text))
+    page.on("request", lambda request: request.url.startswith(OWN) or note(request.url))
+    aborted = "net::ERR_ABORTED"  # by the next visit
+    page.on("requestfailed", lambda request: request.failure != aborted and note(request.url))
 
 
 def settle(page):
@@ -316,6 +303,18 @@ def what_axe_finds(page, context, options):
         if violation["impact"] in {"serious", "critical"}
         for node in violation["nodes"]
     ]
+
+
+@pytest.fixture
+def answer(capsys):
+    """Do a command line in this process: what it prints or, where it must fail, says."""
+    from companion.cli import main
+
+    def done(*words, fails=False):
+        assert main([*map(str, words)]) == fails
+        return capsys.readouterr()[fails]
+
+    return done
 
 
 @pytest.fixture

@@ -14,15 +14,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from analysis.images import imagenet
+from analysis.images import copies, imagenet, sets
 from analysis.images.imagelist import DamagedImageError
 from analysis.images.sets import Used, descriptions
 
 #: Every so many classes one has two images, where the true classes differ in size.
 SECOND_IMAGE = 7
 RED = (255, 0, 0)
+#: The sets of ImageNet's classes.
+NAMES = [n for n, data in descriptions().items() if data.layout not in ("broden", "name")]
 #: How files are called in the true sets, where it matters or differs.
-NAMES = {
+FILES = {
     "imagenet": "ILSVRC2012_val_{:08}.JPEG",
     "imagenet-v2": "{:040x}.jpeg",
     "imagenet-sketch": "sketch_{}.JPEG",
@@ -46,8 +48,14 @@ def damaged(images):
 
 def save_all(folder):
     """Write every set of ImageNet's classes below ``folder``; return them described with counts."""
-    names = [data.name for data in descriptions().values() if data.layout not in ("broden", "name")]
-    return {name: save(folder, name) for name in names}
+    return {name: save(folder, name) for name in NAMES}
+
+
+def expect(patch, described):
+    """Have sets taken for whole that are as described."""
+    every = {**descriptions(), **described}
+    for module in (sets, copies):
+        patch.setattr(module, "descriptions", lambda: every)
 
 
 def save(folder, name):
@@ -60,7 +68,7 @@ def save(folder, name):
     numbers = rng.permutation(len(entries))  # validation images are numbered in no class order
     for class_folder, number in zip(entries, numbers, strict=True):
         path = folder / true.folders[0] / class_folder
-        path /= NAMES.get(name, "{:08}.jpg").format(number)
+        path /= FILES.get(name, "{:08}.jpg").format(number)
         path.parent.mkdir(parents=True, exist_ok=True)
         coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
         picture = coarse.resize(tuple(rng.integers(24, 64, 2)), Image.Resampling.BICUBIC)

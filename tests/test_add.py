@@ -2,13 +2,11 @@
 
 import functools
 import importlib.util
-import io
 import json
 import re
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -169,44 +167,41 @@ def test_a_family_waits_for_what_changes_the_book(file, folder, capsys):
 # Heads and classes when features are extracted.
 
 
-def extract(folder, pictures, *more):
-    """What the command does, prints and says of a family in another folder than the book's."""
-    said, errors = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(errors):
-        patch.setattr(registry, "load_family", lambda name: load_family(name, folder))
-        words = ["extract", "mine", "--data", str(pictures), "--workers", "1", "-q", *more]
-        return main(words), said.getvalue().strip(), errors.getvalue()
+@pytest.fixture
+def extract(folder, pictures, answer, monkeypatch):
+    """What the command prints or says of a family in another folder than the book's."""
+    monkeypatch.setattr(registry, "load_family", lambda name: load_family(name, folder))
+    words = ("extract", "mine", "--data", pictures, "--workers", 1, "-q")
+    return lambda *more, **fails: answer(*words, *more, **fails).strip()
 
 
-def test_classes_that_a_head_does_not_know_stop_the_extraction(file, folder, pictures, tmp_path):
+def test_classes_that_a_head_does_not_know_stop_the_extraction(file, folder, extract, tmp_path):
     (tmp_path / "names.txt").write_text("red\nblue\n")
     add(wished("mine", str(file), classes=str(tmp_path / "names.txt")), folder)
-    status, _, errors = extract(folder, pictures)
-    assert status == 1
-    assert "has images of 'green' that the head of mine-zero_shot does not know (its 2" in errors
+    said = "has images of 'green' that the head of mine-zero_shot does not know (its 2"
+    assert said in extract(fails=True)
     assert not list((tmp_path / "store").rglob("*.safetensors"))
-    path = Path(extract(folder, pictures, "--without-labels")[1])
+    path = Path(extract("--without-labels"))
     stored = store.read_features(path)
     assert stored.classes == () and (stored.labels == -1).all() and len(stored.labels) == 9
     head = path.with_name(f"{path.stem}.head.safetensors")
     assert store.read_head(head).classes == ("red", "blue")
 
 
-def test_ids_of_wordnet_are_read_as_imagenets_names_or_refused(file, folder, pictures):
+def test_ids_of_wordnet_are_read_as_imagenets_names_or_refused(file, folder, pictures, extract):
     add(wished("mine", str(file)), folder)
     wnids = ("n01440764", "n01443537", "n01484850")
     for name, number in zip(CLASSES, wnids, strict=True):
         (pictures / name).rename(pictures / number)
     (listed,) = find.find(str(pictures))
     assert listed.prompts is not None and listed.prompts.names[0] == "tench"
-    path = Path(extract(folder, pictures)[1])
+    path = Path(extract())
     assert store.read_head(store.head_path("mine-zero_shot", path.stem)).classes == wnids
     for number in wnids:
         (pictures / number).rename(pictures / f"n9{number[2:]}")
-    status, _, errors = extract(folder, pictures)
-    assert status == 1
-    assert "are ids of WordNet that ImageNet does not have (n91440764, …)" in errors
-    assert extract(folder, pictures, "--without-labels")[0] == 0
+    said = "are ids of WordNet that ImageNet does not have (n91440764, …)"
+    assert said in extract(fails=True)
+    assert extract("--without-labels")
 
 
 def test_objectnets_classes_are_several_of_imagenets(tmp_path):
@@ -224,19 +219,19 @@ def test_objectnets_classes_are_several_of_imagenets(tmp_path):
         see_to_head(some, chairs, path)
 
 
-def test_a_head_that_changed_is_made_again_without_the_features(file, folder, pictures, tmp_path):
+def test_a_head_that_changed_is_made_again_without_the_features(file, folder, extract, tmp_path):
     add(wished("mine", str(file)), folder)
-    path = Path(extract(folder, pictures)[1])
+    path = Path(extract())
     head = store.head_path("mine-zero_shot", path.stem)
     before, inode = store.read_head(head), path.stat().st_ino
     assert before.classes == tuple(sorted(CLASSES))
     (tmp_path / "templates.txt").write_text("{}\n")
     texts = {"templates": str(tmp_path / "templates.txt")}
     add(wished("mine", str(file), replace=True, **texts), folder)
-    assert extract(folder, pictures)[0] == 0
+    extract()
     assert not np.array_equal(store.read_head(head).weight, before.weight)
     add(wished("mine", str(file), replace=True, head="none"), folder)
-    assert extract(folder, pictures)[0] == 0
+    extract()
     assert not head.exists() and not store.sidecar_of(head).exists()
     assert path.stat().st_ino == inode
 
@@ -255,14 +250,14 @@ def test_every_command_says_what_it_does_with_an_example(capsys):
     assert all(f"\n    {name} " in helps[""] for name in cli.VERBS if name != "families")
 
 
-def test_a_library_that_is_missing_is_named_with_what_installs_it(capsys, monkeypatch):
+def test_a_library_that_is_missing_is_named_with_what_installs_it(answer, monkeypatch):
     def missing(**_):
         raise ModuleNotFoundError("no lightning", name="lightning")
 
     monkeypatch.setitem(cli.VERBS, "train", functools.wraps(cli.VERBS["train"])(missing))
-    assert main(["train", "captions", "--model", "rn50-openai"]) == 1
     said = "train needs lightning, which is not installed: pip install -e '.[extract,train]'."
-    assert capsys.readouterr().err == f"companion: {said}\n"
+    answered = answer("train", "captions", "--model", "rn50-openai", fails=True)
+    assert answered == f"companion: {said}\n"
 
 
 @pytest.fixture(scope="module")
@@ -314,7 +309,7 @@ def test_a_root_that_is_not_there_is_not_made(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_nothing_to_measure_says_what_is_lacking(file, folder, pictures):
+def test_nothing_to_measure_says_what_is_lacking(file, folder, extract):
     from companion.measurements import pending
     from companion.runs import experiments, status
 
@@ -328,7 +323,7 @@ def test_nothing_to_measure_says_what_is_lacking(file, folder, pictures):
     add_it()
     brings = "use `companion extract mine --data FOLDER`"
     assert why("accuracy") == f"its models lack features; {brings}"
-    assert extract(folder, pictures, "--without-labels")[0] == 0
+    extract("--without-labels")
     assert why("accuracy") == f"its models lack labels, or a head of their classes; {brings}"
     assert why("concepts").endswith("use `companion extract mine --data broden`")
     bare = add_it(head="none")

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
-from conftest import cases, sentence
+from conftest import cases, refused, sentence
 
 from analysis.images import public
 from analysis.images.public import Artifact, ArtifactError, fetch, fetch_all
@@ -114,8 +114,7 @@ def test_offline_and_not_cached_says_how_to_get_it(server, cache):
 )
 def test_another_file_is_refused_and_not_kept(server, cache, status, body, declared, message):
     server.status, server.body, server.declared = status, body, declared
-    with pytest.raises(ArtifactError, match=message):
-        fetch(NAME)
+    refused(message, fetch, NAME)
     assert not files(cache)
     server.status, server.body, server.declared = 200, CONTENT, None
     assert fetch(NAME).read_bytes() == CONTENT
@@ -156,15 +155,13 @@ def test_a_mirror_is_used_in_place_and_what_it_lacks_is_downloaded(server, cache
     assert len(server.asked) == 1 and not cache.exists()
     mirror.write_bytes(CONTENT[:-1])  # which is refused, and not replaced
     problem = f"{re.escape(str(mirror))} has another .*, and {len(CONTENT) - 1} of {len(CONTENT)} b"
-    with pytest.raises(ArtifactError, match=problem):
-        fetch(NAME)
+    refused(problem, fetch, NAME)
     assert mirror.read_bytes() == CONTENT[:-1] and len(server.asked) == 1
 
 
 def test_a_mirror_that_is_no_folder_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setenv("COMPANION_MIRROR", str(tmp_path / "nowhere"))
-    with pytest.raises(ArtifactError, match=r"COMPANION_MIRROR is .*nowhere', which is not a fold"):
-        fetch(NAME)
+    refused(r"COMPANION_MIRROR is .*nowhere', which is not a fold", fetch, NAME)
 
 
 def test_unknown_names_are_refused_before_anything_is_fetched(server):
@@ -197,5 +194,4 @@ def test_a_wrong_list_is_refused_in_one_line(tmp_path, wrong):
     path.write_text(yaml.safe_dump(ABOUT["list"]))
     assert list(public.load_catalogue(path)) == ["one"]
     path.write_text(yaml.safe_dump(wrong))
-    said = sentence(public.load_catalogue, path)
-    assert re.search(r"artifacts\.yaml (is not a list|gives one)", said)
+    refused(r"artifacts\.yaml (is not a list|gives one)", public.load_catalogue, path)

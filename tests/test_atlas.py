@@ -50,7 +50,8 @@ def test_every_model_was_trained_on_something(table):
 
 
 def test_finetuned_models_beside_equally_accurate_ones(table):
-    line = fit_baseline(*pool_of(table))
+    pool = accuracies.baseline_pool(accuracies.wide(table, "matched_frequency", FOUR_SHIFTS))
+    line = fit_baseline(pool["imagenet"], pool["shifted"])
     four = atlas.models(table, FOUR_SHIFTS)
     four = four.assign(er=effective_robustness(four["shifted"], four["imagenet"], line))
     timm = four[four["source"] == "timm"]
@@ -62,11 +63,6 @@ def test_finetuned_models_beside_equally_accurate_ones(table):
         beside = matched_excess([model["imagenet"]], [model["er"]], *pool)
         points = 100 * np.array([model["er"], beside.excess[0], beside.limit[0]])
         assert points == pytest.approx([er, excess, limit], abs=0.1)
-
-
-def pool_of(table):
-    pool = accuracies.baseline_pool(accuracies.wide(table, "matched_frequency", FOUR_SHIFTS))
-    return pool["imagenet"], pool["shifted"]
 
 
 def test_one_line_of_one_collection(clip):

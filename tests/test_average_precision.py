@@ -7,6 +7,7 @@ import numba
 import numpy as np
 import pytest
 import scipy.sparse
+from conftest import refused
 from sklearn.datasets import load_digits
 from sklearn.metrics import average_precision_score
 
@@ -195,12 +196,11 @@ def ones(rows, columns=2):
 
 @pytest.mark.parametrize("shape, images", [((4, 3), 5), ((4,), 4), ((0, 3), 0)])
 def test_scores_and_labels_that_do_not_fit_are_refused(shape, images):
-    for refused in (
+    for call in (
         lambda: average_precision(np.ones(shape), ones(images)),
         lambda: average_precision_on(np.ones(shape), balanced_sample(ones(images), 0)),
     ):
-        with pytest.raises(ValueError, match=rf"do not fit the labels of {images} images"):
-            refused()
+        refused(rf"do not fit the labels of {images} images", call)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.copysign(np.nan, -1), np.inf, -np.inf])
@@ -208,8 +208,7 @@ def test_scores_and_labels_that_do_not_fit_are_refused(shape, images):
 def test_scores_that_are_no_numbers_are_refused(value, kind):
     scores = FOUR.astype(kind)
     scores[2, 1] = value
-    with pytest.raises(ValueError, match="along direction 1 hold NaN or infinity"):
-        average_precision(scores, ones(4))
+    refused("along direction 1 hold NaN or infinity", average_precision, scores, ones(4))
 
 
 # Memory, and where compiled code is kept

@@ -7,13 +7,12 @@ import shutil
 import broden_miniature
 import numpy as np
 import pytest
+from conftest import refused
 from PIL import Image
 
 from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images import broden, sets
-from analysis.images.sets import DatasetError
-from companion.cli import main
 from companion.measurements import concept_probe, from_store, pending, records
 
 CASES = broden_miniature.CASES
@@ -108,18 +107,15 @@ def spoil(path, how):
 def test_a_damaged_copy_is_refused_with_its_file_and_reason(root, name, how, message):
     (path,) = root.rglob(name)
     spoil(path, how)
-    with pytest.raises(DatasetError, match=message):
-        read(root)
+    refused(message, read, root)
 
 
 def test_the_counts_of_the_paper_are_expected(root, monkeypatch):
     whole = r"12 images where Broden has 63,305; 13 labels where .* incomplete, .*--accept-counts"
     for reader in (read, broden.image_list):
-        with pytest.raises(DatasetError, match=whole):
-            reader(root, accept_counts=False)
+        refused(whole, reader, root, accept_counts=False)
     publish(monkeypatch, 9)
-    with pytest.raises(DatasetError, match=r"^12 images where Broden has 9: .*another version"):
-        read(root, accept_counts=False)
+    refused(r"^12 images where Broden has 9: .*another version", read, root, accept_counts=False)
     assert "NOT the published set, taken as it is: 12 images where" in read(root).what
     publish(monkeypatch)
     listed = broden.image_list(root)
@@ -134,8 +130,7 @@ def test_what_is_there_of_an_incomplete_copy(root, monkeypatch):
     publish(monkeypatch)
     expected = concepts_of(read(root, accept_counts=False))
     (root / "images" / "dtd" / "b.jpg").unlink()
-    with pytest.raises(DatasetError, match=r"1 of 12 images .* are missing, the first is .*b\.jpg"):
-        broden.image_list(root)
+    refused(r"1 of 12 images .* are missing, the first is .*b\.jpg", broden.image_list, root)
     listed, table = broden.image_list(root, accept_counts=True), read(root)
     assert listed.keys == table.images and len(listed) == 11
     said = "Broden, NOT the published set, taken as it is: 11 images where Broden has 12"
@@ -144,15 +139,12 @@ def test_what_is_there_of_an_incomplete_copy(root, monkeypatch):
     assert concepts_of(table) == expected
 
 
-def test_the_status_says_whether_broden_is_whole_or_where_to_get_it(root, monkeypatch, capsys):
-    assert main(["status", "--data"]) == 0
-    assert f"broden  incomplete  {root}  12 images where Broden" in capsys.readouterr().out
+def test_the_status_says_whether_broden_is_whole_or_where_to_get_it(root, monkeypatch, answer):
+    assert f"broden  incomplete  {root}  12 images where Broden" in answer("status", "--data")
     publish(monkeypatch)
-    assert main(["status", "--data"]) == 0
-    assert f"broden  present  {root}  12 images" in capsys.readouterr().out
+    assert f"broden  present  {root}  12 images" in answer("status", "--data")
     monkeypatch.delenv("COMPANION_DATA")
-    assert main(["status", "--data"]) == 0
-    assert re.search(r"broden  absent .*script/makebroden\.sh", capsys.readouterr().out)
+    assert re.search(r"broden  absent .*script/makebroden\.sh", answer("status", "--data"))
 
 
 # From a copy on disk to a measurement ------------------------------------------------------------
@@ -172,9 +164,13 @@ def painted(own_store, tmp_path, monkeypatch):
     return broden_miniature.save_painted(tmp_path / "data" / "broden1_224")
 
 
-def extract(data, *more, models=MODELS):
-    on = ("--data", data, "--device", "cpu", "--workers", "1", "-q")
-    return main(["extract", "pocket_cnn", "--model", *models, *on, *more])
+@pytest.fixture
+def extract(answer):
+    def extract(data, *more, models=MODELS, **fails):
+        on = ("--data", data, "--device", "cpu", "--workers", 1, "-q")
+        return answer("extract", "pocket_cnn", "--model", *models, *on, *more, **fails)
+
+    return extract
 
 
 def measured(model):
@@ -185,17 +181,17 @@ def measured(model):
     )
 
 
-def test_from_an_incomplete_copy_to_a_recorded_measurement(painted, capsys):
+def test_from_an_incomplete_copy_to_a_recorded_measurement(painted, extract, answer):
     measure = ["measure", "concepts", "pocket_cnn", "--quiet"]
-    assert extract("broden") == 1
-    assert "400 images where Broden has 63,305; 18 labels where" in capsys.readouterr().err
-    assert extract("broden", "--accept-counts", models=MODELS[:1]) == 0
-    assert main(measure) == 1
-    said = capsys.readouterr().err
+    few = "400 images where Broden has 63,305; 18 labels where"
+    assert few in extract("broden", fails=True)
+    extract("broden", "--accept-counts", models=MODELS[:1])
+    said = answer(*measure, fails=True)
     assert said.startswith(f"companion: the store has no head of {MODELS[0]}: run `companion extr")
-    assert extract("broden", "--accept-counts") == 0 == extract("pocket-noto-test")
-    assert main([*measure, "--record"]) == 0 == main(measure)
-    lines = [line for line in capsys.readouterr().out.splitlines() if line[0] != " "][-2:]
+    extract("broden", "--accept-counts")
+    extract("pocket-noto-test")
+    answer(*measure, "--record")
+    lines = [line for line in answer(*measure).splitlines() if line[0] != " "]
     assert sorted(lines) == sorted(f"{model}--broden.json: as recorded" for model in MODELS)
     taken = {m.model: m for m in records.read_all("concepts")}
     first = taken[MODELS[0]]
@@ -211,8 +207,8 @@ def test_from_an_incomplete_copy_to_a_recorded_measurement(painted, capsys):
     assert best.endswith("-c") or chosen.kinds[chosen.names.index(best)] == "texture"
 
     # Negatives that were annotated for textures are textures themselves: a harder question.
-    assert main([*measure, "--annotated", "--least-percent", "20", "--record"]) == 0
-    assert f"{MODELS[0]}--broden-annotated-20-percent.json" in capsys.readouterr().out
+    said = answer(*measure, "--annotated", "--least-percent", 20, "--record")
+    assert f"{MODELS[0]}--broden-annotated-20-percent.json" in said
     other = {m.model: m for m in records.read_all("concepts") if m.data.name != "broden"}[MODELS[0]]
     assert other.data.what.endswith(
         "negatives annotated in the concept's category, shown from 20 % of a mask on"
@@ -223,21 +219,19 @@ def test_from_an_incomplete_copy_to_a_recorded_measurement(painted, capsys):
     assert other.value("best")[-4:].mean() < first.value("best")[-4:].mean() - 0.05
 
 
-def test_images_that_are_not_in_the_features(painted):
+def test_images_that_are_not_in_the_features(painted, extract):
     (painted / "images" / "ade20k" / "0001.jpg").write_bytes(b"no picture")
-    assert extract("pocket-noto-test") == 0
-    assert extract("broden", "--accept-counts") == 1
-    assert extract("broden", "--accept-counts", "--leave-out-damaged") == 0
+    extract("pocket-noto-test")
+    extract("broden", "--accept-counts", fails=True)
+    extract("broden", "--accept-counts", "--leave-out-damaged")
     taken = measured(MODELS[0])
     assert taken.counts["images"] == 399
     assert taken.data.what.endswith("has 1,197, damaged images left out: 1")
     # Features of another copy than the one at hand are of no use, and one sentence says so.
     (painted / "images" / "ade20k" / "0002.jpg").unlink()
-    with pytest.raises(store.StoreError, match="not of the probe's images in its order"):
-        measured(MODELS[0])
+    refused("not of the probe's images in its order", measured, MODELS[0])
     shutil.rmtree(painted)
-    with pytest.raises(DatasetError, match="none of broden1_224"):
-        measured(MODELS[0])
+    refused("none of broden1_224", measured, MODELS[0])
     family = load_family("pocket_cnn")
     assert pending.jobs(family, ["concepts"]) == []
     assert records.available("concepts", family) == []  # a page says that it is missing

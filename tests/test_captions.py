@@ -9,14 +9,13 @@ import open_clip
 import pandas as pd
 import pytest
 import torch
-from conftest import cases
+from conftest import cases, refused
 from PIL import Image
 from tiny import recipe
 
 from analysis.features import checkpoints, encoders, networks
 from analysis.features.weights import read_weights
 from analysis.images import find
-from companion.cli import main
 from training import captions, recipes
 from training.recipes import TrainingError, TrainOptions
 
@@ -68,17 +67,15 @@ def test_the_table_is_what_open_clip_will_read(train_set):
 @pytest.mark.parametrize(("content", "said"), CASES["refused"])
 def test_another_file_of_captions_is_refused(tmp_path, content, said):
     path = captions_file(tmp_path, content)
-    with pytest.raises(TrainingError, match=re.escape(said)):
-        captions.read(path, ("title",), accept_counts="two captions" in said)
-    with pytest.raises(TrainingError, match="cannot be read"):
-        captions.read(tmp_path / "absent.json", ("title",))
+    refused(re.escape(said), captions.read, path, ("title",), accept_counts="two captions" in said)
+    refused("cannot be read", captions.read, tmp_path / "absent.json", ("title",))
 
 
-def test_captions_from_one_command(train_set, monkeypatch, capsys):
+def test_captions_from_one_command(train_set, monkeypatch, answer):
     """All but open_clip's trainer itself, which a slow test runs."""
     out, text = train_set / "out", recipe(train_set, "captions", batch=2, epochs=3, warmup_steps=0)
     given = ["train", text, "--model", CLIP, "--out", str(out), "--accept-counts"]
-    assert main(given) == 1 and "--captions is missing" in capsys.readouterr().err
+    assert "--captions is missing" in answer(*given, fails=True)
     given += ["--captions", str(captions_file(train_set))]
     lines = []
     clip = open_clip.CLIP(**networks.architecture("pocket-cnn"))
@@ -92,23 +89,24 @@ def test_captions_from_one_command(train_set, monkeypatch, capsys):
             torch.save({"epoch": 3, "state_dict": state, "optimizer": {}}, place / "epoch_3.pt")
 
     monkeypatch.setattr(captions.subprocess, "run", trained)
-    assert main(given) == 1 and "left no epoch_3.pt" in capsys.readouterr().err
-    assert main([*given, "--seed", "1"]) == 1
-    assert "belongs to another training (changed: seed)" in capsys.readouterr().err
+    assert "left no epoch_3.pt" in answer(*given, fails=True)
+    said = "belongs to another training (changed: seed)"
+    assert said in answer(*given, "--seed", 1, fails=True)
     clip.text_projection.data[0, 0] = float("nan")  # which no image sees
-    assert main(given) == 1
-    assert "numbers in text_projection that are not finite" in capsys.readouterr().err
+    said = "numbers in text_projection that are not finite"
+    assert said in answer(*given, fails=True)
     clip.text_projection.data[0, 0] = 0
-    assert main(given) == 0 and lines[0] == lines[1] == lines[2]
+    told = answer(*given)
+    assert lines[0] == lines[1] == lines[2]
     assert lines[0][lines[0].index("--resume") :][:2] == ["--resume", "latest"]
     path = out / "pocket-cnn-captions.safetensors"
-    assert f"next: companion add pocket-cnn-captions {path}" in capsys.readouterr().out
+    assert f"next: companion add pocket-cnn-captions {path}" in told
     said = json.loads(path.with_suffix(".json").read_text())
     assert (said["captions"], said["trained_on"], said["without_text"]) == (4, 2, 2)
     loaded = encoders.load(checkpoints.find(str(path), level="captions"))
     assert loaded.model.level == "captions" and loaded.weights_sha256 == said["sha256"]
     torch.testing.assert_close(loaded.encoder.conv1.weight, clip.visual.conv1.weight)
-    assert main(given) == 1 and "exists already" in capsys.readouterr().err
+    assert "exists already" in answer(*given, fails=True)
 
 
 def test_open_clips_trainer_understands_the_command(tmp_path):

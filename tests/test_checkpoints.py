@@ -12,7 +12,7 @@ import pytest
 import timm
 import tiny
 import torch
-from conftest import cases, sentence
+from conftest import cases, refused, sentence
 from safetensors.torch import load_file, save_file
 from tiny import WIDTH, architectures, in_parts, model, save_clip  # noqa: F401 - a fixture
 
@@ -22,7 +22,7 @@ from analysis.families.registry import shown_weights
 from analysis.features import networks, parts, weights
 from analysis.features.checkpoints import default_name, find
 from analysis.features.encoders import load
-from analysis.features.weights import ModelError, read_weights, weights_file
+from analysis.features.weights import read_weights, weights_file
 
 torch.set_num_threads(1)
 CASES = cases("checkpoints")
@@ -150,11 +150,9 @@ def put(hub, repository, name, content=""):
 def test_files_of_described_weights(hub):
     repository = "laion/CLIP-ViT-B-16-laion2B-s34B-b88K"
     described = model(architecture="ViT-B-16", weights="laion2b_s34b_b88k")
-    with pytest.raises(ModelError, match=rf"{repository} is not on this machine.*ConnectionError"):
-        weights_file(described)
+    refused(rf"{repository} is not on this machine.*ConnectionError", weights_file, described)
     put(hub, repository, "open_clip_pytorch_model.bin")  # a pickle
-    with pytest.raises(ModelError, match="EntryNotFoundError"):
-        weights_file(described)
+    refused("EntryNotFoundError", weights_file, described)
     folder = put(hub, repository, "open_clip_model.safetensors")
     assert weights_file(described) == folder / "open_clip_model.safetensors"
     folder = put(hub, "timm/vit_base_patch16_224.augreg_in1k", "model.safetensors")
@@ -173,8 +171,7 @@ def test_a_repository_of_weights_in_parts(hub, file):
     model = find("hf-hub:someone/large")
     assert load(model).weights_sha256 == parts.checksum(index)
     next(folder.glob("*-00002-*")).unlink()
-    with pytest.raises(ModelError, match=r"model-00002-of-00002.safetensors of someone/l"):
-        weights_file(model)
+    refused(r"model-00002-of-00002.safetensors of someone/l", weights_file, model)
 
 
 def test_an_open_clip_repository_gives_its_own_network_and_input(hub):
@@ -195,8 +192,7 @@ def test_an_open_clip_repository_gives_its_own_network_and_input(hub):
 
     assert not torch.allclose(configured(quick_gelu=True), plain.encoder(picture))
     other = tiny.ARCHITECTURES["tiny-vit"] | {"patch_size": 16}
-    with pytest.raises(ModelError, match=r"another shape \(first visual\.conv1"):
-        configured(vision_cfg=other)
+    refused(r"another shape \(first visual\.conv1", configured, vision_cfg=other)
 
 
 def test_a_timm_repository_gives_its_own_network_and_head(hub):

@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import cases
+from conftest import cases, refused
 from PIL import Image
 
 from analysis.common import ROOT
@@ -21,7 +21,6 @@ from analysis.images.emoji import (
     sizes,
 )
 from analysis.images.emoji import appearance as stored_appearance
-from analysis.images.sets import DatasetError
 
 FOLDER = ROOT / "data" / "emoji"
 
@@ -39,10 +38,6 @@ def make():
     return importlib.import_module("make")
 
 
-def one_per_concept(emoji):
-    return emoji.table.drop_duplicates("concept").set_index("concept")
-
-
 # --- What is there --------------------------------------------------------------------------------
 
 
@@ -58,8 +53,7 @@ def test_file_is_small_and_holds_no_more_than_it_should(emoji):
 
 
 def test_without_the_shipped_data_a_sentence_says_where_it_is(tmp_path):
-    with pytest.raises(DatasetError, match="does not exist: the emoji come with the rep"):
-        load(tmp_path / "none.zip")
+    refused("does not exist: the emoji come with the rep", load, tmp_path / "none.zip")
 
 
 # --- Split and classes ----------------------------------------------------------------------------
@@ -73,7 +67,7 @@ def test_split_divides_no_concept_and_no_cluster(emoji):
 
 @pytest.mark.parametrize("names", cases("emoji")["alike"])
 def test_look_alikes_share_a_cluster(emoji, names):
-    table = one_per_concept(emoji).set_index("name")
+    table = emoji.table.drop_duplicates("concept").set_index("name")
     assert table.loc[names, "cluster"].nunique() == 1
 
 

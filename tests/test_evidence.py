@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import refused
 from tiny import CLASSES, keep, model
 
 from analysis.families.registry import Family
@@ -9,7 +10,6 @@ from analysis.features import store
 from analysis.features.store import Head, StoreError
 from analysis.images import emoji
 from companion.measurements import from_store, pending, records
-from companion.measurements.records import MeasurementError
 
 N, D = 40, 12
 WEIGHTS = {"zero_shot": "some-tag", "supervised": "some-tag", "random": None}
@@ -149,8 +149,7 @@ def test_classes_are_matched_by_name_and_unknown_ones_refused():
     rows = images.class_subset[images.labels]
     assert [head.classes[row] for row in rows] == [CLASSES[label] for label in labels]
     put(MODEL, head=head, classes=("red", "green", "mauve"))
-    with pytest.raises(MeasurementError, match="no class 'mauve' of images; use the head that"):
-        measured("pruning")
+    refused("no class 'mauve' of images; use the head that", measured, "pruning")
 
 
 def test_a_concept_has_one_number_in_every_style():

@@ -230,13 +230,7 @@ def test_solutions_carry_computed_numbers_or_are_left_out(whom, tmp_path, monkey
     assert "Not measured in this build." in slides
 
 
-@pytest.mark.parametrize(
-    ("whom", "slides", "said"),
-    [
-        ("teachers", "claims/paper#ledger", "one of readers, students, instructors."),
-        ("readers", "claims#ledger", "guide/slides/one.md: 'claims#ledger' is not of the form"),
-    ],
-)
+@pytest.mark.parametrize(("whom", "slides", "said"), CASES["stopped"])
 def test_a_build_is_for_readers_and_slides_show_results(whom, slides, said, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=re.escape(said)):
         built_for(whom, tmp_path, monkeypatch, slides)

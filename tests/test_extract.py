@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from conftest import refused
 from safetensors.torch import load_file, save_file
 from tiny import PROMPTS, WIDTH, image_list, model, save_clip, save_folder, use_architectures
 
@@ -22,7 +23,6 @@ from analysis.features.plan import ExtractionError, Settings
 from analysis.features.store import StoreError
 from analysis.images import imagelist
 from analysis.images.imagelist import ImageList
-from companion.cli import main
 
 torch.set_num_threads(1)
 QUICK = Settings(batch_size=4, shard_size=12, workers=2, progress=False)
@@ -133,8 +133,7 @@ def test_stopped_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
     """Of the second encoder the third shard is damaged."""
     begun, whole = tmp_path / "begun", tmp_path / "whole"
     stopped(begun, monkeypatch, VIT, CNN)
-    with pytest.raises(StoreError, match="was not finished"):
-        features(begun, VIT)
+    refused("was not finished", features, begun, VIT)
     last = max((begun / "cnn").glob("*.parts/*/*.safetensors"))
     last.write_bytes(last.read_bytes()[:-1])
     again = []
@@ -155,8 +154,7 @@ def test_shards_of_other_weights_are_not_used(tmp_path, monkeypatch):
     (path,) = extract([VIT], image_list(), QUICK, folder=tmp_path, checkpoint=other)
     (once,) = extract([VIT], image_list(), QUICK, folder=tmp_path / "once", checkpoint=other)
     assert once.read_bytes() == path.read_bytes()
-    with pytest.raises(StoreError, match="weights_sha256 differed"):  # not those it names
-        features(tmp_path, VIT)
+    refused("weights_sha256 differed", features, tmp_path, VIT)  # not those it names
 
 
 def test_what_is_there_and_current_is_not_extracted_again(tmp_path, monkeypatch):
@@ -321,26 +319,21 @@ def test_models_that_fail_are_left_out(tmp_path, checkpoints, monkeypatch):
     assert not failed and features(tmp_path, VIT).features.std() > 0
 
 
-def test_the_command_says_what_it_leaves_out_and_computes_again(own_store, monkeypatch, capsys):
+def test_the_command_says_what_it_leaves_out_and_computes_again(own_store, monkeypatch, answer):
     gone = model("gone", library=None, architecture=None, weights=None)
     about = {"title": "Tiny", "edition": "reader", "order": 1, "backbone": "Small."}
     family = Family(name="tiny", models=(VIT, CNN, gone), **about)
     monkeypatch.setattr(registry, "load_family", lambda name: family)
     pictures = own_store.parent / "pictures"
     spoil(pictures)
-    command = ["extract", "tiny", "--data", str(pictures), "--workers", "1", "--leave-out-damaged"]
-
-    def answers(*more):
-        status = main([*command, *more])
-        out, err = capsys.readouterr()
-        return status, (err if status else out).splitlines()
-
-    status, (said, _) = answers("--device", "cpu")
-    assert status == 0 and said.endswith(f"(5 left out: {', '.join(SPOILT)})")
+    command = ["extract", "tiny", "--data", pictures, "--workers", 1, "--leave-out-damaged"]
+    said, _ = answer(*command, "--device", "cpu").splitlines()
+    assert said.endswith(f"(5 left out: {', '.join(SPOILT)})")
     path = Path(said.split()[0])
     assert path.parent == own_store / "vit"
-    assert "did you mean 'vit'" in answers("--model", "vitt")[1][-1]
-    status, lines = answers("--device", "cpu", "--precision", "bf16")
+    assert "did you mean 'vit'" in answer(*command, "--model", "vitt", fails=True)
+    lines = answer(*command, "--device", "cpu", "--precision", "bf16").splitlines()
     assert lines[0] == f"{path} exists in fp32: it is computed again in bf16" and len(lines) == 4
-    status, (said,) = answers("--device", "gpu", "--precision", "bf16")  # nothing is to be computed
-    assert status == 1 and "there is no device 'gpu' on this machine; there are: " in said
+    # nothing is to be computed
+    said = answer(*command, "--device", "gpu", "--precision", "bf16", fails=True)
+    assert "there is no device 'gpu' on this machine; there are: " in said

@@ -134,16 +134,12 @@ def test_what_shares_no_quantity_shares_no_axis():
     assert left.get_xlim() != right.get_xlim()
 
 
-def test_every_level_has_a_colour_and_a_marker_of_its_own():
+def test_every_level_has_a_colour_that_stands_out_and_a_marker_of_its_own():
     assert tuple(style.LEVEL_STYLES) == LEVELS
     for part in ("colour", "marker", "title"):
         assert len({getattr(look, part) for look in style.LEVEL_STYLES.values()}) == len(LEVELS)
-
-
-@pytest.mark.parametrize("page", ["#ffffff", "#121212"])
-def test_level_colours_stand_out_on_both_pages(page):
-    for look in style.LEVEL_STYLES.values():
-        assert contrast(look.colour, page) >= 3
+    for look in style.LEVEL_STYLES.values():  # on the pages of both themes
+        assert min(contrast(look.colour, page) for page in ("#ffffff", "#121212")) >= 3
 
 
 @pytest.mark.parametrize(("scale", "ends", "ticks"), cases("frames")["ticks"])

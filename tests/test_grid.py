@@ -8,12 +8,11 @@ from pathlib import Path
 import miniatures
 import numpy as np
 import pytest
-from conftest import cases, make_project, run_in, start_in
+from conftest import cases, make_project, refused, run_in, start_in
 from tiny import save_folder
 
-from analysis.common import CompanionError
 from analysis.families.registry import load_families
-from analysis.images import copies, find, imagelist, sets
+from analysis.images import find, imagelist, sets
 from companion.cli import main
 from companion.runs import cluster, grid
 from companion.runs.experiments import RunError
@@ -72,8 +71,7 @@ def test_the_papers_grid_is_its_families_by_its_data_sets(published):
 
 @pytest.mark.parametrize(("choice", "message"), CASES["wrong"])
 def test_a_wrong_choice_is_refused_in_a_sentence(choice, message):
-    with pytest.raises(CompanionError, match=message):
-        grid.plan(Choice(**choice))
+    refused(message, grid.plan, Choice(**choice))
 
 
 @pytest.mark.parametrize(("given", "records"), CASES["records"])
@@ -84,34 +82,27 @@ def test_only_the_papers_measurements_are_recorded_unasked(given, records):
 # Data sets that are absent or wrong
 
 
-def expect(monkeypatch, made):
-    every = {**sets.descriptions(), made.name: made}
-    for module in (sets, copies):
-        monkeypatch.setattr(module, "descriptions", lambda: every)
-
-
-def test_an_absent_data_set_is_named_and_the_others_go_on(tmp_path, monkeypatch, capsys):
-    expect(monkeypatch, miniatures.save(tmp_path / "data", "imagenet-a"))
+def test_an_absent_data_set_is_named_and_the_others_go_on(tmp_path, monkeypatch, answer, capsys):
+    made = miniatures.save(tmp_path / "data", "imagenet-a")
+    miniatures.expect(monkeypatch, {"imagenet-a": made})
     plan = grid.plan(Choice(families=("rn50", "vit_b_32")))
     assert list(plan.data) == ["imagenet-a"] and len(plan.lacking()) == 2
     assert list(plan.absent) == [name for name in sets.GRID if name != "imagenet-a"]
     assert "ImageNet-R is not in" in plan.absent["imagenet-r"]
     line = ["grid", "--families", "rn50", "--no-measure", "--data"]
-    assert main([*line, "imagenet-r"]) == 1
-    assert "none of the grid's data sets is here: ImageNet-R is not" in capsys.readouterr().err
+    said = "none of the grid's data sets is here: ImageNet-R is not"
+    assert said in answer(*line, "imagenet-r", fails=True)
     monkeypatch.setattr(grid, "run", lambda *_: 0)
-    for given, status, message in (
-        (["imagenet-a"], 0, "0 jobs done, the grid is complete: 1 families on 1 data"),
-        (["imagenet-a", "imagenet-r"], 1, "the grid is complete but for what is absent: 1 fam"),
-    ):
-        assert main([*line, *given]) == status
-        assert message in "".join(capsys.readouterr())
+    said = answer(*line, "imagenet-a")
+    assert "0 jobs done, the grid is complete: 1 families on 1 data" in said
+    assert main([*line, "imagenet-a", "imagenet-r"]) == 1
+    assert "the grid is complete but for what is absent: 1 fam" in capsys.readouterr().out
 
 
-def test_wrong_counts_stop_the_grid(tmp_path, capsys):
+def test_wrong_counts_stop_the_grid(tmp_path, answer):
     made = miniatures.save(tmp_path / "data", "imagenet-a")
-    assert main(["grid", "--families", "rn50", "--data", "imagenet-a", "imagenet-r"]) == 1
-    assert f"ImageNet-A: {made.images} images where 7,500 were published" in capsys.readouterr().err
+    said = answer("grid", "--families", "rn50", "--data", "imagenet-a", "imagenet-r", fails=True)
+    assert f"ImageNet-A: {made.images} images where 7,500 were published" in said
     plan = grid.plan(Choice(data=("imagenet-a",), accept_counts=True, families=("rn50",)))
     assert "NOT the published set" in plan.data["imagenet-a"][0].what
 

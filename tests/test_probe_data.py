@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from conftest import refused
 from scipy import sparse
 from tiny import keep, model
 
@@ -29,19 +30,16 @@ def probe():
 
 def test_features_are_lined_up_by_the_names_of_the_images(probe, own_store):
     values = np.random.default_rng(0).normal(size=(13, 4)).astype(np.float32)
-    with pytest.raises(store.StoreError, match="companion extract"):
-        concept_probe.features(model(), probe)
+    refused("companion extract", concept_probe.features, model(), probe)
     keep(model(), "first", values[:7], keys=KEYS[:7])
     keep(model(), "second", values[7:], keys=KEYS[7:])
     np.testing.assert_array_equal(concept_probe.features(model(), probe), values)
     keep(model(), "second", values[7:], keys=KEYS[:6:-1])
-    with pytest.raises(store.StoreError, match="not of the probe's images in its order"):
-        concept_probe.features(model(), probe)
+    refused("not of the probe's images in its order", concept_probe.features, model(), probe)
 
 
 def test_the_head_is_that_of_the_data_or_the_largest(own_store):
-    with pytest.raises(store.StoreError, match="no head of tiny"):
-        concept_probe.head(model())
+    refused("no head of tiny", concept_probe.head, model())
     for data, classes in (("small", 2), ("large", 5)):
         head = store.Head(np.eye(5, dtype=np.float32)[:classes], tuple("abcde"[:classes]))
         keep(model(), data, np.eye(5), head=head)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, cases
+from conftest import ROOT, cases, refused
 from markdown_it import MarkdownIt
 from tiny import accuracy
 
@@ -20,7 +20,6 @@ from companion.measurements import plausible, quantities, records
 from companion.measurements.records import (
     FOLDER,
     STYLES,
-    MeasurementError,
     changed_code,
     code_note,
     differences,
@@ -107,8 +106,7 @@ def test_text_that_is_no_measurement_is_refused(edited):
         (f"[{text}]", "[Ii]nput should be a valid dictionary"),
     ):
         path.write_text(bad)
-        with pytest.raises(MeasurementError, match=f"^{path.name}.* ?{said}"):
-            read(path)
+        refused(f"^{path.name}.* ?{said}", read, path)
 
 
 def test_an_accuracy_is_of_the_published_images_or_says_how_it_differs(tmp_path):
@@ -137,7 +135,7 @@ def test_no_list_can_be_shorter_than_it_is(tmp_path, path):
         kept["value"] = old
 
 
-def test_what_came_later_is_not_measured_and_outdates_nothing(edited, monkeypatch, capsys):
+def test_what_came_later_is_not_measured_and_outdates_nothing(edited, monkeypatch, answer):
     """A quantity that is optional may be absent; to read it is an error in a sentence."""
     kinds = quantities.declared()["outlier_features"]
     later = quantities.Quantity(unit="kurtosis", optional=True)
@@ -145,8 +143,7 @@ def test_what_came_later_is_not_measured_and_outdates_nothing(edited, monkeypatc
     monkeypatch.setitem(quantities.declared(), "outlier_features", wider)
     old = read(IMAGES)
     assert old.lacks == ["kurtosis_of_sum"] and plausible.problems(IMAGES, FAMILIES) == []
-    with pytest.raises(MeasurementError, match=f"^{IMAGES.name} has no kurtosis_of_sum: take.*"):
-        old.value("kurtosis_of_sum")
+    refused(f"^{IMAGES.name} has no kurtosis_of_sum: take.*", old.value, "kurtosis_of_sum")
     new = edited("outlier_features", ("values/kurtosis_of_sum", {"unit": "kurtosis", "value": 3}))
     assert read(new).lacks == []
     template = {"κ": "{kurtosis_of_sum:digits} | not measured"}
@@ -154,8 +151,7 @@ def test_what_came_later_is_not_measured_and_outdates_nothing(edited, monkeypatc
     assert rows["κ"].tolist() == ["not measured", "3.00"]
     assert differences(old, read(new)) == []
     assert differences(read(new), old) == ["kurtosis_of_sum: is no longer measured"]
-    assert cli.main(["check", str(IMAGES), str(new)]) == 0
-    said = capsys.readouterr().out
+    said = answer("check", IMAGES, new)
     assert f"{IMAGES.name}: sound, not measured: kurtosis_of_sum\n" in said
     assert "1 lack quantities that were introduced after they" in said
     bad = edited("outlier_features", ("values/kurtosis_of_sum", {"unit": "kurtosis", "value": 0}))
@@ -196,17 +192,15 @@ def test_what_is_no_file_is_said_so(tmp_path):
         assert said in problem and f"{name}.json" in problem
 
 
-def test_the_command_says_how_many_are_sound(edited, tmp_path, capsys):
-    def check(*folder):
-        return cli.main(["check", str(tmp_path.joinpath(*folder))]), *capsys.readouterr()
-
-    assert check()[0] == 1 and "no measurement file" in check()[2]
-    assert check("nowhere")[0] == 1
+def test_the_command_says_how_many_are_sound(edited, tmp_path, answer, capsys):
+    assert "no measurement file" in answer("check", tmp_path, fails=True)
     shutil.copytree(FOLDER, tmp_path, dirs_exist_ok=True)
-    assert f"{len(RECORDED)} of {len(RECORDED)} measurement files are sound." in check()[1]
+    said = answer("check", tmp_path)
+    assert f"{len(RECORDED)} of {len(RECORDED)} measurement files are sound." in said
     bad = edited("pruning", ("random_orders", -1))
-    status, said, _ = check()
-    assert status == 1 and f"{bad.name}: random_orders is -1" in said
+    assert cli.main(["check", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert f"{bad.name}: random_orders is -1" in said
     assert f"{len(RECORDED) - 1} of {len(RECORDED)}" in said
 
 
@@ -283,7 +277,7 @@ def test_the_published_schema_is_that_of_the_code():
     assert kept == records.Measurement.model_json_schema()
 
 
-def test_an_export_writes_where_it_is_told_to(tmp_path, monkeypatch, capsys):
+def test_an_export_writes_where_it_is_told_to(tmp_path, monkeypatch, answer, capsys):
     """Into a device or a pipe, which stay; through a link, which stays one."""
     monkeypatch.setattr(records, "FOLDER", tmp_path)
     monkeypatch.setattr(
@@ -291,23 +285,21 @@ def test_an_export_writes_where_it_is_told_to(tmp_path, monkeypatch, capsys):
     )
     assert cli.main(["export", "-"]) == 0
     assert capsys.readouterr() == ("model\na\n", "-: 1 numbers of 1 models\n")
-    assert cli.main(["export", "/dev/null"]) == 0
+    answer("export", "/dev/null")
     assert Path("/dev/null").is_char_device()
     (tmp_path / "link.csv").symlink_to(tmp_path / "far.csv")
     for _ in range(2):
-        assert cli.main(["export", str(tmp_path / "link.csv")]) == 0
+        answer("export", tmp_path / "link.csv")
     assert (tmp_path / "link.csv").is_symlink()
     assert (tmp_path / "far.csv").read_text() == "model\na\n"
-    capsys.readouterr()
-    assert cli.main(["export", ""]) == 1
-    assert "is a folder" in capsys.readouterr().err
+    assert "is a folder" in answer("export", "", fails=True)
 
 
-def test_every_number_is_exported_once_with_what_it_is(tmp_path, capsys):
+def test_every_number_is_exported_once_with_what_it_is(tmp_path, answer):
     file = tmp_path / "all.csv"
-    assert cli.main(["export", str(file)]) == 0
+    said = answer("export", file)
     table = pd.read_csv(file, keep_default_na=False)
-    assert f"{len(table):,} numbers" in capsys.readouterr().out
+    assert f"{len(table):,} numbers" in said
     assert not table.duplicated(["experiment", "model", "data", "quantity", "place"]).any()
     clip = read(IMAGES)
     rows = table[(table["model"] == clip.model) & (table["data"] == clip.data.name)]

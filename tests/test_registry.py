@@ -1,10 +1,9 @@
 """The family files, and the errors that a wrong one gives."""
 
-import re
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, cases, sentence
+from conftest import ROOT, cases, refused
 
 from analysis.common import sha256_of
 from analysis.families import registry
@@ -12,12 +11,10 @@ from analysis.families.registry import (
     LEVELS,
     Family,
     Model,
-    RegistryError,
     load_families,
     load_family,
 )
 from analysis.features import store
-from companion.cli import main
 
 PAPER = ["rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14"]
 ZERO_SHOT = cases("models")["zero_shot"]
@@ -80,32 +77,28 @@ def test_a_readers_family_is_read(tmp_path):
 def test_a_wrong_file_is_refused_with_file_field_and_reason(tmp_path, old, new, message):
     assert GOOD.count(old) == 1
     folder = family_file(tmp_path, GOOD.replace(old, new))
-    said = sentence(load_family, "tiny", folder)
-    assert re.search(rf"tiny\.yaml: .*{message}", said), said
+    refused(rf"tiny\.yaml: .*{message}", load_family, "tiny", folder)
 
 
 @pytest.mark.parametrize("content", [b"", b"- a\n- b\n", b"\xff\xfe\x00name"])
 def test_a_file_that_is_no_mapping_is_refused(tmp_path, content):
     (tmp_path / "tiny.yaml").write_bytes(content)
-    said = sentence(load_family, "tiny", tmp_path)
-    assert re.search(r"tiny\.yaml: .*(a valid dictionary|not readable as Y)", said)
+    refused(r"tiny\.yaml: .*(a valid dictionary|not readable as Y)", load_family, "tiny", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["vit_b16", "../secrets"])
 def test_an_unknown_family_lists_the_known_ones(name):
-    with pytest.raises(RegistryError, match=rf"unknown family '{name}': known are .*rn50"):
-        load_family(name)
+    refused(rf"unknown family '{name}': known are .*rn50", load_family, name)
 
 
-def test_a_model_name_belongs_to_one_family_only(tmp_path, monkeypatch, capsys):
+def test_a_model_name_belongs_to_one_family_only(tmp_path, monkeypatch, answer):
     family_file(tmp_path, GOOD)
     family_file(tmp_path, GOOD.replace("name: tiny\n", "name: other\n"), "other")
-    with pytest.raises(RegistryError, match="'tiny-one' is used by the families other and tiny"):
-        load_families(folder=tmp_path)
+    refused("'tiny-one' is used by the families other and tiny", load_families, folder=tmp_path)
     monkeypatch.setattr(registry, "load_families", lambda: load_families(folder=tmp_path))
     for words in ("extract rn50 --data none", "measure pruning rn50", "run pruning rn50"):
-        assert main(words.split()) == 1
-        assert "used by the families other and tiny: give each" in capsys.readouterr().err
+        said = answer(*words.split(), fails=True)
+        assert "used by the families other and tiny: give each" in said
 
 
 def test_titles_of_models():

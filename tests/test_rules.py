@@ -12,7 +12,6 @@ from conftest import cases
 from analysis.families.registry import Family, load_families
 from analysis.images.sets import DIFFERS
 from analysis.metrics.robustness import effective_robustness, is_robust
-from companion import cli
 from companion.claims.evidence import Evidence, beside_ordinary, gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge
@@ -23,9 +22,7 @@ from companion.publish.claim_cards import badge, brief, card, flips, lines, rows
 
 CLAIMS = load_claims()
 CASES, CARDS, VERDICTS = cases("rules"), cases("cards"), cases("verdicts")
-MODELS = VERDICTS["models"]
-#: The same before the projection.
-EARLY = {"early": ("zero_shot", "OpenAI"), "other": ("zero_shot", "YFCC-15M")}
+MODELS, EARLY = VERDICTS["models"], VERDICTS["early"]
 LEVELS = {name: level for name, (level, _) in (MODELS | EARLY).items()}
 
 
@@ -43,20 +40,13 @@ def family(name, models, **more):
     return Family.model_validate({"name": name, "models": described, **about})
 
 
-STANDING = {"stand_in": True}
-BUILT = {"library": "open_clip", "architecture": "x", "weights": "y"}
-VIT = {"library": "timm", "architecture": "vit_x", "weights": "x"}
-BEFORE = BUILT | {"layer": "before_projection", "head": "none"}
-FAMILIES = {
-    "one": family("one", MODELS, labels=BUILT),
-    "stand-ins": family("one", MODELS, tuned=STANDING, labels=STANDING | BUILT),
-    "one stand-in": family("one", MODELS, labels=STANDING | BUILT),
-    "no supervised model": family("one", {n: v for n, v in MODELS.items() if n != "labels"}),
-    "behind a ReLU": family("one", MODELS, labels=VIT | {"architecture": "resnet50"}),
-    "before the projection": family(
-        "one", MODELS | EARLY, tuned=VIT, labels=VIT, early=BEFORE, other=BEFORE
-    ),
-}
+def of_one(fields):
+    """The family with these fields of its models; null of one that is absent."""
+    there = {n: about for n, about in (MODELS | EARLY).items() if fields.get(n, n in MODELS)}
+    return family("one", there, **{name: of for name, of in fields.items() if of})
+
+
+FAMILIES = {name: of_one(fields) for name, fields in VERDICTS["families"].items()}
 ONE = FAMILIES["one"]
 
 
@@ -349,16 +339,10 @@ def test_verdicts_as_plain_data_say_coverage_apart_from_agreement():
     assert badge(verdict) == f"[agrees so far]{{.verdict-agrees-so-far}} [{said}]{{.coverage}}"
 
 
-def test_the_command_prints_every_claim(capsys, tmp_path):
-    assert cli.main(["claims"]) == 0
-    text = capsys.readouterr().out
+def test_the_command_prints_every_claim(answer):
+    text = answer("claims")
     assert [line.split()[0] for line in text.splitlines() if line[0] != " "] == [*CLAIMS]
-    assert cli.main(["claims", "--json"]) == 0
-    printed = json.loads(capsys.readouterr().out)
-    assert [row["id"] for row in printed] == [*CLAIMS]
-    for folder in ("no-folder", str(tmp_path)):
-        assert cli.main(["claims", "--measurements", folder]) == 1
-        assert f"{folder} is not a folder of measurements: give one" in capsys.readouterr().err
+    assert [row["id"] for row in json.loads(answer("claims", "--json"))] == [*CLAIMS]
 
 
 def test_no_model_is_robust_for_its_accuracy_alone():

@@ -169,12 +169,11 @@ def test_a_warning_fails_this_build_and_the_next(tmp_path):
 # make
 
 
-needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-
-
 @pytest.fixture
 def clone(tmp_path):
     """A folder, its name with spaces in it, that holds what set-up reads."""
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
     folder = tmp_path / "a clone with spaces"
     folder.mkdir()
     for name in ["Makefile", "pyproject.toml"]:
@@ -198,7 +197,6 @@ def run_make(clone, *arguments, old=0, no_venv=0):
     )
 
 
-@needs_make
 def test_every_command_is_listed_and_reads(clone):
     makefile = (ROOT / "Makefile").read_text()
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.M)
@@ -209,7 +207,6 @@ def test_every_command_is_listed_and_reads(clone):
         assert run_make(clone, "-n", target).returncode == 0, target
 
 
-@needs_make
 @pytest.mark.parametrize(("fault", "said"), CASES["faults"].items())
 def test_a_python_that_will_not_do_is_refused_with_one_sentence(clone, fault, said):
     result = run_make(clone, "venv", **{fault: 1})
@@ -217,7 +214,6 @@ def test_a_python_that_will_not_do_is_refused_with_one_sentence(clone, fault, sa
     assert not (clone / ".venv").exists()
 
 
-@needs_make
 def test_set_up_happens_once_per_pyproject_and_extras(clone):
     def installs():
         log = clone / "pip.log"
@@ -236,7 +232,6 @@ def test_set_up_happens_once_per_pyproject_and_extras(clone):
     assert installs()[2:] == ["."]
 
 
-@needs_make
 def test_a_failed_install_is_tried_again(clone):
     (clone / "pip-fails").touch()
     result = run_make(clone, "venv")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import python_in
+from conftest import cases, python_in, refused
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from tiny import model
@@ -23,6 +23,7 @@ from analysis.common import ROOT, sealed, sha256_of, temporary_folder, write_tex
 from analysis.features import store
 from analysis.features.store import Head, StoreError
 
+PROGRAMS = cases("programs")
 N, D = 12, 5
 KEYS = [f"{i}.png" for i in range(N)]
 ROWS = store.row_numbers(KEYS)
@@ -85,8 +86,7 @@ def test_damaged_features_are_refused(tmp_path, damage, message):
     path = tmp_path / "m" / "d.safetensors"
     write(path)
     damage(path)
-    with pytest.raises(StoreError, match=message):
-        store.read_features(path)
+    refused(message, store.read_features, path)
     assert "companion extract" in store.problem(path)
 
 
@@ -102,8 +102,7 @@ def test_damaged_features_are_refused(tmp_path, damage, message):
 def test_a_file_that_is_not_sound_safetensors_is_refused(tmp_path, header):
     path = tmp_path / "d.safetensors"
     path.write_bytes(header)
-    with pytest.raises(StoreError, match="not a sound safetensors file"):
-        store.map_tensors(path)
+    refused("not a sound safetensors file", store.map_tensors, path)
 
 
 @pytest.mark.parametrize(
@@ -115,8 +114,7 @@ def test_a_file_that_is_not_sound_safetensors_is_refused(tmp_path, header):
     ],
 )
 def test_features_are_checked_before_they_are_written(tmp_path, changes, message):
-    with pytest.raises(StoreError, match=message):
-        write(tmp_path / "d.safetensors", **changes)
+    refused(message, write, tmp_path / "d.safetensors", **changes)
     assert not list(tmp_path.iterdir())
 
 
@@ -175,8 +173,7 @@ def test_a_head_by_hand(tmp_path):
     np.testing.assert_array_equal(read.weight, head.weight)
     assert (read.classes, read.normalize, read.bias.tolist()) == (head.classes, True, [0, 0, 10])
     for wrong in ({"classes": ("x",)}, {"bias": np.zeros(2, np.float32)}):
-        with pytest.raises(StoreError, match="a head needs one row, and one bias, per class"):
-            replace(head, **wrong)
+        refused("a head needs one row, and one bias, per class", replace, head, **wrong)
     with pytest.raises(StoreError, match="a head of 3 classes has numbers that are not finite"):
         replace(head, bias=np.array([0, np.nan, 0], np.float32))
 
@@ -184,25 +181,14 @@ def test_a_head_by_hand(tmp_path):
 def test_reading_needs_no_torch_and_about_a_second(tmp_path):
     path = tmp_path / "m" / "d.safetensors"
     write(path)
-    code = (
-        "import sys, time; from pathlib import Path; from analysis.features import plan, store;"
-        f"print(store.read_features(Path({str(path)!r})).features.shape, time.process_time() < 5);"
-        "assert not {'torch', 'open_clip', 'timm', 'torchvision'} & sys.modules.keys()"
-    )
-    done = python_in(ROOT, "-c", code)
+    done = python_in(ROOT, "-c", PROGRAMS["read"], path)
     assert done.stdout == "(12, 5) True\n", done.stderr
 
 
 def test_a_lock_makes_others_wait(tmp_path):
     paths = [tmp_path / "m" / f"{name}.safetensors" for name in "ba"]
-    code = (
-        "from pathlib import Path; from analysis.features import store;"
-        f"paths = [Path(p) for p in {[str(p) for p in paths[:1]]!r}];"
-        "print('started', flush=True);"
-        "store.locked(paths).__enter__(); print('held', flush=True)"
-    )
     with store.locked(paths):
-        line = [sys.executable, "-c", code]
+        line = [sys.executable, "-c", PROGRAMS["lock"], paths[0]]
         other = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert other.stdout is not None and other.stdout.readline() == "started\n"
         with pytest.raises(subprocess.TimeoutExpired):

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import cases
+from conftest import cases, refused
 from scipy import sparse
 
 from analysis.common import ROOT
@@ -149,7 +149,6 @@ def test_a_familys_recorded_numbers_name_the_images_and_a_model_that_is_inferred
 
 def test_an_example_that_is_not_there_is_named():
     """Its file may be broken: the page says which evidence it lacks, not that a list is empty."""
-    with pytest.raises(MeasurementError, match="discusses vit_b_16 on coco_500_images, of which"):
-        measured.example([])
+    refused("discusses vit_b_16 on coco_500_images, of which", measured.example, [])
     with pytest.raises(MeasurementError, match="a model of the level random, of which no sound"):
         measured.of_level("random", measured.example(measured.of_editions("pruning", "paper")))

@@ -21,7 +21,6 @@ from companion.publish import course
 from companion.runs.grid import NEEDED
 
 TEACH = ROOT / "notebooks" / "teach"
-NOTEBOOKS = sorted(TEACH.glob("*.py"))
 LONGEST = 60
 
 
@@ -140,8 +139,14 @@ def test_a_blank_that_is_left_fails_a_check_that_says_why(name, place, tmp_path,
 
 
 @pytest.mark.parametrize("name", course.names())
-def test_the_teachers_has_no_marks_and_the_students_has_no_solution(name):
+def test_it_is_short_needs_nothing_of_ours_and_has_no_marks_and_no_solutions(name):
     source = (TEACH / f"{name}.py").read_text()
+    code = [line for line in source.splitlines() if line.strip() and not line.startswith("#")]
+    assert len(code) <= LONGEST
+    nodes = [*ast.walk(ast.parse(source))]
+    imported = {n.module for n in nodes if isinstance(n, ast.ImportFrom)}
+    imported |= {alias.name for n in nodes if isinstance(n, ast.Import) for alias in n.names}
+    assert imported <= {"numpy", "matplotlib.pyplot", "itertools"}
     teachers, students = course.teachers(source), course.students(source)
     assert "#:" not in teachers + students and "np.nan" not in teachers
     assert teachers.count("assert ") == 0 and students.count("np.nan  # your turn: ") >= 4
@@ -215,18 +220,6 @@ def test_the_optimisers_of_an_exercise_do_what_its_solution_says():
     exec(programs["origin-5"] + programs["origin-6"], namespace)
     sgd, sign, z, h = kappas
     assert sgd < 3.2 < 3.6 < sign < 5 < z and 2.8 < h < 3.2
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_short_and_needs_nothing_of_ours(path):
-    text = path.read_text()
-    code = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    assert len(code) <= LONGEST
-    tree = ast.parse(text)
-    imported = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names} | {
-        n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)
-    }
-    assert imported <= {"numpy", "matplotlib.pyplot", "itertools"}
 
 
 def test_the_slides_of_the_book_are_next_to_its_pages(built_book):

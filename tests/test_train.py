@@ -17,10 +17,7 @@ torch.set_num_threads(1)
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 Y, X = abs(np.indices((20, 20)) - 9.5)
 SHAPES = {"square": Y < 10, "bar": Y < 4, "frame": (Y > 5) | (X > 5), "cross": (Y < 2) | (X < 2)}
-TOWERS = {
-    "cnn": {"layers": [1, 1, 1, 1], "width": 8, "head_width": 32, "image_size": 32},
-    "vit": {"layers": 2, "width": 32, "head_width": 16, "patch_size": 8, "image_size": 32},
-}
+TOWERS = cases("recipes")["towers"]
 
 
 def picture(colour, shape, draw):

@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 import pytest
+from conftest import refused
 
-from analysis.common import CompanionError
 from analysis.families import registry
 from companion import readers, zoo
 from companion.measurements import atlas, plausible, records
@@ -52,8 +52,7 @@ def test_names_are_the_zoos_alone(table):
     names = [*atlas.clip(table)["zoo"]]
     assert len({*names}) == len(names) > 100
     assert all(re.fullmatch(r"zoo-[a-z0-9_.-]+", name) for name in names)
-    with pytest.raises(readers.AddError, match="'zoo-mine' is the name of an edition of the book"):
-        readers.check_name("zoo-mine")
+    refused("'zoo-mine' is the name of an edition of the book", readers.check_name, "zoo-mine")
 
 
 def test_the_files_lie_apart_and_are_written_anew(listed, folder):
@@ -75,8 +74,7 @@ def test_weights_of_a_folder_are_named_by_architecture_and_tag(table, tmp_path):
 
 def test_without_files_the_grid_says_how_to_write_them(tmp_path, monkeypatch):
     monkeypatch.setattr(registry.load_families, "__defaults__", (None, tmp_path))
-    with pytest.raises(CompanionError, match="no family: run `companion families zoo` first"):
-        grid.plan(Choice(edition="zoo"))
+    refused("no family: run `companion families zoo` first", grid.plan, Choice(edition="zoo"))
 
 
 def measured(table, folder, value, models=40):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import yaml
+from conftest import cases
 from PIL import Image
 
 from analysis.families.registry import Model, load_families
@@ -14,22 +15,11 @@ from analysis.images import sets
 from analysis.images.imagelist import ImageList, Prompts
 from companion.measurements import measures, records
 
-SIZE = 32
-WIDTH = 24
 CLASSES = ("red", "green", "blue")
 PROMPTS = Prompts(CLASSES, CLASSES, ("a {} picture", "{}"))
-PREPROCESSING = {
-    "size": SIZE,
-    "resize": 36,
-    "interpolation": "bicubic",
-    "mean": (0.5, 0.4, 0.3),
-    "std": (0.2, 0.3, 0.4),
-}
-TEXT = {"context_length": 8, "vocab_size": 16, "width": 16, "heads": 2, "layers": 1}
-ARCHITECTURES = {
-    "tiny-cnn": {"layers": [1, 1, 1, 1], "width": 8, "head_width": 32, "image_size": SIZE},
-    "tiny-vit": {"layers": 1, "width": 16, "head_width": 8, "patch_size": 8, "image_size": SIZE},
-}
+TINY = cases("tiny")
+WIDTH, PREPROCESSING = TINY["width"], TINY["preprocessing"]
+TEXT, ARCHITECTURES = TINY["text"], TINY["architectures"]
 
 
 def model(name="tiny", **fields):

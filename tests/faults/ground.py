@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from conftest import OF_A_BOOK, ROOT, cases, make_project, start_line, wait_until_nobody_works_in
+from conftest import ROOT, SUITE, cases, make_project, start_line, wait_until_nobody_works_in
 from test_grid import CHECKPOINTS, family
 from tiny import recipe, save_folder
 
@@ -41,7 +41,7 @@ def template(folder):
     pocket = pocket.replace("edition: pocket", "edition: reader")  # a build extracts nothing of it
     families = {"mine": family("mine-web"), "pocket_cnn": pocket}
     notebooks = {name: TEXTS[name] for name in ("per_family", "of_features")}
-    made = make_project(folder, families, notebooks, FILES, [*CASES["data"], *OF_A_BOOK])
+    made = make_project(folder, families, notebooks, FILES, [*CASES["data"], *SUITE["of_a_book"]])
     for name, count in (("one", 30), ("two", 45)):
         save_folder(made / name, count)
     recipe(made, "finetuned", batch=8, epochs=6, warmup_steps=2, precision="fp32")
