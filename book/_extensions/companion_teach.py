@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,10 @@ from sphinx.util.docutils import SphinxRole
 from analysis.common import ROOT, fingerprint, sha256_of
 from companion.publish import check, course
 from companion.publish.slides import deck
-from companion.runs.fingerprints import code_and_libraries
 
 #: Whom a build is for → the classes of boxes that it leaves out.
 LEFT_OUT = {"readers": ("instructor",), "students": ("solution", "instructor"), "instructors": ()}
-#: What notebooks and slides are made from, apart from code.
+#: What notebooks and slides are made from.
 READ = (
     "notebooks/teach/* companion/publish/*.* book/*.md book/_*/*.* book/guide/slides/* "
     "book/runs/*/*.ipynb"
@@ -70,8 +70,8 @@ def _made_from(app: Sphinx, config: Config) -> bytes:
     """Hash of all that notebooks and slides follow from."""
     paths = [path for place in READ.split() for path in ROOT.glob(place) if path.is_file()]
     read = {str(path): sha256_of(path) for path in paths}
-    code = code_and_libraries("from companion.publish import course, slides")
-    return fingerprint([config.companion_for, github(app), code, read]).encode()
+    libraries = [version(name) for name in ("jupytext", "markdown-it-py")]
+    return fingerprint([config.companion_for, github(app), libraries, read]).encode()
 
 
 def _published(deck: str, reference: str) -> tuple[dict[str, str], dict[str, str]]:
