@@ -115,11 +115,11 @@ def test_who_edits_a_reader_of_images_runs_no_chapter_again():
 #: Docstrings, comments, imports and blank lines are free; folding lines saves no tokens.
 BUDGETS = {
     "analysis": (4_735, 48_350),  # goal: 4,800 lines
-    "companion": (7_720, 92_250),  # goal: 6,600
+    "companion": (7_655, 91_550),  # goal: 6,600
     "training": (1_230, 13_000),  # goal: 1,150
-    "book/_extensions": (865, 9_700),  # goal: 850
-    "notebooks": (2_065, 26_350),
-    "tests": (9_085, 116_150),  # goal: 9,000
+    "book/_extensions": (890, 9_910),  # goal: 850
+    "notebooks": (2_080, 26_400),
+    "tests": (8_870, 114_200),  # goal: 9,000
     "benchmarks": (350, 3_800),
 }
 FOLDED = 60  # `fmt: skip` and `fmt: off`
