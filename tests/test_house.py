@@ -2,9 +2,7 @@
 
 import ast
 import functools
-import io
 import re
-import tokenize
 
 import pytest
 from conftest import ROOT, python_in
@@ -37,7 +35,6 @@ HEAVY = ("torch", "torchvision", "open_clip", "timm", "lightning")
 SLOW = (*HEAVY, "IPython", "pandas")
 #: What draws, computes or downloads: imported once a notebook does so.
 LATE = {"matplotlib.figure", "numba", "pooch", "requests", "scipy.sparse", "scipy.stats", "seaborn"}
-DEFINES = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for package in OURS
@@ -109,60 +106,6 @@ def test_who_edits_a_reader_of_images_runs_no_chapter_again():
         if readers & {*import_closure(notebook.read_text())}
     }
     assert not using
-
-
-#: Room → code lines and tokens at most. Lower a limit when its room shrinks, towards the goal.
-#: Docstrings, comments, imports and blank lines are free; folding lines saves no tokens.
-BUDGETS = {
-    "analysis": (4_735, 48_350),  # goal: 4,800 lines
-    "companion": (7_655, 91_550),  # goal: 6,600
-    "training": (1_230, 13_000),  # goal: 1,150
-    "book/_extensions": (890, 9_910),  # goal: 850
-    "notebooks": (2_080, 26_400),
-    "tests": (8_870, 114_200),  # goal: 9,000
-    "benchmarks": (350, 3_800),
-}
-FOLDED = 60  # `fmt: skip` and `fmt: off`
-NO_CODE = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
-           tokenize.ENCODING, tokenize.ENDMARKER}  # fmt: skip
-
-
-def whole_strings(tokens):
-    """Tokens with each f-string as one, which Python 3.12 and later take apart."""
-    depth = 0
-    for token in tokens:
-        name = tokenize.tok_name[token.type]
-        depth -= name == "FSTRING_END"
-        if not depth and name != "FSTRING_END":
-            yield token
-        depth += name == "FSTRING_START"
-
-
-def size(path):
-    """Code lines and tokens of a file, without docstrings, comments, imports and blank lines."""
-    source = path.read_text()
-    free = set()
-    for node in ast.walk(ast.parse(source)):
-        docstring = node.body[0] if isinstance(node, DEFINES) and ast.get_docstring(node) else node
-        if docstring is not node or isinstance(node, ast.Import | ast.ImportFrom):
-            free.update(range(docstring.lineno, docstring.end_lineno + 1))
-    tokens = whole_strings(tokenize.generate_tokens(io.StringIO(source).readline))
-    starts = [t.start[0] for t in tokens if t.type not in NO_CODE and t.start[0] not in free]
-    lines = enumerate(source.splitlines(), 1)
-    code = [i for i, line in lines if line.strip() and line.strip()[0] != "#" and i not in free]
-    return len(code), len(starts)
-
-
-@pytest.mark.parametrize("room", BUDGETS)
-def test_a_room_keeps_its_budget(room):
-    lines, tokens = map(sum, zip(*map(size, (ROOT / room).rglob("*.py")), strict=True))
-    assert lines <= BUDGETS[room][0] and tokens <= BUDGETS[room][1], (lines, tokens)
-
-
-def test_no_more_lines_are_folded_by_hand():
-    paths = [path for room in BUDGETS for path in (ROOT / room).rglob("*.py")]
-    texts = [path.read_text() for path in paths if path.name != "test_house.py"]
-    assert sum(len(re.findall("fmt: (?:skip|off)", text)) for text in texts) <= FOLDED
 
 
 def test_a_function_a_module_and_a_notebook_fit_into_a_head():
