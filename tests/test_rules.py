@@ -141,7 +141,7 @@ def evidence(*measurements, of="one", **more):
 def of_model(name, er, half, limit=0.05):
     """A row of effective robustness; ordinary models have 0 ± 0.05."""
     low, high = er - half, er + half
-    level, data = MODELS[name]
+    level, data = (MODELS | EARLY)[name]
     what = {"family": "one", "name": name, "level": level, "pretraining": data, "title": "ONE"}
     ends = {"er": er, "low": low, "high": high}
     excess = {"excess": er, "excess_low": low, "excess_high": high, "limit": limit}
@@ -215,6 +215,7 @@ def test_a_rule_gives_the_verdict_worked_by_hand(claim, measurements, expected, 
 RICH, POOR = kurtosis("rich", 40, outlier=0), kurtosis("poor", 12, outlier=1)
 LOW = kurtosis("captions", 3.2)
 FIVE = frame(("rich", 0.2, 0.01), ("captions", 0.01, 0.02), ("labels", 0, 0.01))
+SIX = pd.concat([FIVE, frame(("poor", 0.2, 0.01), ("third", 0.2, 0.01), ("tuned", 0, 0.01))])
 FITS = pd.DataFrame(
     [["mean", 9, 0.76, -1.487], ["threshold", 8, 0.8, -1.4]],
     columns=["v2", "models", "slope", "intercept"],
@@ -248,7 +249,7 @@ def test_a_consistent_measurement_never_makes_a_verdict_less_certain(claim, true
     rng, reached = np.random.default_rng(0), set()
     for _ in range(25):
         given = rng.permutation(np.array(consistent(claim, true, rng), dtype=object))
-        views = {"robustness": {"five": FIVE}}
+        views = {"robustness": {"five": SIX}, "of": "a third zero-shot model"}
         known_first = [evidence(*given[:n], **views) for n in range(len(given) + 1)]
         outcomes = [judged(claim, some).outcome for some in known_first]
         ranks = [certainty.index(outcome) for outcome in outcomes]

@@ -19,6 +19,7 @@ from analysis.metrics.indicators import holm
 from analysis.metrics.robustness import NORMAL_95
 from companion.claims.evidence import Evidence, numbers_of
 from companion.claims.ledger import (
+    SIGNIFICANCE,
     Aside,
     Case,
     Claim,
@@ -36,9 +37,6 @@ from companion.measurements.measures import TOP_CONCEPTS
 from companion.measurements.tables import counts_of
 
 Flags = NDArray[np.bool_]
-
-#: How often any of several comparisons may be called established though nothing is there.
-SIGNIFICANCE = 0.05
 
 
 def d_texture(claim: Claim, evidence: Evidence) -> Findings:

@@ -43,6 +43,8 @@ from companion.measurements.intervals import Result
 
 CLAIMS = ROOT / "data" / "claims.yaml"
 
+#: How often anything may be called established though nothing is there.
+SIGNIFICANCE = 0.05
 #: Why a case decides nothing.
 Aside = Literal["stand-in", "inferred", "another task", "another probe", "no test"]
 ASIDES: tuple[Aside, ...] = get_args(Aside)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import numpy as np
+import scipy
 
 from analysis.families.registry import Level
 from companion.claims.evidence import Evidence, numbers_of
 from companion.claims.ledger import (
+    SIGNIFICANCE,
     Aside,
     Case,
     Claim,
@@ -106,24 +108,49 @@ def k_captions(claim: Claim, evidence: Evidence) -> Findings:
 def k_indicator(claim: Claim, evidence: Evidence) -> Findings:
     """Models that are not robust have no outlier features: far coordinates and a raised kurtosis.
 
-    Robust models cannot test that and are excluded. Models whose robustness is not known are
-    undecided, and so are those at another layer. Numbers are given of all models, and of the cells
-    of the table of both properties.
+    Robust models cannot test that alone and are excluded. Models whose robustness is not known are
+    undecided, and so are those at another layer. Where nothing has outlier features, their absence
+    says nothing of robustness: no model agrees unless the table of both properties is unlikely if
+    they are independent (`_association`). A model that is not robust and has them differs in any
+    case. Numbers are given of all models, and of the cells of the table.
     """
     levels: tuple[Level, ...] = ("zero_shot", "captions", *LOWER)
-    every = evidence.at(*levels)
-    yield Scope(sum(not_robust(model.name, evidence) != "fails" for model in every))
-    clean: dict[str, list[Result]] = {}
-    for m in evidence.measured("outlier_features", *levels):
+    yield Scope(sum(not_robust(model.name, evidence) != "fails" for model in evidence.at(*levels)))
+    measured = evidence.measured("outlier_features", *levels)
+    clean = {m.model: list[Result]() for m in measured}
+    for m in measured:
+        clean[m.model].append(no_outliers(m, evidence))
+        yield from _with_robustness(m, evidence)
+    decide = {m.model for m in measured if not evidence.aside(m)}
+    chance = _association(_table({name: clean[name] for name in decide}, evidence))
+    for m in measured:
         test, result = not_robust(m.model, evidence), no_outliers(m, evidence)
         aside: Aside | None = "no test" if test == "fails" else evidence.aside(m)
-        yield m.model, Case(result if test == "holds" else "undecided", aside)
-        clean.setdefault(m.model, []).append(result)
-        yield from _with_robustness(m, evidence)
-    cells = Counter((not_robust(name, evidence), combined(each)) for name, each in clean.items())
+        says = test == "holds" and (result == "fails" or chance <= SIGNIFICANCE)
+        yield m.model, Case(result if says else "undecided", aside)
+    cells = _table(clean, evidence)
     for (test, row), (result, column) in product(ROWS.items(), COLUMNS.items()):
         yield from numbers(**{f"{row}_{column}": cells[test, result]})
-    yield from numbers(known=len(clean))
+    yield from numbers(known=len(clean), by_chance=chance)
+
+
+def _table(
+    clean: Mapping[str, Sequence[Result]], evidence: Evidence
+) -> Counter[tuple[Result, Result]]:
+    """How many models are known to be robust or not, and to have outlier features or not."""
+    return Counter((not_robust(name, evidence), combined(each)) for name, each in clean.items())
+
+
+def _association(table: Counter[tuple[Result, Result]]) -> float:
+    """How likely as many robust models with outlier features are if these say nothing of it.
+
+    Fisher's exact test, one-sided; 1 if no robust model has outlier features.
+    """
+    known: tuple[Result, Result] = ("fails", "holds")
+    counts = [[table[row, column] for column in known] for row in known]
+    if not counts[0][0]:
+        return 1.0
+    return round(float(scipy.stats.fisher_exact(counts, "greater").pvalue), 12)  # 1/20 is 5 %
 
 
 def not_robust(model: str, evidence: Evidence) -> Result:
