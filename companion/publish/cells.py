@@ -27,19 +27,22 @@ Row: TypeAlias = "Mapping[Any, Any] | pd.Series[Any]"
 #: What is written where no alternative has all its values.
 UNKNOWN = "n/a"
 #: Form → how a value is written. Fractions become percent, and differences of them points; "half"
-#: and "margin" (of a fraction) make half of a 95 % interval out of a standard error. "interval" and
-#: "ends" write a value with the ends of its interval, the first as ± where that is symmetric.
-#: "spread" and, with one decimal, "counts" write the mean of a list, its lowest and its highest;
-#: "span " before a form writes only the last two.
+#: and "margin" (of a fraction) make half of a 95 % interval out of a standard error; with ".2"
+#: points and margins have two decimals, for differences of a few images, which one would double.
+#: "interval" and "ends" write a value with the ends of its interval, the first as ± where that is
+#: symmetric. "spread" and, with one decimal, "counts" write the mean of a list, its lowest and its
+#: highest; "span " before a form writes only the last two.
 FORMS = {
     "percent": style.percent,
     "whole": lambda fraction: f"{100 * fraction:.0f}",
     "points": style.points,
+    "points.2": lambda fraction: style.points(fraction, decimals=2),
     "digits": style.digits,
     "digits%": lambda fraction: style.digits(100 * fraction),
     "share": style.share,
     "half": lambda error: max(f"{1.96 * error:.2g}", "0.001", key=float),
     "margin": lambda error: style.percent(1.96 * error),
+    "margin.2": lambda error: f"{196 * error:.2f}",
     "interval": lambda ends: style.interval(*ends),
     "ends": lambda ends: style.with_interval(*ends),
     "spread": style.spread,

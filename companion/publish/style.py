@@ -257,12 +257,12 @@ def to_markdown(frame: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def points(fraction: float, error: float | None = None) -> str:
+def points(fraction: float, error: float | None = None, decimals: int = 1) -> str:
     """A difference of accuracies as signed percentage points, with ± if an error is given."""
     if not np.isfinite(fraction):
         return "n/a"
-    value = minus(f"{100 * fraction:+.1f}")
-    return value if error is None else f"{value} ± {100 * error:.1f}"
+    value = minus(f"{100 * fraction:+.{decimals}f}")
+    return value if error is None else f"{value} ± {100 * error:.{decimals}f}"
 
 
 def minus(number: str) -> str:
