@@ -25,7 +25,7 @@ shown: int = 5  # images at the top of a direction
 import numpy as np
 
 from analysis.families.registry import load_family
-from analysis.metrics.average_precision import average_precision_on, balanced_sample, project
+from analysis.metrics.average_precision import average_precision_on, project
 from analysis.metrics.concept_counts import regions
 from analysis.metrics.directions import decompose
 from companion.claims import ledger
@@ -41,7 +41,6 @@ BASES = {"": "right singular vectors", "coordinates_": "coordinates"}
 backbone = load_family(family)
 measured = concept_tables.of_family(backbone)
 probe = concept_tables.chosen(measured.values())  # None without features on this disk
-live = [model_of(m) for m in measured.values() if m.live]
 evidence = style.kind(measured.values())
 page = Page("concepts", evidence, backbone=backbone.title)
 
@@ -91,24 +90,30 @@ page.figure(
 #
 # Project images that show a concept, and the same number that do not, on a direction v of the head,
 # and sort them. At each image that shows the concept, note the share of such images from the top
-# down to it; average precision is the mean of these shares.
+# down to it; average precision is the mean of these shares. Here v is the direction along which the
+# first concept's is highest.
 
 # %%
-for model in live[:1]:
+for m in [m for m in measured.values() if m.live][:1]:
+    model = model_of(m)
     h = concept_probe.features(model, probe)  # (N, d)
-    v = decompose(concept_probe.head(model, probe.data).weight).directions[:1]  # (1, d)
-    drawn = balanced_sample(probe.labels, seed=0)  # positives and negatives of each concept
+    directions = decompose(concept_probe.head(model, probe.data).weight).directions
+    number = int(m.value("best_direction")[0])
+    v = directions[[number]]  # (1, d)
+    drawn = probe.sample(0, concept_probe.Reading.of(m.data.name).annotated)  # of each concept
     images, shows = drawn.rows[: drawn.starts[1]], drawn.positive[: drawn.starts[1]]  # the first's
     in_order = shows[np.argsort(-(h[images] @ v[0]), kind="stable")]
     share = in_order.cumsum() / np.arange(1, len(in_order) + 1)
     by_hand = share[in_order].mean()
     scores = project(h, v, normalise=False)
     assert np.isclose(by_hand, average_precision_on(scores, drawn)[0, 0], atol=1e-3)
-    page.sentence("by-hand", model=model.title, concept=probe.names[0], precision=by_hand)
+    assert np.isclose(by_hand, m.value("best")[0], atol=1e-3)
+    named = {"model": model.title, "direction": number + 1, "concept": probe.names[0]}
+    page.sentence("by-hand", **named, precision=by_hand)
 
 # %%
 images, _ = concept_tables.emoji_of(probe)
-concept, top = concept_tables.top_images(live[0], probe, shown) if len(images) else ("", {})
+concept, top = concept_tables.top_images(model, probe, shown) if len(images) else ("", {})
 alt = f"Two rows of emoji, the {shown} that score highest for {concept}."
 page.figure(
     "top-images",

@@ -85,10 +85,11 @@ page.table("styles", styles, measurements, unseen=len(STYLES["unseen"]), some=so
 # Where no features are on disk, Gaussian numbers take their place.
 
 # %%
-what, h, *_ = arrays.of(looked_at, backbone)
+what, h, *_, taken = arrays.of(looked_at, backbone)
 z = (h - h.mean(axis=1, keepdims=True)) / h.std(axis=1, keepdims=True)
 of_each_image = (z**4).mean(axis=1)
 assert np.allclose(of_each_image, kurtosis(h))
+assert taken is None or np.isclose(of_each_image.mean(), taken.value("kurtosis_mean"), rtol=0.001)
 page.sentence("by-hand", what=what, kappa=of_each_image.mean(), rows=len(h))
 
 # %% tags=["remove-input"]

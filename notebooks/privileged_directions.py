@@ -75,13 +75,15 @@ if parts:
 # it and the images. Where no features are on disk, Gaussian numbers take their place.
 
 # %%
-what, h, _, W, _ = arrays.of(taken, backbone)
+what, h, _, W, *_, one = arrays.of(taken, backbone)
 of_package = importance(h, W)
 _, sigma, V = np.linalg.svd(W.astype(float), full_matrices=False)
 sigma, V = sigma[: len(of_package)], V[: len(of_package)]  # what follows is rounding of W
 cosines = np.abs(h @ V.T) / np.linalg.norm(h, axis=1, keepdims=True)
 by_hand = sigma / sigma.sum() * cosines.mean(axis=0)
 assert np.allclose(by_hand, of_package, atol=1e-6)
+if one is not None:  # which was measured of these arrays
+    assert np.allclose(by_hand / by_hand.mean(), one.value("importance"), rtol=0.01, atol=0.001)
 largest = digits(by_hand.max() / by_hand.mean())
 page.sentence("by-hand", what=what, directions=len(by_hand), largest=largest)
 

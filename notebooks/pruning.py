@@ -69,19 +69,22 @@ page.table("leave-one-out", rows)
 # ## From importance to a pruned head
 #
 # Write the head as a sum over its directions, keep the terms of the most important ones, and
-# classify again. The package adds the terms one by one and never builds the pruned heads. Where no
-# features are on disk, Gaussian numbers take their place, with the classes that the head gives.
+# classify again, among the classes that the images have: `rows` of the head compete. The package
+# adds the terms one by one and never builds the pruned heads. Where no features are on disk,
+# Gaussian numbers take their place, with the classes that the head gives.
 
 # %%
-what, h, labels, W, b = arrays.of(measurements, backbone)
+what, h, labels, W, b, rows, taken = arrays.of(measurements, backbone)
 h, labels = h[labels >= 0], labels[labels >= 0]  # images that have a class
 U, sigma, V = np.linalg.svd(W.astype(float), full_matrices=False)
 order = np.argsort(-directions.importance(h, W))
 kept = order[: max(1, round(0.2 * len(order)))]
 pruned = (U[:, kept] * sigma[kept]) @ V[kept]  # a head of classes × components again
-by_hand = ((h @ pruned.T + b).argmax(axis=1) == labels).mean()
-of_package = pruning.right_at_every_step(h, labels, directions.decompose(W), order, bias=b)
-assert np.isclose(by_hand, of_package[len(kept) - 1].mean(), atol=0.01)
+by_hand = (rows[(h @ pruned.T + b)[:, rows].argmax(axis=1)] == labels).mean()
+of_package = pruning.right_at_every_step(h, labels, directions.decompose(W), order, rows, b)
+curve = of_package.mean(axis=1) if taken is None else taken.value("accuracy_importance")
+assert np.isclose(by_hand, curve[len(kept) - 1], atol=0.01)
+assert np.isclose(of_package[-1].mean(), curve[-1], atol=0.01)
 page.sentence(
     "by-hand",
     what=what,

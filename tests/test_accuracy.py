@@ -26,6 +26,7 @@ from companion.measurements import (
     from_store,
     pending,
     records,
+    tasks,
 )
 from companion.measurements.effective_robustness import effective, of_measured, once, view
 from companion.publish.measured import in_brief
@@ -66,8 +67,8 @@ def recognised(features, labels, head, classes):
     """Of which images the class is predicted, as measurements see it."""
     about = {"data": {"name": "the data set", "classes": classes}}
     rows = np.arange(len(labels), dtype=np.uint64)
-    images = from_store.seen(Features(features, labels, rows, about), head)
-    return from_store.recognised_by(head, images)
+    images = tasks.seen(Features(features, labels, rows, about), head)
+    return tasks.recognised_by(head, images)
 
 
 def logits(h, head):
@@ -200,11 +201,11 @@ def test_one_pruned_head_classifies_all_six_data_sets(own_store):
     assert pruned.counts == counts | {"shifted_images": 5 * (COUNT - 6)}
     assert pruned.value("kept").tolist() == list(range(1, 25))
     paths = [store.features_path(described.name, data) for data in DATA]
-    images = [from_store.seen(store.read_features(path), head) for path in paths]
+    images = [tasks.seen(store.read_features(path), head) for path in paths]
     order = pruning_order(importance(images[0].features, head.weight), "importance")
     for most in (5, 12, 24):
         smaller = dataclasses.replace(head, weight=prune(head.weight, order, most))
-        inside, *tops = (from_store.recognised_by(smaller, part).mean() for part in images)
+        inside, *tops = (tasks.recognised_by(smaller, part).mean() for part in images)
         mean = np.mean(tops)
         expected = {"inside": inside, "outside": mean, "robustness": mean - on_line(inside)}
         for of, value in expected.items():

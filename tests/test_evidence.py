@@ -9,7 +9,7 @@ from analysis.families.registry import Family
 from analysis.features import store
 from analysis.features.store import Head, StoreError
 from analysis.images import emoji
-from companion.measurements import from_store, pending, records
+from companion.measurements import from_store, pending, records, tasks
 
 N, D = 40, 12
 WEIGHTS = {"zero_shot": "some-tag", "supervised": "some-tag", "random": None}
@@ -143,9 +143,7 @@ def test_damaged_and_outdated_features_are_named_and_not_used():
 def test_classes_are_matched_by_name_and_unknown_ones_refused():
     head = a_head(classes=("blue", "red", "green"))
     _, labels = put(MODEL, head=head)
-    images = from_store.seen(
-        store.read_features(store.features_path(MODEL.name, "images"), MODEL), head
-    )
+    images = tasks.seen(store.read_features(store.features_path(MODEL.name, "images"), MODEL), head)
     rows = images.class_subset[images.labels]
     assert [head.classes[row] for row in rows] == [CLASSES[label] for label in labels]
     put(MODEL, head=head, classes=("red", "green", "mauve"))

@@ -31,6 +31,7 @@ from safetensors.numpy import save_file
 from analysis.common import (
     WORKSPACE,
     CompanionError,
+    fingerprint,
     is_intact,
     replaced,
     sealed,
@@ -183,6 +184,12 @@ def read(path: Path, model: Model | None = None) -> tuple[dict[str, NDArray[Any]
             f"{_label(path)} is not what was written (its checksum differs): {_again(path)}."
         )
     return map_tensors(path), sidecar
+
+
+def identity(sidecar: Mapping[str, Any]) -> str:
+    """What a measurement says it was made from: the arrays' checksum, or that of public files."""
+    files = sidecar.get("origin", {}).get("files")
+    return fingerprint(files) if files else str(sidecar["sha256"])
 
 
 def read_sidecar(path: Path, model: Model | None = None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 A class is known by its WordNet id, since two names of ImageNet stand for two classes each; an
 ObjectNet class by its folder. We use the 113 of ObjectNet's 313 classes that ImageNet has, too. One
 of them may be several classes of ImageNet (``chair``: barber chair, folding chair, rocking chair);
-`companion.measurements.from_store` says how these are counted. The images are listed by `copies`.
+`companion.measurements.tasks` says how these are counted. The images are listed by `copies`.
 """
 
 from __future__ import annotations

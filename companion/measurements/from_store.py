@@ -7,7 +7,7 @@ about them, so that a measurement can be traced to weights, images and settings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
@@ -23,8 +23,7 @@ from analysis.features.store import StoreError
 from analysis.images import emoji, imagenet
 from analysis.metrics import image_by_image
 from analysis.metrics.concept_counts import LEAST_CLUSTERS, LEAST_POSITIVES
-from analysis.metrics.pruning import Images, Integers
-from analysis.metrics.robustness import recognised
+from analysis.metrics.pruning import Integers
 from companion.measurements import (
     accuracies,
     concept_probe,
@@ -43,6 +42,7 @@ from companion.measurements.pending import Job
 from companion.measurements.provenance import about_data, about_head, of_sidecars
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import Data, Measurement, MeasurementError
+from companion.measurements.tasks import as_seen, recognised_by, rows_of, seen
 
 
 class Taken(NamedTuple):
@@ -138,7 +138,7 @@ def _unread(job: Job, head: store.Head | None) -> Taken:
     features = stored.features
     if head is not None:
         judge = _judge(head, stored, stored.labels.astype(np.intp))
-        features = _as_seen(features, head)
+        features = as_seen(features, head)
     texts, titles = [], []
     for path in job.texts():
         rows = store.read_head(path, job.model)
@@ -230,54 +230,6 @@ TAKE: dict[Experiment, Callable[[Job, Any], Taken]] = {
 
 def _read(job: Job) -> store.Features:
     return store.read_features(job.features()[0], job.model)
-
-
-def _as_seen(features: NDArray[Any], head: store.Head) -> NDArray[Any]:
-    """Features as a head sees them: at length 1 where that changes a prediction."""
-    if not head.normalize or head.bias is None:
-        return features
-    scaled: NDArray[Any] = features / np.linalg.norm(features, axis=1, keepdims=True)
-    return scaled
-
-
-def seen(stored: store.Features, head: store.Head, units: Integers | None = None) -> Images:
-    """The images that have a class, as a head sees them. ``units`` (N,) as in `Images`.
-
-    Labels count through the data set's classes, of which one may be several rows of the head: of
-    ObjectNet's, where the head has ImageNet's (see `accuracies`). Raises MeasurementError if the
-    head lacks a class.
-    """
-    rows, owners = rows_of(head, stored.classes, stored.sidecar["data"]["name"])
-    labelled = stored.labels >= 0
-    features = _as_seen(stored.features if labelled.all() else stored.features[labelled], head)
-    labels = stored.labels[labelled].astype(np.intp)
-    return Images(features, labels, None if units is None else units[labelled], rows, owners)
-
-
-def recognised_by(head: store.Head, images: Images) -> NDArray[np.bool_]:
-    """Whether a head gives each image's class the highest logit: (N,)."""
-    rows = images.class_subset
-    bias = None if head.bias is None else head.bias[rows]
-    return recognised(images.features, images.labels, head.weight[rows], bias, images.owners)
-
-
-def rows_of(
-    head: store.Head, classes: Sequence[str], data: str = "the data set"
-) -> tuple[Integers, Integers]:
-    """The head's rows that take part, and for each the index of its class in ``classes``."""
-    index = {name: row for row, name in enumerate(head.classes)}
-    several = imagenet.objectnet_to_imagenet()
-    rows: list[int] = []
-    owners: list[int] = []
-    for owner, name in enumerate(classes):
-        names = (name,) if name in index else several.get(name, (name,))
-        if any(wanted not in index for wanted in names):
-            raise MeasurementError(
-                f"the head has no class {name!r} of {data}; use the head that belongs to it."
-            )
-        rows += [index[wanted] for wanted in names]
-        owners += [owner] * len(names)
-    return np.array(rows, dtype=np.intp), np.array(owners, dtype=np.intp)
 
 
 def concepts_of(stored: store.Features, data: str) -> Integers:

@@ -14,7 +14,7 @@ from typing import get_args
 
 import numpy as np
 
-from analysis.common import ROOT, fingerprint, is_intact, sha256_of
+from analysis.common import ROOT, is_intact, sha256_of
 from analysis.families.registry import Family, Model
 from analysis.features import store
 from analysis.features.store import StoreError
@@ -254,13 +254,14 @@ def _possible(job: Job) -> bool:
     if not declared()[job.experiment].labels:
         return True
     classes = [sidecar["data"]["classes"] for sidecar in sidecars]
+    several = imagenet.objectnet_to_imagenet()
     # A classifier of ImageNet's classes has none of ObjectNet's: accuracy can tell, pruning not.
-    if job.experiment == "pruning" and (job.model.level == "random" or not head & {*classes[0]}):
+    own, others = head & {*classes[0]}, {*several} & {*classes[0]} - head
+    if job.experiment == "pruning" and (job.model.level == "random" or others or not own):
         return False
     labels = [store.map_tensors(path)["labels"] for path in job.features()]
     if place is None:  # images of one class take the head's part
         return all((np.bincount(rows[rows >= 0], minlength=1) > 1).any() for rows in labels)
-    several = imagenet.objectnet_to_imagenet()
     matched = [any(head & {name, *several.get(name, ())} for name in names) for names in classes]
     return all(matched) and all((rows >= 0).any() for rows in labels)
 
@@ -272,11 +273,8 @@ def _arrays(job: Job) -> dict[str, str]:
     }
     paths |= {"head": head} if head else {}
     paths |= {f"texts {path.name.split('.')[0]}": path for path in job.texts() if path != head}
-    sidecars = {name: store.read_sidecar(path, job.model) for name, path in paths.items()}
-    files = {name: sidecar.get("origin", {}).get("files") for name, sidecar in sidecars.items()}
     return {
-        name: fingerprint(files[name]) if files[name] else str(sidecar["sha256"])
-        for name, sidecar in sidecars.items()
+        name: store.identity(store.read_sidecar(path, job.model)) for name, path in paths.items()
     }
 
 
