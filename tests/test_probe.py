@@ -404,6 +404,9 @@ PICTURES = np.ones((9, 3, 4, 4), np.float32)
 FLAT = PICTURES[:, 0, 0]
 
 
+MASKED = np.ma.masked_array(np.ones((9, 12)), mask=np.eye(9, 12))
+
+
 def square(batch):
     """As many components as the batch has images."""
     return np.ones((len(batch), len(batch)))
@@ -414,6 +417,13 @@ def square(batch):
     [
         (lambda batch: (batch, 0), PICTURES, {}, "gives a tuple, where a tensor"),
         (lambda batch: None, PICTURES, {}, "gives a NoneType, where a tensor"),
+        (lambda batch: MASKED, PICTURES, {}, "gives a masked array: fill in"),
+        (
+            lambda batch: batch @ 3,
+            PICTURES,
+            {},
+            r"encoder fails at \(9, 3, 4, 4\).* TypeError: .*int",
+        ),
         (lambda batch: batch[:, 0, 0] + 1j, PICTURES, {}, "real numbers"),
         (lambda batch: batch, PICTURES, {}, "so pool or flatten what it gives"),
         (lambda batch: batch[:, 0, 0].to_sparse(), PICTURES, {}, "so pool or flatten what it"),
@@ -428,16 +438,18 @@ def square(batch):
         (square, {"a": 1}, {}, "the images are of type dict: give a folder"),
         (square, ["a.png"] * 9, {"preprocess": len}, "among the images is a str: give a folder, p"),
         (square, [Image.new("RGB", (4, 4))] * 9, {"preprocess": id}, "preprocess gives int"),
+        (square, [PICTURES, 1], {"preprocess": id}, "image 0 of the list .* type float32, whose"),
+        (square, PICTURES, {"preprocess": id}, "leave preprocess out, or give pictures"),
+        (square, PICTURES, {"preprocess": 3}, "the preprocess is of type int, which cannot be"),
+        (square, FLAT, {"name": None}, "the name is of type NoneType: give a text"),
         (square, FLAT, {"batch_size": 0}, "batch_size is 0, where 1 or more"),
-        (square, FLAT, {"batch_size": 8}, "gives 1 and 8 components in turn"),
+        (square, FLAT, {"batch_size": True}, "batch_size is True, where 1 or more"),
+        (square, FLAT, {"batch_size": 8}, "gives 4 and 8 components in turn"),
     ],
 )
 def test_what_is_no_encoder_is_a_sentence(network, images, given, message):
     pytest.importorskip("torch")
     refused(message, encoder.probe, network, images, **given)
-
-
-MASKED = np.ma.masked_array(np.ones((9, 12)), mask=np.eye(9, 12))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -16,16 +16,29 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from analysis.features.reached import kept, networks
 from analysis.images import imagelist
 from analysis.images.imagelist import ImageList
+from analysis.images.pictures import in_rgb
 from analysis.images.sets import DatasetError
+from analysis.quoting import in_short
 
 #: Maps a batch of inputs (n, ...) to features (n, d).
 Encoder = Callable[[Tensor], Any]
 #: Turns a picture into the encoder's input, as a transform of torchvision, open_clip or timm does.
 Preprocess = Callable[[Image.Image], Tensor]
-#: A folder of images, pictures, or a tensor of inputs (N, ...) that needs no preprocessing.
-Images: TypeAlias = "str | Path | ImageList | Sequence[Image.Image] | Tensor"
+#: A folder of images, pictures of PIL or as arrays (N, height, width, channels) of bytes, or inputs
+#: (N, ...) that need no preprocessing.
+Images: TypeAlias = (
+    "str | Path | ImageList | Sequence[Image.Image | NDArray[Any] | Tensor] | NDArray[Any] | Tensor"
+)
+#: How far an image's features may move with its batch, as a share of their length; rounding does.
+ROUNDING, COARSE_ROUNDING = 0.01, 0.05
+#: Images that are encoded once more, in a batch of their own.
+TRIED = 8
+
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 
 def features_of(
@@ -37,84 +50,136 @@ def features_of(
 ) -> NDArray[np.float32]:
     """Return an encoder's features of images, (N, d), float32.
 
-    ``encoder`` is either a module, which runs in evaluation mode on the device of its weights and
-    is left as it was, or any function from a batch of inputs to features (n, d). The images of a
-    folder are those that `analysis.images.imagelist.unlabelled` lists, in its order. Raises
-    DatasetError if there are no images, if pictures lack ``preprocess``, or if features have
-    another shape.
+    ``encoder`` is a module or any function from a batch of inputs to features (n, d). The modules
+    that it runs, however it reaches them, run in evaluation mode, get inputs on their device and of
+    their precision, and are left as they were. The images of a folder are those that
+    `analysis.images.imagelist.unlabelled` lists, in its order. Raises DatasetError if there are no
+    images, if pictures lack ``preprocess``, if features have another shape, or if those of an image
+    change with its batch or from call to call.
 
     >>> from torch import nn
     >>> features_of(nn.Flatten(), torch.ones(5, 3, 2, 2)).shape
     (5, 12)
     """
-    if not isinstance(batch_size, int) or batch_size < 1:
+    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
         raise DatasetError(f"batch_size is {batch_size!r}, where 1 or more is expected.")
-    if not callable(encoder):
-        raise DatasetError(
-            f"the encoder is of type {type(encoder).__name__}, which cannot be called: give a "
-            "module, or a function from inputs to features."
-        )
-    listed = _listed(images)
+    for what, given in ("encoder", encoder), ("preprocess", preprocess):
+        if not callable(given) and (given is not None or what == "encoder"):
+            raise DatasetError(
+                f"the {what} is of type {type(given).__name__}, which cannot be called: give a "
+                "module, or a function."
+            )
+    listed = _listed(images, preprocess)
     if not len(listed):
         raise DatasetError("there are no images: give a folder, pictures, or a tensor of inputs.")
-    module = encoder if isinstance(encoder, nn.Module) else getattr(encoder, "__self__", None)
-    modules = [*module.modules()] if isinstance(module, nn.Module) else []
-    device = next((p.device for part in modules for p in part.parameters()), None)
-    modes = [(part, part.training) for part in modules]
-    try:
-        for part in modules:
-            part.training = False
-        with torch.inference_mode():
-            batches = _batches(listed, preprocess, batch_size)
-            parts = [_encoded(encoder, batch.to(device)) for batch in batches]
-            if len(widths := {part.shape[1] for part in parts}) > 1:
-                raise DatasetError(
-                    f"the encoder gives {' and '.join(map(str, sorted(widths)))} components in "
-                    "turn, where the same number is expected for each image."
-                )
-            return np.concatenate(parts)
-    finally:
-        for part, mode in modes:
-            part.training = mode
+    modules = networks(encoder)
+    with kept(modules), torch.no_grad():  # a cache made in inference mode could not be trained with
+        return _features(encoder, _batches(listed, preprocess, batch_size), _suited(modules))
 
 
-def _listed(images: Any) -> Any:
-    """What can be counted and taken apart: a list of pictures, a tensor of inputs."""
+def _features(
+    encoder: Encoder, batches: Iterator[Tensor], suited: Callable[[Tensor], Tensor]
+) -> NDArray[np.float32]:
+    """The features of all batches, of which the first is looked at twice."""
+    parts: list[NDArray[np.float32]] = []
+    for batch in batches:
+        inputs = suited(batch)
+        parts.append(_encoded(encoder, inputs))
+        if len(parts) == 1:
+            fewer = max(1, min(TRIED, len(inputs) // 2))
+            coarse = inputs.is_floating_point() and inputs.element_size() < 4
+            _check_alike(parts[0][:fewer], _encoded(encoder, inputs[:fewer]), coarse)
+        _check_width(parts[0], parts[-1])
+    return np.concatenate(parts)
+
+
+def _check_alike(
+    first: NDArray[np.float32], again: NDArray[np.float32], coarse: bool = False
+) -> None:
+    """Raise DatasetError if features of the same images differ by more than rounding."""
+    _check_width(first, again)
+    lengths = np.linalg.norm(first, axis=1)
+    moved = float((np.linalg.norm(first - again, axis=1) / np.maximum(lengths, 1e-30)).max())
+    if moved > (COARSE_ROUNDING if coarse else ROUNDING):
+        raise DatasetError(
+            f"the features of the same image differ by {moved:.0%} of their length from one batch "
+            "to the next: they hang on the other images of the batch or on chance, so set batch "
+            "normalisation and dropout to evaluation (`eval()`)."
+        )
+
+
+def _check_width(first: NDArray[np.float32], other: NDArray[np.float32]) -> None:
+    if first.shape[1] != other.shape[1]:
+        widths = sorted({first.shape[1], other.shape[1]})
+        raise DatasetError(
+            f"the encoder gives {' and '.join(map(str, widths))} components in turn, where the "
+            "same number is expected for each image."
+        )
+
+
+def _suited(modules: Sequence[nn.Module]) -> Callable[[Tensor], Tensor]:
+    """Put inputs where the weights are, in their precision, if all modules agree on that."""
+    floating = [[p for p in one.parameters() if p.is_floating_point()] for one in modules]
+    devices = {weights[0].device for weights in floating if weights}
+    types = {weights[0].dtype for weights in floating if weights}
+    (device,) = devices if len(devices) == 1 else (None,)
+    (dtype,) = types if len(types) == 1 else (None,)
+
+    def suited(batch: Tensor) -> Tensor:
+        return batch.to(device, dtype if batch.is_floating_point() else None)
+
+    return suited
+
+
+def _listed(images: Any, preprocess: Preprocess | None) -> Any:
+    """What can be counted and taken apart: a list of images, of pictures, a tensor of inputs."""
     if isinstance(images, str | Path):
         return imagelist.unlabelled(Path(images))
-    if isinstance(images, np.ndarray) and images.dtype.kind == "f":
-        return torch.as_tensor(images)
     if isinstance(images, Mapping) or not np.iterable(images):
         raise DatasetError(
             f"the images are of type {type(images).__name__}: give a folder, pictures, or a tensor "
             "of inputs."
         )
-    return images if hasattr(images, "__len__") else list(images)
+    if isinstance(images, np.ndarray) and images.dtype.kind == "f":
+        images = torch.as_tensor(images.astype(images.dtype.newbyteorder("="), copy=False))
+    listed = images if hasattr(images, "__len__") else list(images)
+    if not isinstance(listed, Tensor | ImageList | np.ndarray) and len(listed):
+        kinds = {type(one) for one in listed}
+        if all(issubclass(kind, Tensor) for kind in kinds):
+            listed = _stacked(listed, "the images are")
+    if isinstance(listed, Tensor) and preprocess is not None:
+        raise DatasetError(
+            "tensors are the encoder's input as they are: leave preprocess out, or give pictures."
+        )
+    return listed
 
 
 def _encoded(encoder: Encoder, inputs: Tensor) -> NDArray[np.float32]:
     """The features of a batch as they are kept; DatasetError if they are not (images, d)."""
-    features = encoder(inputs)
+    about = f"{tuple(inputs.shape)} of type {inputs.dtype}"
+    features = _called("the encoder", encoder, inputs.clone(), about)  # it may work in place
+    if isinstance(features, np.ma.MaskedArray):
+        raise DatasetError("the encoder gives a masked array: fill in what it hides.")
     if not isinstance(features, Tensor | np.ndarray):
         raise DatasetError(
             f"the encoder gives a {type(features).__name__}, where a tensor (images, components) "
             "is expected: wrap it in a function that returns the features alone."
         )
+    if isinstance(features, Tensor) and features.is_quantized:
+        features = features.dequantize()
     real = isinstance(features, Tensor) or features.dtype.kind in "fiu"
     part = torch.as_tensor(features) if real else torch.empty(0)
     if part.ndim != 2 or len(part) != len(inputs) or part.is_complex() or part.is_sparse:
         raise DatasetError(
             f"the encoder makes {tuple(features.shape)} of type {features.dtype} of {len(inputs)} "
-            "images: real numbers (images, "
-            "components) are expected, so pool or flatten what it gives."
+            "images: real numbers (images, components) are expected, so pool or flatten what it "
+            "gives."
         )
-    array: NDArray[np.float32] = part.float().cpu().numpy()
+    array: NDArray[np.float32] = part.detach().float().cpu().numpy()
     return array
 
 
-def _batches(
-    images: ImageList | Sequence[Image.Image] | Tensor, preprocess: Preprocess | None, size: int
-) -> Iterator[Tensor]:
+def _batches(images: Any, preprocess: Preprocess | None, size: int) -> Iterator[Tensor]:
     if isinstance(images, Tensor):
         yield from torch.split(images, size)
         return
@@ -125,17 +190,43 @@ def _batches(
         )
     for start in range(0, len(images), size):
         rows = range(start, min(start + size, len(images)))
-        pictures = [images.image(i) if isinstance(images, ImageList) else images[i] for i in rows]
-        if wrong := [one for one in pictures if not isinstance(one, Image.Image)]:
-            raise DatasetError(
-                f"among the images is a {type(wrong[0]).__name__}: give a folder, pictures of PIL, "
-                "or a tensor of inputs."
-            )
-        inputs = [preprocess(picture.convert("RGB")) for picture in pictures]
-        shapes = {one.shape if isinstance(one, Tensor) else type(one).__name__ for one in inputs}
-        if len(shapes) > 1 or not isinstance(inputs[0], Tensor):
-            raise DatasetError(
-                f"preprocess gives {' and '.join(map(str, shapes))}, where tensors of one shape "
-                "are expected."
-            )
-        yield torch.stack(inputs)
+        yield _stacked(
+            [_called("preprocess", preprocess, _picture(images, i), f"image {i}") for i in rows],
+            "preprocess gives",
+        )
+
+
+def _picture(images: Any, row: int) -> Image.Image:
+    """One of a list's pictures in RGB; DatasetError if it is none, or cannot become RGB."""
+    if isinstance(images, ImageList):
+        return images.image(row)
+    picture = images[row]
+    if not isinstance(picture, Image.Image | np.ndarray):
+        raise DatasetError(
+            f"among the images is a {type(picture).__name__}: give a folder, pictures of PIL, "
+            "or a tensor of inputs."
+        )
+    try:
+        return in_rgb(picture)
+    except (ValueError, OSError) as error:  # Pillow decodes late
+        raise DatasetError(f"image {row} of the list is not to be read: {error}.") from None
+
+
+def _stacked(inputs: Sequence[Any], what: str) -> Tensor:
+    """Tensors as one; DatasetError if they are none, or of several shapes."""
+    shapes = {tuple(one.shape) if isinstance(one, Tensor) else type(one).__name__ for one in inputs}
+    if len(shapes) > 1 or not isinstance(inputs[0], Tensor):
+        raise DatasetError(
+            f"{what} {' and '.join(map(str, sorted(shapes, key=str)))}, where tensors of one shape "
+            "are expected."
+        )
+    return torch.stack([*inputs])
+
+
+def _called(what: str, function: Callable[[Given], Made], given: Given, about: str) -> Made:
+    """What a function of the reader's makes; an error of its own becomes the cause of ours."""
+    try:
+        return function(given)
+    except Exception as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DatasetError(f"{what} fails at {about}: {in_short(said, 300)}") from error

@@ -11,6 +11,7 @@ from PIL import Image
 
 from analysis.families.registry import Preprocessing
 from analysis.images.imagelist import Pixels
+from analysis.images.pictures import in_rgb
 
 #: Shorter edge after resizing, edge of the crop, filter, and whether both edges are resized to it.
 Geometry = tuple[int, int, str, bool]
@@ -40,9 +41,7 @@ def to_pixels(image: Image.Image | Pixels, spec: Preprocessing | Geometry) -> Pi
     the pixels equal those of the libraries' own transforms. Transparent pictures lose their
     transparency as in those transforms: put them on a background first.
     """
-    picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-    if picture.mode != "RGB":
-        picture = picture.convert("RGB")
+    picture = in_rgb(image)
     edge, size, interpolation, squash = geometry(spec) if isinstance(spec, Preprocessing) else spec
     width, height = picture.size
     short = min(width, height)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from analysis.common import CompanionError, fingerprint, sha256_of
+from analysis.images.pictures import in_rgb
 from analysis.images.sets import DatasetError
 
 Pixels = NDArray[np.uint8]
@@ -106,8 +107,8 @@ class ImageList:
     def image(self, index: int) -> Image.Image:
         """Decode one image to 8-bit RGB, wholly; DamagedImageError with its name when that fails.
 
-        Grey, palette and CMYK pictures are converted, 16-bit grey ones keep their upper eight bits,
-        of animated ones the first frame is taken, transparency is dropped; a border is cut off.
+        Colours are converted by `pictures.in_rgb`; of animated pictures the first frame is taken; a
+        border is cut off.
         """
         source = self.images[index]
         if isinstance(source, np.ndarray):
@@ -123,7 +124,7 @@ class ImageList:
                         "the shorter side"
                     )
                 inside = (self.border, self.border, width - self.border, height - self.border)
-                return _in_rgb(picture).crop(inside) if self.border else _in_rgb(picture)
+                return in_rgb(picture).crop(inside) if self.border else in_rgb(picture)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             name = _readable(source.name)
             reason = _readable(str(error).replace(str(source), name))
@@ -164,7 +165,9 @@ def folder(
     """
     if not path.is_dir():
         raise DatasetError(f"{path} is not a folder of images.")
-    subfolders = sorted(p.name for p in path.iterdir() if p.is_dir() and p.name[0] != ".")
+    real = path.resolve()
+    below = [p for p in path.iterdir() if p.is_dir() and not real.is_relative_to(p.resolve())]
+    subfolders = sorted(p.name for p in below if p.name[0] != ".")
     loose = _there(p for p in path.iterdir() if is_image(p.name) and not p.is_dir())
     if loose and subfolders:
         raise DatasetError(
@@ -213,6 +216,14 @@ def _without_images(path: Path) -> DatasetError:
 def _of_files(path: Path, name: str | None, files: list[Path], **fields: Any) -> ImageList:
     """List files under their paths below a folder; named after it and them if there is no name."""
     keys = tuple(_readable(file.relative_to(path).as_posix()) for file in files)
+    folders = {folder: folder.resolve() for folder in {file.parent for file in files}}
+    names: dict[Path, str] = {}
+    for key, file in zip(keys, files, strict=True):
+        real = file.resolve() if file.is_symlink() else folders[file.parent] / file.name
+        if (other := names.setdefault(real, key)) != key:
+            raise DatasetError(
+                f"{key} and {other} are one file, which would count twice: remove the link."
+            )
     listed = ImageList(name=name or path.name, images=files, keys=keys, **fields)
     if name:
         return listed
@@ -226,21 +237,30 @@ def is_image(name: str) -> bool:
 
 
 def _images_below(path: Path) -> list[Path]:
-    """All images in a folder and below it, through links, but for hidden ones, by path."""
+    """All images in a folder and below it, through links, but for hidden ones, by path.
 
-    def refuse(error: OSError) -> None:
-        raise error
-
+    Links are followed after all else, and each real folder is looked into once, so that an image
+    has one name; links to a folder above are left out.
+    """
     paths: list[Path] = []
-    for place, folders, files in os.walk(path, followlinks=True, onerror=refuse):
-        here = Path(place)
+    seen: set[Path] = set()
+    folders: list[Path] = [path]
+    linked: list[Path] = []
+    while folders or linked:
+        here = folders.pop() if folders else linked.pop(0)
         real = here.resolve()
-        folders[:] = [
-            name
-            for name in folders
-            if name[0] != "." and not real.is_relative_to((here / name).resolve())  # a circle
-        ]
-        paths += [here / name for name in files if is_image(name)]
+        if real in seen:
+            continue
+        seen.add(real)
+        for entry in sorted(here.iterdir()):
+            if entry.name[0] == ".":
+                continue
+            if not entry.is_dir():
+                paths += [entry] * is_image(entry.name)
+            elif not entry.is_symlink():
+                folders.append(entry)
+            elif not real.is_relative_to(entry.resolve()):
+                linked.append(entry)
     return _there(paths)
 
 
@@ -259,16 +279,6 @@ def _there(paths: Iterable[Path]) -> list[Path]:
 def _readable(name: str) -> str:
     """A file's name with \\x… for what is no UTF-8, so that it can be written down."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _in_rgb(picture: Image.Image) -> Image.Image:
-    """Convert to 8-bit RGB; ValueError for grey values of unknown range."""
-    if picture.mode.startswith("I;16"):  # converting these directly would clip them to white
-        upper = (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
-        return Image.fromarray(upper).convert("RGB")
-    if picture.mode in ("I", "F"):
-        raise ValueError("grey values of 32 bits, whose range is not known: save it with 8 or 16")
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _version(source: Path | Packed) -> int | str:

@@ -27,11 +27,14 @@ def probe(
     """Look for outlier features in what an encoder makes of images, as `companion probe` does.
 
     ``encoder`` is a ``torch.nn.Module`` or any function from a batch of inputs (n, ...) to features
-    (n, d): what the model's head sees. ``images`` is a folder, a list of PIL pictures, or a tensor
-    of inputs; of the first two, ``preprocess`` makes the input of one picture. ``head`` are the
+    (n, d): what the model's head sees. Its modules run in evaluation mode and are left as they
+    were. ``images`` is a folder, a list of pictures (of PIL, or arrays of bytes), or a tensor of
+    inputs; of the first two, ``preprocess`` makes the input of one picture. ``head`` are the
     weights (classes, d) of a classifier. It is compared with the models of this book. Raises
     ProbeError and DatasetError, in one sentence.
     """
+    if not isinstance(name, str):
+        raise judge.ProbeError(f"the name is of type {type(name).__name__}: give a text.")
     from analysis.features.any_encoder import features_of
 
     features = features_of(encoder, images, preprocess, batch_size=batch_size)

@@ -1,0 +1,192 @@
+"""Any encoder: it runs in evaluation mode however it is reached, and nothing of it is changed."""
+
+import copy
+import functools
+import types
+import weakref
+
+import numpy as np
+import pytest
+from conftest import refused
+from PIL import Image
+
+from analysis.images import imagelist
+from analysis.images.pictures import in_rgb
+
+torch = pytest.importorskip("torch")
+
+from analysis.features.any_encoder import features_of  # noqa: E402
+from analysis.features.reached import networks  # noqa: E402
+
+nn = torch.nn
+X = torch.randn(40, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def network():
+    """With batch normalisation and dropout, in training mode, as libraries return theirs."""
+    torch.manual_seed(1)
+    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.Dropout(0.3)]
+    net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 16))
+    net[1].weight.data.uniform_()
+    return net.train()
+
+
+NET = network()
+HELD = types.SimpleNamespace(nets={"one": [NET]})
+
+
+class Wrapper:
+    """Which keeps its network in a slot."""
+
+    __slots__ = ("__weakref__", "net")
+
+    def __init__(self, net):
+        self.net = net
+
+    def __call__(self, batch):
+        return self.net(batch)
+
+    def encode(self, batch):
+        return self(batch)
+
+
+def by_a_global(batch):
+    return NET(batch)
+
+
+def by_a_namespace(batch):
+    return HELD.nets["one"][0](batch)
+
+
+def by_a_default(batch, net=NET):
+    return net(batch)
+
+
+@torch.no_grad()
+def by_a_wrapped_function(batch):
+    return NET(batch).numpy()
+
+
+@functools.lru_cache
+def the_network():
+    return NET
+
+
+def found_by_nobody(batch):
+    return globals()["".join(("N", "ET"))](batch)
+
+
+REACHED = {
+    "the module": NET,
+    "its method": NET.forward,
+    "a closure": (lambda net: lambda batch: net(batch))(NET),
+    "a global": by_a_global,
+    "a global's attribute": by_a_namespace,
+    "a default": by_a_default,
+    "a decorated function": by_a_wrapped_function,
+    "a cached function": lambda batch: the_network()(batch),
+    "a function within": lambda batch: [(lambda one: NET(one))(batch)][0],
+    "a partial": functools.partial(lambda net, batch: net(batch), NET),
+    "an object": Wrapper(NET),
+    "an object's method": Wrapper(NET).encode,
+    "a class": type("Held", (), {"net": NET, "run": staticmethod(lambda x: Held.net(x))}).run,
+    "a weak reference": functools.partial(lambda kept, batch: kept()(batch), weakref.ref(NET)),
+    "parts": lambda batch: NET[4:](NET[:4](batch)),
+}
+Held = type("Held", (), {"net": NET})
+
+
+@pytest.mark.parametrize("way", [*REACHED, "a name that is put together"])
+def test_the_network_runs_in_evaluation_mode_and_is_left_as_it_was(way):
+    encoder = REACHED.get(way, found_by_nobody)
+    assert networks(encoder) == ([NET] if way in REACHED else [])
+    expected = copy.deepcopy(NET).eval()(X.clone()).detach().numpy()
+    NET[0].eval()  # a mixture of modes is kept, too
+    modes = [part.training for part in NET.modules()]
+    state, inputs = copy.deepcopy(NET.state_dict()), X.clone()
+    np.testing.assert_allclose(features_of(encoder, X, batch_size=16), expected, atol=1e-6)
+    assert [part.training for part in NET.modules()] == modes and modes[0] != modes[1]
+    assert all(torch.equal(value, state[name]) for name, value in NET.state_dict().items())
+    assert torch.equal(X, inputs)
+    NET(X.clone()).sum().backward()  # it can still be trained
+    NET.train().zero_grad()
+    NET.load_state_dict(state)
+
+
+def test_the_network_is_left_as_it_was_after_an_error():
+    def stops(batch):
+        if len(batch) < 16:
+            raise RuntimeError("no\nluck")
+        return NET(batch)
+
+    state = copy.deepcopy(NET.state_dict())
+    refused(r"the encoder fails at \(8, 3, 8, 8\).*RuntimeError: no luck$", features_of, stops, X)
+    assert all(part.training for part in NET.modules())
+    assert all(torch.equal(value, state[name]) for name, value in NET.state_dict().items())
+
+
+class Stubborn(nn.Module):
+    """It uses the statistics of the batch in evaluation, too, and changes its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.calls = nn.BatchNorm1d(192), 0
+
+    def forward(self, batch):
+        mean, variance = self.norm.running_mean, self.norm.running_var
+        return nn.functional.batch_norm(batch.flatten(1), mean, variance, training=True)
+
+
+def test_features_that_hang_on_the_batch_or_on_chance_are_refused():
+    stubborn = Stubborn().eval()
+    before = copy.deepcopy(stubborn.state_dict())
+    refused("differ by .* from one batch to the next", features_of, stubborn, X)
+    refused("differ by", features_of, lambda x: stubborn(x), X)
+    assert all(torch.equal(v, before[name]) for name, v in stubborn.state_dict().items())
+    refused("differ by", features_of, lambda x: nn.functional.dropout(x.flatten(1)), X)
+    refused("differ by", features_of, lambda x: torch.randn(len(x), 5), X[:1])
+
+
+def test_inputs_get_the_networks_precision():
+    half, whole = (copy.deepcopy(NET).eval().to(kind) for kind in (torch.bfloat16, torch.float32))
+    expected = whole(X.clone()).detach().numpy()
+    for given in (half, lambda batch: half(batch)):
+        np.testing.assert_allclose(features_of(given, X), expected, atol=0.03)
+    for same in (X.double(), X.numpy().astype(np.float64), X.numpy().astype(">f4"), [*X]):
+        np.testing.assert_allclose(features_of(whole, same), expected, atol=1e-6)
+    refused(r"fails at \(32, 3, 8, 8\) of type torch.uint8: Ru", features_of, whole, (X > 0).byte())
+
+
+def grey(kind):
+    values = np.arange(4096, dtype=np.uint16).reshape(64, 64) * 16
+    if kind == "I;16":
+        return Image.fromarray(values)
+    return Image.fromarray(values.astype({"I": np.int32, "F": np.float32}[kind]))
+
+
+def test_pictures_are_read_alike_from_folders_lists_and_arrays(tmp_path):
+    """16-bit pictures keep their upper eight bits; those of unknown range are refused."""
+    colours = np.random.default_rng(0).integers(0, 256, (64, 64, 4), dtype=np.uint8)
+    pictures = [grey("I;16"), Image.fromarray(colours), Image.fromarray(colours[..., 0])]
+    pictures += [pictures[2].convert("1"), Image.fromarray(colours).convert("RGB").quantize(9)]
+    for number, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{number}.png")
+    arrays = [np.asarray(grey("I;16")), colours, colours[..., :1]]
+    seen = []
+
+    def look(picture):
+        seen.append(np.asarray(picture))
+        return torch.ones(3)
+
+    for images in (tmp_path, pictures, arrays, np.stack([colours] * 3)):
+        features_of(lambda batch: batch, images, look)
+    for listed, one in zip(seen[5:13], [*range(5), *range(3)], strict=True):
+        np.testing.assert_array_equal(listed, seen[one])
+    assert len(np.unique(seen[0])) == 256 and (seen[13] == seen[1]).all() and len(seen) == 16
+    for kind in ("I", "F"):
+        refused("image 0 of the list .* range is not known", features_of, len, [grey(kind)], look)
+        with pytest.raises(ValueError, match="32 bits"):
+            in_rgb(grey(kind))
+        grey(kind).save(tmp_path / "9.tiff")
+        refused("32 bits", imagelist.unlabelled(tmp_path).image, 5)
+    refused("shape .*5.*where", features_of, len, [np.ones((9, 9, 5), np.uint8)], look)
