@@ -42,6 +42,7 @@ from analysis.common import (
     is_checkout,
 )
 from companion import commands, evidence_commands
+from companion.runs import threads
 
 #: What each command does, by its name, in the order of the help. A function's parameters are its
 #: options, or models of some; its docstring ends with examples.
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it stops a command as Ctrl-C does
     quietly = contextlib.redirect_stderr(io.StringIO())  # errors are printed after this
     try:
+        threads.limit()
         _check_root(parsed.verb)
         with quietly if parsed.quiet else contextlib.nullcontext():
             status = VERBS[parsed.verb](**single, **options) or 0

@@ -9,6 +9,7 @@ import time
 
 import pytest
 from conftest import (
+    ROOT,
     cases,
     companion,
     companion_in,
@@ -291,3 +292,27 @@ def test_snakemake_itself_runs_the_same_graph(project):
     done = run_in(project, *command)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^run +1$", done.stderr, re.M) and not stale(project)
+
+
+THREADS = """
+import os, json
+from companion.runs import processes, threads
+names = "threadpoolctl:threadpool_info", "companion.runs.threads:share"
+info, cores = (processes.result(*processes.start(n, *a, jobs=j)) for n, a, j in
+               zip(names, [(), (1,)], [10**6, 1]))
+threads.limit()
+print(json.dumps([[entry["num_threads"] for entry in info], cores, dict(os.environ)]))
+"""
+
+
+@pytest.mark.parametrize("given", [None, str(len(os.sched_getaffinity(0)))])
+def test_processes_share_the_cores_unless_a_reader_says_how_many_threads(given, monkeypatch):
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "COMPANION_JOBS"):
+        monkeypatch.delenv(name, raising=False)
+    more = {"OPENBLAS_NUM_THREADS": given} if given else {}
+    done = python_in(ROOT, "-c", THREADS, **more)
+    in_a_job, cores, own = json.loads(done.stdout)
+    assert in_a_job and {*in_a_job} == {int(given or 1)}, done.stderr
+    assert cores == len(os.sched_getaffinity(0))
+    assert own["OPENBLAS_NUM_THREADS"] == (given or str(max(1, cores // 2)))
+    assert "OMP_NUM_THREADS" not in own

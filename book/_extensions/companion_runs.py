@@ -10,7 +10,6 @@ numbers, the book is built, the sentence is marked, and the build ends with an e
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Mapping
@@ -30,7 +29,7 @@ sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is in
 
 from analysis.common import CompanionError, as_markdown  # noqa: E402
 from analysis.families.registry import load_families  # noqa: E402
-from companion.runs import experiments, status  # noqa: E402
+from companion.runs import experiments, status, threads  # noqa: E402
 from companion.runs.engine import bring_up_to_date  # noqa: E402
 from companion.runs.experiments import OUTPUTS  # noqa: E402
 from companion.runs.jobs import alone  # noqa: E402
@@ -53,7 +52,8 @@ def update_runs(app: Sphinx, config: Config) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it stops a build as Ctrl-C does
     try:
         held.enter_context(alone("a build of the book"))
-        bring_up_to_date(jobs=int(os.environ.get("COMPANION_JOBS", "2")))
+        threads.limit()
+        bring_up_to_date(threads.jobs_wanted())
     except CompanionError as error:
         raise RunsError(str(error)) from None
 

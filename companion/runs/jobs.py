@@ -91,7 +91,7 @@ def do_all(what: str, calls: Sequence[Call], places: int) -> dict[str, Any]:
             while waiting and len(running) < places:
                 call = waiting.pop()
                 progress.say("running", call.name)
-                reader, process = _start(call)
+                reader, process = _start(call, places)
                 running[reader] = call, process
             for reader in wait([*running]):
                 call, process = running.pop(reader)
@@ -111,10 +111,10 @@ def attempt(call: Call) -> Any:
     return _result(call, *_start(call))
 
 
-def _start(call: Call) -> tuple[Any, BaseProcess]:
+def _start(call: Call, places: int = 1) -> tuple[Any, BaseProcess]:
     _failure(call.name).unlink(missing_ok=True)
     log_of(call.name).unlink(missing_ok=True)
-    return processes.start(call.function, *call.arguments)
+    return processes.start(call.function, *call.arguments, jobs=places)
 
 
 def _result(call: Call, reader: Any, process: BaseProcess) -> Any:

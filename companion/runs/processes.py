@@ -21,12 +21,13 @@ import tempfile
 import threading
 import traceback
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from analysis.common import ROOT, CompanionError, about_disk
+from companion.runs import threads
 
 #: What takes long to import, and is the same for all.
 LOADED = ["IPython", "jupytext", "matplotlib.backends.backend_svg", "numba", "papermill", "seaborn"]
@@ -39,12 +40,12 @@ CONTEXT: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 CONTEXT.set_forkserver_preload(LOADED)
 
 
-def start(function: str, *arguments: Any) -> tuple[Connection, BaseProcess]:
+def start(function: str, *arguments: Any, jobs: int = 1) -> tuple[Connection, BaseProcess]:
     """Call ``module:function``; returns the connection that its answer comes through, and its
-    process.
+    process, which is one of some ``jobs`` that share the cores.
     """
     reader, writer = CONTEXT.Pipe(duplex=False)
-    with writer, _surroundings():
+    with writer, _surroundings(ENVIRONMENT | threads.of_a_job(jobs)):
         given = writer, dict(os.environ), function, arguments
         process = CONTEXT.Process(target=_answer, args=given)
         process.start()
@@ -77,7 +78,7 @@ def result(reader: Connection, process: BaseProcess) -> Any:
 
 
 @contextlib.contextmanager
-def _surroundings() -> Iterator[None]:
+def _surroundings(wanted: Mapping[str, str]) -> Iterator[None]:
     """What a new process inherits: the environment and modules of this checkout, no main module.
 
     The main module would be imported in each process, whatever program it is.
@@ -85,12 +86,12 @@ def _surroundings() -> Iterator[None]:
     main, path, environment = sys.modules["__main__"], sys.path, dict(os.environ)
     sys.modules["__main__"] = types.ModuleType("__main__")
     sys.path = [str(ROOT), *path]
-    os.environ.update(ENVIRONMENT)
+    os.environ.update(wanted)
     try:
         yield
     finally:
         sys.modules["__main__"], sys.path = main, path
-        for name in ENVIRONMENT:
+        for name in wanted:
             os.environ.pop(name)
         os.environ.update(environment)
 
