@@ -39,9 +39,9 @@ for extra in core $$(echo "$$1" | tr ',' ' '); do
     [ "$$(cat ".venv/installed-$$extra" 2>/dev/null)" = "$$key" ] || missing=yes
 done
 if [ -n "$$missing" ]; then
-    echo "Installing the companion$${1:+ with: $$1} (once; PyTorch is large)"
+    echo "Installing the companion$${1:+ with: $$1} (once, in one to ten minutes; PyTorch is large)"
     rm -f .venv/installed-*
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".$${1:+[$$1]}" || say "Installing failed, see pip's message above; nothing else was changed, and the same command tries again."
+    .venv/bin/python -m pip install --no-compile --progress-bar on --disable-pip-version-check --editable ".$${1:+[$$1]}" || say "Installing failed, see pip's message above; nothing else was changed, and the same command tries again."
     for extra in core $$(echo "$$1" | tr ',' ' '); do printf '%s\n' "$$key" > ".venv/installed-$$extra"; done
 fi
 endef
