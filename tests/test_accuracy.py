@@ -221,7 +221,7 @@ def test_what_can_be_measured_of_what(own_store):
     for data in ("imagenet", "objectnet"):
         fill(described, data, imagenet_head(), seed=1)
     arrays = {"outlier_features", "privileged_directions", "accuracy", "basis", "interventions"}
-    arrays |= {"image_by_image", "unread"}
+    arrays |= {"image_by_image", "quantisation", "unread"}
     whole = {(experiment, "imagenet") for experiment in (*arrays, "pruning")}
     assert possible(described) == whole | {("accuracy", "objectnet")}
     drawn = model("drawn", level="random", weights=None, width=WIDTH)

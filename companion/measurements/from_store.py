@@ -26,6 +26,7 @@ from analysis.metrics.concept_counts import LEAST_CLUSTERS, LEAST_POSITIVES
 from analysis.metrics.pruning import Integers
 from companion.measurements import (
     accuracies,
+    bits,
     concept_probe,
     invariance,
     measures,
@@ -148,6 +149,20 @@ def _unread(job: Job, head: store.Head | None) -> Taken:
     return Taken(numbers, features, names={"text_rows": titles})
 
 
+def _quantisation(job: Job, head: store.Head | None) -> Taken:
+    stored, judge, texts, title = _read(job), None, None, []
+    features = stored.features
+    if head is not None:
+        judge = _judge(head, stored, stored.labels.astype(np.intp))
+        features = _as_seen(features, head)
+    for path in job.texts()[:1]:
+        rows = store.read_head(path, job.model)
+        texts = unread.Texts(rows.weight, rows.normalize)
+        title = [about_head(store.read_sidecar(path))]
+    numbers = bits.quantisation(features, texts, judge)
+    return Taken(numbers, features, names={"bits": bits.names(), "kurtosis_removed": title})
+
+
 def _accuracy(job: Job, head: store.Head) -> Taken:
     stored = _read(job)
     images = seen(stored, head)
@@ -223,6 +238,7 @@ TAKE: dict[Experiment, Callable[[Job, Any], Taken]] = {
     "basis": partial(_of_features, invariance.basis),
     "interventions": _interventions,
     "unread": _unread,
+    "quantisation": _quantisation,
     "textures": _textures,
     "image_by_image": _image_by_image,
 }

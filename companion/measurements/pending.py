@@ -20,6 +20,7 @@ from analysis.features import store
 from analysis.features.store import StoreError
 from analysis.images import imagenet, sets
 from analysis.images.sets import DatasetError
+from analysis.metrics.quantisation import NEIGHBOURS
 from companion.measurements import records
 from companion.measurements.quantities import Experiment, declared
 
@@ -78,16 +79,17 @@ class Job:
     def texts(self) -> list[Path]:
         """All sets of texts that may choose directions, those that are no head first.
 
-        StoreError if there is none.
+        StoreError if there is none, unless the experiment can do without.
         """
-        if declared()[self.experiment].head != "texts":
+        kind = declared()[self.experiment].head
+        if kind not in ("texts", "texts if any"):
             return []
         place = store.head_path(self.model.name, "any").parent
         paths = sorted(place.glob(f"{TEXTS}*.head.safetensors"))
         try:
             return [*paths, largest_head(self.model, self.parts)]
         except StoreError:
-            if not paths:
+            if not paths and kind == "texts":
                 raise
         return paths
 
@@ -151,7 +153,7 @@ def lack(
     needs = {declared()[name].head for name in experiments}
     if not model.loadable and not here:
         return "public weights", ""
-    if model.head == "none" and needs and not {"none", "optional"} & needs:
+    if model.head == "none" and needs and not {"none", "optional", "texts if any"} & needs:
         return "a head (its file says `head: none`)", ""
     if model.level == "random" and "pruning" in experiments:
         return "trained weights", ""
@@ -247,8 +249,10 @@ def _possible(job: Job) -> bool:
         head = {*store.read_sidecar(place, job.model)["classes"]} if place else set[str]()
     except StoreError:
         return False
-    if job.experiment == "unread" and "captions" in job.data:
+    if job.experiment in ("unread", "quantisation") and "captions" in job.data:
         return False  # these are texts themselves
+    if job.experiment == "quantisation":  # an image has no ten neighbours among ten images
+        return len(store.map_tensors(job.features()[0])["labels"]) > NEIGHBOURS
     if job.data == "broden" and job.experiment == "concepts":
         return not why_absent("broden")
     if not declared()[job.experiment].labels:

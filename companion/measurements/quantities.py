@@ -16,7 +16,7 @@ from analysis.common import ROOT, Strict, read_yaml
 Order = Literal["importance", "singular_value", "reversed", "random"]
 Experiment = Literal[
     "outlier_features", "privileged_directions", "pruning", "pruning_under_shift", "concepts",
-    "accuracy", "basis", "interventions", "unread", "textures", "image_by_image",
+    "accuracy", "basis", "interventions", "unread", "quantisation", "textures", "image_by_image",
 ]  # fmt: skip
 #: What is measured of a family's models, and of one checkpoint that `companion probe` judges.
 Measured = Experiment | Literal["probe"]
@@ -60,7 +60,7 @@ class Quantity(Strict):
 class Kind(Strict):
     """One experiment: what it needs, what decides its numbers, and which these are."""
 
-    head: Literal["own", "largest", "optional", "none", "texts"] = "own"
+    head: Literal["own", "largest", "optional", "none", "texts", "texts if any"] = "own"
     labels: bool = False
     code: tuple[str, ...]
     reads: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -71,7 +71,7 @@ class Kind(Strict):
     @property
     def counted(self) -> tuple[str, ...]:
         """The things that a measurement counts."""
-        headless = self.head in ("none", "texts")
+        headless = self.head in ("none", "texts", "texts if any")
         return ("images", "components", *["classes"] * (not headless), *self.counts)
 
 
