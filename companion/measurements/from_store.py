@@ -134,12 +134,16 @@ def _judge(head: store.Head, stored: store.Features, labels: Integers) -> Judge:
     return Judge(head.weight[rows], bias, owners, labels)
 
 
+def _sight(stored: store.Features, head: store.Head | None) -> tuple[NDArray[Any], Judge | None]:
+    """Images as a head sees them, and the head as their judge, if there is one."""
+    if head is None:
+        return stored.features, None
+    judge = _judge(head, stored, stored.labels.astype(np.intp))
+    return as_seen(stored.features, head), judge
+
+
 def _unread(job: Job, head: store.Head | None) -> Taken:
-    stored, judge = _read(job), None
-    features = stored.features
-    if head is not None:
-        judge = _judge(head, stored, stored.labels.astype(np.intp))
-        features = as_seen(features, head)
+    features, judge = _sight(_read(job), head)
     texts, titles = [], []
     for path in job.texts():
         rows = store.read_head(path, job.model)
@@ -150,11 +154,8 @@ def _unread(job: Job, head: store.Head | None) -> Taken:
 
 
 def _quantisation(job: Job, head: store.Head | None) -> Taken:
-    stored, judge, texts, title = _read(job), None, None, []
-    features = stored.features
-    if head is not None:
-        judge = _judge(head, stored, stored.labels.astype(np.intp))
-        features = _as_seen(features, head)
+    features, judge = _sight(_read(job), head)
+    texts, title = None, []
     for path in job.texts()[:1]:
         rows = store.read_head(path, job.model)
         texts = unread.Texts(rows.weight, rows.normalize)
