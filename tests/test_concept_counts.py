@@ -7,6 +7,7 @@ from scipy import sparse
 from analysis.metrics import concept_counts
 from analysis.metrics.average_precision import average_precision_on, balanced_sample
 from analysis.metrics.concept_counts import ConceptImages, Difference, Settings
+from analysis.metrics.concept_groups import groups
 
 #: Six units drawn by two hands, and a seventh by the first alone; units 0 and 1 look alike.
 UNITS = np.array([0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5])
@@ -48,6 +49,17 @@ def test_concepts_need_enough_images_of_enough_clusters_and_count_once():
     chosen = DRAWN.select(2)
     assert chosen.names == ("two alike", "three", "one") and chosen.kinds == ("a", "a", "b")
     assert chosen.positives.tolist() == [4, 6, 2]
+
+
+def test_concepts_that_mark_the_same_images_are_one_group():
+    """The shares of images in common: 4/5 of the first two, 1/5 of them with the third, then 0."""
+    table = np.zeros((12, 4), bool)
+    for concept, (first, last) in enumerate([(0, 5), (0, 4), (4, 8), (8, 12)]):
+        table[first:last, concept] = True
+    found = groups(sparse.csr_array(table))
+    assert found[0] == found[1] and len({*found}) == 3
+    assert groups(sparse.csr_array(table[:, [2]])).tolist() == [0]
+    assert groups(sparse.csr_array(table[:, []])).tolist() == []
 
 
 def test_units_exchange_labels_as_a_whole_and_only_with_their_like():

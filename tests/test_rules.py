@@ -115,8 +115,14 @@ def under_shift(model, accuracy, robustness, whole=0.5, random=0.2, **about):
     return measured(model, "pruning_under_shift", values, "imagenet-and-shifts", **about)
 
 
-def concepts(model, unique, images=100, textures=3, halves=(0, 0), top=(), first=0, threshold=0.9):
-    """Of ten concepts some in a row are encoded; counts of random halves differ by `halves`."""
+def concepts(
+    model, unique, images=100, textures=3, halves=(0, 0), top=(), first=0, threshold=0.9, alike=1
+):
+    """Of ten concepts some in a row are encoded; counts of thirty random halves differ by `halves`.
+
+    So many neighbours are `alike`, one group of concepts.
+    """
+    halves = np.resize(halves, 30).tolist()
     values = {
         "threshold": threshold,
         "lower_threshold": 0.8,
@@ -125,8 +131,9 @@ def concepts(model, unique, images=100, textures=3, halves=(0, 0), top=(), first
         "best": [0.95 if first <= n < first + unique else 0.5 for n in range(10)],
         "unique_draws": [unique],
         "unique_halves": [unique + half for half in halves],
-        "lower_halves": [0] * len(halves),
-        "best_halves": [0] * len(halves),
+        "lower_halves": [0] * 30,
+        "best_halves": [0] * 30,
+        "groups": [n // alike for n in range(10)],
         "top_textures": textures,
         "top_concepts": list(range(5)),
     }
@@ -258,11 +265,11 @@ def test_a_consistent_measurement_never_makes_a_verdict_less_certain(claim, true
     assert reached & {*certainty[2:]}  # some evidence is enough
 
 
-@pytest.mark.parametrize(("before", "after", "expected"), VERDICTS["textures"])
-def test_textures_are_those_that_the_paper_prints(before, after, expected):
+@pytest.mark.parametrize(("before", "of_five", "after", "expected"), VERDICTS["textures"])
+def test_textures_are_those_that_the_paper_prints(before, of_five, after, expected):
     printed = {"names": {"one": ("meshed", "flecked", "dotted")}}
     claim = CLAIMS["D-texture"].model_copy(update=printed)
-    given = [concepts("rich", 3, textures=3, top=before)]
+    given = [concepts("rich", 3, textures=of_five, top=before)]
     given += [] if after is None else [concepts("tuned", 3, textures=after)]
     assert summary(judge(claim, evidence(*given))) == expected
     assert judged("D-texture", evidence(*given)).covered == 0  # nothing printed of this backbone
@@ -294,7 +301,7 @@ def test_textures_ranked_among_themselves_stand_aside(printed, expected):
 def test_a_difference_of_counts_carries_its_interval():
     verdict = judged("C-more", evidence(concepts("rich", 5, halves=(0, 2)), concepts("tuned", 4)))
     (more,) = (number for number in verdict.numbers if number.name == "more")
-    half = 1.96 * np.std([1, 3], ddof=1)
+    half = 2.0452 * np.std([1, 3] * 15, ddof=1)  # Student's t, 29 degrees of freedom
     assert (more.value, more.low, more.high) == pytest.approx((1, 1 - half, 1 + half), rel=1e-4)
 
 

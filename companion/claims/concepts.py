@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from math import erfc, sqrt
 from statistics import mean
 from typing import Any
 
@@ -15,36 +14,36 @@ from analysis.families.registry import Model
 from analysis.metrics import concept_counts
 from analysis.metrics.average_precision import encoded
 from analysis.metrics.concept_counts import Found
-from analysis.metrics.indicators import holm
 from analysis.metrics.robustness import NORMAL_95
-from companion.claims.evidence import Evidence, numbers_of
-from companion.claims.ledger import (
-    SIGNIFICANCE,
-    Aside,
-    Case,
-    Claim,
-    Findings,
-    Number,
-    Scope,
-    all_hold,
-    holds,
-    numbers,
+from companion.claims.deciding import (
+    FALSE,
+    TRUE,
+    Look,
+    PValues,
+    above,
+    balance,
+    decided,
+    every,
 )
-from companion.claims.outliers import LOWER, not_robust
-from companion.measurements.intervals import Interval, Result
+from companion.claims.evidence import Evidence, numbers_of
+from companion.claims.ledger import Aside, Claim, Findings, Number, Scope, numbers
+from companion.claims.outliers import LOWER, is_robust, not_robust
+from companion.measurements.intervals import Interval
 from companion.measurements.measurement import Measurement
 from companion.measurements.measures import TOP_CONCEPTS
 from companion.measurements.tables import counts_of
 
 Flags = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 
 def d_texture(claim: Claim, evidence: Evidence) -> Findings:
     """The printed textures are among the concepts of the most important direction; later fewer.
 
     Judged on the backbones for which the paper prints textures. Most of the names printed for a
-    zero-shot model must be among the concepts of highest average precision; if none is, it differs.
-    A finetuned model must have fewer textures among them than the zero-shot one. Where only
+    zero-shot model must be among the concepts of highest average precision; if none is, nor any
+    other texture, it differs. A finetuned model must have fewer textures among them than the
+    zero-shot one, by Fisher's exact test, which takes the concepts as independent. Where only
     textures were ranked, among themselves and against other images than the probe's, a model is
     excluded.
     """
@@ -57,48 +56,49 @@ def d_texture(claim: Claim, evidence: Evidence) -> Findings:
     pairs = [p for p in evidence.pairs("zero_shot", "finetuned") if p[0].name in names_of]
     yield Scope(len({model.name for pair in pairs for model in pair}))
     ranked = {m.model: m for m in evidence.measured("textures", "zero_shot")}
+    looks = []
     for start, finetuned in pairs:
         before, printed = evidence.concepts.get(start.name), names_of[start.name]
         if before:
             top = [n.removesuffix(" (texture)") for n in before.names.get("top_concepts", ())]
             shared = len({*top} & {*printed})
-            result: Result = "holds" if 2 * shared > len(printed) else "undecided"
-            if top and not shared:
-                result = "fails"
-            yield start.name, Case(result, evidence.aside(before))
+            named = TRUE if 2 * shared > len(printed) else PValues()
+            if top and not shared and not before.value("top_textures"):
+                named = FALSE
+            looks.append(Look(start.name, named, evidence.aside(before)))
             yield from _textures(before)
             yield from numbers(start.name, printed=len(printed), found=shared) if top else ()
         elif start.name in ranked:
-            yield from _among_textures(ranked[start.name], printed, evidence)
+            tested = _surely_among(ranked[start.name], printed)
+            aside = evidence.aside(ranked[start.name]) or "another probe"
+            looks.append(Look(start.name, tested, aside))
+            yield from _among_textures(ranked[start.name], printed)
         if both := _probed(evidence, start, finetuned):
-            before, after = both
-            fewer = holds(after.value("top_textures") < before.value("top_textures"))
-            yield finetuned.name, Case(fewer, evidence.aside(*both))
-            yield from _textures(after)
+            looks.append(Look(finetuned.name, _fewer_textures(*both), evidence.aside(*both)))
+            yield from _textures(both[1])
+    yield from decided(looks).items()
 
 
 def c_more(claim: Claim, evidence: Evidence) -> Findings:
     """Zero-shot encodes more concepts than each model that it is compared with.
 
-    Established, either way, where the difference is significant after Holm's correction for the
-    number of comparisons that decide, which share models; those aside are corrected apart. Where no
-    model was probed, the smallest leads in the paper's own printed numbers are given.
+    Established, either way, where the difference is beyond its error from halves of the images.
+    Where no model was probed, the smallest leads in the paper's own printed numbers are given.
     """
     compared = [pair for level in LOWER for pair in evidence.pairs("zero_shot", level)]
     yield Scope(len(compared), "pairs")
-    gaps = []
+    looks = []
     for pair in compared:
         if both := _probed(evidence, *pair):
             first, other = map(counts_of, both)
+            names = ", ".join(model.name for model in pair)
             gap = concept_counts.difference(first, other, evidence.counts)
-            gaps.append((", ".join(model.name for model in pair), gap, evidence.aside(*both)))
-    for decides in (True, False):
-        chosen = [case for case in gaps if (case[2] is None) == decides]
-        p = holm([_p_value(gap.value, gap.error) for _, gap, _ in chosen])
-        for (names, gap, aside), beyond in zip(chosen, p <= SIGNIFICANCE, strict=True):
-            yield names, Case(holds(gap.value > 0) if beyond else "undecided", aside)
-            yield from numbers(names, more=Interval.around(gap.value, NORMAL_95 * gap.error))
-    if gaps:
+            freedom = len(first.halves) - 1
+            more = _around(gap.value, gap.error, freedom)
+            looks.append(Look(names, above(more, 0, freedom), evidence.aside(*both)))
+            yield from numbers(names, more=more)
+    yield from decided(looks).items()
+    if looks:
         yield from _counts(evidence)
         return
     for family in (f for f in evidence.families if f"{f}_zero_shot" in claim.values):
@@ -111,28 +111,34 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Findings:
 
     What all models encode is shared by chance and because some concepts are easy, so the zero-shot
     share must exceed one half, and the supervised model's share of the same concepts. Both are
-    exact binomial tests (the second is McNemar's) that take concepts as a sample; equal shares
-    establish nothing. Where no model was probed, the paper's own printed shares are given.
+    exact tests that take groups of concepts, which mark the same images, as a sample
+    (`deciding.balance`); equal shares establish nothing. Without known groups nothing is decided.
+    Where no model was probed, the paper's own printed shares are given.
     """
-    pairs, compared = evidence.pairs("zero_shot", "finetuned"), 0
+    pairs = evidence.pairs("zero_shot", "finetuned")
     yield Scope(len(pairs))
+    looks = []
     for start, finetuned in pairs:
         measured = _probed(evidence, start, finetuned)
         flags = [_encoded(m, evidence) for m in measured]
         if not measured or not flags[1].any():
             continue
-        compared += 1
         before, after = flags
         both, encoded_after = int((before & after).sum()), int(after.sum())
-        leads = [
-            _more_shared(before[after], _encoded(m, evidence)[after])
+        rivals = [
+            _encoded(m, evidence)[after]
             for higher, rival in evidence.pairs("zero_shot", "supervised")
             for m in (_probed(evidence, start, rival)[1:] if higher == start else ())
         ]
-        most = _more_often(both, encoded_after - both)
-        result = all_hold([most, *(lead for _, lead in leads)] if leads else [most, "undecided"])
-        yield finetuned.name, Case(result, evidence.aside(*measured))
-        for more, _ in leads:
+        group = _groups(measured[1])
+        shared = before[after].astype(float)
+        sizes = [_by_group(shared - each, group, after) for each in (0.5, *rivals)]
+        tests = [balance(size) if group is not None else PValues() for size in sizes]
+        tested = every(tests if rivals else [*tests, PValues()])
+        looks.append(Look(finetuned.name, tested, evidence.aside(*measured)))
+        for size in sizes[1:]:  # only concepts that one of the two alone encodes count
+            half = NORMAL_95 * float(np.hypot.reduce(size, initial=0.0)) / encoded_after
+            more = Interval.around(float(size.sum()) / encoded_after, half)
             yield from numbers(finetuned.name, share_more=more)
         yield from numbers(
             finetuned.name,
@@ -141,7 +147,8 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Findings:
             shared_by_chance=before.mean() * encoded_after,
             encoded=encoded_after,
         )
-    if compared:
+    yield from decided(looks).items()
+    if looks:
         return
     for family in (f for f in evidence.families if f in claim.regions):
         of_family = claim.regions[family]
@@ -159,39 +166,58 @@ def c_not_indicator(claim: Claim, evidence: Evidence) -> Findings:
     whether the model is robust, it is undecided. A robust model is no test.
     """
     yield Scope(len(evidence.at("captions")))
-    compared = 0
+    looks = []
     for family in evidence.families.values():
-        above, below = (
+        upper, lower = (
             [model for model in family.at_level(level) if model.name in evidence.concepts]
             for level in ("zero_shot", "supervised")
         )
         for model in family.at_level("captions"):
-            measured = [counts_of(m) for m in _probed(evidence, model, *above, *below)]
-            if not (above and below and measured):
+            measured = [counts_of(m) for m in _probed(evidence, model, *upper, *lower)]
+            if not (upper and lower and measured):
                 continue
-            compared += 1
             others = measured[1:]
-            groups = measured[:1], others[: len(above)], others[len(above) :]
+            groups = measured[:1], others[: len(upper)], others[len(upper) :]
+            freedom = len(measured[0].halves) - 1
             order, nearer = _nearer(groups, evidence.counts)
-            robust = not_robust(model.name, evidence)
-            aside: Aside | None = "no test" if robust == "fails" else None
-            tells_apart = order.above(0) == "holds"
-            result = all_hold([nearer.above(0), robust]) if tells_apart else "undecided"
+            tests = [above(nearer, 0, freedom), not_robust(model.name, evidence)]
             stand_in = evidence.aside(evidence.concepts[model.name])
-            yield model.name, Case(result, stand_in or aside)
+            aside: Aside | None = "no test" if is_robust(model.name, evidence) else None
+            tested = every(tests) if order.low > 0 else PValues()
+            looks.append(Look(model.name, tested, stand_in or aside))
             zero_shot, supervised = (mean(f.value(evidence.counts) for f in g) for g in groups[1:])
             yield from numbers(model.name, zero_shot=zero_shot, supervised=supervised)
-    yield from _counts(evidence) if compared else ()
+    yield from decided(looks).items()
+    yield from _counts(evidence) if looks else ()
 
 
-def _p_value(value: float, error: float) -> float:
-    """Two-sided, normal p-value: how likely its error alone gives a value as far from zero.
+def _around(value: float, error: float, freedom: int) -> Interval:
+    """The 95 % interval of a value whose standard error comes from so many halves, less one."""
+    width = float(scipy.stats.t.ppf(0.975, freedom)) if freedom > 0 else np.nan
+    return Interval.around(value, width * error)
 
-    It is 1 where the error is not known.
-    """
-    if not error > 0:
-        return 0.0 if error == 0 and value else 1.0
-    return erfc(abs(value) / error / sqrt(2))
+
+def _fewer_textures(before: Measurement, after: Measurement) -> PValues:
+    """Whether fewer concepts listed for a second model are textures (Fisher's exact test)."""
+    lists = [
+        (m.value("top_textures"), len(m.value("top_concepts")) - m.value("top_textures"))
+        for m in (before, after)
+    ]
+    sides: tuple[Any, ...] = ("greater", "less")
+    return PValues(*(float(scipy.stats.fisher_exact(lists, side).pvalue) for side in sides))
+
+
+def _groups(m: Measurement) -> NDArray[np.intp] | None:
+    """The group of each concept, None for files that do not say it."""
+    return m.value("groups") if "groups" in m.values else None
+
+
+def _by_group(
+    amounts: NDArray[Any], group: NDArray[np.intp] | None, of: Flags
+) -> NDArray[np.float64]:
+    """Sums of amounts of some concepts (``of``) over the groups that they are in."""
+    own = np.arange(len(amounts)) if group is None else group[of]
+    return np.asarray(np.bincount(own, weights=amounts), np.float64)
 
 
 def _probed(evidence: Evidence, *models: Model) -> list[Measurement]:
@@ -218,54 +244,45 @@ def _nearer(
     values = difference(lambda each: each.frequent(quantity).value)
     halves = difference(lambda each: each.of("halves", quantity))
     order, nearer = (
-        Interval.around(float(value), NORMAL_95 * apart.std(ddof=1) if len(apart) > 1 else np.nan)
+        _around(float(value), apart.std(ddof=1) if len(apart) > 1 else np.nan, len(apart) - 1)
         for value, apart in zip(values, halves, strict=True)
     )
     return order, nearer
 
 
-def _more_shared(flags: Flags, other: Flags) -> tuple[Interval, Result]:
-    """How much larger a share of concepts one model encodes than another, of the same concepts.
-
-    The interval is McNemar's: only concepts that one of the two alone encodes count. The result is
-    that of the exact test.
-    """
-    first, second = int((flags & ~other).sum()), int((other & ~flags).sum())
-    share, half = (first - second) / len(flags), NORMAL_95 * sqrt(first + second) / len(flags)
-    return Interval.around(share, half), _more_often(first, second)
-
-
-def _more_often(first: int, second: int) -> Result:
-    """Whether one of two outcomes is the more frequent: an exact binomial test, two-sided."""
-    if not first + second or scipy.stats.binomtest(first, first + second).pvalue > SIGNIFICANCE:
-        return "undecided"
-    return holds(first > second)
-
-
-def _among_textures(m: Measurement, printed: Sequence[str], evidence: Evidence) -> Findings:
+def _surely_among(m: Measurement, printed: Sequence[str]) -> PValues:
     """Whether most printed names are surely among the highest textures.
 
     A texture is surely among them if too few others reach its lowest average precision over draws,
     and surely not if as many as there are places exceed its highest. It fails if none of the
-    printed ones can be among them. Numbers: places; how many are there on average and surely; how
-    many of the head's directions set textures apart better than the most important one does.
+    printed ones can be among them.
+    """
+    low, high = (m.value(f"along_top{end}") for end in ("_lowest", "_highest"))
+    rows = [m.names["along_top"].index(name) for name in printed]
+    if all((low > high[row]).sum() >= TOP_CONCEPTS for row in rows):
+        return FALSE
+    return TRUE if 2 * _sure(low, high, rows) > len(printed) else PValues()
+
+
+def _sure(low: Floats, high: Floats, rows: Sequence[int]) -> int:
+    # of those that reach its lowest it is one itself
+    return sum((high > low[row]).sum() - (high[row] > low[row]) < TOP_CONCEPTS for row in rows)
+
+
+def _among_textures(m: Measurement, printed: Sequence[str]) -> Findings:
+    """Numbers of a ranking of textures among themselves.
+
+    Places; how many printed names are there on average and surely; how many of the head's
+    directions set textures apart better than the most important one does.
     """
     names, per_direction = m.names["along_top"], m.value("per_direction")
     mean, low, high = (m.value(f"along_top{end}") for end in ("", "_lowest", "_highest"))
     rows = [names.index(name) for name in printed]
-    among = sum((mean > mean[row]).sum() < TOP_CONCEPTS for row in rows)
-    # of those that reach its lowest it is one itself
-    sure = sum((high > low[row]).sum() - (high[row] > low[row]) < TOP_CONCEPTS for row in rows)
-    out = sum((low > high[row]).sum() >= TOP_CONCEPTS for row in rows)
-    result: Result = "holds" if 2 * sure > len(printed) else "undecided"
-    if out == len(printed):
-        result = "fails"
-    yield m.model, Case(result, evidence.aside(m) or "another probe")
     yield from numbers_of(
         m,
         printed=len(printed),
-        among_textures=among,
-        surely_among=sure,
+        among_textures=sum((mean > mean[row]).sum() < TOP_CONCEPTS for row in rows),
+        surely_among=_sure(low, high, rows),
         places=TOP_CONCEPTS,
         textures_ranked=len(names),
         directions=len(per_direction),

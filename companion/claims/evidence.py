@@ -44,8 +44,9 @@ from companion.measurements.measures import RESAMPLES, SEED
 from companion.measurements.quantities import Experiment, Measured
 from companion.measurements.records import TRAINING
 
-#: Images from which on a mean over images has an interval that a verdict may rest on.
-LEAST_IMAGES = 8
+#: Distinct images from which on a mean over images has an interval that a verdict may rest on: κ is
+#: skewed, and of fewer the interval of its mean misses the truth too often.
+LEAST_IMAGES = 30
 
 
 class Robustness(NamedTuple):
@@ -142,8 +143,8 @@ class Evidence:
     def measured(self, experiment: Measured, *levels: Level) -> list[Measurement]:
         """Measurements of some levels' models that saw every single image of a whole data set.
 
-        Fewer than `LEAST_IMAGES` images measure nothing. If a model was measured on the data set
-        that claims are about, only that measurement counts.
+        Fewer than `LEAST_IMAGES` distinct images measure nothing. If a model was measured on the
+        data set that claims are about, only that measurement counts.
         Features before the projection are left out: see `zero_shot_at_layer`.
         """
         sound = [
@@ -155,7 +156,7 @@ class Evidence:
             and not self.models[m.model].own_layer
             and "captions" not in m.data.name
             and m.data.is_whole
-            and m.counts["images"] >= LEAST_IMAGES
+            and m.distinct_images >= LEAST_IMAGES
         ]
         on_reference = {m.model for m in sound if m.data.name == self.reference}
         return [m for m in sound if m.data.name == self.reference or m.model not in on_reference]

@@ -4,7 +4,8 @@ A verdict is computed, never typed. A rule (see `rules`) reports what it finds, 
 the claim covers, single *cases*, mostly one model, or two that are compared, and numbers. In a case
 what the claim says *holds* if the evidence establishes it, *fails* if the evidence establishes
 the contrary, and is *undecided* otherwise: the 95 % interval holds the cut, there is no control, or
-a part is missing. From the cases follows the outcome:
+a part is missing. Whether something is established, `deciding` says, with a correction for the
+number of models and sets of images. From the cases follows the outcome:
 
 - *reproduced*: it holds in every case, there is one of every level of which the claim speaks, and
   everything that it speaks of was measured;
@@ -15,9 +16,10 @@ a part is missing. From the cases follows the outcome:
 - *undecided*: measured, but neither established nor refuted in any case;
 - *not measured*: there is no case.
 
-More evidence that says the same never makes an outcome less certain: an undecided case changes
-nothing that another case has established, and several measurements of one thing are undecided only
-if none decides or two contradict each other (`combined`).
+More evidence that clearly says the same never makes an outcome less certain: an undecided case
+changes nothing that another case has established, and several measurements of one thing are
+undecided only if none decides or two contradict each other (`combined`). Vague evidence
+can, since each look is one more chance to be wrong.
 
 Some cases are *aside*: they are counted, shown and excluded from the verdict. These are stand-ins
 (the nearest public model, not the paper's own), of models whose identity is inferred, of heads for
@@ -29,7 +31,7 @@ that the claim speaks of were measured.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -43,8 +45,6 @@ from companion.measurements.intervals import Result
 
 CLAIMS = ROOT / "data" / "claims.yaml"
 
-#: How often anything may be called established though nothing is there.
-SIGNIFICANCE = 0.05
 #: Why a case decides nothing.
 Aside = Literal["stand-in", "inferred", "another task", "another probe", "no test"]
 ASIDES: tuple[Aside, ...] = get_args(Aside)
@@ -164,30 +164,20 @@ class Verdict:
 
 
 def verdict(findings: Findings) -> Verdict:
-    """The verdict that follows from a rule's findings; a number that is found twice is given once.
-
-    Several cases of one name are one: those that decide go before those aside.
-    """
-    scope, by_name, numbers = Scope(0), dict[str, list[Case]](), dict[Number, None]()
+    """The verdict that follows from a rule's findings; a number found twice is given once."""
+    scope, cases, numbers = Scope(0), dict[str, Case](), dict[Number, None]()
     for finding in findings:
         if isinstance(finding, Scope):
             scope = finding
         elif isinstance(finding, Number):
             numbers[finding] = None
         else:
-            by_name.setdefault(finding[0], []).append(finding[1])
-    cases = {name: _one(of_name) for name, of_name in by_name.items()}
+            cases |= [finding]
     measured = scope.measured
     if measured is None:
         measured = sum(case.aside is None for case in cases.values())
     outcome = outcome_of(cases.values(), scope.whole and measured >= scope.covered)
     return Verdict(outcome, cases, scope.covered, measured, scope.unit, tuple(numbers))
-
-
-def _one(cases: Collection[Case]) -> Case:
-    aside = min((case.aside for case in cases), key=(None, *ASIDES).index)
-    kept = [case for case in cases if case.aside == aside]
-    return replace(kept[0], result=combined(case.result for case in kept))
 
 
 def outcome_of(cases: Collection[Case], everything: bool) -> Outcome:
@@ -205,12 +195,6 @@ def outcome_of(cases: Collection[Case], everything: bool) -> Outcome:
 def holds(condition: bool) -> Result:
     """The result where there is no error to account for."""
     return "holds" if condition else "fails"
-
-
-def all_hold(results: Iterable[Result]) -> Result:
-    """The result where several things have to hold: if one fails, all fail."""
-    each = set(results)
-    return "fails" if "fails" in each else "holds" if each == {"holds"} else "undecided"
 
 
 def combined(results: Iterable[Result]) -> Result:

@@ -2,63 +2,70 @@
 
 from __future__ import annotations
 
-from itertools import chain, combinations
+from collections import Counter
+from itertools import combinations
 
 import pandas as pd
 
+from analysis.families.registry import Model
 from analysis.metrics.robustness import Baseline, effective_robustness
+from companion.claims.deciding import Look, above, decided
 from companion.claims.evidence import Evidence
 from companion.claims.ledger import (
     Case,
     Claim,
     Findings,
     Scope,
-    all_hold,
     holds,
     numbers,
 )
 from companion.measurements.accuracies import CLIP_V2
 from companion.measurements.effective_robustness import POOL_TITLES
-from companion.measurements.intervals import Interval, Result
+from companion.measurements.intervals import Interval
 
 
 def er_order(claim: Claim, evidence: Evidence) -> Findings:
-    """Every two levels of a backbone and pretraining set have the claimed order in every view.
+    """Every two levels of a backbone and pretraining set have the claimed order.
 
-    A view whose interval contains zero decides nothing.
-
-    A pair of models is counted once, in however many views it appears. Many checkpoints under one
-    name are no single model and left out. Intervals of differences take two models as independent;
-    they see the same images, so these are too wide rather than too narrow.
+    A pair of models is one case, in however many views it appears; views that contradict each
+    other leave it undecided. Many checkpoints under one name are no single model and left out.
+    Intervals of differences take two models as independent; they see the same images, so these are
+    too wide rather than too narrow.
     """
     pairs = {
-        (first.name, other.name): f"{higher} over {lower}"
+        f"{first.name}, {other.name}": (first, other, f"{higher} over {lower}")
         for higher, lower in combinations(claim.order, 2)
         for first, other in evidence.pairs(higher, lower)
     }
     yield Scope(len(pairs), "pairs")
     gaps = [
-        (view, pair, models[pair[0]].er.less(models[pair[1]].er))
+        (view, name, models[first.name].er.less(models[other.name].er))
         for view, models in evidence.by_view.items()
-        for pair in pairs
-        if models.keys() >= {*pair}
+        for name, (first, other, _) in pairs.items()
+        if models.keys() >= {first.name, other.name}
     ]
-    results: dict[tuple[str, str], Result] = {}
-    for pair in pairs:
-        if answers := {gap.above(0) for _, compared, gap in gaps if compared == pair}:
-            results[pair] = all_hold(answers - {"undecided"} or answers)
-            stand_in = any(evidence.models[name].stand_in for name in pair)
-            yield ", ".join(pair), Case(results[pair], "stand-in" if stand_in else None)
-    yield from numbers(pairs=len(results), pairs_in_order=[*results.values()].count("holds"))
-    levels = [evidence.models[name].level for name in {*chain(*results)}]
-    yield from numbers(**{f"models_{level}": levels.count(level) for level in claim.order})
-    for part in dict.fromkeys(pairs.values()):
-        if of_part := [gap.value for _, pair, gap in gaps if pairs[pair] == part]:
+    results = decided(
+        Look(name, above(gap, 0), "stand-in" if _stands_in(*pairs[name][:2]) else None)
+        for _, name, gap in gaps
+    )
+    yield from results.items()
+    in_order = [case.result for case in results.values()].count("holds")
+    yield from numbers(pairs=len(results), pairs_in_order=in_order)
+    levels = {model.name: model.level for name in results for model in pairs[name][:2]}
+    counted = Counter(levels.values())
+    yield from numbers(**{f"models_{level}": counted[level] for level in claim.order})
+    for part in dict.fromkeys(part for *_, part in pairs.values()):
+        if of_part := [gap.value for _, name, gap in gaps if pairs[name][2] == part]:
             yield from numbers(part, smallest_gap=min(of_part))
     if measured := evidence.by_view.get("own"):
-        decided = [gap.above(0) for view, _, gap in gaps if view == "own"]
-        own = {"own_pairs": len(decided), "own_pairs_in_order": decided.count("holds")}
-        yield from numbers("own", models=len(measured), **own)
+        own = decided(Look(name, above(gap, 0)) for view, name, gap in gaps if view == "own")
+        agree = [case.result for case in own.values()].count("holds")
+        yield from numbers("own", models=len(measured))
+        yield from numbers("own", own_pairs=len(own), own_pairs_in_order=agree)
+
+
+def _stands_in(*models: Model) -> bool:
+    return any(model.stand_in for model in models)
 
 
 def er_range(claim: Claim, evidence: Evidence) -> Findings:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import product
 
 import numpy as np
-import scipy
 
 from analysis.families.registry import Level
-from companion.claims.evidence import Evidence, numbers_of
-from companion.claims.ledger import (
+from companion.claims.deciding import (
     SIGNIFICANCE,
-    Aside,
-    Case,
-    Claim,
-    Findings,
-    Number,
-    Scope,
-    all_hold,
-    combined,
-    holds,
-    numbers,
+    TRUE,
+    Look,
+    PValues,
+    above,
+    association,
+    below,
+    decided,
+    every,
+    some,
 )
+from companion.claims.evidence import Evidence, numbers_of
+from companion.claims.ledger import Claim, Findings, Number, Scope, numbers
 from companion.measurements.intervals import Interval, Result
 from companion.measurements.measurement import Measurement
 
@@ -32,28 +31,32 @@ LOWER: tuple[Level, ...] = ("finetuned", "supervised")
 #: another one, on which kurtosis depends.
 COMPARED = "projection"
 #: The table of `k_indicator`: of models that are robust or not, those with outlier features or not.
-ROWS: dict[Result, str] = {"fails": "robust", "holds": "not_robust", "undecided": "unknown"}
-COLUMNS: dict[Result, str] = {"fails": "with", "holds": "without", "undecided": "open"}
+ROWS = {True: "robust", False: "not_robust", None: "unknown"}
+COLUMNS = {True: "with", False: "without", None: "open"}
+#: Whether a model is robust, and whether it has outlier features; None if it is not known.
+Cell = tuple[bool | None, bool | None]
 
 
 def k_zero_shot(claim: Claim, evidence: Evidence) -> Findings:
     """The mean kurtosis is far above 3, and above that of random weights.
 
     The control is the same backbone on the same images, or, where that is missing or decides
-    nothing, every backbone with random weights; without any a model is undecided.
+    nothing, any backbone with random weights; without any a model is undecided.
     """
     yield Scope(len(evidence.at("zero_shot")))
     measured = evidence.measured("outlier_features", "zero_shot")
     drawn = evidence.measured("outlier_features", "random")
+    looks = []
     for m in measured:
         controls = evidence.control(m)
-        if _exceeds(m, controls) == "undecided":
+        if not any(_decides(m.kurtosis.less(control.kurtosis)) for control in controls):
             controls = drawn
-        far_above = m.kurtosis.above(evidence.cuts.near_gaussian)
-        result = all_hold([far_above, _exceeds(m, controls)])
-        yield m.model, Case(result, evidence.aside(m))
+        more = some(above(m.kurtosis.less(control.kurtosis), 0) for control in controls)
+        far_above = above(m.kurtosis, evidence.cuts.near_gaussian)
+        looks.append(Look(m.model, every([far_above, more]), evidence.aside(m)))
         for each in (m, *controls):
             yield from _numbers(each, low_kurtosis=each.value("kurtosis_percentiles")[5])
+    yield from decided(looks).items()
     yield from numbers(on_reference=evidence.on_reference(measured))
 
 
@@ -65,8 +68,10 @@ def k_others(claim: Claim, evidence: Evidence) -> Findings:
     another layer are undecided otherwise; those of other families are shown as well.
     """
     yield evidence.scope(*LOWER)
-    for m in evidence.measured("outlier_features", *LOWER):
-        yield m.model, Case(_near_gaussian(m, evidence), evidence.aside(m))
+    measured = evidence.measured("outlier_features", *LOWER)
+    looks = [Look(m.model, _near_gaussian(m, evidence), evidence.aside(m)) for m in measured]
+    yield from decided(looks).items()
+    for m in measured:
         for each in (m, *evidence.zero_shot_at_layer(m)):
             yield from _numbers(each)
     for m in evidence.measurements:
@@ -83,23 +88,32 @@ def k_openai(claim: Claim, evidence: Evidence) -> Findings:
     ]
     yield Scope(len(pairs), "pairs")
     by_set = {(m.model, m.data.name): m for m in evidence.measured("outlier_features", "zero_shot")}
+    looks = []
     for pair, data in product(pairs, dict.fromkeys(data for _, data in by_set)):
         both = [by_set[name, data] for name in pair if (name, data) in by_set]
         if len(both) == 2:
             ratio, names = _ratio(*(m.kurtosis for m in both)), ", ".join(pair)
-            far_above = ratio.above(evidence.cuts.far_above)
-            yield names, Case(far_above, evidence.aside(*both))
+            far_above = above(ratio, evidence.cuts.far_above)
+            looks.append(Look(names, far_above, evidence.aside(*both)))
             for m in both:
                 yield from _numbers(m)
             yield from numbers(names, data, ratio=ratio)
+    yield from decided(looks).items()
 
 
 def k_captions(claim: Claim, evidence: Evidence) -> Findings:
     """The model has no outlier features (`no_outliers`), and is known not to be robust."""
     yield Scope(len(evidence.at("captions")))
-    for m in evidence.measured("outlier_features", "captions"):
-        results = [no_outliers(m, evidence), not_robust(m.model, evidence)]
-        yield m.model, Case(all_hold(results), evidence.aside(m))
+    measured = evidence.measured("outlier_features", "captions")
+    yield from decided(
+        Look(
+            m.model,
+            every([no_outliers(m, evidence), not_robust(m.model, evidence)]),
+            evidence.aside(m),
+        )
+        for m in measured
+    ).items()
+    for m in measured:
         yield from _with_robustness(m, evidence)
         if robustness := evidence.robust.get(m.model):
             yield from numbers(m.model, ordinary_models=robustness.ordinary_models)
@@ -115,76 +129,86 @@ def k_indicator(claim: Claim, evidence: Evidence) -> Findings:
     case. Numbers are given of all models, and of the cells of the table.
     """
     levels: tuple[Level, ...] = ("zero_shot", "captions", *LOWER)
-    yield Scope(sum(not_robust(model.name, evidence) != "fails" for model in evidence.at(*levels)))
+    every_model = evidence.at(*levels)
+    yield Scope(sum(is_robust(model.name, evidence) is not True for model in every_model))
     measured = evidence.measured("outlier_features", *levels)
-    clean = {m.model: list[Result]() for m in measured}
+    clean = [Look(m.model, no_outliers(m, evidence), evidence.aside(m)) for m in measured]
+    has = _with_outliers(clean)
+    chance = association(_table(_with_outliers(c for c in clean if not c.aside), evidence))
+    looks = []
+    for look in clean:
+        robust, aside = is_robust(look.of, evidence), look.aside
+        holds, fails = look.tested if robust is False else PValues()
+        fails = np.maximum(fails, not_robust(look.of, evidence).holds)
+        tested = PValues(holds if chance <= SIGNIFICANCE else np.nan, float(fails))
+        looks.append(Look(look.of, tested, "no test" if robust else aside))
+    yield from decided(looks).items()
     for m in measured:
-        clean[m.model].append(no_outliers(m, evidence))
         yield from _with_robustness(m, evidence)
-    decide = {m.model for m in measured if not evidence.aside(m)}
-    chance = _association(_table({name: clean[name] for name in decide}, evidence))
-    for m in measured:
-        test, result = not_robust(m.model, evidence), no_outliers(m, evidence)
-        aside: Aside | None = "no test" if test == "fails" else evidence.aside(m)
-        says = test == "holds" and (result == "fails" or chance <= SIGNIFICANCE)
-        yield m.model, Case(result if says else "undecided", aside)
-    cells = _table(clean, evidence)
-    for (test, row), (result, column) in product(ROWS.items(), COLUMNS.items()):
-        yield from numbers(**{f"{row}_{column}": cells[test, result]})
-    yield from numbers(known=len(clean), by_chance=chance)
+    cells = _table(has, evidence)
+    for (robust, row), (outliers, column) in product(ROWS.items(), COLUMNS.items()):
+        yield from numbers(**{f"{row}_{column}": cells[robust, outliers]})
+    yield from numbers(known=len(has), by_chance=chance)
 
 
-def _table(
-    clean: Mapping[str, Sequence[Result]], evidence: Evidence
-) -> Counter[tuple[Result, Result]]:
+def _with_outliers(clean: Iterable[Look]) -> dict[str, bool | None]:
+    """Whether each model has outlier features, None if it is not known."""
+    known: dict[Result, bool] = {"fails": True, "holds": False}
+    looks = [look._replace(aside=None) for look in clean]
+    return {name: known.get(case.result) for name, case in decided(looks).items()}
+
+
+def _table(has: Mapping[str, bool | None], evidence: Evidence) -> Counter[Cell]:
     """How many models are known to be robust or not, and to have outlier features or not."""
-    return Counter((not_robust(name, evidence), combined(each)) for name, each in clean.items())
+    return Counter((is_robust(name, evidence), outliers) for name, outliers in has.items())
 
 
-def _association(table: Counter[tuple[Result, Result]]) -> float:
-    """How likely as many robust models with outlier features are if these say nothing of it.
-
-    Fisher's exact test, one-sided; 1 if no robust model has outlier features.
-    """
-    known: tuple[Result, Result] = ("fails", "holds")
-    counts = [[table[row, column] for column in known] for row in known]
-    if not counts[0][0]:
-        return 1.0
-    return round(float(scipy.stats.fisher_exact(counts, "greater").pvalue), 12)  # 1/20 is 5 %
-
-
-def not_robust(model: str, evidence: Evidence) -> Result:
-    """Whether a model is known not to be robust."""
+def is_robust(model: str, evidence: Evidence) -> bool | None:
+    """Whether a model is robust, None if it is not known."""
     robustness = evidence.robust.get(model)
-    robust = robustness.robust if robustness else None
-    return "undecided" if robust is None else holds(not robust)
+    return robustness.robust if robustness else None
 
 
-def no_outliers(m: Measurement, evidence: Evidence) -> Result:
+def not_robust(model: str, evidence: Evidence) -> PValues:
+    """Whether a model is not robust, as `is_robust`, with p-values."""
+    robustness = evidence.robust.get(model)
+    if robustness is None or np.isnan(robustness.limit):
+        return PValues()
+    tested = below(robustness.excess, robustness.limit)
+    certain = min(tested) < SIGNIFICANCE / 2
+    return PValues() if certain and robustness.robust is None else tested  # reaches contradict
+
+
+def no_outliers(m: Measurement, evidence: Evidence) -> PValues:
     """Whether a model has no outlier features for these images: the definition of every claim.
 
     It has them if κ is far above 3 and some coordinate far above the mean one.
     """
-    near = _near_gaussian(m, evidence)
-    return "holds" if near == "fails" and not len(m.value("outlier_coordinates")) else near
+    if not _tells_apart(m, evidence):
+        return PValues()
+    return _near_gaussian(m, evidence) if len(m.value("outlier_coordinates")) else TRUE
 
 
-def _near_gaussian(m: Measurement, evidence: Evidence) -> Result:
-    """Whether the mean kurtosis counts as close to 3; undecided at a layer where that says nothing.
+def _near_gaussian(m: Measurement, evidence: Evidence) -> PValues:
+    """Whether the mean kurtosis counts as close to 3, at a layer where that says something."""
+    cut = evidence.cuts.near_gaussian
+    return below(m.kurtosis, cut) if _tells_apart(m, evidence) else PValues()
 
-    It says something at the projection, and where the zero-shot models of the backbone have a
-    kurtosis far above 3 on the same images.
+
+def _tells_apart(m: Measurement, evidence: Evidence) -> bool:
+    """Whether kurtosis says something at a model's layer.
+
+    It does at the projection, and where the zero-shot models of the backbone have a kurtosis far
+    above 3 on the same images.
     """
+    if evidence.models[m.model].layer == COMPARED:
+        return True
     cut, alike = evidence.cuts.near_gaussian, evidence.zero_shot_at_layer(m)
-    told_apart = bool(alike) and all(other.kurtosis.low > cut for other in alike)
-    if evidence.models[m.model].layer != COMPARED and not told_apart:
-        return "undecided"
-    return m.kurtosis.below(cut)
+    return bool(alike) and all(other.kurtosis.low > cut for other in alike)
 
 
-def _exceeds(m: Measurement, controls: Sequence[Measurement]) -> Result:
-    """Whether the mean kurtosis exceeds that of controls."""
-    return combined(m.kurtosis.less(control.kurtosis).above(0) for control in controls)
+def _decides(difference: Interval) -> bool:
+    return difference.low > 0 or difference.high < 0
 
 
 def _numbers(m: Measurement, **more: float) -> tuple[Number, ...]:

@@ -4,29 +4,22 @@ Nothing is read here and nothing is said: `evidence` gathers, `claim_cards` puts
 same functions judge the paper's models and the pocket lab. The paper names hardly any cut-off;
 those of this book are `evidence.Cuts`, and are stated in words in the field `rule` of
 `data/claims.yaml`. The rules on effective robustness are in `order`, those on kurtosis in
-`outliers`, those on concepts in `concepts`; what cases are and how an outcome follows from them is
-at the top of `ledger`.
+`outliers`, those on concepts in `concepts`; `deciding` has the one helper by which they decide, and
+what cases are and how an outcome follows from them is at the top of `ledger`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import nan
 
 from analysis.families.registry import Level
 from companion.claims import concepts, order, outliers
+from companion.claims.deciding import Look, PValues, above, below, contrary, decided, every
 from companion.claims.evidence import Evidence, numbers_of
-from companion.claims.ledger import (
-    Case,
-    Claim,
-    Findings,
-    Scope,
-    Verdict,
-    all_hold,
-    numbers,
-    verdict,
-)
+from companion.claims.ledger import Claim, Findings, Scope, Verdict, numbers, verdict
 from companion.claims.outliers import LOWER
-from companion.measurements.intervals import Interval, Result
+from companion.measurements.intervals import Interval
 from companion.measurements.measurement import Measurement
 from companion.measurements.pruned import directions, pruned, pruned_under_shift
 
@@ -48,18 +41,20 @@ def d_privileged(claim: Claim, evidence: Evidence) -> Findings:
     measured = evidence.measured("privileged_directions", *levels)
     by_set = {(m.model, m.data.name): m for m in measured}
     start = {b.name: a.name for a, b in evidence.pairs("zero_shot", "finetuned")}
+    looks = []
     for m in measured:
         largest, cut = _largest_centred(m), evidence.cuts.privileged
         if m.level == "supervised":
-            result = largest.below(cut)
+            tested = below(largest, cut)
         elif m.level == "zero_shot":
-            more = [largest.less(_largest_centred(drawn)).above(0) for drawn in evidence.control(m)]
-            exceeds: Result = "holds" if more == ["holds"] else "undecided"
-            result = all_hold([largest.above(cut), exceeds])
+            drawn = [largest.less(_largest_centred(other)) for other in evidence.control(m)]
+            more = above(drawn[0], 0).holds if len(drawn) == 1 else nan
+            tested = every([above(largest, cut), PValues(holds=more)])
         else:
             other = by_set.get((start.get(m.model, ""), m.data.name))
-            result = largest.less(_largest_centred(other)).below(0) if other else "undecided"
-        yield m.model, Case(result, evidence.aside(m) or evidence.other_task(m))
+            tested = below(largest.less(_largest_centred(other)), 0) if other else PValues()
+        looks.append(Look(m.model, tested, evidence.aside(m) or evidence.other_task(m)))
+    yield from decided(looks).items()
     beside = evidence.measured("privileged_directions", "captions", "random")
     for m in (*measured, *beside) if measured else ():
         yield from numbers_of(
@@ -86,35 +81,38 @@ def p_80(claim: Claim, evidence: Evidence) -> Findings:
     share, margin = claim.values["pruned_share"], evidence.cuts.margin
     yield Scope(len(evidence.at("zero_shot")))
     under_shift = evidence.measured("pruning_under_shift", "zero_shot")
+    looks = []
     for m in under_shift:
         after = pruned_under_shift(m, share)
         changes = after["accuracy_change"], after["robustness_change"]
-        result = all_hold(change.above(-margin) for change in changes)
+        holds, fails = every(above(change, -margin) for change in changes)
         whole = after["accuracy_whole"]
         above_chance = whole - 1 / m.counts["classes"] >= ABOVE_CHANCE * margin
         can_lose = above_chance and whole - after["accuracy_random"] > margin
         keeps_fewer = round((1 - share) * directions(m)) > after["kept"] + 1
-        if (result == "holds" and not can_lose) or (result == "fails" and keeps_fewer):
-            result = "undecided"  # there was nothing to lose; or it is due to keeping fewer
-        yield m.model, Case(result, evidence.aside(m))
+        # there was nothing to lose; or a loss is due to keeping fewer
+        tested = PValues(holds if can_lose else nan, nan if keeps_fewer else fails)
+        looks.append(Look(m.model, tested, evidence.aside(m)))
         yield from numbers_of(m, **after)
     shifted, alone = {m.model for m in under_shift}, set()
     for m in evidence.measured("pruning", "zero_shot"):
-        after, every = pruned(m, share), directions(m)
-        of_all = pruned(m, share, every)
+        after, every_one = pruned(m, share), directions(m)
+        of_all = pruned(m, share, every_one)
         if of_all["kept"] > after["kept"] + 1:  # one is rounding
-            after |= {"all": every, "kept_of_all": of_all["kept"]}
+            after |= {"all": every_one, "kept_of_all": of_all["kept"]}
             after["change_of_all"] = of_all["accuracy_change"]
         yield from numbers_of(m, **after)
         if m.model not in shifted:
             counted = [
-                after[name] for name in ("accuracy_change", "change_of_all") if name in after
+                above(after[name], -margin)
+                for name in ("accuracy_change", "change_of_all")
+                if name in after
             ]
-            same = {change.above(-margin) for change in counted}
-            lost: Result = "fails" if same == {"fails"} else "undecided"
+            lost = every(contrary(change) for change in counted)  # both counts must agree
             other_task = evidence.other_task(m)
-            yield m.model, Case(lost, evidence.aside(m) or other_task)
+            looks.append(Look(m.model, PValues(fails=lost.holds), evidence.aside(m) or other_task))
             alone |= set() if other_task else {m.model}
+    yield from decided(looks).items()
     yield from numbers(accuracy_models=len(shifted | alone), robustness_models=len(shifted))
 
 

@@ -149,10 +149,16 @@ class Measurement(_Strict):
         return f"{self.experiment}/{self.file_name}"
 
     @property
+    def distinct_images(self) -> int:
+        """How many images differ; of files that do not say it, how many there are."""
+        known = "distinct_images" in self.values
+        return int(self.value("distinct_images")) if known else self.counts["images"]
+
+    @property
     def kurtosis(self) -> Interval:
         """Mean κ over images with its 95 % interval."""
         numbers = self.value("kurtosis_mean"), self.value("kurtosis_standard_error")
-        return Interval.of_mean(*numbers, self.counts["images"])
+        return Interval.of_mean(*numbers, self.distinct_images)
 
     def value(self, name: str) -> Any:
         """One quantity: a number, or an array for a list or table.

@@ -24,6 +24,7 @@ from analysis.metrics.concept_counts import (
     Found,
     Settings,
 )
+from analysis.metrics.concept_groups import groups
 from analysis.metrics.pruning import (
     Curves,
     Images,
@@ -221,12 +222,12 @@ def concepts(
 
     Concepts with fewer than `LEAST_POSITIVES` positive images, or `LEAST_CLUSTERS` clusters, are
     left out before any count; without the condition on clusters `concepts_of_few_clusters` more
-    would remain. `positives` is a list over the concepts that remain. `unique_…`, `lower_…`: how
-    many concepts some direction encodes at the threshold and at the lower one; `best_…`: the mean
-    over concepts of the best average precision. Each is a list: over draws of negatives (`draws`),
-    sets of the same number of random directions, permutations of the labels, and random halves of
-    the images, in which only concepts of at least `frequent_positives` are looked for: their
-    standard deviation estimates the standard error of the count of these (see
+    would remain. `positives` and `groups` are lists over the concepts that remain. `unique_…`,
+    `lower_…`: how many concepts some direction encodes at the threshold and at the lower one;
+    `best_…`: the mean over concepts of the best average precision. Each is a list: over draws of
+    negatives (`draws`), sets of the same number of random directions, permutations of the labels,
+    and random halves of the images, in which only concepts of at least `frequent_positives` are
+    looked for: their standard deviation estimates the standard error of the count of these (see
     `concept_counts.draw`). `coordinates_…`: the same along coordinates instead of singular vectors.
     The other quantities are explained by the functions below. ``annotated``: negatives from images
     in which somebody looked for the concept.
@@ -251,6 +252,7 @@ def concepts(
         "draws": settings.draws,
         "chance_sets": settings.chance,
         "positives": chosen.positives,
+        "groups": groups(chosen.labels),
         **_of_each(counts, settings),
         "coordinates_best": np.nan_to_num(along_axes.ap).max(axis=0),
         "other_choices": _other_choices(features, bases, probe, sample, settings),
