@@ -21,7 +21,9 @@ import io
 import os
 import signal
 import sys
+import tempfile
 import textwrap
+import traceback
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,12 +37,15 @@ from analysis.common import (
     ROOT,
     ROOT_WAS_THERE,
     SHIPPED,
+    WORKSPACE,
     CompanionError,
     Strict,
     about_disk,
     first_reason,
     is_checkout,
+    write_text,
 )
+from analysis.quoting import in_short, printable
 from companion import commands, evidence_commands
 from companion.runs import threads
 
@@ -94,7 +99,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         what = "nothing was written" if parsed.verb == "probe" else "the next call continues"
         print(f"companion: interrupted; {what}.", file=sys.stderr)
         return 130
+    except Exception as error:
+        print(f"companion: {_unforeseen(parsed.verb, error)}", file=sys.stderr)
     return 1
+
+
+def _unforeseen(verb: str, error: Exception) -> str:
+    """A sentence on an error that no code foresaw, whose traceback is kept in a file."""
+    logs = WORKSPACE / ".companion" / "logs"
+    text = "".join(traceback.format_exception(error))
+    try:
+        if not logs.is_dir():
+            raise FileNotFoundError
+        write_text(log := logs / f"{verb}.log", text)
+    except OSError:
+        log = Path(tempfile.gettempdir()) / f"companion-{verb}-{os.getpid()}.log"
+        write_text(log, text)
+    said = printable(in_short(" ".join(f"{type(error).__name__}: {error}".split()), 300))
+    return (
+        f"{verb} met an error that it does not know ({said}); {log} has the details: please report "
+        "it with that file, and what it was called with."
+    )
 
 
 def _check_root(command: str) -> None:

@@ -71,7 +71,7 @@ page.figure(
 of_five, of_four = groups(five, families), groups(four, families)
 by_level = {"five shifts, printed line": of_five, "four shifts, refitted line": of_four}
 rows = pd.concat(by_level, names=["view"]).reset_index("view")
-er = rows.pivot(index=["view", "family", "pretraining"], columns="level", values="er")
+er = rows.pivot(index=["view", "name"], columns="level", values="er")
 rises = er[["zero_shot", "finetuned", "supervised"]].diff(axis=1) >= 0
 page.figure("levels", robustness.by_level(by_level), holds=not rises.any(axis=None))
 spread = f" ({style.points(soups['er'].min())} to {style.points(soups['er'].max())})"
@@ -87,7 +87,7 @@ page.table(
 measured = [m for f in families.values() for m in records.available("accuracy", f, sets.GRID)]
 of_book = of_measured(families, measured)
 of_own = groups(of_book, families)
-of_own = of_own[of_own.groupby(["family", "pretraining"])["er"].transform("count") > 0]
+of_own = of_own[of_own.groupby("name")["er"].transform("count") > 0]
 page.texts(own_count=len(of_book))
 page.table("own", robustness.level_table(of_own), robustness.evidence(of_book))
 

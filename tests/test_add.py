@@ -334,6 +334,23 @@ def test_nothing_to_measure_says_what_is_lacking(file, folder, extract):
     assert why("pruning") == "its models lack trained weights"
 
 
+def test_an_error_that_no_code_foresaw_is_a_sentence_and_a_file(monkeypatch, tmp_path, capsys):
+    def fails() -> None:
+        raise KeyError("no\nsuch thing\x1b[2J")
+
+    monkeypatch.setitem(cli.VERBS, "status", fails)
+    monkeypatch.setattr(cli, "WORKSPACE", tmp_path / "work")
+    monkeypatch.setattr(cli.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
+    for folder in (tmp_path / "temporary", tmp_path / "work"):
+        assert cli.main(["status"]) == 1
+        (said,) = capsys.readouterr().err.splitlines()
+        assert re.match(r"companion: status met an error .*\(KeyError: .*no.*thing", said)
+        log = Path(re.search(r"; (/\S+) has the details", said)[1])
+        assert 'raise KeyError("no' in log.read_text() and "\x1b" not in said
+        assert folder in log.parents
+        (tmp_path / "work/.companion/logs").mkdir(parents=True, exist_ok=True)
+
+
 def test_a_reader_who_has_seen_enough_gets_no_traceback():
     process = start_in(ROOT, "fetch", "--list")
     process.stdout.close()

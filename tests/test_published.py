@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import cases
 
-from analysis.families.registry import LEVELS, load_families, load_family
+from analysis.families.registry import LEVELS, Family, load_families, load_family
 from companion.measurements import accuracies
 from companion.measurements.accuracies import (
     FIVE_SHIFTS,
@@ -16,7 +16,14 @@ from companion.measurements.accuracies import (
     published,
     wide,
 )
-from companion.measurements.effective_robustness import effective, fit_choices, groups, view
+from companion.measurements.effective_robustness import (
+    effective,
+    fit_choices,
+    groups,
+    in_paper_order,
+    view,
+)
+from companion.publish import robustness
 
 CASES = cases("accuracies")
 
@@ -75,6 +82,32 @@ def test_groups_leave_out_what_is_not_published(five, families):
     assert rows.loc["finetuned", ["low", "high"]].isna().all()
     assert np.isnan(rows.loc["supervised", "er"])
     assert grouped.xs("finetuned", level="level")["er"].notna().sum() == 1
+
+
+def test_models_of_one_pretraining_set_are_two(families):
+    """As a reader puts two published checkpoints of one backbone side by side."""
+    known = families["vit_b_32"].model_dump(by_alias=True)
+    models = {model["name"]: model for model in known["models"]}
+    laion, tuned = (models[f"vit_b_32-{of}"] for of in ("laion2b", "openai-soup-members"))
+    early = {"source": "open_clip", "model": "ViT-B-32", "weights": "laion2b_e16"}
+    mine = [
+        laion | {"name": "late"},
+        laion | {"name": "early", "published": (early,)},
+        tuned | {"name": "tuned", "pretraining": "LAION-2B"},
+    ]
+    family = Family.model_validate(known | {"name": "mine", "edition": "reader", "models": mine})
+    rows = view("five").models(accuracies.known([family]))
+    er = rows.set_index("name")["er"]
+    grouped = groups(rows, {"mine": family}).set_index(["name", "level"])["er"]
+    assert er["late"] != er["early"]
+    for name in ("late", "early"):
+        assert grouped[name, "zero_shot"] == er[name]
+        assert grouped[name, "finetuned"] == pytest.approx(er["tuned"].median())
+    assert len(in_paper_order(family, rows)) == 0  # no supervised model is known
+    table = robustness.level_table(groups(rows, {"mine": family}))
+    assert table["pretraining"].tolist() == ["LAION-2B (late)", "LAION-2B (early)"]
+    drawn = robustness.drawn(rows[rows["level"] == "zero_shot"], "reader")
+    assert drawn["of"].nunique() == 2
 
 
 # Rows that count.

@@ -298,6 +298,15 @@ def test_textures_ranked_among_themselves_stand_aside(printed, expected):
     assert "[" not in summary(probed)  # the probe that the claim asks for goes before
 
 
+def test_a_printed_texture_without_a_rank_was_not_measured():
+    values = {"along_top": [0.9, 0.8], "per_direction": [0.9], "top_direction": 0, "draws": 5}
+    values |= {"along_top_lowest": [0.9, 0.8], "along_top_highest": [0.9, 0.8]}
+    ranked = measured("rich", "textures", values, "t", names={"along_top": ["a", "b"]})
+    for printed, there in (("a", "b"), True), (("a", "c"), False):
+        claim = CLAIMS["D-texture"].model_copy(update={"names": {"one": printed}})
+        assert ("rich" in judge(claim, evidence(ranked)).cases) == there
+
+
 def test_a_difference_of_counts_carries_its_interval():
     verdict = judged("C-more", evidence(concepts("rich", 5, halves=(0, 2)), concepts("tuned", 4)))
     (more,) = (number for number in verdict.numbers if number.name == "more")

@@ -277,6 +277,8 @@ def _among_textures(m: Measurement, printed: Sequence[str]) -> Findings:
     """
     names, per_direction = m.names["along_top"], m.value("per_direction")
     mean, low, high = (m.value(f"along_top{end}") for end in ("", "_lowest", "_highest"))
+    if not {*printed} <= {*names}:  # what the paper prints was not measured
+        return
     rows = [names.index(name) for name in printed]
     yield from numbers_of(
         m,

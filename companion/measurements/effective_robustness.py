@@ -160,35 +160,39 @@ def fit_choices(table: pd.DataFrame | None = None) -> pd.DataFrame:
 
 
 def groups(er: pd.DataFrame, families: Mapping[str, Family]) -> pd.DataFrame:
-    """One row for each backbone, pretraining set and level: its effective robustness.
+    """One row for each zero-shot model and level: its effective robustness.
 
-    Columns: family, title, pretraining, level; er, low, high, NaN where no accuracy is known. The
-    median represents several checkpoints of one description (model soups), with no interval. A
-    supervised model is its backbone's only one, so it is repeated for each pretraining set.
+    Columns: family, title, name of the zero-shot model, pretraining, level; er, low, high, NaN
+    where no accuracy is known. The median represents several checkpoints of one description (model
+    soups), with no interval. Models of other levels belong to each zero-shot model of their
+    pretraining set; a supervised model is its backbone's only one, and belongs to all.
     """
     rows = []
     for family in families.values():
         for model in family.at_level("zero_shot"):
             for level in ORDER:
                 same = er[(er["family"] == family.name) & (er["level"] == level)]
-                if level != "supervised":
+                if level == "zero_shot":
+                    same = same[same["name"] == model.name]
+                elif level != "supervised":
                     same = same[same["pretraining"] == model.pretraining]
                 median = same[["er", "low", "high"]].median()
                 median[["low", "high"]] *= 1 if len(same) == 1 else np.nan
-                rows.append((family.name, family.title, model.pretraining, level, *median))
-    columns = ["family", "title", "pretraining", "level", "er", "low", "high"]
+                about = family.name, family.title, model.name, model.pretraining
+                rows.append((*about, level, *median))
+    columns = ["family", "title", "name", "pretraining", "level", "er", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def in_paper_order(family: Family, er: pd.DataFrame) -> list[bool]:
     """Whether zero-shot exceeds finetuned and that exceeds supervised, wherever all are known.
 
-    One answer for each pretraining set, in the pocket lab for each seed. Measured and published
+    One answer for each zero-shot model, in the pocket lab for each seed. Measured and published
     accuracies are never compared across levels, so measured ones are left out.
     """
     answers: list[bool] = []
     for _, same in er[er["source"] != MEASURED].groupby("seed"):
-        each = groups(same, {family.name: family}).set_index(["pretraining", "level"])["er"]
+        each = groups(same, {family.name: family}).set_index(["name", "level"])["er"]
         complete = each.unstack("level")[list(ORDER)].dropna()
         answers += (complete.diff(axis=1).iloc[:, 1:] < 0).all(axis=1).tolist()
     return answers

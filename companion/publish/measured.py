@@ -146,7 +146,11 @@ def model_title(m: Measurement) -> str:
     family, model = family_of(m), model_of(m)
     if family.edition == "pocket":
         return f"{family.title}, {model.title}"
-    what = model.pretraining.split()[0] if m.level == "zero_shot" else model.title
+    what = model.title
+    if m.level == "zero_shot":
+        words = [other.pretraining.split()[0] for other in family.at_level("zero_shot")]
+        word = model.pretraining.split()[0]
+        what = word if words.count(word) == 1 else f"{word} ({model.name})"
     title = family.title if family.edition == "contrast" else f"{family.title} {what}"
     return f"{title} {INFERRED}" if m.provenance.inferred else title
 

@@ -83,7 +83,7 @@ def drawn(models: pd.DataFrame, edition: Edition) -> pd.DataFrame:
     models = models.assign(
         series=titles + np.select([soups, measured, small, large], which, ""),
         look=np.select([soups, measured | small], ["small", "hollow"], "filled"),
-        of=models["model"].where(soups, models["title"] + ", " + models["pretraining"]),
+        of=models["model"].where(soups, models["title"] + ", " + trained_on(models)),
     )
     return models.sort_values("level", key=lambda level: level.map(LEVELS.index), kind="stable")
 
@@ -186,8 +186,16 @@ def in_points(frame: pd.DataFrame, *more: str) -> pd.DataFrame:
 
 def short(models: pd.DataFrame) -> list[str]:
     """The backbone and the pretraining set of each model or group, in few words."""
-    names = models["pretraining"].str.replace("OpenAI WIT-400M", "OpenAI")
+    names = trained_on(models).str.replace("OpenAI WIT-400M", "OpenAI")
     return list(models["title"] + ", " + names)
+
+
+def trained_on(models: pd.DataFrame) -> pd.Series[Any]:
+    """The pretraining set of each model or group, with a name where one set has several models."""
+    first = models.loc[models["level"] == ORDER[0]]
+    several = first.groupby(["family", "pretraining"])["name"].transform("nunique") > 1
+    named = models["name"].isin(first.loc[several, "name"])
+    return models["pretraining"].where(~named, models["pretraining"] + " (" + models["name"] + ")")
 
 
 # Tables
@@ -210,13 +218,14 @@ def intervals(models: pd.DataFrame) -> pd.Series[Any]:
 
 
 def level_table(groups: pd.DataFrame, of_many: str = "") -> pd.DataFrame:
-    """A row for each backbone and pretraining set (`groups`), with a column for each level.
+    """A row for each zero-shot model (`groups`), with a column for each level.
 
     `of_many` follows a value that is the median of many models.
     """
     many = groups["low"].isna() & groups["er"].notna()
     cells = intervals(groups).mask(many, groups["er"].map(lambda er: points(er) + of_many))
-    table = groups.loc[groups["level"] == ORDER[0], ["title", "pretraining"]]
+    table = groups.assign(pretraining=trained_on(groups))
+    table = table.loc[groups["level"] == ORDER[0], ["title", "pretraining"]]
     return table.assign(**{level: cells[groups["level"] == level].to_list() for level in ORDER})
 
 
