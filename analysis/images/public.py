@@ -45,7 +45,7 @@ class Artifact(Strict):
     name: str
     repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
     commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-    path: Annotated[str, Field(pattern=r"^(\w[\w+.-]*/)*\w[\w+.-]*$")]
+    path: Annotated[str, Field(pattern=r"^(\w[\w+.-]*/)*\w[\w+. -]*$")]
     sha256: Sha256
     bytes: PositiveInt
     licence: str

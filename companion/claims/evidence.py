@@ -94,7 +94,8 @@ class Evidence:
     er, low and high (ends of the 95 % interval), in fractions, and the columns that
     `beside_ordinary` adds; values of two views are never compared. ``fits``: constants of the
     baseline under every choice that the paper leaves open. ``misread``: effective robustness of
-    models (as in a view) under an activation that they were not trained with. ``reference``: the
+    models (as in a view) under an activation that they were not trained with. ``elsewhere``: that
+    of models that other papers trained on the backbones, on five shifts. ``reference``: the
     data set that claims are about; ``probe``: that of concepts; ``counts``: which of their counts.
     """
 
@@ -103,6 +104,7 @@ class Evidence:
     robustness: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     fits: pd.DataFrame = field(default_factory=pd.DataFrame)
     misread: pd.DataFrame = field(default_factory=pd.DataFrame)
+    elsewhere: pd.DataFrame = field(default_factory=pd.DataFrame)
     reference: str = "imagenet"
     probe: str = "broden"
     counts: Quantity = "unique"
@@ -291,7 +293,9 @@ def gather(
         "four": beside_ordinary(four.models(table), four),
         "own": beside_ordinary(of_measured(families, taken), five),
     }
-    return Evidence(families, taken, robustness, fit_choices(), _misread(families), others=others)
+    elsewhere = effective(accuracies.elsewhere(families.values()), accuracies.FIVE_SHIFTS)
+    known = (fit_choices(), _misread(families), elsewhere)
+    return Evidence(families, taken, robustness, *known, others=others)
 
 
 def on_unseen_styles(families: Mapping[str, Family], resamples: int, seed: int) -> pd.DataFrame:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from itertools import combinations
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import combinations, product
+from typing import Any
 
 import pandas as pd
 
@@ -22,6 +24,10 @@ from companion.claims.ledger import (
 from companion.measurements.accuracies import CLIP_V2
 from companion.measurements.effective_robustness import POOL_TITLES
 from companion.measurements.intervals import Interval
+
+Row = Mapping[Hashable, Any]
+#: The methods of `Evidence.elsewhere` that a claim on training regimes is about.
+PLAIN = ("zero-shot", "FT", "from scratch")
 
 
 def er_order(claim: Claim, evidence: Evidence) -> Findings:
@@ -62,10 +68,48 @@ def er_order(claim: Claim, evidence: Evidence) -> Findings:
         agree = [case.result for case in own.values()].count("holds")
         yield from numbers("own", models=len(measured))
         yield from numbers("own", own_pairs=len(own), own_pairs_in_order=agree)
+    yield from _elsewhere(claim, evidence)
 
 
 def _stands_in(*models: Model) -> bool:
     return any(model.stand_in for model in models)
+
+
+def _elsewhere(claim: Claim, evidence: Evidence) -> Findings:
+    """The same of pairs on five shifts of which another paper trained at least one: stand-ins."""
+    known = evidence.elsewhere
+    theirs = known[known["model"].isin(PLAIN)].to_dict("records") if len(known) else []
+    rows = [*theirs, *evidence.robustness["five"].to_dict("records")] if theirs else []
+    gaps = {
+        f"{first['name']}; {other['name']}": _er(first).less(_er(other))
+        for levels in combinations(claim.order, 2)
+        for first, other in product(rows, repeat=2)
+        if (first["level"], other["level"]) == levels and _compared(first, other, theirs)
+    }
+    results = decided(Look(name, above(gap, 0), "stand-in") for name, gap in gaps.items())
+    yield from results.items()
+    in_order = [case.result for case in results.values()].count("holds")
+    yield from numbers(elsewhere_pairs=len(gaps), elsewhere_pairs_in_order=in_order)
+    for row in theirs:
+        yield from numbers(row["name"], robustness=_er(row))
+
+
+def _compared(first: Row, other: Row, theirs: Sequence[Row]) -> bool:
+    """Whether two models have one backbone, and a paper of ``theirs`` trained at least one.
+
+    A finetuned model is compared with the zero-shot one that the same paper evaluated, if it did.
+    """
+    papers = {row["source"] for row in theirs}
+    alike = first["family"] == other["family"] and bool({first["source"], other["source"]} & papers)
+    if first["level"] == "zero_shot":
+        same = [row for row in theirs if row["level"] == "zero_shot"]
+        own = other["source"] in {row["source"] for row in same}
+        alike &= first["source"] == other["source"] if own else first["source"] not in papers
+    return alike and (other["level"] != "finetuned" or first["pretraining"] == other["pretraining"])
+
+
+def _er(row: Row) -> Interval:
+    return Interval(row["er"], row["low"], row["high"])
 
 
 def er_range(claim: Claim, evidence: Evidence) -> Findings:

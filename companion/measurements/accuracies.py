@@ -36,6 +36,8 @@ from analysis.metrics.robustness import NORMAL_95
 from companion.measurements.records import Measurement
 
 PUBLISHED = ROOT / "data" / "published" / "accuracies.csv"
+#: Models that other papers trained, and another project's evaluation of 75 models.
+ELSEWHERE, ONE_EVALUATOR = (PUBLISHED.with_name(f"{name}.csv") for name in ("finetuned", "lca"))
 POCKET = ROOT / "data" / "pocket"
 
 #: The paper's shifts, in its order.
@@ -124,6 +126,35 @@ def of_checkpoint(table: pd.DataFrame, model: Model) -> pd.DataFrame:
             parts.append(table[exact & matches(table, key)])
     rows = pd.concat(parts)[["dataset", "accuracy", "source"]]
     return rows.drop_duplicates("dataset").reset_index(drop=True)
+
+
+def elsewhere(families: Iterable[Family]) -> pd.DataFrame:
+    """Accuracies of models that other papers trained from the families' backbones, as `published`.
+
+    They are typed from these papers (``data/published/finetuned.csv``), whose models are no
+    checkpoints of the registry. ``name`` is the backbone, the method and the source, ``model``
+    the method, ``pretraining`` what zero-shot and finetuned ones start from. ImageNet-V2 is taken
+    to be the matched-frequency variant.
+    """
+    table = pd.read_csv(ELSEWHERE, dtype={"place": str})
+    titles = {family.name: family.title for family in families}
+    table = table[table["family"].isin(titles)]
+    table = table.rename(columns={"imagenet_v2": f"imagenet_v2_{CLIP_V2}"})
+    table = table.sort_values("family", key=lambda f: f.map([*titles].index), kind="stable")
+    images = {name: sets.images(ours) for name, ours in sets.published().items()}
+    about = ["source", "place", "family", "method", "level"]
+    rows = table.melt(about, var_name="dataset", value_name="accuracy")
+    return rows.assign(
+        accuracy=rows["accuracy"] / 100,
+        title=rows["family"].map(titles),
+        name=rows["family"].map(titles) + ", " + rows["method"] + ", " + rows["source"],
+        model=rows["method"],
+        pretraining=np.where(rows["level"] == "supervised", "none", "OpenAI WIT-400M"),
+        seed=0,
+        images=rows["dataset"].map(images),
+        what="",
+        evidence="published",
+    )
 
 
 # The pocket lab

@@ -1,7 +1,9 @@
 """Build ``accuracies.csv``: published top-1 accuracies of four projects in one tidy table.
 
-Next to it ``models.csv``, what each model learned from and whether comparisons count it, and
-``open_clip_others.csv``, open_clip's models on data sets that are not ImageNet's.
+Next to it ``models.csv``, what each model learned from and whether comparisons count it,
+``open_clip_others.csv``, open_clip's models on data sets that are not ImageNet's, and ``lca.csv``,
+the effective robustness of 75 models by a fifth project's accuracies, which bear no licence and are
+not copied. ``finetuned.csv`` is typed from papers: README.md says from which.
 
     python data/published/make.py           # write the tables
     python data/published/make.py --check   # compare them with the committed ones
@@ -23,12 +25,20 @@ import pandas as pd
 from analysis.common import write_text
 from analysis.families.registry import ZOO, load_families
 from analysis.images.public import artifact, fetch
-from companion.measurements.accuracies import CLASSES, MODEL_KEY, MORE_DATA, matches
+from analysis.metrics.robustness import effective_robustness
+from companion.measurements.accuracies import (
+    CLASSES,
+    FIVE_SHIFTS,
+    MODEL_KEY,
+    MORE_DATA,
+    matches,
+)
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "accuracies.csv"
 MODELS = HERE / "models.csv"
 OTHERS = HERE / "open_clip_others.csv"
+ONE_EVALUATOR = HERE / "lca.csv"
 TYPES = HERE / "imagenet_testbed_types.csv"
 PRETRAINING = HERE / "pretraining.csv"
 
@@ -41,6 +51,7 @@ OPEN_CLIP = "open_clip/openclip_results.csv"
 TESTBED = "imagenet-testbed/robustness_top1s.csv"
 TIMM = "pytorch-image-models/results-{}.csv"
 SOUPS = "model-soups/{}_results.jsonl"
+LCA = "LCA-on-the-line/{}.csv"
 
 OPEN_CLIP_DATASETS = {
     "ImageNet 1k": "imagenet",
@@ -269,6 +280,45 @@ def open_clip_others() -> pd.DataFrame:
     return named[["model", "weights", *others]].sort_values(["model", "weights"])
 
 
+def one_evaluator() -> pd.DataFrame:
+    """Effective robustness by the printed line of the models that LCA-on-the-line evaluated.
+
+    Columns: model (its name there), supervision (labels or texts), name (of the same weights in the
+    paper's families, empty if there are none) and er, a fraction. Those accuracies have no licence,
+    so what is computed from them is kept and they are not.
+    """
+    columns = {}
+    for dataset in ("imagenet", *FIVE_SHIFTS):
+        table = pd.read_csv(fetch(LCA.format(dataset)), sep=";").set_index("models_name_list")
+        columns[dataset] = table["target_axis"]
+    accuracy = pd.DataFrame(columns)
+    shifted = accuracy[list(FIVE_SHIFTS)].mean(axis="columns", skipna=False)
+    found = pd.DataFrame(
+        {
+            "supervision": table["is_VLM"].map({True: "texts", False: "labels"}),
+            "name": [_of_paper().get(name, "") for name in accuracy.index],
+            "er": effective_robustness(shifted, accuracy["imagenet"]),
+        },
+        index=accuracy.index.rename("model"),
+    )
+    return found.round({"er": 6}).sort_values(["supervision", "er"]).reset_index()
+
+
+@cache
+def _of_paper() -> dict[str, str]:
+    """LCA-on-the-line's names of the paper's zero-shot models; its tags lack the underscores."""
+    models = [m for f in load_families("paper").values() for m in f.at_level("zero_shot")]
+    by_key = {(m.published[0].model, m.published[0].weights): m.name for m in models}
+    tag = str.maketrans("", "", "_")
+    own = {name: f"ViT-{name[3].upper()}-{name[4:]}" for name in ("vitb16", "vitl14")}
+    own["vitb32"] = "ViT-B-32-quickgelu"
+    named = {
+        f"openCLIP('{model}', '{weights.translate(tag)}')": name
+        for (model, weights), name in by_key.items()
+    }
+    return named | {theirs: by_key[model, "openai"] for theirs, model in own.items()}
+
+
 def to_csv(table: pd.DataFrame) -> bytes:
     """Return the table as the committed file's bytes: UTF-8, LF, six decimals."""
     text = table.assign(accuracy=table["accuracy"].map("{:.6f}".format)).to_csv(
@@ -302,7 +352,11 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare with the committed table")
     check = parser.parse_args().check
     table = build()
-    more = {MODELS: models(table), OTHERS: open_clip_others()}
+    more = {
+        MODELS: models(table),
+        OTHERS: open_clip_others(),
+        ONE_EVALUATOR: one_evaluator(),
+    }
     made = {path: found.to_csv(index=False, lineterminator="\n") for path, found in more.items()}
     every = {TABLE: to_csv(table), **{path: text.encode() for path, text in made.items()}}
     for path, content in every.items():
