@@ -23,6 +23,7 @@ import numpy as np
 
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
+from companion.measurements.intervals import Interval
 from companion.publish import measured
 from companion.publish.page import Page
 from companion.publish.style import digits
@@ -59,13 +60,19 @@ CHANGES = {
 }
 
 
-def others(m):
-    """What other coordinates cost, on average."""
+def costs(m):
+    """What changes cost, each with its interval, and what other coordinates do on average."""
     names, whole = ("other_at_mean", "without_other"), m.value("accuracy_whole")
-    return {name: m.value(f"accuracy_{name}").mean() - whole for name in names}
+    each = {
+        f"change_{of}": Interval.of_paired(
+            m.value(f"difference_{of}"), m.value(f"difference_{of}_error"), m.counts["images"]
+        )
+        for of in ("less_mean", "leader_at_mean", "without_leader")
+    }
+    return each | {name: m.value(f"accuracy_{name}").mean() - whole for name in names}
 
 
-page.table("interventions", measured.frame(tried, others))
+page.table("interventions", measured.frame(tried, costs))
 
 # %% [markdown]
 # ## What each change keeps
@@ -87,11 +94,11 @@ page.table("kept", rows)
 zero_shot = [m for m in changed if m.level == "zero_shot"]
 for front in sorted(zero_shot, key=lambda m: m.counts["images"])[-1:]:
     of_front = measured.of_same_model(front, "basis")[front.data.name]
-    page.numbers("of-head", measured.frame([front]).iloc[0])
+    of_head = measured.frame([front], costs).iloc[0]
+    page.numbers("of-head", of_head)
     page.numbers("of-images", measured.frame([of_front]).iloc[0])
-    change, error = (front.value(f"difference_leader_at_mean{part}") for part in ("", "_error"))
     hardly = "this head hardly uses what the coordinate says about a single image"
-    page.holds(abs(change) < 1.96 * error, hardly, [front])
+    page.holds(of_head["change_leader_at_mean"].above(0) == "undecided", hardly, [front])
 every = sum(np.sum(m.value(f"changed_{name}")) for m in changed for name in CHANGES)
 page.holds(not every, "no prediction changes", changed)
 page.texts(changed=f"none of {sum(m.counts['images'] for m in changed):,} predictions")

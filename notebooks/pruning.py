@@ -42,7 +42,7 @@ page = Page("pruning", measurements, backbone=backbone.title)
 if measurements:
     parts = (in_each_order(m, KEPT).assign(model=title) for title, m in by_title.items())
     rows = pd.concat(parts)
-    changes = rows["difference"].iloc[KEPT.index(0.2) :: len(KEPT)]
+    changes = [change.value for change in rows["change"].iloc[KEPT.index(0.2) :: len(KEPT)]]
     page.figure(
         "curve",
         curves({title: all_steps(m) for title, m in by_title.items()}),

@@ -82,7 +82,7 @@ for name, which in (("trained", "!="), ("drawn", "==")):
 whole = pairs[pairs["model"].str.contains("OpenAI") & pairs["enough"]]
 if edition == "paper" and len(whole):
     of_others = whole[whole["judged"]]
-    largest = of_others.loc[of_others["change"].abs().idxmax()]
+    largest = of_others.loc[of_others["change"].map(lambda change: abs(change.value)).idxmax()]
     row = whole.to_dict("list") | {"pairs": len(whole), "models": whole["model"].nunique()}
     page.numbers("of-pairs", row)
     page.numbers("cost-of", largest)

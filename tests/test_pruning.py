@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import scipy.linalg
 from conftest import refuses
+from scipy.optimize import minimize_scalar
+from scipy.special import xlogy
 
-from analysis.metrics import outliers, pruning
+from analysis.metrics import outliers, paired, pruning
 from analysis.metrics.directions import decompose, importance
 from analysis.metrics.pruning import (
     Curves,
@@ -21,7 +23,7 @@ from analysis.metrics.pruning import (
     pruning_order,
     right_at_every_step,
 )
-from analysis.metrics.robustness import Baseline, effective_robustness
+from analysis.metrics.robustness import NORMAL_95, Baseline, effective_robustness
 
 RNG = np.random.default_rng(0)
 HEAD = RNG.normal(size=(12, 20)) + 0.5
@@ -115,6 +117,63 @@ def test_paired_difference_is_mcnemars():
     assert difference[0] == pytest.approx((gained - lost) / n)
     assert error[0] == pytest.approx(np.sqrt(gained + lost - (gained - lost) ** 2 / n) / n)
     assert (difference[1], error[1]) == (0, 0)
+
+
+def score(gained, lost, n, delta):
+    """The score statistic by definition: the likelihood given δ is maximised numerically."""
+
+    def unlikely(p):
+        return -sum(
+            xlogy(*pair)
+            for pair in ((gained, p + delta), (lost, p), (n - gained - lost, 1 - 2 * p - delta))
+        )
+
+    bounds = (max(0, -delta), (1 - delta) / 2)
+    p = minimize_scalar(unlikely, bounds=bounds, method="bounded", options={"xatol": 1e-12}).x
+    return (gained - lost - n * delta) / np.sqrt(n * (2 * p + delta - delta**2))
+
+
+@pytest.mark.parametrize("counts", [(1, 7, 21), (40, 20, 160), (0, 5, 25), (3, 0, 1000), (2, 2, 9)])
+def test_the_ends_of_a_paired_interval_solve_the_score_equation(counts):
+    low, high = paired.score_interval(*counts)
+    gained, lost, n = counts
+    assert low < (gained - lost) / n < high
+    assert score(*counts, low) == pytest.approx(NORMAL_95, abs=1e-3)
+    assert score(*counts, high) == pytest.approx(-NORMAL_95, abs=1e-3)
+    mirrored = paired.score_interval(lost, gained, n)
+    assert np.negative(mirrored[::-1]) == pytest.approx(np.array([low, high]), abs=1e-12)
+
+
+def test_a_published_paired_interval():
+    """Fagerland, Lydersen and Laake 2014: Tango's of 21 children, 1 against 7 discordant."""
+    assert np.round(paired.score_interval(1, 7, 21), 3).tolist() == [-0.517, -0.026]
+
+
+def test_no_image_that_flips_leaves_a_bound_and_all_of_them_the_end():
+    for n in (20, 100, 50_000):
+        bound = NORMAL_95**2 / (n + NORMAL_95**2)
+        ends = np.array(paired.score_interval(0, 0, n))
+        assert ends == pytest.approx(np.array([-bound, bound]), rel=1e-4)
+    assert paired.score_interval(50, 0, 50)[1] == 1 and paired.score_interval(0, 50, 50)[0] == -1
+
+
+def test_counts_of_a_paired_difference_are_found_again():
+    rng = np.random.default_rng(0)
+    right, reference = rng.random((5, 200)) < 0.7, rng.random(200) < 0.6
+    right[0] = reference
+    counts = paired.discordant(*paired_difference(right, reference), 200)
+    for found, of in zip(counts, ((right & ~reference), (~right & reference)), strict=True):
+        np.testing.assert_allclose(found, of.sum(axis=1), atol=1e-9)
+
+
+def test_an_interval_covers_the_true_difference_as_often_as_it_says():
+    """Where one image in 100 differs the usual interval is of width zero a third of the time."""
+    rng, n, draws, loss = np.random.default_rng(0), 100, 4000, 0.01
+    lost = rng.binomial(n, loss, draws)
+    low, high = paired.score_interval(np.zeros(draws), lost, n)
+    assert 0.94 < ((low <= -loss) & (-loss <= high)).mean() <= 1
+    half = NORMAL_95 * np.sqrt(lost / n - (lost / n) ** 2) / np.sqrt(n)
+    assert (abs(loss - lost / n) <= half).mean() < 0.7
 
 
 def test_fewest_directions_without_an_established_loss():

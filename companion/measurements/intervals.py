@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import scipy
 
+from analysis.metrics import paired
+
 Result = Literal["holds", "fails", "undecided"]
 
 
@@ -26,6 +28,12 @@ class Interval(NamedTuple):
     def of_mean(cls, mean: float, error: float, number: int) -> Interval:
         """The interval of a mean over so many values with its standard error (Student's t)."""
         return cls.around(mean, float(scipy.stats.t.ppf(0.975, number - 1)) * error)
+
+    @classmethod
+    def of_paired(cls, difference: float, error: float, images: int) -> Interval:
+        """The interval of a difference of accuracies on the same images with its standard error."""
+        low, high = paired.score_interval(*paired.discordant(difference, error, images), images)
+        return cls(difference, float(low), float(high))
 
     def less(self, other: Interval) -> Interval:
         """The difference of two that are independent."""

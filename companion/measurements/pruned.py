@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.metrics import paired
 from analysis.metrics.pruning import fewest_kept_without_loss
-from analysis.metrics.robustness import NORMAL_95
 from companion.measurements.intervals import Interval
 from companion.measurements.measurement import Measurement
 from companion.measurements.quantities import ORDERS
@@ -18,22 +18,39 @@ from companion.measurements.quantities import ORDERS
 Array = NDArray[np.float64]
 
 
-def against_whole(m: Measurement) -> tuple[Array, Array, Array]:
-    """Accuracy with the 1, 2, … most important directions, its change from the whole head's, and
-    half the 95 % interval of that change; fractions, all (rank,).
-    """
-    difference, error = (m.value(f"difference_importance{part}") for part in ("", "_error"))
-    return m.value("accuracy_importance"), difference, 1.96 * error
+class Changes(NamedTuple):
+    """Differences with the ends of their 95 % intervals: fractions, (rank,) each."""
+
+    value: Array
+    low: Array
+    high: Array
+
+    def at(self, step: int) -> Interval:
+        """One of them."""
+        return Interval(self.value[step], self.low[step], self.high[step])
+
+
+def against_whole(m: Measurement) -> tuple[Array, Changes]:
+    """Accuracy (rank,) with the 1, 2, … most important directions, and its change from all."""
+    change, error = (m.value(f"difference_importance{part}") for part in ("", "_error"))
+    images = m.counts["images"]
+    low, high = paired.score_interval(*paired.discordant(change, error, images), images)
+    low[-1] = high[-1] = 0  # the whole head against itself
+    return m.value("accuracy_importance"), Changes(change, low, high)
 
 
 def in_each_order(m: Measurement, shares: Iterable[float]) -> pd.DataFrame:
-    """A row for each share of directions kept: accuracy in every order, and what is lost."""
-    best, difference, half = against_whole(m)
+    """A row for each share of directions kept: accuracy in every order, and the change by it.
+
+    ``change``: that when pruned by importance, with the ends of its interval; of the whole head
+    NaN.
+    """
+    best, change = against_whole(m)
     kept = np.array([round(share * len(best)) for share in shares])
     accuracy = {name: m.value(f"accuracy_{name}")[kept - 1] for name in ORDERS}
-    lost = np.where(kept < len(best), difference[kept - 1], np.nan)
-    columns = {"pruned": 100 * (1 - kept / len(best)), "kept": kept, "difference": lost}
-    return pd.DataFrame(columns | accuracy | {"half": half[kept - 1]})
+    changes = [change.at(k - 1) if k < len(best) else np.nan for k in kept]
+    columns = {"pruned": 100 * (1 - kept / len(best)), "kept": kept}
+    return pd.DataFrame(columns | accuracy | {"change": changes})
 
 
 def pruned(measurement: Measurement, share: float, of: int = 0) -> dict[str, Any]:
@@ -43,12 +60,10 @@ def pruned(measurement: Measurement, share: float, of: int = 0) -> dict[str, Any
     ``fewest``: directions, kept by importance, from which on no loss is established;
     ``without_loss``: the share that can be pruned down to these.
     """
-    values, counts = measurement.value("accuracy_importance"), measurement.counts
+    (values, changes), counts = against_whole(measurement), measurement.counts
     rank = len(values)
     kept = min(round((1 - share) * (of or rank)), rank)
-    changes = measurement.value("difference_importance")
-    halves = NORMAL_95 * measurement.value("difference_importance_error")
-    fewest = fewest_kept_without_loss(changes + halves)
+    fewest = fewest_kept_without_loss(changes.high)
     return {
         "rank": rank,
         "kept": kept,
@@ -59,7 +74,7 @@ def pruned(measurement: Measurement, share: float, of: int = 0) -> dict[str, Any
         "accuracy_whole": values[-1],
         "accuracy_kept": values[kept - 1],
         "accuracy_random": measurement.value("accuracy_random")[kept - 1],
-        "accuracy_change": Interval.around(changes[kept - 1], halves[kept - 1]),
+        "accuracy_change": changes.at(kept - 1),
     }
 
 

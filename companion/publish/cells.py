@@ -30,8 +30,8 @@ UNKNOWN = "n/a"
 #: and "margin" (of a fraction) make half of a 95 % interval out of a standard error; with ".2"
 #: points and margins have two decimals, for differences of a few images, which one would double.
 #: "interval" and "ends" write a value with the ends of its interval, the first as ± where that is
-#: symmetric. "spread" and, with one decimal, "counts" write the mean of a list, its lowest and its
-#: highest; "span " before a form writes only the last two.
+#: symmetric, with ".2" as above. "spread" and, with one decimal, "counts" write the mean of a list,
+#: its lowest and its highest; "span " before a form writes only the last two.
 FORMS = {
     "percent": style.percent,
     "whole": lambda fraction: f"{100 * fraction:.0f}",
@@ -44,6 +44,7 @@ FORMS = {
     "margin": lambda error: style.percent(1.96 * error),
     "margin.2": lambda error: f"{196 * error:.2f}",
     "interval": lambda ends: style.interval(*ends),
+    "interval.2": lambda ends: style.interval(ends[0], ends[1], ends[2], 2),
     "ends": lambda ends: style.with_interval(*ends),
     "spread": style.spread,
     "counts": lambda each: style.spread(each, write=lambda n: f"{n:.1f}".removesuffix(".0")),

@@ -29,14 +29,15 @@ ORDERS = {
 
 def all_steps(m: Measurement) -> pd.DataFrame:
     """Accuracy (%) in four orders of pruning, and its change when pruned by importance (points)."""
-    best, change, half = against_whole(m)
+    best, (change, low, high) = against_whole(m)
     random = (m.value("accuracy_random_lowest"), m.value("accuracy_random_highest"))
-    ends = {"importance": (best - half, best + half), "random": random}
+    whole = best[-1]
+    ends = {"importance": (np.maximum(whole + low, 0), np.minimum(whole + high, 1))}
+    ends["random"] = random
     accuracy = (
         steps("accuracy (%)", name, m.value(f"accuracy_{name}"), *ends.get(name, ()))
         for name in ORDERS
     )
-    low, high = change - half, change + half
     lost = steps("change of accuracy (points)", "importance", change, low, high)
     return pd.concat([*accuracy, lost], ignore_index=True)
 
@@ -71,7 +72,7 @@ def curves(by_model: Mapping[str, pd.DataFrame]) -> Drawing:
     for axes in drawing.figure.axes:
         low, high = axes.get_ylim()
         signed = "points" in axes.get_ylabel()
-        axes.set(xlim=(0, 100), ylim=(max(low, -20), high) if signed else (0, 1.2 * high))
+        axes.set(xlim=(0, 100), ylim=(max(low, -20), high) if signed else (0, min(1.2 * high, 100)))
         axes.axhline(0, color=style.INK, linewidth=0.8)
     names = ["panel", "quantity", "of", "directions kept", "value", "low", "high"]
     return drawing._replace(data=whole[[name for name in names if name in whole]])

@@ -283,17 +283,21 @@ def share(fraction: float) -> str:
     return f"{100 * fraction:.1f}\N{NO-BREAK SPACE}%".replace(".0", "")
 
 
-def with_interval(value: float, low: float, high: float, joint: str = " to ") -> str:
+def with_interval(
+    value: float, low: float, high: float, joint: str = " to ", decimals: int = 1
+) -> str:
     """A difference and the ends of its interval in signed percentage points, from fractions."""
-    return f"{points(value)} ({points(low)}{joint}{points(high)})"
+    first, least, most = (points(number, decimals=decimals) for number in (value, low, high))
+    return f"{first} ({least}{joint}{most})"
 
 
-def interval(value: float, low: float, high: float) -> str:
+def interval(value: float, low: float, high: float, decimals: int = 1) -> str:
     """The same with ± where the interval is symmetric, and the value alone where there is none."""
     if not np.isfinite(low):
-        return points(value)
-    symmetric = np.isclose(high - value, value - low)
-    return points(value, high - value) if symmetric else with_interval(value, low, high)
+        return points(value, decimals=decimals)
+    if np.isclose(high - value, value - low):
+        return points(value, high - value, decimals)
+    return with_interval(value, low, high, decimals=decimals)
 
 
 def digits(value: float) -> str:

@@ -13,6 +13,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from companion.measurements.intervals import Interval
 from companion.measurements.measurement import Measurement
 from companion.publish import plots, style
 from companion.publish.measured import model_title
@@ -22,7 +23,7 @@ from companion.publish.style import LEVEL_STYLES, Drawing
 SHARE = 1e-4
 #: What is known of a pair, and what was measured of it at a share.
 ABOUT = ["model", "data", "family", "level", "images", "components", "kurtosis", "place", "texts"]
-ABOUT += ["enough", "judged", "in_sample", "share", "change", "error"]
+ABOUT += ["enough", "judged", "in_sample", "share", "change"]
 AT_SHARE = ["dropped", "energy", "leader_inside", "kurtosis_without", "kurtosis_random"]
 AT_SHARE += ["kurtosis_random_lowest", "kurtosis_random_highest", "equal_without", "equal_random"]
 
@@ -32,7 +33,7 @@ def pairs(measurements: Iterable[Measurement], shares: Sequence[float] = (SHARE,
 
     `enough`: whether there are more texts than components. `in_sample`: whether those texts judge
     that chose the directions; `judged`: whether images have classes and other texts judge. `change`
-    of accuracy with its standard error. `chance`: the share of energy that the same number of
+    of accuracy with its interval. `chance`: the share of energy that the same number of
     random directions hold on average.
     """
     rows = []
@@ -47,12 +48,14 @@ def pairs(measurements: Iterable[Measurement], shares: Sequence[float] = (SHARE,
             enough = bool(m.value("text_rows")[place] > components)
             itself = bool(m.value("judged_by_itself")[place])
             pair = (m.value("kurtosis"), place, texts, enough, classes and not itself, itself)
-            change = (
-                m.value(f"difference_without{part}")[place][at] if classes else np.nan
-                for part in ("", "_error")
-            )
+            change: Interval | float = np.nan
+            if classes:
+                difference, error = (
+                    m.value(f"difference_without{part}")[place][at] for part in ("", "_error")
+                )
+                change = Interval.of_paired(difference, error, m.counts["images"])
             values = (m.value(name)[place][at] for name in AT_SHARE)
-            rows.append((*about, *pair, share, *change, *values))
+            rows.append((*about, *pair, share, change, *values))
     table = pd.DataFrame(rows, columns=ABOUT + AT_SHARE)
     return table.assign(
         chance=table["dropped"] / table["components"],
