@@ -20,6 +20,7 @@ edition: str = "pocket"  # which families
 import numpy as np
 from scipy.stats import spearmanr
 
+from companion.measurements.intervals import Interval
 from companion.publish import origin, plots
 from companion.publish.page import Page
 from companion.publish.style import minus, spread
@@ -47,6 +48,17 @@ within = {of: spearmanr(some["kurtosis"], some["er"]).statistic for of, some in 
 page.texts(
     rank_within=", ".join(minus(f"{rho:+.2f} ({of})") for of, rho in within.items()), runs=len(runs)
 )
+
+# %% [markdown]
+# Adam and a shared second moment: how far apart can their means over seeds be, in points?
+
+# %%
+usual = origin.varied(runs[runs["towers"] == "vit-web"], "second_moment")
+of_twins = usual.groupby("second_moment")[["accuracy", "er"]].agg(["mean", "sem", "size"])
+for name in ("accuracy", "er"):
+    adam, shared = (Interval.of_mean(*of_twins.loc[kind, name]) for kind in ("element", "shared"))
+    ends = adam.less(shared)
+    page.texts({f"{name}-within": f"{100 * max(-ends.low, ends.high):.1f}"})
 
 # %% [markdown]
 # ## All weights trained
