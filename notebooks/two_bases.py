@@ -34,9 +34,11 @@ page = Page("two_bases")
 # ## One image in two bases
 #
 # A random rotation of the axes keeps the length of the vector and every cosine with another one.
+# The image is the one whose κ is nearest to the mean over all.
 
 # %%
-image = images[:1]
+each = kurtosis(images)
+image = images[[np.abs(each - each.mean()).argmin()]]
 turned = image @ random_rotation(image.shape[1], seed=0)
 before, after = kurtosis(image)[0], kurtosis(turned)[0]
 frames = {f"as CLIP gives it, κ = {digits(before)}": image}

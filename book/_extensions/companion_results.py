@@ -38,7 +38,7 @@ from companion.publish.downloads import shown_in
 from companion.publish.labels import line_in_source
 from companion.publish.page import CAPTIONS, definitions, read_captions
 from companion.publish.style import NARROW, unusable
-from companion.publish.svg import explorer, inline_svg
+from companion.publish.svg import explorable, explorer, inline_svg
 from companion.runs import experiments
 from companion.runs.experiments import OUTPUTS as RUNS
 
@@ -185,8 +185,7 @@ class ResultDirective(SphinxDirective):
         elif note["kind"] == "table":
             built = self.table(data["text/markdown"], note, self.target(reference))
         elif note["kind"] == "explorer":
-            static = "../" * self.env.docname.count("/") + "_static"
-            markup = explorer(data["application/json"], static)
+            markup = explorer(data["application/json"], self.static)
             built = [nodes.raw("", markup, format="html")]
         else:
             built = self.parse_text_to_nodes(data["text/markdown"])
@@ -241,6 +240,11 @@ class ResultDirective(SphinxDirective):
                 else:
                     card["ids"].append(f"claim-{label}".lower())
 
+    @property
+    def static(self) -> str:
+        """The way from this page to the book's scripts and styles."""
+        return "../" * self.env.docname.count("/") + "_static"
+
     def target(self, reference: str) -> str:
         """The name by which pages refer to a result: its own where it is shown first.
 
@@ -256,8 +260,10 @@ class ResultDirective(SphinxDirective):
         svg = inline_svg(data["image/svg+xml"], note["alt"])
         if NARROW in data:
             svg += inline_svg(data[NARROW], note["alt"], "narrow")
+        if note.get("script"):
+            svg += explorable(data["application/json"], note["script"], self.static)
         figure = nodes.figure("", nodes.raw("", svg, format="html"))
-        figure["classes"].append("companion-figure")
+        figure["classes"] += ["companion-figure", "explorable"][: 1 + bool(note.get("script"))]
         text, messages = self.parse_inline(_caption(note, target))
         figure += nodes.caption("", "", *text)
         self.options["name"] = target

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pandas as pd
@@ -105,11 +106,14 @@ class Page:
         evidence: Basis | None = None,
         *,
         holds: object = True,
+        touch: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
         **values: object,
     ) -> None:
         """Publish a drawing; for None an empty text, because the page says what is missing.
 
-        `holds`: whether the first sentence of its caption is true of the numbers.
+        `holds`: whether the first sentence of its caption is true of the numbers. `touch`: the name
+        of a script of the book's (`book/_static`) that replaces the drawing on a screen by one that
+        a reader changes, and the numbers that it shows.
         """
         caption = self._filled(name, values)
         if drawing is None:
@@ -124,7 +128,10 @@ class Page:
             data[style.NARROW] = style.to_svg(drawing.figure)
         if drawing.data is not None:
             data["text/csv"] = style.to_csv(drawing.data)
-        self._publish("figure", name, data, evidence, caption, holds, alt=drawing.alt)
+        for numbers in touch.values():
+            data["application/json"] = _as_json(numbers)
+        about = {"alt": drawing.alt, "script": "".join(touch)}
+        self._publish("figure", name, data, evidence, caption, holds, **about)
 
     def table(
         self,
@@ -177,7 +184,7 @@ class Page:
 
     def explorer(self, name: str, data: Mapping[str, Any]) -> None:
         """Publish numbers for a page on which a reader chooses what to see."""
-        text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _as_json(data)
         forms = {"application/json": text, "text/plain": f"{len(text)} characters"}
         _display("explorer", name, forms)
 
@@ -254,6 +261,10 @@ class Page:
             **about,
             **caption.model_dump(exclude={"pocket", "missing", "cells", "numbers"}),
         )
+
+
+def _as_json(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def _fields(*texts: str) -> set[str]:

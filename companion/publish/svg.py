@@ -126,11 +126,29 @@ def explorer(numbers: str, static: str) -> str:
     `static`: the way from the page to `_static`. The numbers are read as JSON and never as HTML:
     no `<` of theirs may end the element that holds them.
     """
-    safe = numbers.replace("<", "\\u003c")
     return (
         f'<link rel="stylesheet" href="{static}/explorer.css">'
         '<div class="companion-explorer"><p>This part of the page needs JavaScript.</p>'
-        f'<script type="application/json">{safe}</script></div>'
+        f"{_numbers(numbers)}</div>"
         f'<script defer src="{static}/explorer_plot.js"></script>'
         f'<script defer src="{static}/explorer.js"></script>'
     )
+
+
+def explorable(numbers: str, script: str, static: str) -> str:
+    """What turns a figure into one that a reader changes: numbers (JSON) and the book's scripts.
+
+    Without JavaScript, and on paper, the figure stays as it is.
+    """
+    return (
+        f'<div class="explorable-place" data-script="{html.escape(script)}">'
+        f"{_numbers(numbers)}</div>"
+        f'<link rel="stylesheet" href="{static}/explorable.css">'
+        f'<script defer src="{static}/explorable.js"></script>'
+        f'<script defer src="{static}/{html.escape(script)}.js"></script>'
+    )
+
+
+def _numbers(numbers: str) -> str:
+    safe = numbers.replace("<", "\\u003c")
+    return f'<script type="application/json">{safe}</script>'

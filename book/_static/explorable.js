@@ -1,0 +1,215 @@
+// Figures that a reader changes: what they share. A figure's numbers lie in it as JSON; its script
+// calls `start` with a function that draws them. Without JavaScript, and on paper, the still drawing
+// stays. Text goes in as text, never as HTML; nothing is fetched.
+(() => {
+  "use strict";
+
+  const SVG = "http://www.w3.org/2000/svg";
+  const DRAWN = ["svg", "g", "path", "line", "text", "circle", "rect"];
+
+  /** An element with attributes, listeners ("onclick") and children, which are nodes or text. */
+  const make = (name, attributes = {}, ...children) => {
+    const node = DRAWN.includes(name) ? document.createElementNS(SVG, name) : document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) {
+      if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+      else if (value !== null && value !== false) node.setAttribute(key, value === true ? "" : value);
+    }
+    node.append(...children.filter((child) => child !== null));
+    return node;
+  };
+
+  /** Vectors as arrays of numbers: 16 bits each, low byte first, times the vector's factor. */
+  const unpack = ({ width, scale, numbers }) => {
+    const bytes = Uint8Array.from(atob(numbers), (letter) => letter.charCodeAt(0));
+    const view = new DataView(bytes.buffer);
+    return scale.map((factor, n) =>
+      Float64Array.from({ length: width }, (_, i) => factor * view.getInt16(2 * (n * width + i), true)));
+  };
+
+  /** Activation kurtosis of one vector: the mean fourth power of its standardised numbers. */
+  const kurtosis = (h) => {
+    const mean = h.reduce((sum, x) => sum + x, 0) / h.length;
+    let [second, fourth] = [0, 0];
+    for (const x of h) {
+      second += (x - mean) ** 2;
+      fourth += (x - mean) ** 4;
+    }
+    return (fourth * h.length) / second ** 2;
+  };
+
+  const dot = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
+
+  /** κ with three digits, as the book prints it. */
+  const digits = (value) => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2));
+
+  /** A number with one decimal and the sign of percent. */
+  const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
+
+  /** A drawing as wide as its place, drawn again when that changes. */
+  const canvas = (height, draw) => {
+    const node = make("svg", { role: "img", class: "explorable-drawing" });
+    const redraw = () => {
+      const width = Math.max(node.parentNode ? node.parentNode.clientWidth : 0, 260);
+      node.setAttribute("viewBox", `0 0 ${width} ${height}`);
+      node.setAttribute("height", height);
+      node.replaceChildren();
+      draw(node, width, height);
+    };
+    new ResizeObserver(redraw).observe(node.parentNode || node);
+    return { node, redraw };
+  };
+
+  /** A stem at each coordinate; the largest is named. `values` are drawn between −most and most. */
+  const stems = () => {
+    let [values, most] = [[], 1];
+    const drawing = canvas(170, (node, width, height) => {
+      const [left, middle] = [34, height / 2];
+      const x = (i) => left + ((i + 0.5) / values.length) * (width - left - 4);
+      const y = (value) => middle - (value / most) * (middle - 16);
+      let [path, largest] = ["", 0];
+      values.forEach((value, i) => {
+        path += `M${x(i).toFixed(1)} ${middle}V${y(value).toFixed(1)}`;
+        if (Math.abs(value) > Math.abs(values[largest])) largest = i;
+      });
+      const tick = Number((most / 1.2).toPrecision(1));
+      for (const value of [tick, 0, -tick]) {
+        node.append(make("line", { x1: left, x2: width, y1: y(value), y2: y(value), class: "grid" }));
+        const text = String(value).replace("-", "\u2212");
+        node.append(make("text", { x: left - 5, y: y(value) + 4, "text-anchor": "end" }, text));
+      }
+      node.append(make("path", { d: path, class: "stems" }));
+      const above = values[largest] > 0 ? -4 : 13;
+      const turn = x(largest) > width - 90 ? "end" : "start";
+      node.append(make("text", { x: x(largest), y: y(values[largest]) + above, "text-anchor": turn },
+        `coordinate ${largest}`));
+      const what = `${values.length} numbers of one image; the largest is ${values[largest].toPrecision(3)}`;
+      node.setAttribute("aria-label", `${what}, at coordinate ${largest}.`);
+    });
+    const show = (given, limit) => {
+      [values, most] = [given, limit];
+      drawing.redraw();
+    };
+    return { node: drawing.node, show };
+  };
+
+  /** κ as a needle on a logarithmic scale, with the Gaussian's 3 and the mean over images. */
+  const gauge = () => {
+    let [value, mean] = [3, 3];
+    const drawing = canvas(62, (node, width) => {
+      const [low, high] = [2, 250];
+      const at = (k) => 12 + (Math.log(k / low) / Math.log(high / low)) * (width - 24);
+      node.append(make("line", { x1: at(low), x2: at(high), y1: 38, y2: 38, class: "axis" }));
+      for (const tick of [2, 5, 10, 20, 50, 100, 200]) {
+        node.append(make("line", { x1: at(tick), x2: at(tick), y1: 38, y2: 43, class: "axis" }));
+        node.append(make("text", { x: at(tick), y: 56, "text-anchor": "middle" }, String(tick)));
+      }
+      node.append(make("line", { x1: at(3), x2: at(3), y1: 16, y2: 38, class: "gaussian" }));
+      node.append(make("text", { x: at(3), y: 12, "text-anchor": "middle" }, "Gaussian"));
+      node.append(make("circle", { cx: at(mean), cy: 38, r: 4, class: "mean" }));
+      const tip = at(Math.min(Math.max(value, low), high));
+      node.append(make("path", { d: `M${tip} 37l-6 -12h12Z`, class: "needle" }));
+      const end = tip > width - 70 ? "end" : tip < 130 ? "start" : "middle";
+      node.append(make("text", { x: tip + (end === "start" ? 9 : 0), y: end === "start" ? 32 : 21, "text-anchor": end, class: "value" },
+        `κ = ${digits(value)}`));
+      node.setAttribute("aria-label", `κ of this image is ${digits(value)}, on average ${digits(mean)}.`);
+    });
+    const show = (own, average) => {
+      [value, mean] = [own, average];
+      drawing.redraw();
+    };
+    return { node: drawing.node, show };
+  };
+
+  /** Lines over 0, 1, 2, …, some of them dashed, and a mark on each at the chosen place. */
+  const curves = (title, series, { log = false, low, high, ticks, write, tick: name }) => {
+    let place = 0;
+    const bend = log ? Math.log : (x) => x;
+    const drawing = canvas(150, (node, width, height) => {
+      const [left, bottom, top] = [38, height - 22, 24];
+      const last = series[0].values.length - 1;
+      const x = (i) => left + (i / last) * (width - left - 10);
+      const y = (v) => bottom - ((bend(v) - bend(low)) / (bend(high) - bend(low))) * (bottom - top);
+      node.append(make("text", { x: 0, y: 12, class: "title" }, title));
+      for (const tick of ticks) {
+        node.append(make("line", { x1: left, x2: width, y1: y(tick), y2: y(tick), class: "grid" }));
+        node.append(make("text", { x: left - 5, y: y(tick) + 4, "text-anchor": "end" }, name(tick)));
+      }
+      for (const i of [0, last / 2, last]) {
+        const end = i === last ? "end" : "middle";
+        node.append(make("text", { x: x(i), y: height - 6, "text-anchor": end }, String(i)));
+      }
+      for (const { values, kind } of series) {
+        const path = values.map((v, i) => `${i ? "L" : "M"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`);
+        node.append(make("path", { d: path.join(""), class: `curve ${kind}` }));
+        node.append(make("circle", { cx: x(place), cy: y(values[place]), r: 4.5, class: `mark ${kind}` }));
+      }
+      const said = series.map(({ values, name }) => `${name} ${write(values[place])}`);
+      node.setAttribute("aria-label", `${title} with ${place} directions dropped: ${said.join(", ")}.`);
+    });
+    const show = (chosen) => {
+      place = chosen;
+      drawing.redraw();
+    };
+    return { node: drawing.node, show };
+  };
+
+  /** Buttons of which one is pressed. */
+  const choice = (label, names, choose) => {
+    const buttons = names.map((name, n) =>
+      make("button", { type: "button", "aria-pressed": String(n === 0), onclick: () => {
+        buttons.forEach((button, other) => button.setAttribute("aria-pressed", String(other === n)));
+        choose(n);
+      } }, name));
+    return make("div", { role: "group", "aria-label": label, class: "explorable-choice" }, ...buttons);
+  };
+
+  /** A slider with its name, and a button that moves it from end to end. */
+  const slider = (name, most, write, move) => {
+    const id = `explorable-${Math.random().toString(36).slice(2)}`;
+    const says = make("output", { for: id });
+    const input = make("input", { type: "range", id, min: 0, max: most, step: 1, value: 0 });
+    let frame = 0;
+    const set = (value) => {
+      input.value = String(Math.round(value));
+      says.textContent = write(Number(input.value));
+      input.setAttribute("aria-valuetext", says.textContent);
+      move(Number(input.value));
+    };
+    const play = () => {
+      cancelAnimationFrame(frame);
+      const [from, to] = Number(input.value) < most ? [Number(input.value), most] : [most, 0];
+      if (window.matchMedia("(prefers-reduced-motion: reduce)").matches) return set(to);
+      const begin = performance.now();
+      const step = (now) => {
+        const along = Math.min(1, (now - begin) / 3000);
+        set(from + (to - from) * along);
+        if (along < 1) frame = requestAnimationFrame(step);
+      };
+      frame = requestAnimationFrame(step);
+    };
+    input.addEventListener("input", () => {
+      cancelAnimationFrame(frame);
+      set(Number(input.value));
+    });
+    const button = make("button", { type: "button", class: "play", onclick: play }, "▶ Play");
+    const node = make("div", { class: "explorable-slider" }, make("label", { for: id }, name), input, says, button);
+    return { node, set, value: () => Number(input.value) };
+  };
+
+  /** Draw each figure of a script, in the place that it has on the page. */
+  const start = (script, draw) => {
+    for (const place of document.querySelectorAll(`.explorable-place[data-script="${script}"]`)) {
+      const numbers = place.querySelector("script");
+      if (!numbers || place.dataset.live) continue;
+      place.dataset.live = "yes";
+      const stage = make("div", { class: "explorable-stage" });
+      place.append(stage);
+      place.closest("figure").classList.add("is-live");
+      draw(stage, JSON.parse(numbers.textContent));
+    }
+  };
+
+  window.companionExplorable = {
+    make, unpack, kurtosis, dot, digits, percent, stems, gauge, curves, choice, slider, start,
+  };
+})();

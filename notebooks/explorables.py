@@ -1,0 +1,84 @@
+# ---
+# jupyter:
+#   companion:
+#     scope: edition
+#     editions: [paper]
+#     reads:
+#     - notebooks/teach/embeddings.npz
+#     - notebooks/teach/controls.npz
+#     - data/teach/captions.csv
+# ---
+
+# %% [markdown]
+# # Figures to touch
+#
+# What happens to one photograph's numbers, and to what it finds, while the axes turn or directions
+# go? A reader changes these figures of {doc}`/what_kurtosis_measures`. They show features of the
+# teaching notebooks.
+
+# %% tags=["parameters"]
+edition: str = "paper"  # which families
+
+# %%
+import numpy as np
+import pandas as pd
+
+from analysis.metrics.basis import quarter_turn
+from analysis.metrics.outliers import kurtosis
+from companion.publish import explorables
+from companion.publish.page import Page
+
+with np.load("notebooks/teach/embeddings.npz") as file:
+    images, captions = (file[name].astype(float) for name in ("images", "captions"))
+with np.load("notebooks/teach/controls.npz") as file:
+    controls = {name: file[name].astype(float) for name in file}
+words = pd.read_csv("data/teach/captions.csv")["caption"].tolist()
+page = Page("explorables")
+
+# %% [markdown]
+# ## By hand
+#
+# A quarter turn of the axes, and every rotation on the way to it, keeps all products of vectors.
+
+# %%
+turn = quarter_turn(images.shape[1], seed=0)
+halfway = explorables.rotation(turn, 45)
+assert np.allclose(turn @ turn, -np.eye(len(turn)))
+assert np.allclose(images @ halfway @ (captions @ halfway).T, images @ captions.T)
+
+# %% [markdown]
+# ## Turn the axes
+
+# %%
+photographs = [f"photograph {n + 1}" for n in range(14)]
+sources = [
+    explorables.turning("CLIP", images, words, captions),
+    explorables.turning("random weights", controls["random"], words),
+    explorables.turning("a ReLU network", controls["supervised"], photographs),
+]
+first = sources[0]
+page.figure("hero", explorables.in_two_bases(images, captions))
+page.figure(
+    "turn-axes",
+    explorables.in_two_bases(images, captions),
+    touch={"turn_axes": {"sources": sources}},
+    holds={*first["unchanged"]} == {len(images)} and first["kurtosis"][-1] < 3.2,
+)
+page.texts(
+    kappa_before=f"{first['kurtosis'][0]:.0f}",
+    kappa_after=f"{first['kurtosis'][-1]:.0f}",
+    found=f"{100 * first['found']:.1f} %",
+)
+page.holds(kurtosis(controls["random"] @ turn).mean() < 3.2, "nothing happens")
+
+# %% [markdown]
+# ## Drop what texts never say
+
+# %%
+data = explorables.dropping(images, captions, words)
+page.figure(
+    "drop-directions",
+    explorables.dropped(data),
+    touch={"drop_directions": data},
+    holds=data["kurtosis"][-1] < 8 and min(data["found"]) > data["found"][0] - 0.02,
+)

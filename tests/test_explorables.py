@@ -1,0 +1,146 @@
+"""Figures that a reader changes: their numbers against the package's, and in Chromium."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+from conftest import ROOT, what_axe_finds
+
+from analysis.metrics.basis import quarter_turn, text_directions
+from analysis.metrics.outliers import kurtosis
+from companion.publish import explorables
+from companion.publish.svg import explorable
+
+DESK, PHONE = {"width": 800, "height": 900}, {"width": 390, "height": 844}
+STILL = '<figure class="companion-figure explorable"><svg id="still"></svg>{}</figure>'
+
+
+@pytest.fixture(scope="module")
+def clip():
+    with np.load(ROOT / "notebooks/teach/embeddings.npz") as file:
+        return file["images"].astype(float), file["captions"].astype(float)
+
+
+@pytest.fixture(scope="module")
+def data(clip):
+    """Both figures' numbers, of the first forty photographs, each named by its place."""
+    images, captions = (of[:40] for of in clip)
+    names = [f"<b>{n}" for n in range(40)]
+    source = explorables.turning("CLIP", images, names, captions)  # as large as with all of them
+    other = explorables.turning("no captions", images + 1, names)
+    dropping = explorables.dropping(images, captions, names)
+    return {"turn_axes": {"sources": [source, other]}, "drop_directions": dropping}
+
+
+def test_a_quarter_turn_is_a_rotation_and_pairs_the_axes():
+    turn = quarter_turn(6, seed=1)
+    assert np.allclose(turn @ turn.T, np.eye(6)) and np.isclose(np.linalg.det(turn), 1)
+    with pytest.raises(ValueError, match="must be even, got 5"):
+        quarter_turn(5, seed=1)
+
+
+def test_vectors_are_packed_to_four_digits(clip):
+    vectors = clip[0][:3]
+    pack = explorables.packed(vectors)
+    whole = np.frombuffer(base64.b64decode(pack["numbers"]), "<i2").reshape(3, -1)
+    assert np.abs(whole * np.array(pack["scale"])[:, None] - vectors).max() < 2e-5 * vectors.max()
+
+
+@pytest.fixture(scope="module")
+def addresses(tmp_path_factory, data):
+    """A page for each figure, with nothing else, as files."""
+    static, pages = (ROOT / "book/_static").as_uri(), {}
+    frame = (ROOT / "tests/cases/explorer.html").read_text()
+    for script, numbers in data.items():
+        path = tmp_path_factory.mktemp("explorable") / f"{script}.html"
+        place = STILL.format(explorable(json.dumps(numbers), script, static))
+        path.write_text(frame.replace("EXPLORER", place).replace("STATIC", static))
+        pages[script] = path.as_uri()
+    return pages
+
+
+def shown(page):
+    return page.evaluate("({...document.querySelector('.explorable-stage').dataset})")
+
+
+def move(page, to):
+    script = "(e, to) => { e.value = to; e.dispatchEvent(new Event('input')); }"
+    page.locator("input[type=range]").evaluate(script, to)
+    return shown(page)
+
+
+@pytest.mark.parametrize("degrees", [0, 37, 90])
+def test_the_axes_turn_as_the_package_turns_them(open_page, addresses, clip, data, degrees):
+    page = open_page(addresses["turn_axes"], DESK)
+    values = move(page, degrees)
+    images, captions = (of[:40] for of in clip)
+    turned = images @ explorables.rotation(quarter_turn(512, 0), degrees)
+    place = explorables.examples(images)[0]
+    assert float(values["kurtosis"]) == pytest.approx(kurtosis(turned)[place], rel=1e-3)
+    assert float(values["mean"]) == pytest.approx(kurtosis(turned).mean(), rel=1e-4)
+    cosines = captions @ images[place] / np.linalg.norm(captions, axis=1)
+    best = np.sort(cosines / np.linalg.norm(images[place]))[::-1][:5]
+    assert page.locator("li").evaluate_all("all => all.map((e) => Number(e.dataset.cosine))") == (
+        pytest.approx(best, abs=2e-4)
+    )
+    assert "40 of 40 find the same caption" in page.locator(".explorable-says").inner_text()
+    assert not page.locator("li b b").count() and page.locator("li").first.inner_text()[:3] == "<b>"
+
+
+@pytest.mark.parametrize("count", [0, 25, explorables.MOST])
+def test_directions_go_as_the_package_drops_them(open_page, addresses, clip, count):
+    values = move(open_page(addresses["drop_directions"], DESK), count)
+    images, captions = (of[:40] for of in clip)
+    h = images / np.linalg.norm(images, axis=1, keepdims=True)
+    least = text_directions(captions).directions[:count]
+    left = h - h @ least.T @ least
+    unit = captions / np.linalg.norm(captions, axis=1, keepdims=True)
+    right = ((left @ unit.T).argmax(1) == np.arange(40)).mean()
+    assert float(values["kurtosis"]) == pytest.approx(kurtosis(left).mean(), rel=1e-4)
+    assert float(values["found"]) == pytest.approx(right, abs=1e-4)
+    own = kurtosis(left)[explorables.examples(images)[0]]
+    assert float(values["own"]) == pytest.approx(own, rel=1e-2)
+
+
+def test_one_vector_alone_is_the_mean_in_the_silent_directions(open_page, addresses, data):
+    page = open_page(addresses["drop_directions"], DESK)
+    page.get_by_role("button", name="one vector alone").click()
+    vector = data["drop_directions"]["vector"]
+    assert float(shown(page)["kurtosis"]) == pytest.approx(vector["kurtosis"])
+    page.get_by_role("button", name="Another image").click()
+    assert page.locator(".explorable-name").inner_text() != ""
+
+
+@pytest.mark.parametrize("script", ["turn_axes", "drop_directions"])
+@pytest.mark.parametrize(("viewport", "theme"), [(DESK, "light"), (PHONE, "dark")])
+def test_keys_move_it_it_fits_and_axe_finds_nothing(open_page, addresses, script, viewport, theme):
+    page = open_page(addresses[script], viewport)
+    page.evaluate("(theme) => document.documentElement.dataset.theme = theme", theme)
+    before = shown(page)
+    page.locator("input[type=range]").focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    assert shown(page)["kurtosis"] != before["kurtosis"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    assert not page.locator("#still").is_visible()
+    page.emulate_media(media="print")
+    assert page.locator("#still").evaluate("e => getComputedStyle(e).display") != "none"
+    assert not page.locator(".explorable-stage").is_visible()
+    page.emulate_media(media="screen")
+    assert not what_axe_finds(page, ".explorable-stage", {"preload": False})
+
+
+def test_a_network_without_captions_shows_its_numbers_alone(open_page, addresses):
+    page = open_page(addresses["turn_axes"], DESK)
+    page.get_by_role("button", name="no captions").click()
+    assert (
+        page.locator("li").count() == 0
+        and "caption" not in page.locator(".explorable-says").inner_text()
+    )
+
+
+def test_code_and_numbers_stay_small(data):
+    scripts = [ROOT / f"book/_static/{name}.js" for name in ("explorable", *data)]
+    assert sum(path.stat().st_size for path in scripts) < 40_000
+    assert all(len(json.dumps(numbers)) < 300_000 for numbers in data.values())
