@@ -1,6 +1,6 @@
 """The book as one PDF: Sphinx's single page, printed by Chromium, tagged and with its links.
 
-`make pdf`, or ``python -m companion.publish.pdf``. "The book in six pages" becomes a file of its
+`make pdf`, or ``python -m companion.publish.pdf``. Our report of six pages becomes a file of its
 own as well. Figures stay vectors; code is folded away by the book's own style for print. What
 Chromium prints spells out a hundred thousand small objects, most of them tags; packed into streams
 by pikepdf the file is smaller by a third.
@@ -21,8 +21,8 @@ from analysis.common import ROOT, CompanionError, replaced, temporary_folder, wr
 BUILD = ROOT / "book" / "_build"
 PAGE = BUILD / "singlehtml" / "index.html"
 PDF = BUILD / "pdf" / "interpreting-clip-companion.pdf"
-#: The section of the page that is printed alone, and where.
-SUMMARY, SUMMARY_PDF = "the-book-in-six-pages", BUILD / "pdf" / "six-pages.pdf"
+#: The label of the section that is printed alone, and where.
+SUMMARY, SUMMARY_PDF = "six-pages", BUILD / "pdf" / "six-pages.pdf"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LONGEST = 900  # seconds
 #: After these milliseconds of the page's own time it is printed: formulas are drawn by then.
@@ -42,9 +42,13 @@ def browser() -> str:
 
 
 def alone(page: Path, section: str) -> Path:
-    """A page with nothing but one section of another; links that leave the section become text."""
+    """A page with nothing but the section of another that bears a label.
+
+    Links that leave the section become text.
+    """
     soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
-    wanted, article = soup.find(id=section), soup.find("article")
+    label, article = soup.find(id=section), soup.find("article")
+    wanted = label and (label if label.name == "section" else label.find_parent("section"))
     if wanted is None or article is None:
         raise CompanionError(f"{page.name} has no section {section!r} to print.")
     for other in soup.find_all(id="jb-print-docs-body") + wanted.find_all(class_="headerlink"):
