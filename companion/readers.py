@@ -56,7 +56,7 @@ def add(wish: Wish, folder: Path = FAMILIES) -> tuple[Family, Model, Path]:
     `analysis.features.weights.ModelError` in one sentence; then nothing was written.
     """
     check_name(wish.name)
-    check_name(wish.model or f"{wish.name}-supervised", "model")
+    check_name(wish.model or f"{wish.name}-supervised", "model")  # the longest
     _existing(wish, wish.model or "", folder)
     model = _checked(_described(wish, wish.level))
     path = folder / f"{wish.name}.yaml"
@@ -81,9 +81,19 @@ def _described(wish: Wish, level: Level | None) -> Model:
         texts["templates"] = "imagenet"
     if texts and model.head is None:
         texts["head"] = "zero_shot"
-    name = wish.model or f"{wish.name}-{model.level}"
-    fields = model.model_dump() | texts | {"name": name, "published": _published(model)}
+    name = wish.model or f"{wish.name}-{model.level}".removesuffix("-unknown")
+    about = {"name": name, "title": _title(wish, model), "published": _published(model)}
+    fields = model.model_dump(exclude={"own_title"}) | texts | about
     return checked(Model, fields, wish.checkpoint, AddError)
+
+
+def _title(wish: Wish, model: Model) -> str:
+    """What pages call the model: as the reader says, else as its checkpoint is called."""
+    from analysis.features import checkpoints
+
+    drawn = f"{model.architecture}, random weights" if model.drawn else ""
+    name = wish.title or drawn or checkpoints.short_name(wish.checkpoint)
+    return " ".join(name.split()) + ", before the projection" * bool(model.own_layer)
 
 
 def find_or_add(
@@ -122,8 +132,7 @@ def _model_of(family: Family, wish: Wish) -> Model:
         weights = (model.weights or "").partition("@")[0]
         return model.library, model.architecture, weights, model.own_layer
 
-    level: Level = wish.level or ("random" if wish.checkpoint == "random" else "zero_shot")
-    wanted = origin(_described(wish, level))
+    wanted = origin(_described(wish, wish.level))
     for model in family.models:
         if origin(model) == wanted:
             return model
@@ -206,7 +215,7 @@ def _checked(model: Model) -> Model:
     _check_size(loaded)
     kind: HeadKind = "own" if loaded.head else "zero_shot" if loaded.text else "none"
     head = model.head or kind
-    sha256 = None if model.level == "random" else loaded.weights_sha256
+    sha256 = None if model.drawn else loaded.weights_sha256
     described = model.model_copy(update={"head": head, "weights_sha256": sha256})
     loaded = encoders.with_head(replace(loaded, model=described))
     if head == "zero_shot":
@@ -251,7 +260,7 @@ def _family(wish: Wish, before: Family | None, model: Model, folder: Path) -> Fa
         return before.model_copy(update={"models": (*others, model)})
     orders = [family.order for family in load_families(folder=folder).values()]
     order = before.order if before else max([FIRST_ORDER - 1, *orders]) + 1
-    title = wish.title or checkpoints.short_name(wish.checkpoint)
+    title = wish.title or (model.title if model.drawn else checkpoints.short_name(wish.checkpoint))
     backbone = f"{model.architecture} of {model.library}, added by a reader."
     about = {"name": wish.name, "title": " ".join(title.split()), "edition": "reader"}
     more = {"order": order, "backbone": backbone, "models": [model]}

@@ -21,7 +21,7 @@ threshold: float = 6.0  # times the mean coordinate: from there a coordinate is 
 # %%
 import numpy as np
 
-from analysis.families.registry import load_family
+from analysis.families.registry import UNTRAINED, load_family
 from analysis.metrics.outliers import far_above_mean, kurtosis
 from companion.measurements.records import STYLES, TRAINING, available
 from companion.publish import arrays, figures, measured, style
@@ -50,9 +50,11 @@ def spread(m):
 
 page.table("kurtosis", measured.frame(by_title.values(), spread).assign(title=[*by_title]))
 titled = measured.by_title(drawn)
-means = [m.value("kurtosis_mean") for m in drawn if m.level != "random"]
-kappa = style.span(means) if means else None
-page.figure("distribution", figures.kurtosis(titled) if titled else None, kappa=kappa)
+told = [m for m in drawn if m.level != "random"] or drawn
+kappa = style.span(m.value("kurtosis_mean") for m in told) if told else None
+trained = "trained " * all(m.level not in UNTRAINED for m in told)
+drawing = figures.kurtosis(titled) if titled else None
+page.figure("distribution", drawing, kappa=kappa, trained=trained)
 
 # %% [markdown]
 # ## Which coordinates

@@ -71,7 +71,8 @@ def test_a_family_is_described_checked_and_written(file, folder):
     assert family == added
     assert (family.title, family.edition, family.order) == ("My tiny model", "reader", 100)
     (model,) = family.models
-    assert model.name == "mine-zero_shot" and model.head == "zero_shot" and model.width == WIDTH
+    assert model.name == "mine" and model.head == "zero_shot" and model.width == WIDTH
+    assert (model.level, model.title) == ("unknown", "My tiny model")  # nobody says it was trained
     assert model.weights == file.as_posix()
     assert model.weights_sha256 == sha256_of(file)
     assert encoders.load(model).weights_sha256 == model.weights_sha256
@@ -84,14 +85,14 @@ def test_models_are_added_and_the_other_models_stay(file, folder):
     add(wished("mine", str(file)), folder)
     wish = wished("mine", "random", architecture="tiny-vit", model="mine-control")
     add(wish, folder)
-    assert [m.level for m in load_family("mine", folder).models] == ["zero_shot", "random"]
+    assert [m.level for m in load_family("mine", folder).models] == ["unknown", "random"]
     assert "there is a model mine-control already, in the family mine" in refused(wish, folder)
     again = wished("mine", str(file))
     assert "there is a family mine already: give another name, add" in refused(again, folder)
     spaced = wished("mine", str(file), model="mine model")
     assert "not a valid name of a model" in refused(spaced, folder)
     add(wished("mine", str(file), model="mine-control", level="captions", replace=True), folder)
-    assert [m.level for m in load_family("mine", folder).models] == ["zero_shot", "captions"]
+    assert [m.level for m in load_family("mine", folder).models] == ["unknown", "captions"]
     add(wished("mine", str(file), replace=True), folder)
     assert len(load_family("mine", folder).models) == 1
 
@@ -147,7 +148,7 @@ def test_a_family_that_comes_meanwhile_is_not_overwritten_but_added_to(file, fol
     assert [add(again, folder)[0] for _ in range(2)] == [kept] * 2
     add_while_another_does(*(wished("mine", str(file), model=f"mine-{n}") for n in "bc"))
     named = [model.name for model in load_family("mine", folder).models]
-    assert named == ["mine-zero_shot", "mine-c", "mine-b"]
+    assert named == ["mine", "mine-c", "mine-b"]
 
 
 def test_a_family_waits_for_what_changes_the_book(file, folder, capsys):
@@ -178,7 +179,7 @@ def extract(folder, pictures, answer, monkeypatch):
 def test_classes_that_a_head_does_not_know_stop_the_extraction(file, folder, extract, tmp_path):
     (tmp_path / "names.txt").write_text("red\nblue\n")
     add(wished("mine", str(file), classes=str(tmp_path / "names.txt")), folder)
-    said = "has images of 'green' that the head of mine-zero_shot does not know (its 2"
+    said = "has images of 'green' that the head of mine does not know (its 2"
     assert said in extract(fails=True)
     assert not list((tmp_path / "store").rglob("*.safetensors"))
     path = Path(extract("--without-labels"))
@@ -196,7 +197,7 @@ def test_ids_of_wordnet_are_read_as_imagenets_names_or_refused(file, folder, pic
     (listed,) = find.find(str(pictures))
     assert listed.prompts is not None and listed.prompts.names[0] == "tench"
     path = Path(extract())
-    assert store.read_head(store.head_path("mine-zero_shot", path.stem)).classes == wnids
+    assert store.read_head(store.head_path("mine", path.stem)).classes == wnids
     for number in wnids:
         (pictures / number).rename(pictures / f"n9{number[2:]}")
     said = "are ids of WordNet that ImageNet does not have (n91440764, …)"
@@ -222,7 +223,7 @@ def test_objectnets_classes_are_several_of_imagenets(tmp_path):
 def test_a_head_that_changed_is_made_again_without_the_features(file, folder, extract, tmp_path):
     add(wished("mine", str(file)), folder)
     path = Path(extract())
-    head = store.head_path("mine-zero_shot", path.stem)
+    head = store.head_path("mine", path.stem)
     before, inode = store.read_head(head), path.stat().st_ino
     assert before.classes == tuple(sorted(CLASSES))
     (tmp_path / "templates.txt").write_text("{}\n")

@@ -82,9 +82,9 @@ def test_image_encoders_of_clip_in_timm_have_no_classifier():
     assert "before CLIP's projection" in model.note
 
 
-def test_a_level_that_cannot_be_guessed_is_asked_for():
+def test_a_level_that_nobody_states_is_unknown_unless_it_is_said():
     text = "vit_small_patch14_dinov2.lvd142m"
-    assert "does not say how it was trained: give --level, one of zero_shot, " in fails(text)
+    assert find(text).level == "unknown"
     model = find(text, level="supervised")
     assert (model.head, model.width) == ("none", 384)
 
@@ -222,7 +222,7 @@ def test_a_repository_that_cannot_be_used_says_why(hub, name, config, message):
 
 def test_a_file_that_says_its_architecture(file):
     model = find(str(file))
-    assert (model.architecture, model.level, model.width) == ("tiny-vit", "zero_shot", WIDTH)
+    assert (model.architecture, model.level, model.width) == ("tiny-vit", "unknown", WIDTH)
     assert model.weights == file.as_posix() and model.name == "tiny"
     other = file.with_name("nameless.safetensors")
     save_file(load_file(file), other)
@@ -288,7 +288,7 @@ def test_timm_files_with_and_without_a_classifier(tmp_path):
     path = tmp_path / "net.safetensors"
     save_file(state, path)
     model = find(str(path), architecture="resnet18.a1_in1k")
-    assert (model.level, model.preprocessing.size) == ("supervised", 224)
+    assert (model.level, model.preprocessing.size) == ("unknown", 224)
     loaded = load(model.model_copy(update={"head": "own", "classes": tuple("abcdefg")}))
     assert loaded.head is not None and loaded.head.classes == tuple("abcdefg")
     assert load(model.model_copy(update={"head": "none"})).head is None
@@ -298,6 +298,6 @@ def test_timm_files_with_and_without_a_classifier(tmp_path):
     ):
         assert re.search(said, sentence(load, model.model_copy(update=wrong)))
     save_file({k: v for k, v in state.items() if not k.startswith("fc.")}, path)
-    assert "give --level" in fails(str(path), architecture="resnet18")
-    model = find(str(path), architecture="resnet18", level="supervised")
+    model = find(str(path), architecture="resnet18", level="random")  # a file of random weights
+    assert model.level == "random" and not model.drawn and not model.trained
     assert model.head == "none" and load(model).head is None

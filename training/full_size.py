@@ -306,7 +306,7 @@ class Training(LightningModule):
 
 def find_model(options: TrainOptions) -> Model:
     """Describe the model that is named; TrainingError if it is none of open_clip's."""
-    model = checkpoints.find(options.model, assumed_level="zero_shot")
+    model = checkpoints.find(options.model)
     if model.library != "open_clip":
         raise TrainingError(
             f"{options.model} is not a model of open_clip: name a CLIP model, such as rn50-openai."

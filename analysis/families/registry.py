@@ -40,16 +40,22 @@ BOOK = ROOT / "families"
 #: Below the other families: those of the edition zoo, which a command writes for this machine.
 ZOO = "zoo"
 
-#: How a model came to be, in the order in which every figure and table shows it.
-Level = Literal["zero_shot", "captions", "finetuned", "supervised", "random"]
+#: How a model came to be, in the order in which every figure and table shows it; `unknown` if
+#: nobody said so.
+Level = Literal["zero_shot", "captions", "finetuned", "supervised", "unknown", "random"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 LEVEL_TITLES: dict[Level, str] = {
     "zero_shot": "zero-shot",
     "captions": "CLIP on ImageNet-Captions",
     "finetuned": "finetuned",
     "supervised": "supervised",
+    "unknown": "training not known",
     "random": "random weights",
 }
+#: The levels of models that nobody says were trained.
+UNTRAINED: tuple[Level, ...] = ("unknown", "random")
+#: The pretraining of a model about which nothing is said; it is never shown.
+NOT_STATED = "not stated"
 #: Whose a family is: the paper's, the pocket lab's, a reader's, only there for contrast, or of the
 #: zoo: every published checkpoint, to be measured and not to have pages of its own.
 Edition = Literal["paper", "pocket", "reader", "contrast", "zoo"]
@@ -133,7 +139,7 @@ class Model(Strict):
     """One encoder with its head, at one level.
 
     ``library``, ``architecture`` and ``weights`` are all set, or all absent when the model is known
-    but its weights are not public. A ``random`` model has a library and an architecture only.
+    but its weights are not public. A ``random`` model needs a library and an architecture only.
     ``width`` is the number of components of the representation that the head sees. A ``title`` is
     given where level and pretraining do not distinguish the models of a family. With ``layer``
     ``before_projection`` the features are what CLIP's vision transformer has before its projection,
@@ -172,9 +178,20 @@ class Model(Strict):
     @property
     def title(self) -> str:
         """The model in words: its own title, or level, and pretraining where that matters."""
-        details = "" if self.level in ("captions", "random") else f", {self.pretraining}"
+        said = self.level not in ("captions", "random") and self.pretraining != NOT_STATED
+        details = f", {self.pretraining}" if said else ""
         details += ", before the projection" if self.own_layer else ""
         return self.own_title or f"{LEVEL_TITLES[self.level]}{details}"
+
+    @property
+    def drawn(self) -> bool:
+        """Whether its weights are drawn here, not loaded from a file."""
+        return self.level == "random" and self.weights is None
+
+    @property
+    def trained(self) -> bool:
+        """Whether somebody says that it was trained."""
+        return self.level not in UNTRAINED
 
     @property
     def loadable(self) -> bool:
@@ -208,6 +225,10 @@ class Model(Strict):
         """The weights as others may read them: of a file elsewhere on this machine, its name."""
         return shown_weights(self.weights or "")
 
+    @property
+    def _drawn_and_noted(self) -> bool:
+        return self.drawn and self.weights_sha256 is not None
+
     @model_validator(mode="after")
     def _is_consistent(self) -> Model:
         plain(self.shown_weights)
@@ -234,10 +255,10 @@ class Model(Strict):
         if self.renamed and self.weights_sha256 is None:
             raise ValueError("renamed needs weights_sha256: the order is known for that file alone")
         given = [value is not None for value in (self.library, self.architecture, self.weights)]
-        if self.level == "random" and (given != [True, True, False] or self.weights_sha256):
+        if self.level == "random" and (given[:2] != [True, True] or self._drawn_and_noted):
             raise ValueError(
-                "a random model needs library and architecture, but no weights, because these are "
-                "drawn and not loaded"
+                "a random model needs library and architecture; unless it is a file, its weights "
+                "are drawn and have no sha256"
             )
         if self.level != "random" and any(given) and not all(given):
             raise ValueError(

@@ -56,14 +56,13 @@ def find(
     level: Level | None = None,
     head: HeadKind | None = None,
     pretraining: str | None = None,
-    assumed_level: Level | None = None,
     layer: OwnLayer | None = None,
 ) -> Model:
     """Describe the checkpoint that ``text`` names.
 
     ``architecture`` is needed for a local file that does not state its own. ``name``, ``level``,
-    ``head`` and ``pretraining`` take precedence over what is found or guessed; ``assumed_level``
-    counts only where nothing is found. ``layer`` says where features are taken, if not at the
+    ``head`` and ``pretraining`` take precedence over what is found; a level that nobody states is
+    ``unknown``. ``layer`` says where features are taken, if not at the
     encoder's end. The text ``random`` stands for an architecture with weights as they are drawn
     before training. Raises CheckpointError if there is no such checkpoint, and ModelError if the
     hub cannot be reached or a file cannot be read.
@@ -74,12 +73,7 @@ def find(
     fields = _found(text, architecture)
     given = {"name": name, "level": level, "head": head, "pretraining": pretraining}
     fields |= {key: value for key, value in given.items() if value is not None}
-    fields["level"] = fields.get("level") or assumed_level
-    if fields["level"] is None:
-        raise CheckpointError(
-            f"{text} does not say how it was trained: give --level, one of "
-            f"{', '.join(registry.LEVELS[:-1])}."
-        )
+    fields["level"] = fields.get("level") or "unknown"
     fields.setdefault("name", default_name(text))
     try:
         model = Model.model_validate(fields)
@@ -250,7 +244,7 @@ def _of_config(text: str, path: Path, name: str) -> dict[str, Any]:
     ``name`` is for an architecture that has no other.
     """
     where = f"{LOCAL_DIR}{path.parent}"
-    clip = {"architecture": name, "level": "zero_shot", "pretraining": networks.NOT_STATED}
+    clip = {"architecture": name, "level": "zero_shot", "pretraining": registry.NOT_STATED}
     if path.name == HUB_FILES["open_clip"][0]:
         return networks.by_open_clip(text, where) | clip
     try:
@@ -342,14 +336,14 @@ def _in_file(described: Mapping[str, Any], path: Path, network: str) -> dict[str
     layers = {key.rpartition(".")[0] for key in weights.state}
     if described["library"] == "timm":
         classified = layers & {*networks.classifier_names(net)}
-        fields = {"level": "supervised"} if classified else {"level": None, "head": "none"}
+        fields = {} if classified else {"head": "none"}
     else:
-        guessed, stated = "supervised" if "head" in layers else "zero_shot", weights.metadata
-        level = stated["level"] if stated.get("level") in registry.LEVELS else guessed
         tower_alone = all(key.startswith("visual.") for key in weights.state)
-        fields = {"level": level} | ({"head": "none"} if tower_alone else {})
+        fields = {"head": "none"} if tower_alone else {}
+    stated = weights.metadata.get("level")
+    level = stated if stated in registry.LEVELS else "unknown"  # random weights look the same
     notes = " ".join(filter(None, [described.get("note"), *weights.notes]))
-    return fields | {"weights": _stored(path), "note": notes}
+    return fields | {"level": level, "weights": _stored(path), "note": notes}
 
 
 def _path_of(text: str) -> Path:

@@ -85,7 +85,7 @@ def load(model: Model, checkpoint: Path | None = None, device: str = "cpu") -> L
     """
     if not model.loadable:
         raise ModelError(f"{model.name} has no public weights, so it cannot be loaded.")
-    if model.level == "random" and checkpoint is not None:
+    if model.drawn and checkpoint is not None:
         raise ModelError(f"{model.name} is the random control and takes no checkpoint.")
     of_library = _load_open_clip if model.library == "open_clip" else _load_timm
     loaded = of_library(model, checkpoint, device)
@@ -126,14 +126,14 @@ def with_head(loaded: Loaded) -> Loaded:
 def _load_open_clip(model: Model, checkpoint: Path | None, device: str) -> Loaded:
     name = networks.source(model)
     networks.check_activation(model, name)
-    clip = networks.build(model.name, "open_clip", name, drawn=model.level == "random")
+    clip = networks.build(model.name, "open_clip", name, drawn=model.drawn)
     if not isinstance(clip, open_clip.CLIP | open_clip.CustomTextCLIP):
         raise ModelError(
             f"{model.name}: {model.architecture} is a {type(clip).__name__}, whose image features "
             "are not a single vector per image."
         )
     head, has_text = None, True
-    if model.level == "random":
+    if model.drawn:
         sha256 = _hash_of_state(clip.state_dict())
     else:
         path = checkpoint or weights_file(model)
@@ -154,7 +154,7 @@ def _load_open_clip(model: Model, checkpoint: Path | None, device: str) -> Loade
 
 def _load_timm(model: Model, checkpoint: Path | None, device: str) -> Loaded:
     name = networks.source(model)
-    if model.level == "random":
+    if model.drawn:
         net = networks.build(model.name, "timm", name, drawn=True)
         sha256 = _hash_of_state(net.state_dict())
     else:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from analysis.common import ROOT, first_reason, suggestion
-from analysis.families.registry import HUB, LOCAL_DIR, Level, Model, Preprocessing
+from analysis.families.registry import HUB, LOCAL_DIR, NOT_STATED, Level, Model, Preprocessing
 from analysis.features.preprocess import POCKET
 from analysis.features.store import local_weights
 from analysis.features.weights import HUB_FILES, ModelError, from_hub
@@ -52,7 +52,6 @@ PRETRAINING = {
     r"dfn(\d)b": r"DFN-\1B",
     r"in(21|22|12|1)k": r"ImageNet-\1k labels",
 }
-NOT_STATED = "not stated"
 
 
 class CheckpointError(ModelError):

@@ -46,10 +46,10 @@ def of_checkpoint(options: Probing) -> Probe:
 
     listed, file = find_images(options.images), Path(options.checkpoint).expanduser()
     text, name = (str(file), file.name) if file.is_file() else (options.checkpoint,) * 2
-    # No number needs the level that is assumed.
-    model = checkpoints.find(text, architecture=options.architecture, assumed_level="supervised")
-    if model.level == "random" and name == "random":
+    model = checkpoints.find(text, architecture=options.architecture, level=options.level)
+    if model.drawn:
         name = f"{model.architecture} with random weights"
+    name = options.title or name
     given = options.model_dump(exclude_defaults=True, exclude={"html", "json_file"})
     words = ["companion", "probe", given.pop("checkpoint")]
     for option, value in given.items():

@@ -17,6 +17,7 @@ import scipy
 from numpy.typing import ArrayLike
 
 from analysis.common import ROOT, read_yaml
+from analysis.families.registry import Level
 from analysis.metrics.outliers import OUTLIER_THRESHOLD, far_above_mean
 from companion.measurements import records
 from companion.measurements.intervals import Interval
@@ -91,19 +92,21 @@ def probe(
     head: ArrayLike | None = None,
     *,
     name: str = "this checkpoint",
+    level: Level = "unknown",
     recorded: Iterable[Measurement] = (),
     rows_are_images: bool = False,
 ) -> Probe:
     """Look for outlier features in the features of unlabelled images: (N, d) → `Probe`.
 
     `features`: what the model's head sees, one row per image, of any length (nothing here changes
-    when a row is scaled). `head`: its weights (classes, d), if it has one. `recorded`: measurements
+    when a row is scaled). `head`: its weights (classes, d), if it has one. `level`: how it was
+    trained, if that is known; the verdict does not use it. `recorded`: measurements
     of outlier features to place this one among; those of a model called `name` are left out.
     `rows_are_images`: whether that is known, so that no guess about a transposed array is made.
     Raises ProbeError for fewer than `FEWEST_IMAGES` images, other shapes, transposed arrays,
     numbers that are not finite, and images whose features are all equal.
     """
-    return judge(measure.of_arrays(features, head, name, rows_are_images), [*recorded])
+    return judge(measure.of_arrays(features, head, name, rows_are_images, level), [*recorded])
 
 
 def judge(m: Measurement, recorded: Sequence[Measurement]) -> Probe:

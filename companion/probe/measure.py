@@ -41,7 +41,11 @@ class ProbeError(CompanionError):
 
 
 def of_arrays(
-    features: ArrayLike, head: ArrayLike | None, name: str, rows_are_images: bool
+    features: ArrayLike,
+    head: ArrayLike | None,
+    name: str,
+    rows_are_images: bool,
+    level: Level = "unknown",
 ) -> Measurement:
     """Measure arrays about which nothing else is known: (N, d), (classes, d) or no head.
 
@@ -64,7 +68,7 @@ def of_arrays(
             **of_today({CHECKPOINT: as_words(name), **records.code_parts("probe")}),
         )
         what = Data(name="images", what=f"{len(array)} images, given as features")
-        return measured(array, weights, "checkpoint", "zero_shot", what, source)
+        return measured(array, weights, "checkpoint", level, what, source)
     except ValueError as error:
         raise ProbeError(f"{name} cannot be probed: {error}") from None
 

@@ -10,7 +10,15 @@ from typing import Any, NoReturn
 import pandas as pd
 
 from analysis.common import ROOT, read_yaml
-from analysis.families.registry import Edition, Family, Level, Model, load_families, load_family
+from analysis.families.registry import (
+    LEVEL_TITLES,
+    Edition,
+    Family,
+    Level,
+    Model,
+    load_families,
+    load_family,
+)
 from companion.measurements import records
 from companion.measurements.quantities import Experiment
 from companion.measurements.records import (
@@ -181,10 +189,12 @@ def frame(
 ) -> pd.DataFrame:
     """A row for each measurement: its subject, its counts and quantities by name, and ``more``.
 
-    A list or table is one value; a quantity that is not in a file is None.
+    A list or table is one value; a quantity that is not in a file is None. ``how_trained``: the
+    level in words of a reader's model, whose title does not say it.
     """
     return pd.DataFrame(
         {"of": model_title(m), "set": set_title(m), "data": m.data.title, "level": m.level}
+        | {"how_trained": LEVEL_TITLES[m.level] if family_of(m).edition == "reader" else None}
         | dict.fromkeys(m.lacks)
         | m.counts
         | {name: m.value(name) for name in m.values}

@@ -139,6 +139,10 @@ class Extraction(Computing):
             yield str(path) + f" ({len(left_out)} left out: {', '.join(left_out)})" * bool(left_out)
 
 
+#: The levels that a reader can name.
+SaidLevel = Literal["zero_shot", "captions", "finetuned", "supervised", "random"]
+
+
 class Probing(Machine):
     """The checkpoint, the images, and what to write."""
 
@@ -149,6 +153,8 @@ class Probing(Machine):
     )
     images: Text = option("folder of images, with or without subfolders; labels are ignored")
     architecture: str | None = option("its name in open_clip or timm, for a file of weights", None)
+    title: str | None = option("what the report calls it (default: as it is called)", None)
+    level: SaidLevel | None = option("how it was trained; random if it was not", None)
     html: Path | None = option("file for the report", None)
     json_file: Path | None = option("file for the numbers", None, flag="--json")
     batch_size: int = option("images at a time (default: 32)", 32, least=1)
@@ -159,9 +165,8 @@ class Description(Strict):
     """Facts about a checkpoint that then need not be guessed."""
 
     architecture: str | None = option("its name in open_clip or timm, for a file of weights", None)
-    level: Literal["zero_shot", "captions", "finetuned", "supervised"] | None = option(
-        "how it was trained", None
-    )
+    title: str | None = option("what pages call it (default: as the checkpoint is called)", None)
+    level: SaidLevel | None = option("how it was trained; random if it was not", None)
     pretraining: str | None = option("what it was trained on, in words", None)
     head: HeadKind | None = option(
         "classifier: made from class names (zero_shot), the checkpoint's (own), or none", None
@@ -189,7 +194,6 @@ class Wish(Description):
         "a model of the book, or random",
         placed=True,
     )
-    title: str | None = option("the family's title on pages (default: the checkpoint's)", None)
     model: str | None = option("the model's name; needed to add it to a family of yours", None)
     replace: bool = option("replace a family of yours (with --model: that model)", False)
 
