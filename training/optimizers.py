@@ -1,10 +1,14 @@
 """AdamW for a CLIP model's two projections, with a choice of which numbers share a second moment.
 
-CLIP's loss does not change if both projections are multiplied by one rotation of their output. Of
-the steps here only those of single elements notice such a rotation: ``element`` (Adam) and
-``sign``. With ``shared`` Adam's second moment is averaged over the output coordinates, with
-``matrix`` over the whole matrix, and ``none`` divides by nothing: momentum alone. A model trained
-with one of these three has the same features in whatever axes it starts, written in those axes.
+CLIP's loss does not change if both projections are multiplied by one rotation of their output. A
+step notices such a rotation where its size differs between output coordinates: with a second
+moment for each number (``element``, Adam), for each output coordinate (``column``, the mean over
+the inputs), with Adafactor's product of rows and columns (``adafactor``), in LAMB (``lamb``, Adam's
+direction at the weight's length), and with the ``sign``. It does not with one for each input
+(``shared``, the mean over the output coordinates), one for the whole ``matrix`` or ``none``
+(momentum alone), nor in Muon (``muon``) and Shampoo (``shampoo``), which multiply whole matrices. A
+model trained with one of these five has the same features in whatever axes it starts, written in
+those axes.
 """
 
 from __future__ import annotations
@@ -17,13 +21,25 @@ from torch import Tensor, nn
 
 from training.pocket import SecondMoment
 
+#: Muon's quintic polynomial and how often it is applied (Jordan et al. 2024).
+NEWTON_SCHULZ, TIMES = (3.4445, -4.7750, 2.0315), 5
+#: Shampoo's roots are taken in every one of the first steps, and then in every so manieth.
+ROOTS_EVERY = 20
+#: What Shampoo adds to eigenvalues, as a share of the largest.
+DAMPING = 1e-6
+
+#: Two rotations, of a matrix's inputs and of its outputs; None for none.
+Turn = tuple[Tensor | None, Tensor | None]
+
 
 class ProjectionAdamW(torch.optim.Optimizer):
     """AdamW (Loshchilov and Hutter 2019) in which ``second_moment`` says what is averaged.
 
     Weights come as (weight, axis of its output coordinates), as `projections` gives them. ``gain``
     scales the step and leaves weight decay alone; gradients without a second moment need a larger
-    one.
+    one. In LAMB (You et al. 2020) weight decay is part of the step. ``turns`` has for each weight
+    the rotations of the axes in which the optimiser works: it sees the matrix gradient G as PᵀGQ,
+    and takes the step S as PSQᵀ, as OrthoAdam does (Kaul et al. 2025).
     """
 
     def __init__(
@@ -36,9 +52,14 @@ class ProjectionAdamW(torch.optim.Optimizer):
         betas: tuple[float, float] = (0.9, 0.98),
         epsilon: float = 1e-8,
         gain: float = 1.0,
+        turns: Iterable[Turn] | None = None,
     ) -> None:
+        weights = list(weights)
         groups: list[dict[str, Any]] = [
-            {"params": [weight], "output": output} for weight, output in weights
+            {"params": [weight], "output": output, "turn": turn}
+            for (weight, output), turn in zip(
+                weights, turns or [(None, None)] * len(weights), strict=True
+            )
         ]
         super().__init__(groups, {"lr": learning_rate, "weight_decay": weight_decay})
         self.second_moment, self.betas = second_moment, betas
@@ -48,26 +69,42 @@ class ProjectionAdamW(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Do one step; every weight must have a gradient."""
         for group in self.param_groups:
-            (weight,) = group["params"]
-            self.state[weight]["steps"] = self.state[weight].get("steps", 0) + 1
-            change = self._direction(weight, group["output"])
-            weight.mul_(1 - group["lr"] * group["weight_decay"] * (weight.ndim > 1))
+            (weight,), turn = group["params"], group["turn"]
+            state = self.state[weight]
+            state["steps"] = state.get("steps", 0) + 1
+            change = self._direction(state, _turned(weight.grad, turn), group["output"])
+            change = _turned(change, turn, back=True)
+            decay = group["weight_decay"] * (weight.ndim > 1)
+            if self.second_moment == "lamb":
+                change, decay = change + decay * weight, 0
+                change *= weight.norm() / change.norm()
+            weight.mul_(1 - group["lr"] * decay)
             weight.add_(change, alpha=-group["lr"] * self.gain)
 
-    def _direction(self, weight: nn.Parameter, output: int) -> Tensor:
-        state, gradient = self.state[weight], weight.grad
-        assert gradient is not None
-        (rise, memory), steps = self.betas, state["steps"]
-        mean = _running(state, "mean", gradient, rise)
-        if self.second_moment in ("none", "sign"):
-            return mean.sign() if self.second_moment == "sign" else mean / (1 - rise**steps)
+    def _direction(self, state: dict[str, Any], gradient: Tensor, output: int) -> Tensor:
+        (rise, memory), kind = self.betas, self.second_moment
+        mean: Tensor = _running(state, "mean", gradient, rise) / (1 - rise ** state["steps"])
+        if kind == "none":
+            return mean
+        if kind == "sign":
+            return mean.sign()
+        if kind == "muon":
+            return _orthogonalised(mean)
+        if kind == "shampoo":
+            return _preconditioned(state, mean, gradient, memory)
+        inputs = [axis for axis in range(gradient.ndim) if axis != output]
         square = gradient.square()
-        if self.second_moment == "shared":
+        if kind == "shared":
             square = square.mean(output, keepdim=True)
-        elif self.second_moment == "matrix":
+        elif kind == "column" and inputs:
+            square = square.mean(inputs, keepdim=True)
+        elif kind == "matrix":
             square = square.mean()
-        square = _running(state, "square", square, memory) / (1 - memory**steps)
-        change: Tensor = mean / (1 - rise**steps) / square.sqrt().add_(self.epsilon)
+        square = _running(state, "square", square, memory) / (1 - memory ** state["steps"])
+        if kind == "adafactor" and inputs:  # Shazeer and Stern 2018
+            rows = square.mean(output, keepdim=True)
+            square = rows * square.mean(inputs, keepdim=True) / rows.mean()
+        change: Tensor = mean / square.sqrt().add_(self.epsilon)
         return change
 
 
@@ -86,3 +123,41 @@ def _running(state: dict[str, Any], name: str, value: Tensor, memory: float) -> 
     """The exponential mean of what came so far, from zero."""
     mean: Tensor = state.setdefault(name, torch.zeros_like(value))
     return mean.lerp_(value, 1 - memory)
+
+
+def _turned(matrix: Tensor | None, turn: Turn, back: bool = False) -> Tensor:
+    """PᵀGQ of a matrix G and rotations (P, Q), or PGQᵀ if it is turned back."""
+    assert matrix is not None, "a weight without a gradient"
+    first, last = turn
+    if first is not None:
+        matrix = (first if back else first.T) @ matrix
+    if last is not None:
+        matrix = matrix @ (last.T if back else last)
+    return matrix
+
+
+def _orthogonalised(mean: Tensor) -> Tensor:
+    """A matrix whose singular values are all taken near 1, by Muon's Newton–Schulz iteration."""
+    a, b, c = NEWTON_SCHULZ
+    wide = mean.reshape(-1, mean.shape[-1])
+    tall = wide.shape[0] > wide.shape[1]
+    x: Tensor = wide.T if tall else wide
+    x = x / (x.norm() + torch.finfo(x.dtype).tiny)
+    for _ in range(TIMES):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return (x.T if tall else x).reshape(mean.shape)
+
+
+def _preconditioned(state: dict[str, Any], mean: Tensor, gradient: Tensor, memory: float) -> Tensor:
+    """L^(−1/4) M R^(−1/4), L and R the running means of GGᵀ and GᵀG (Gupta et al. 2018)."""
+    step, wide = state["steps"], gradient.reshape(-1, gradient.shape[-1])
+    both = {"left": wide @ wide.T, "right": wide.T @ wide}
+    for side, product in both.items():
+        product = _running(state, side, product, memory) / (1 - memory**step)
+        if step <= ROOTS_EVERY or step % ROOTS_EVERY == 0:
+            values, vectors = torch.linalg.eigh(product)
+            values = values.clamp(min=0) + DAMPING * values.max()
+            state[f"{side} root"] = vectors * values**-0.25 @ vectors.T
+    changed: Tensor = state["left root"] @ mean.reshape(wide.shape) @ state["right root"]
+    return changed.reshape(mean.shape)

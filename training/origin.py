@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import open_clip
@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import layer_norm, normalize
 
 from analysis.common import Strict
 from analysis.features import networks
@@ -28,7 +28,7 @@ from analysis.features.weights import read_weights
 from analysis.images import emoji
 from training import objectives, pocket_lab
 from training.objectives import batch_rows, contrastive_loss, draw_seed, wrong_captions
-from training.optimizers import ProjectionAdamW, projections
+from training.optimizers import ProjectionAdamW, Turn, projections
 from training.pocket import SecondMoment, Styles
 from training.recipes import Count, Positive, Share, warmed_cosine
 
@@ -40,8 +40,10 @@ class Settings(Strict):
     """How the projections are trained; with towers and a seed it decides them.
 
     ``scale``: the logit scale, or None for one that is learned as CLIP's is. ``gain``: how much
-    larger than Adam's a step without its second moment is, see `ProjectionAdamW`. The rest as in
-    `training.pocket.Recipe`.
+    larger than Adam's a step without its second moment is, see `ProjectionAdamW`. ``rotated``: in
+    which axes the optimiser works instead of the projections' own, see `turns`. ``layer_norm``:
+    whether the output is normalised over its coordinates, and each has a gain that is learned. The
+    rest as in `training.pocket.Recipe`.
     """
 
     second_moment: SecondMoment = "element"
@@ -55,6 +57,8 @@ class Settings(Strict):
     memory: Share = 0.98
     warmup: Share = 0.05
     gain: Positive = 1.0
+    rotated: Literal["none", "outputs", "half", "inputs"] = "none"
+    layer_norm: bool = False
 
 
 def rate(settings: Settings, step: int) -> float:
@@ -79,31 +83,75 @@ class Locked:
 
 
 class Projections(nn.Module):
-    """W (p, d), V (q, d) and the logarithm of the logit scale."""
+    """W (p, d), V (q, d) and the logarithm of the logit scale; with ``layer_norm`` gains (d,)."""
 
-    def __init__(self, image: Tensor, text: Tensor) -> None:
+    def __init__(self, image: Tensor, text: Tensor, layer_norm: bool = False) -> None:
         super().__init__()
         self.image, self.text = nn.Parameter(image.clone()), nn.Parameter(text.clone())
         self.log_scale = nn.Parameter(image.new_tensor(math.log(FIRST_SCALE)))
+        self.gains = nn.ParameterList(
+            nn.Parameter(torch.ones_like(weight[0])) for weight in (image, text) if layer_norm
+        )
+
+    def of_images(self, images: Tensor) -> Tensor:
+        """The output for x (…, p): (…, d), not scaled to length 1."""
+        return self._output(images @ self.image, 0)
+
+    def of_texts(self, texts: Tensor) -> Tensor:
+        """The output for y (…, q): (…, d), not scaled to length 1."""
+        return self._output(texts @ self.text, 1)
+
+    def _output(self, projected: Tensor, side: int) -> Tensor:
+        if not len(self.gains):
+            return projected
+        normalised: Tensor = layer_norm(projected, projected.shape[-1:], self.gains[side])
+        return normalised
 
     def features(self, images: Tensor) -> NDArray[np.float64]:
         """What the images' projection makes of x (N, p): (N, d), not scaled to length 1."""
-        projected: NDArray[np.float64] = (images @ self.image).detach().double().numpy()
+        projected: NDArray[np.float64] = self.of_images(images).detach().double().numpy()
         return projected
 
     def head(self, prompts: Tensor) -> NDArray[np.float64]:
         """The zero-shot head of texts (classes, templates, q): (classes, d), rows of length 1."""
-        mean = normalize(prompts @ self.text, dim=-1).mean(dim=1)
+        mean = normalize(self.of_texts(prompts), dim=-1).mean(dim=1)
         rows: NDArray[np.float64] = normalize(mean, dim=-1).detach().double().numpy()
         return rows
 
 
-def drawn(locked: Locked, width: int, seed: int) -> Projections:
+def drawn(locked: Locked, settings: Settings, seed: int) -> Projections:
     """Projections to start from: Gaussian numbers over the root of the input's width."""
-    generator = torch.Generator().manual_seed(seed)
+    generator, width = torch.Generator().manual_seed(seed), settings.width
     sizes = locked.images.shape[1], locked.texts.shape[-1]
     image, text = (torch.randn(n, width, generator=generator) / math.sqrt(n) for n in sizes)
-    return Projections(image, text)
+    return Projections(image, text, settings.layer_norm)
+
+
+def turns(
+    settings: Settings, sizes: tuple[int, int], seed: int, dtype: torch.dtype = torch.float64
+) -> list[Turn]:
+    """The rotations of the axes in which the optimiser works, for W (p, d) and V (q, d).
+
+    Random ones of all ``outputs``, or of the first ``half`` of them, the same for both; or of the
+    ``inputs``, p and q numbers. ``sizes``: p and q.
+    """
+    generator = torch.Generator().manual_seed(1_000_000 + seed)
+
+    def rotation(size: int) -> Tensor:
+        drawn = torch.randn(size, size, generator=generator).double()
+        turned: Tensor = torch.linalg.qr(drawn)[0].to(dtype)
+        return turned
+
+    width = settings.width
+    if settings.rotated == "outputs":
+        return [(None, rotation(width))] * 2
+    if settings.rotated == "half":
+        some = torch.eye(width, dtype=dtype)
+        some[: width // 2, : width // 2] = rotation(width // 2)
+        return [(None, some)] * 2
+    if settings.rotated == "inputs":
+        return [(rotation(size), None) for size in sizes]
+    return [(None, None)] * 2
 
 
 def grow(
@@ -118,14 +166,16 @@ def grow(
     ``watch`` sees after every step its number, loss, the projections and the optimiser. What does
     not fill a batch is left out of an epoch, and no gradient is clipped.
     """
-    s, own = settings, begun or drawn(locked, settings.width, seed)
+    s, own = settings, begun or drawn(locked, settings, seed)
+    sizes = locked.images.shape[1], locked.texts.shape[-1]
     optimizer = ProjectionAdamW(
-        [(own.image, 1), (own.text, 1)],
+        [(own.image, 1), (own.text, 1), *((gain, 0) for gain in own.gains)],
         s.second_moment,
         learning_rate=s.learning_rate,
         weight_decay=s.weight_decay,
         betas=(0.9, s.memory),
         gain=s.gain,
+        turns=[*turns(s, sizes, seed, own.image.dtype), *[(None, None)] * len(own.gains)],
     )
     of_scale = torch.optim.Adam([own.log_scale], s.learning_rate, betas=(0.9, s.memory))
     for step in range(s.steps):
@@ -135,8 +185,8 @@ def grow(
         texts = locked.texts[concepts, torch.randint(locked.texts.shape[1], (s.batch,))]
         scale = own.log_scale.clamp(max=math.log(LARGEST_SCALE)).exp()
         loss = contrastive_loss(
-            normalize(locked.images[rows] @ own.image, dim=-1),
-            normalize(texts @ own.text, dim=-1),
+            normalize(own.of_images(locked.images[rows]), dim=-1),
+            normalize(own.of_texts(texts), dim=-1),
             scale if s.scale is None else scale.new_tensor(s.scale),
             concepts,
         )

@@ -29,8 +29,12 @@ CATEGORY_SHARE = 0.25
 
 Objective = Literal["contrastive", "supervised", "finetuned"]
 Styles = Literal["captions", "web_small", "web_large"]
-#: Over what AdamW averages the second moment of the two projections, see `training.optimizers`.
-SecondMoment = Literal["element", "shared", "matrix", "none", "sign"]
+#: Over what AdamW averages the second moment of the two projections, or what does its part, see
+#: `training.optimizers`.
+SecondMoment = Literal[
+    "element", "column", "adafactor", "lamb", "sign",
+    "shared", "matrix", "none", "muon", "shampoo",
+]  # fmt: skip
 
 #: Settings that the first recipes did not have: unused, they change no training's identity.
 ADDED_LATER = {"caption_noise", "final_scale", "scale_steps", "second_moment"}

@@ -8,8 +8,16 @@
 A call that was stopped goes on where it was: finished projections lie under --work. A run that is
 in the tables is not trained again, unless other towers are shipped now. The tables are
 `origin.csv` (a row for each run), `origin_curves.csv` (during training), `origin_mechanism.csv` and
-`origin_coordinates.csv` (speeds and means of single coordinates), `origin_models.csv` (all weights
-trained; `grown/` has the weights of seed 0), and `origin.json` says what they were made from.
+`origin_coordinates.csv` (speeds and means of single coordinates), `origin_rotations.csv` (runs in
+which the optimiser works in other axes), `origin_models.csv` (all weights trained; `grown/` has the
+weights of seed 0), and `origin.json` says what they were made from.
+
+`origin_frames.safetensors` has trainings to play, in the metadata's `runs` (JSON: a list of
+settings). For run r and frame f, trained for step[f] steps:
+
+- `mean` (runs, frames, 512), int8: the mean of the test emoji in the training style, each scaled to
+  length 1; times `unit` (runs, frames), float32, it is the signed value;
+- `kurtosis`, `mean_share`, `accuracy`, `er` (runs, frames), float32, as in `origin.csv`.
 """
 
 from __future__ import annotations
@@ -32,6 +40,8 @@ import pandas as pd
 import torch
 import yaml
 from numpy.typing import NDArray
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save as arrays_as_bytes
 from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
@@ -50,10 +60,14 @@ PLAN = yaml.safe_load((HERE / "origin.yaml").read_text(encoding="utf-8"))
 WORK = ROOT / ".companion" / "origin"
 #: Weights of seed 0 of the models of which all weights were trained.
 GROWN = HERE / "grown"
+#: Trainings to play.
+FRAMES = HERE / "origin_frames.safetensors"
 #: Directions that hold together at most this share of the captions' variance are hardly read.
 UNREAD = 0.01
 #: Largest relative difference of κ that --check accepts from another machine.
 TOLERANCE = 0.2
+#: What is recorded of a frame besides the mean image.
+PLAYED = ("kurtosis", "mean_share", "accuracy", "er")
 Array = NDArray[np.float64]
 
 
@@ -75,9 +89,19 @@ class Run:
     @property
     def watched(self) -> bool:
         """Whether it is looked at during training: all is the default but the second moment."""
-        return (
-            self.settings.model_copy(update={"second_moment": "element", "gain": 1.0}) == Settings()
-        )
+        usual = self._usual(second_moment="element", gain=1.0)
+        return usual and self.seed in PLAN["frames"]["seeds"]
+
+    @property
+    def framed(self) -> bool:
+        """Whether it is recorded frame by frame, to be played."""
+        plan, step = PLAN["frames"], self.settings.second_moment
+        seeds = plan["seeds"] if self.watched and step in plan["second_moment"] else []
+        seeds = seeds + plan["rotated seeds"] * self._usual(rotated="none")
+        return self.towers == plan["towers"] and self.seed in seeds
+
+    def _usual(self, **settings: Any) -> bool:
+        return self.settings.model_copy(update=settings) == Settings()
 
     def about(self) -> dict[str, Any]:
         """What names it in the tables."""
@@ -107,7 +131,7 @@ def main() -> int:
     known = kept("origin")
     for number, run in enumerate(runs, 1):
         target = options.work / f"{run.key}.safetensors"
-        if not target.is_file() and not is_in(known, run):
+        if not target.is_file() and not (is_in(known, run) and is_played(run)):
             train(run, target)
             print(f"{number}/{len(runs)}  {time.monotonic() - began:.0f} s  "
                   f"{time.process_time() - spent:.0f} s of processor  {run.towers} {run.seed}",
@@ -152,6 +176,7 @@ def train(run: Run, target: Path | None = None) -> tuple[Projections, list[float
     curve: list[dict[str, float]] = []
     mechanism = PLAN["mechanism"]
     noted = {step * m for step in mechanism["from"] for m in (1, mechanism["factor"])}
+    frames = PLAN["frames"]["steps"] if run.framed else ()
 
     def watch(step: int, loss: float, own: Projections, optimizer: Any) -> None:
         losses.append(loss)
@@ -159,7 +184,11 @@ def train(run: Run, target: Path | None = None) -> tuple[Projections, list[float
             curve.append({"step": step, "loss": float(np.mean(losses[-100:]))} | glimpsed(run, own))
         if run.watched and run.settings.second_moment == "element" and step in noted:
             kept.update(speeds(run, step, own, optimizer))
+        if step in frames:
+            kept.update(frame(run, step, own))
 
+    if run.framed:
+        kept.update(frame(run, 0, origin.drawn(locked(run.towers), run.settings, run.seed)))
     own = origin.grow(locked(run.towers), run.settings, run.seed, watch=watch)
     if target is not None:
         tensors = {name: value.detach() for name, value in own.state_dict().items()} | kept
@@ -180,6 +209,21 @@ def speeds(run: Run, step: int, own: Projections, optimizer: Any) -> dict[str, t
         found[f"{step} {side} spread"] = features.std(0)
         found[f"{step} {side} root"] = optimizer.state[weight]["square"].mean(0).sqrt()
     return found
+
+
+def frame(run: Run, step: int, own: Projections) -> dict[str, torch.Tensor]:
+    """What is recorded of one step of a run that is played."""
+    features = own.features(locked(run.towers).tested)
+    mean = basis.at_length_one(in_style(features)).mean(axis=0)
+    seen = glimpsed(run, own)
+    seen["er"] = float(
+        robustness.effective_robustness(seen["unseen"], seen["accuracy"], tests()[1])
+    )
+    values = [seen[name] for name in PLAYED]
+    return {
+        f"frame {step} mean": torch.tensor(mean, dtype=torch.float32),
+        f"frame {step} values": torch.tensor(values, dtype=torch.float32),
+    }
 
 
 def captions(data: Locked) -> torch.Tensor:
@@ -219,7 +263,7 @@ def zero_shot(own: Projections, data: Locked) -> Head:
 def measured(run: Run, own: Projections) -> dict[str, Any]:
     """Everything about one run's features."""
     data = locked(run.towers)
-    texts = (captions(data) @ own.text).detach().double().numpy()
+    texts = own.of_texts(captions(data)).detach().double().numpy()
     return representation(own.features(data.tested), zero_shot(own, data)) | of_both(
         own.features(data.tested), texts
     )
@@ -329,12 +373,13 @@ def model_row(recipe: Recipe, seed: int, work: Path) -> dict[str, Any]:
 
 def ship(runs: Sequence[Run], work: Path) -> int:
     """Write the tables of what is finished, and what they were made from."""
-    rows, curves, mechanism, coordinates = [], [], [], []
+    rows, curves, mechanism, coordinates, rotations = [], [], [], [], []
     finished = {run: work / f"{run.key}.safetensors" for run in runs}
     finished = {run: path for run, path in finished.items() if path.is_file()}
     for run, path in finished.items():
         tensors, metadata = load_file(path), read_weights(path).metadata
-        own = Projections(tensors["image"], tensors["text"])
+        own = Projections(tensors["image"], tensors["text"], run.settings.layer_norm)
+        own.load_state_dict({name: tensors[name] for name in own.state_dict()})
         learned = float(tensors["log_scale"].exp().clamp(max=origin.LARGEST_SCALE))
         ends = {
             "loss": float(metadata["loss"]),
@@ -343,6 +388,7 @@ def ship(runs: Sequence[Run], work: Path) -> int:
         }
         rows.append(run.about() | ends | measured(run, own))
         about = {"towers": run.towers, "second_moment": run.settings.second_moment}
+        rotations += of_rotation(run, own)
         curves += [about | {"seed": run.seed} | row for row in json.loads(metadata["curve"])]
         if "200 image mean" in tensors:
             table = {n: t.double().numpy() for n, t in tensors.items() if n[0].isdigit()}
@@ -350,18 +396,20 @@ def ship(runs: Sequence[Run], work: Path) -> int:
             coordinates += [of_coordinates(run, table)] * (run.seed == 0)
     tables = {
         "origin": pd.DataFrame(rows), "origin_curves": pd.DataFrame(curves),
-        "origin_mechanism": pd.DataFrame(mechanism),
+        "origin_mechanism": pd.DataFrame(mechanism), "origin_rotations": pd.DataFrame(rotations),
         "origin_coordinates": pd.concat([pd.DataFrame(), *coordinates], ignore_index=True),
     }  # fmt: skip
     tables = {name: with_kept(name, table) for name, table in tables.items()}
     for name, table in tables.items():
         write_text(HERE / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
+    write_frames(runs, finished)
     about = {
         "plan": sha256_of(HERE / "origin.yaml"),
         "not trained": [run.about() for run in runs if not is_in(tables["origin"], run)],
         "checkpoints": {t: sha256_of(checkpoint(t)) for t in PLAN["towers"]},
         "emoji": pocket_lab.world().digest,
-        "tables": {f"{name}.csv": sha256_of(HERE / f"{name}.csv") for name in tables},
+        "tables": {f"{name}.csv": sha256_of(HERE / f"{name}.csv") for name in tables}
+        | {FRAMES.name: sha256_of(FRAMES)},
         "libraries": {"torch": torch.__version__, "numpy": np.__version__},
         "machine": f"{platform.machine()}, one thread",
     }
@@ -395,12 +443,50 @@ def ship_models(work: Path) -> int:
 
 def kept(name: str) -> pd.DataFrame:
     """A table as it was written before; without rows if other towers are shipped now."""
-    table = pd.read_csv(HERE / f"{name}.csv")
+    path = HERE / f"{name}.csv"
+    table = pd.read_csv(path) if path.is_file() else pd.DataFrame()
     about = json.loads((HERE / "origin.json").read_text(encoding="utf-8"))
     same = about["checkpoints"] == {
         towers: sha256_of(checkpoint(towers)) for towers in PLAN["towers"]
     }
     return table if same else table.iloc[:0]
+
+
+def played() -> tuple[list[dict[str, Any]], dict[str, NDArray[Any]]]:
+    """The runs that can be played, and their arrays."""
+    if not FRAMES.is_file() or kept("origin").empty:
+        return [], {}
+    return json.loads(read_weights(FRAMES).metadata["runs"]), load_arrays(FRAMES)
+
+
+def is_played(run: Run) -> bool:
+    """Whether this run's frames are recorded, if they should be."""
+    return not run.framed or run.about() in played()[0]
+
+
+def write_frames(runs: Sequence[Run], finished: Mapping[Run, Path]) -> None:
+    """Write the frames of all runs that are finished now or were before, in the plan's order."""
+    (before, arrays), steps, abouts = played(), PLAN["frames"]["steps"], []
+    columns: dict[str, list[NDArray[Any]]] = {n: [] for n in ("mean", "unit", *PLAYED)}
+    for run in (run for run in runs if run.framed):
+        if run in finished:
+            tensors = load_file(finished[run])
+            mean = np.stack([tensors[f"frame {step} mean"].numpy() for step in steps])
+            values = np.stack([tensors[f"frame {step} values"].numpy() for step in steps])
+            unit = np.abs(mean).max(axis=1) / 127
+            row = dict(zip(PLAYED, values.T, strict=True))
+            row |= {"mean": np.rint(mean / unit[:, None]).astype(np.int8), "unit": unit}
+        elif run.about() in before:
+            row = {name: arrays[name][before.index(run.about())] for name in columns}
+        else:
+            continue
+        abouts.append(run.about())
+        for name, column in columns.items():
+            column.append(row[name])
+    stacked = {name: np.stack(column) for name, column in columns.items()}
+    stacked["step"] = np.array(steps, dtype=np.int32)
+    with replaced(FRAMES) as target:
+        target.write_bytes(arrays_as_bytes(stacked, metadata={"runs": json.dumps(abouts)}))
 
 
 def is_in(table: pd.DataFrame, run: Run) -> bool:
@@ -416,7 +502,7 @@ def with_kept(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """The rows written before and these, which replace those of the same run or model."""
     before = kept(name)
     settings = {"towers", "model", "seed", "step", "coordinate", *Settings.model_fields}
-    same = [column for column in before if column in settings]
+    same = [column for column in (table if before.empty else before) if column in settings]
     return pd.concat([before, table], ignore_index=True).drop_duplicates(same, keep="last")
 
 
@@ -463,6 +549,31 @@ def of_coordinates(run: Run, noted: Mapping[str, Array]) -> pd.DataFrame:
             "last_mean": end,
         }
     )
+
+
+def of_rotation(run: Run, own: Projections) -> Iterator[dict[str, Any]]:
+    """κ of each half of the coordinates, and in the axes in which the optimiser works.
+
+    Of the default runs, whatever axes the optimiser works in; the means' energy in each half too.
+    """
+    if not run._usual(rotated="none") or run.towers != PLAN["frames"]["towers"]:
+        return
+    inside = in_style(own.features(locked(run.towers).tested))
+    sizes = own.image.shape[0], own.text.shape[0]
+    turn = origin.turns(run.settings, sizes, run.seed)[0][1]
+    working = inside if turn is None else inside @ turn.numpy()
+    half = inside.shape[1] // 2
+    energy = basis.at_length_one(inside).mean(axis=0) ** 2
+    yield {
+        "towers": run.towers,
+        "seed": run.seed,
+        "rotated": run.settings.rotated,
+        "kurtosis": outliers.kurtosis(inside).mean(),
+        "kurtosis_first_half": outliers.kurtosis(inside[:, :half]).mean(),
+        "kurtosis_second_half": outliers.kurtosis(inside[:, half:]).mean(),
+        "kurtosis_working_axes": outliers.kurtosis(working).mean(),
+        "energy_first_half": energy[:half].sum() / energy.sum(),
+    }
 
 
 def compare(count: int) -> int:
