@@ -37,7 +37,7 @@ page = Page("origin")
 
 # %%
 watched = curves[(curves["towers"] == f"{kind}-web")].query(
-    "second_moment in ('element', 'shared', 'none')"
+    "second_moment in ('element', 'column', 'shared', 'none')"
 )
 panels = origin.PANELS | {"accuracy": "accuracy, training style (%)"}
 page.figure("curves", origin.curves(origin.over_seeds(watched, ("step", "step"), panels), "step"))
@@ -69,10 +69,13 @@ page.table("corners", both)
 grown, prevented = (same[same["second_moment"] == step] for step in ("element", "shared"))
 apart = abs(grown["accuracy"].mean() - prevented["accuracy"].mean())
 page.holds(apart < 0.02, "Accuracy hardly differs")
+page.holds(
+    grown["kurtosis"].min() > 2 * prevented["kurtosis"].max(), "Adam concentrates that vector"
+)
 page.table(
     "steps",
     rows(same, "optimiser"),
-    holds=grown["kurtosis"].min() > 2 * prevented["kurtosis"].max(),
+    holds=same[~same["second_moment"].isin(origin.DIFFERING)]["kurtosis"].max() < 4,
 )
 
 # %%

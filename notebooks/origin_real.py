@@ -76,7 +76,10 @@ page.holds(little, "each modality varies little where the other's mean lies")
 width = primary["width"].to_numpy()
 by_chance = 100 * rng.integers(0, width, size=(draws, len(width))) / (width - 1)
 p = (1 + (by_chance.mean(axis=1) <= primary["quiet"].mean()).sum()) / (1 + draws)
+every = table[table["role"] != "control"].groupby(["model", "mean_of"])["quiet"].max()
+page.holds((every < 10).sum() >= len(every) - 1, "coordinates stay in the lowest tenth")
 page.texts(
+    lowest_tenth=f"{(every < 10).sum()} of {len(every)}",
     models=primary["model"].nunique(),
     coordinates=len(primary),
     ranks=span(primary["quiet"]),

@@ -31,7 +31,8 @@ UNKNOWN = "n/a"
 #: points and margins have two decimals, for differences of a few images, which one would double.
 #: "interval" and "ends" write a value with the ends of its interval, the first as ± where that is
 #: symmetric, with ".2" as above. "spread" and, with one decimal, "counts" write the mean of a list,
-#: its lowest and its highest; "span " before a form writes only the last two.
+#: its lowest and its highest, "median" the median instead; "span " before a form writes only the
+#: last two.
 FORMS = {
     "percent": style.percent,
     "whole": lambda fraction: f"{100 * fraction:.0f}",
@@ -47,6 +48,7 @@ FORMS = {
     "interval.2": lambda ends: style.interval(ends[0], ends[1], ends[2], 2),
     "ends": lambda ends: style.with_interval(*ends),
     "spread": style.spread,
+    "median": lambda each: style.spread(each, middle=np.median),
     "counts": lambda each: style.spread(each, write=lambda n: f"{n:.1f}".removesuffix(".0")),
     "spread%": lambda fractions: style.spread(fractions, 100),
     "yes": {True: "yes", False: "no"}.__getitem__,

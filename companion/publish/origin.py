@@ -5,25 +5,36 @@ A row is a run, or a step of one; `LOOKS` names what its optimiser does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from safetensors import safe_open
 
 from analysis.common import ROOT
 from companion.measurements.intervals import Interval
 from companion.publish import plots
 from companion.publish.plots import Look
-from companion.publish.style import Drawing
+from companion.publish.style import Drawing, spread
 
 #: How an optimiser steps: its title and its line.
 OPTIMISERS = {
     "element": ("Adam", Look("#d55e00")),
+    "column": ("Adam, one second moment a column", Look("#e69f00", (6, 2))),
+    "adafactor": ("Adafactor", Look("#8a5a00", (2, 2))),
+    "lamb": ("LAMB", Look("#b03060", (6, 2, 1, 2))),
+    "sign": ("sign of the momentum", Look("#7d7d7d", (3, 1))),
     "shared": ("Adam, shared second moment", Look("#1f83c4", (4, 2))),
     "matrix": ("Adam, one second moment a matrix", Look("#c0609a", (5, 1, 1, 1))),
     "none": ("SGD with momentum", Look("#009e73", (1, 1))),
-    "sign": ("sign of the momentum", Look("#7d7d7d", (3, 1))),
+    "muon": ("Muon", Look("#4b4bb0", (1, 2))),
+    "shampoo": ("Shampoo", Look("#444444", (5, 3))),
 }
+#: Optimisers whose step size differs between output coordinates; that of the others does not.
+DIFFERING = ("element", "column", "adafactor", "lamb", "sign")
 LOOKS = dict(OPTIMISERS.values())
 #: What is shown of runs.
 KAPPA = {"kurtosis": "activation kurtosis κ"}
@@ -38,6 +49,8 @@ DEFAULTS = {
     "learning_rate": 2e-3,
     "weight_decay": 0.1,
     "memory": 0.98,
+    "rotated": "none",
+    "layer_norm": False,
 }
 
 
@@ -52,6 +65,17 @@ def read(name: str) -> pd.DataFrame:
         scale = table["scale"].map("{:g}".format)
         table["temperature"] = scale.where(table["scale"].notna(), "learned")
     return table
+
+
+def played() -> tuple[list[dict[str, Any]], dict[str, NDArray[Any]]]:
+    """The settings of the trainings that can be played, and their arrays by name.
+
+    `data/pocket/origin.py` says what is in them.
+    """
+    path = ROOT / "data" / "pocket" / "origin_frames.safetensors"
+    with safe_open(path, "numpy") as file:
+        names = file.keys()
+        return json.loads(file.metadata()["runs"]), {name: file.get_tensor(name) for name in names}
 
 
 def varied(runs: pd.DataFrame, *free: str) -> pd.DataFrame:
@@ -76,6 +100,11 @@ def over_seeds(
     parts = (each[column].assign(panel=panel, quantity=title) for column, title in panels.items())
     drawn: pd.DataFrame = pd.concat(parts)
     return drawn.reset_index().rename(columns=names)
+
+
+def middle(values: Iterable[float]) -> str:
+    """The median over seeds, the lowest and the highest."""
+    return spread(values, middle=np.median)
 
 
 def curves(frame: pd.DataFrame, x: str, **options: Any) -> Drawing:

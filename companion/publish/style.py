@@ -320,11 +320,14 @@ def span(values: Iterable[float], write: Callable[[float], str] = digits) -> str
 
 
 def spread(
-    values: Iterable[float], scale: float = 1.0, write: Callable[[float], str] = digits
+    values: Iterable[float],
+    scale: float = 1.0,
+    write: Callable[[float], str] = digits,
+    middle: Callable[[Any], Any] = np.mean,
 ) -> str:
-    """The mean over seeds, and the lowest and the highest if there are several."""
+    """The mean (or another middle) over seeds, and the lowest and the highest of several."""
     each = scale * np.array([*values])
-    low, mean, high = (write(float(end(each))) for end in (np.min, np.mean, np.max))
+    low, mean, high = (write(float(end(each))) for end in (np.min, middle, np.max))
     return minus(mean if len(each) < 2 else f"{mean} ({low} to {high})")
 
 

@@ -80,10 +80,12 @@ def gradients(w, v, images, texts, scale):
 
 
 # %% [markdown]
-# **Adam, with one switch.** With `per_coordinate`, each number of a matrix has its own second
-# moment, as Adam is used everywhere. Otherwise the second moment is averaged over the output
-# coordinates, which then all move at the same speed. A share of the images gets the caption of
-# another image, drawn again in every step. Exercise origin-5 puts in another `rule`.
+# **Adam, with one switch.** With `average=None`, each number of a matrix has its own second moment,
+# as Adam is used everywhere. With `average=1` the second moment is averaged over the output
+# coordinates: each row has one, and all output coordinates move at the same speed. With `average=0`
+# it is averaged over the inputs: each column, that is each output coordinate, has one. A share of
+# the images gets the caption of another image, drawn again in every step. Exercise origin-5 puts in
+# another `rule`.
 
 
 # %%
@@ -93,7 +95,7 @@ def adam(m, s):
 
 
 #: assert abs(adam(3, 4) - 1.5) < 1e-6, "Divide by the root of the second moment."
-def train(per_coordinate, wrong_captions=0.3, scale=100, steps=2000, rate=5e-3, rule=adam):
+def train(average, wrong_captions=0.3, scale=100, steps=2000, rate=5e-3, rule=adam):
     draw = np.random.default_rng(0)
     sides = [draw.normal(size=(n, width)) / np.sqrt(n) for n in (x.shape[1], y.shape[1])]
     sides = [side.astype(np.float32) for side in sides]
@@ -103,7 +105,7 @@ def train(per_coordinate, wrong_captions=0.3, scale=100, steps=2000, rate=5e-3, 
         texts = np.where(draw.random(64) < wrong_captions, draw.integers(pairs, size=64), rows)
         now = rate * (1 + np.cos(np.pi * step / steps)) / 2
         for i, g in enumerate(gradients(*sides, x[rows], y[texts], scale)):
-            g2 = g**2 if per_coordinate else (g**2).mean(axis=1, keepdims=True)
+            g2 = g**2 if average is None else (g**2).mean(axis=average, keepdims=True)
             mean[i] += 0.1 * (g - mean[i])
             square[i] += 0.02 * (g2 - square[i])
             change = rule(mean[i] / (1 - 0.9**step), square[i] / (1 - 0.98**step))
@@ -122,16 +124,23 @@ def told(name, h, t):
     return kurtosis(h), mean_share(h), found.mean()
 
 
-images, captions = train(True)
+images, captions = train(None)
 grown = told("Adam", images, captions)
-prevented = told("shared second moment", *train(False))
+prevented = told("one second moment a row", *train(1))
+
+# %% [markdown]
+# **Rows or columns?** Neither `average=1` nor `average=0` gives each number a step size of its own.
+# Predict κ for `average=0`: is it near the first value above, or near the second?
+
+# %%
+columns = told("one second moment a column", *train(0))
 
 # %% [markdown]
 # **Which cause has which effect?** Remove the wrong captions; then lower the logit scale instead.
 
 # %%
-clean = told("Adam, right captions", *train(True, wrong_captions=0))
-mild = told("Adam, scale 14", *train(True, scale=14))
+clean = told("Adam, right captions", *train(None, wrong_captions=0))
+mild = told("Adam, scale 14", *train(None, scale=14))
 
 # %% [markdown]
 # **Where is the outlier?** Plot the mean image and the mean caption over all coordinates. Exercise

@@ -1,0 +1,108 @@
+# ---
+# jupyter:
+#   companion:
+#     scope: edition
+#     editions: [pocket]
+#     reads:
+#     - data/pocket/origin*.csv
+#     - data/pocket/origin_frames.safetensors
+# ---
+
+# %% [markdown]
+# # Which property of an optimiser makes outlier features
+#
+# All optimisers of `data/pocket/origin.csv`, and Adam in rotated axes;
+# {doc}`/where_outlier_features_come_from` explains the results.
+
+# %% tags=["parameters"]
+edition: str = "pocket"  # which families
+
+# %%
+import numpy as np
+import pandas as pd
+
+from companion.publish import origin, plots
+from companion.publish.origin import varied
+from companion.publish.page import Page
+from companion.publish.plots import Look
+
+runs, rotations = map(origin.read, ("origin", "origin_rotations"))
+page = Page("origin_axes")
+
+# %% [markdown]
+# ## Rows against columns
+
+# %%
+KAPPA = "activation kurtosis κ"
+LEVELS = {"zero_shot": "step size differs between outputs", "supervised": "one for all outputs"}
+usual = varied(runs[runs["towers"].str.contains("web")], "second_moment")
+usual = usual.assign(
+    panel=usual["towers"].str[:3].str.upper().replace({"VIT": "ViT"}),
+    level=np.where(usual["second_moment"].isin(origin.DIFFERING), *LEVELS),
+    of=usual["optimiser"],
+)
+each = usual.groupby(["panel", "level", "of"])["kurtosis"].agg(["median", "min", "max", "size"])
+each = each.reset_index().rename(columns={"median": KAPPA, "min": "low", "max": "high"})
+names = [title for title, _ in origin.OPTIMISERS.values()]
+shown = each.sort_values(["panel", "of"], key=lambda c: c.map({n: i for i, n in enumerate(names)}))
+shown = shown.sort_values("panel", ascending=False, kind="stable")
+page.figure(
+    "optimisers",
+    plots.marks(shown, KAPPA, levels=LEVELS, verticals={"Gaussian": 3}),
+    holds=usual.query("level == 'supervised'")["kurtosis"].max()
+    < usual.query("second_moment in ('element', 'column', 'adafactor')")["kurtosis"].min() / 1.5,
+)
+columns, rows = (usual.query("second_moment == @kind")["kurtosis"] for kind in ("column", "shared"))
+page.holds(columns.min() > 2 * rows.max(), "rows against columns")
+
+# %% [markdown]
+# ## Adam in other axes
+
+# %%
+AXES = {
+    "none": "as it is",
+    "half": "first half of the outputs rotated",
+    "outputs": "all outputs rotated",
+    "inputs": "inputs rotated",
+}
+abouts, arrays = origin.played()
+last = {
+    about["rotated"]: arrays["mean"][run, -1] * arrays["unit"][run, -1]
+    for run, about in enumerate(abouts)
+    if about["seed"] == 0 and about["second_moment"] == "element"
+}
+HALVES = {"first half": Look("#d55e00", width=0.9), "second half": Look("#1f83c4", width=0.9)}
+lines = [
+    pd.DataFrame({"panel": title, "coordinate": at, "value": np.abs(last[kind])[at], "of": half})
+    for kind, title in AXES.items()
+    for half, at in zip(HALVES, np.split(np.arange(512), 2), strict=True)
+]
+frame = pd.concat(lines).assign(quantity="|mean image|")
+drawing = plots.lines(frame, "coordinate", "value", looks=HALVES, columns=2, height=2.1)
+for axes in drawing.figure.axes:
+    axes.set_ylim(0, 1.05 * frame["value"].max())
+page.figure("rotations", drawing)
+
+# %%
+by_axes = rotations.groupby("rotated", sort=False).agg(list).loc[[*AXES]]
+page.table("axes", by_axes.assign(axes=by_axes.index.map(AXES)))
+half, whole = (rotations.query("rotated == @kind") for kind in ("half", "outputs"))
+kept = half["kurtosis_first_half"].max() < 4 < half["kurtosis_second_half"].min()
+page.holds(kept, "only the half that is not rotated has outliers")
+page.holds(
+    whole["kurtosis"].max() < 4 < whole["kurtosis_working_axes"].min(), "the axes are Adam's"
+)
+by_axes.columns = by_axes.columns.str.replace("_", "-")
+for kind, row in by_axes.iterrows():
+    page.texts({f"{name}-{kind}": origin.middle(row[name]) for name in row.index if "kurt" in name})
+
+# %% [markdown]
+# ## Gains, and no weight decay
+
+# %%
+vit = runs[runs["towers"] == "vit-web"]
+of_gains = varied(vit, "second_moment", "layer_norm").query("layer_norm")
+undecayed = varied(vit, "second_moment", "weight_decay").query("weight_decay == 0")
+for name, some in {"gains": of_gains, "undecayed": undecayed}.items():
+    found = some.groupby("second_moment")["kurtosis"].agg(origin.middle)
+    page.texts(found.add_prefix(f"kappa-{name}-"))
