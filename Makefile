@@ -48,7 +48,7 @@ endef
 export set_up PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book serve pdf lab sphinx runs pocket test test-slow test-slurm lint clean
+.PHONY: help venv book serve pdf lite lab sphinx runs pocket test test-slow test-slurm lint clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do \
@@ -70,6 +70,12 @@ serve: ## Show the built book on this computer (PORT=8000)
 pdf: ## Print the whole book to one PDF (needs Chromium)
 	@sh -c "$$set_up" set_up "$(EXTRAS)$(if $(EXTRAS),$(comma))pdf"
 	@$(IN_VENV) python -m companion.publish.pdf
+
+lite: ## Let exercises and notebooks run in the book's pages (27 MB, once)
+	@sh -c "$$set_up" set_up "$(EXTRAS)"
+	@$(IN_VENV) python -m companion.publish.lite
+	@$(IN_VENV) jupyter-book build book/
+	@echo "'make serve' shows it: in a page that is opened as a file, nothing runs."
 
 lab: ## Open the teaching notebooks in JupyterLab, in a folder lab/ of your own
 	@sh -c "$$set_up" set_up teach

@@ -27,8 +27,8 @@ from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 
-STYLES = ["companion.css"]
-SCRIPTS = ["vendor/sortable/sortable.js", "companion.js"]
+STYLES = ["companion.css", "run_here.css"]
+SCRIPTS = ["vendor/sortable/sortable.js", "companion.js", "lite.js", "run_here.js"]
 
 # Pages that Sphinx makes without a source of their own.
 GENERATED_PAGES = frozenset({"genindex", "slides", "search"})

@@ -30,7 +30,7 @@ from sphinx.errors import ConfigError
 from sphinx.util.docutils import SphinxRole
 
 from analysis.common import ROOT, fingerprint, sha256_of
-from companion.publish import check, course
+from companion.publish import check, course, lite
 from companion.publish.slides import deck
 
 #: Whom a build is for → the classes of boxes that it leaves out.
@@ -128,6 +128,12 @@ def leave_out_of_sources(app: Sphinx) -> None:
         path.write_text(text[0], encoding="utf-8")
 
 
+def bring_python(app: Sphinx, error: Exception | None) -> None:
+    """Put Python for the browser into the book, if `make lite` has fetched it."""
+    if error is None and app.builder.name == "html":
+        lite.place(Path(app.outdir))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     app.setup_extension("companion_offline")  # which knows the pages that were written
@@ -135,6 +141,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", write_files)
     app.connect("source-read", leave_out)
     when_written(app, leave_out_of_sources)
+    app.connect("build-finished", bring_python)
     app.add_role("answer", AnswerRole())
     app.add_role("slides", SlidesRole())
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,184 @@
+"""Python in the browser: what is accepted, and notebooks and exercises that run in Chromium."""
+
+import functools
+import hashlib
+import http.server
+import json
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from analysis.metrics.outliers import kurtosis
+from companion.publish import course, lite
+
+DESK = {"width": 1000, "height": 900}
+LOCK = {
+    "packages": {
+        "numpy": {"file_name": "n.whl", "sha256": hashlib.sha256(b"n").hexdigest(), "depends": []},
+        "matplotlib": {
+            "file_name": "m.whl",
+            "sha256": hashlib.sha256(b"m").hexdigest(),
+            "depends": ["numpy"],
+        },
+        "unused": {"file_name": "u.whl", "sha256": "0", "depends": []},
+    }
+}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A Pyodide of three files, with what a source sends of each."""
+    sent = {"pyodide-lock.json": json.dumps(LOCK).encode(), "n.whl": b"n", "m.whl": b"m"}
+    checksum = hashlib.sha256(sent["pyodide-lock.json"]).hexdigest()
+    monkeypatch.setattr(lite, "CORE", {"pyodide-lock.json": checksum})
+    return sent
+
+
+def sources(*each):
+    def asked(sent):
+        return lambda names, _: [(name, sent[name]) for name in names if name in sent]
+
+    return dict.fromkeys(("core", "wheels"), tuple(map(asked, each)))
+
+
+def test_each_file_comes_from_the_first_source_that_has_it_whole(tmp_path, small):
+    damaged = small | {"n.whl": b"another"}
+    assert lite.fetch(tmp_path, sources({}, damaged, small)) == [
+        "pyodide-lock.json",
+        "m.whl",
+        "n.whl",
+    ]
+    assert (tmp_path / "n.whl").read_bytes() == b"n" and lite.is_here(tmp_path)
+    assert lite.fetch(tmp_path, sources({}))  # nobody is asked again
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"m.whl": b"evil"}, "m.whl of Pyodide .* another sha256 than Pyodide's"),
+        ({"pyodide-lock.json": b"{}"}, "pyodide-lock.json of Pyodide .* another sha256"),
+        ({"n.whl": None}, "n.whl of Pyodide .* nobody who has it could be reached"),
+    ],
+)
+def test_a_file_with_another_checksum_is_never_kept(tmp_path, small, changed, message):
+    sent = {name: of for name, of in (small | changed).items() if of is not None}
+    with pytest.raises(lite.LiteError, match=message):
+        lite.fetch(tmp_path, sources(sent))
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert not kept & changed.keys() and not lite.is_here(tmp_path)
+    assert not lite.place(tmp_path / "site", folder=tmp_path)
+    assert "false" in (tmp_path / "site/_static/lite.js").read_text()
+
+
+def test_a_notebooks_page_shows_its_text_and_never_runs_it():
+    cells = [
+        {"cell_type": "markdown", "source": ["# <img src=x onerror=alert(1)> **bold**"]},
+        {"cell_type": "code", "source": ["print('</pre><script>')"]},
+    ]
+    page = lite.page_of({"cells": cells}, "a_name")
+    assert "<img" not in page and "<strong>bold</strong>" in page
+    assert "&lt;/pre&gt;&lt;script&gt;" in page and "<title>A name: run here</title>" in page
+
+
+# In a browser, with the real Pyodide
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder that is laid out as the built book, with an exercise, and served."""
+    kept = tmp_path_factory.mktemp("kept") if not lite.is_here() else lite.KEPT
+    try:
+        lite.fetch(kept)
+    except lite.LiteError as error:
+        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(ROOT / "book/_static", folder / "_static")
+    (folder / "_downloads/teach").mkdir(parents=True)
+    for name in course.names():
+        for path, content in course.files(name).items():
+            (folder / "_downloads/teach" / path).write_bytes(content)
+    assert lite.place(folder, folder=kept)
+    boxes = (
+        f'<div class="exercise" id="{label}"><p class="admonition-title">Exercise {label} · '
+        "compute · 5 minutes</p><p>With rng = np.random.default_rng(0), …</p></div>"
+        for label in ("outlier-2", "concepts-5", "frame-3")
+    )
+    head = "".join(f'<script defer src="_static/{n}.js"></script>' for n in ("lite", "run_here"))
+    head += '<link rel="icon" href="data:,">'
+    (folder / "page.html").write_text(f"<!doctype html><title>t</title>{head}{''.join(boxes)}")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Quiet, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.fixture
+def page(browser, site):
+    """A page whose requests go to its own address alone."""
+    context = browser.new_context(viewport=DESK)
+    opened, foreign = context.new_page(), []
+    opened.on("request", lambda r: foreign.append(r.url) if not r.url.startswith(site) else None)
+    opened.set_default_timeout(300_000)
+    yield opened
+    context.close()
+    assert [url for url in foreign if not url.startswith("data:")] == []
+
+
+def states(page):
+    return page.eval_on_selector_all(".run-box", "all => all.map((e) => e.dataset.state)")
+
+
+def finished(page):
+    page.wait_for_function(
+        "[...document.querySelectorAll('.run-box')].every((e) => e.dataset.state === 'done')"
+        "|| document.querySelector('.run-box[data-state=wrong]')"
+    )
+    return states(page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", course.names())
+def test_a_notebook_runs_in_the_page_and_stops_at_its_blanks(page, site, name):
+    page.goto(f"{site}/lite/{name}.html")
+    page.get_by_role("button", name="Run all").click()
+    assert {*finished(page)} == {"done"}, page.locator(".run-wrong").all_inner_texts()
+    if name == "outlier_features":
+        with np.load(course.TEACH / "embeddings.npz") as file:
+            kappa = kurtosis(file["images"].astype(float)).mean()
+        assert f"CLIP {kappa:.1f}," in " ".join(page.locator(".run-text").all_inner_texts())
+        assert page.locator(".run-figures img").count() == 1
+    page.goto(f"{site}/lite/{name}_blanks.html")
+    page.get_by_role("button", name="Run all").click()
+    assert "wrong" in finished(page)
+    assert "Error (line" in " ".join(page.locator(".run-wrong").all_inner_texts())
+
+
+@pytest.mark.slow
+def test_exercises_run_and_are_checked_in_the_page(page, site):
+    page.goto(f"{site}/page.html")
+    answers = json.loads((ROOT / "companion/publish/check.json").read_text())
+    for label in ("outlier-2", "concepts-5", "frame-3"):
+        box = page.locator(f"#{label}")
+        box.get_by_role("button", name="Write and run code here").click()
+        area = box.locator("textarea")
+        assert "default_rng(0)" in area.input_value()
+        area.fill(f"import numpy as np\nvalue = np.array({answers[label]['answer']})\ntuple(value)")
+        box.get_by_role("button", name="Check").click()
+        box.get_by_text(f"{label}: right.").wait_for()
+    area.fill("np.log(-1, 2, 3, 4, 5)")
+    box.get_by_role("button", name="Run").click()
+    box.get_by_text("TypeError (line 1)").wait_for()
+    area.fill("while True: pass")
+    box.get_by_role("button", name="Run").click()
+    box.get_by_text("Running").wait_for()
+    box.get_by_role("button", name="Stop").click()
+    assert "Stopped" in box.locator(".run-wrong").inner_text()
