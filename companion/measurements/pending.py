@@ -173,7 +173,7 @@ def in_words(lacks: Collection[tuple[str, str]]) -> str:
     return f"its models lack {' or '.join(missing)}{brings}"
 
 
-def jobs(family: Family, experiments: Collection[Experiment] | None = None) -> list[Job]:
+def jobs(family: Family, experiments: Collection[str] | None = None) -> list[Job]:
     """All jobs that the store allows for a family, one experiment after another."""
     every = get_args(Experiment)
     wanted = [name for name in every if experiments is None or name in experiments]
@@ -185,25 +185,33 @@ def waiting_for_concepts(family: Family) -> list[Job]:
     return [job for job in _on_features("concepts", family) if job.model.head != "none"]
 
 
-def jobs_to_take(families: Iterable[Family]) -> list[Job]:
+def jobs_to_take(
+    families: Iterable[Family], experiments: Collection[str] | None = None
+) -> list[Job]:
     """What is to be measured: features are there, and neither a live file nor a recorded one is
     current. A recorded measurement of the very same features and head is, whatever code took it.
+
+    ``experiments``: of these alone.
     """
-    return [job for family in families for job in jobs(family) if not current(job)]
+    return [job for family in families for job in jobs(family, experiments) if not current(job)]
 
 
-def remove_outdated(families: Iterable[Family]) -> None:
-    """Remove live files that are not current, and those whose very features a recorded one has."""
+def remove_outdated(families: Iterable[Family], experiments: Collection[str] | None = None) -> None:
+    """Remove live files that are not current, and those whose very features a recorded one has.
+
+    ``experiments``: of these alone.
+    """
     for family in families:
         wanted = {
             records.live_path(job.model.name, job.data, job.experiment)
-            for job in jobs(family)
+            for job in jobs(family, experiments)
             if current(job) and not is_recorded(job)
         }
         for model in family.models:
             beside = records.live_path(model.name, "any", "accuracy").parent
             for path in {*beside.glob("*.json")} - wanted:
-                path.unlink(missing_ok=True)
+                if experiments is None or path.name.partition("--")[0] in experiments:
+                    path.unlink(missing_ok=True)
 
 
 def made_from(job: Job) -> dict[str, str]:

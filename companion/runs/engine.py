@@ -62,8 +62,10 @@ def _one_round(jobs: int) -> tuple[int, list[Status], int]:
     return len(outdated), failed, len(everything)
 
 
-def prepare(runs: Sequence[Run], jobs: int = 2) -> None:
+def prepare(runs: Sequence[Run], jobs: int = 2, *, only_theirs: bool = False) -> None:
     """Bring what runs read in the store up to date: pocket lab's features, live measurements.
+
+    ``only_theirs``: of these the ones alone that the runs' headers name.
 
     That nothing is to be done is remembered by the content of everything it follows from, because
     finding it out again takes seconds. Raises RunError, after all others have finished, if a job
@@ -71,14 +73,16 @@ def prepare(runs: Sequence[Run], jobs: int = 2) -> None:
     """
     reading = [run for run in runs if fingerprints.folders_in_store(run)]
     families = {f.name: f for run in reading for f in fingerprints.families_read(run)}
-    if not families or _mark(families).exists():
+    named = {name for run in reading for name in run.experiment.measurements}
+    measured = named if only_theirs else None
+    if not families or any(mark.exists() for mark in _marks(families, measured)):
         return
     from companion.runs import grid
 
     with alone("what measures features in the store"):
         grid.refresh_pocket_lab([f.name for f in families.values() if f.edition == "pocket"], jobs)
-        grid.measure_live(families.values(), jobs)
-        write_text(_mark(families), "")
+        grid.measure_live(families.values(), jobs, measured)
+        write_text(_marks(families, measured)[-1], "")
 
 
 def run(wanted: Run, given: Mapping[str, str], output: Path | None = None) -> Path:
@@ -89,7 +93,7 @@ def run(wanted: Run, given: Mapping[str, str], output: Path | None = None) -> Pa
     """
     values = check_parameters(wanted, given)
     check_output(output)
-    prepare([wanted])
+    prepare([wanted], only_theirs=True)
     if not experiments.has_evidence(wanted):
         what = f"{wanted.experiment.name} for {wanted.subject}"
         raise RunError(f"there is nothing to show of {what}: {status.why_nothing(wanted)}.")
@@ -124,8 +128,11 @@ def _call(
     return Call(name, "companion.runs.execute:execute", words, made_from)
 
 
-def _mark(families: Iterable[str]) -> Path:
-    """The file that remembers that the store is up to date, named by what decides that."""
+def _marks(families: Iterable[str], measured: Iterable[str] | None) -> list[Path]:
+    """The files that remember that the store is up to date, named by what decides that.
+
+    The first is of all that can be measured, the last of what is ``measured``, all if None.
+    """
     parts = fingerprints.code_and_libraries(STORE_CODE)
     folders = [default_folder(), ROOT / "families", *(ROOT / "data" / name for name in STORE_DATA)]
     files = [path for folder in folders for path in folder.rglob("*.*") if path.is_file()]
@@ -134,7 +141,9 @@ def _mark(families: Iterable[str]) -> Path:
     parts |= {str(path): sha256_of(path) for path in content}
     kept = sorted(map(str, features))
     state = [parts, kept, sorted(families), os.environ.get("COMPANION_DATA")]
-    return STATE / "store-up-to-date" / fingerprint(state)
+    whole = STATE / "store-up-to-date" / fingerprint(state)
+    part = "" if measured is None else f"-{fingerprint(sorted(measured))}"
+    return [whole, whole.with_name(whole.name + part)]
 
 
 def _remove_leftovers(everything: Sequence[Run]) -> None:

@@ -15,7 +15,7 @@ import importlib.util
 import itertools
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -186,17 +186,23 @@ def refresh_pocket_lab(families: Sequence[str], cores: int) -> None:
         run(plan(choice), cores=cores)
 
 
-def measure_live(families: Iterable[Family], cores: int) -> None:
+def measure_live(
+    families: Iterable[Family], cores: int, experiments: Collection[str] | None = None
+) -> None:
     """Take the live measurements of some families that are not current.
 
     What cannot be measured is reported and stops nothing: pages show what there is.
+    ``experiments``: of these alone, each a job of its own.
     """
     families = list(families)
-    jobs = pending.jobs_to_take(families)
-    if waiting := list(dict.fromkeys(f"measure {job.family} {job.data}" for job in jobs)):
+    names = [
+        f"measure {job.family} {job.data}" + f" {job.experiment}" * (experiments is not None)
+        for job in pending.jobs_to_take(families, experiments)
+    ]
+    if waiting := list(dict.fromkeys(names)):
         for problem in _do("measurements", waiting, Choice(record=False), cores, None):
             print(problem, file=sys.stderr)
-    pending.remove_outdated(families)
+    pending.remove_outdated(families, experiments)
 
 
 def _do(
@@ -272,11 +278,14 @@ def features(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
     return left_out
 
 
-def measure(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
-    """Measure, recorded or live; returns the models for which that was not possible, and why."""
+def measure(choice: dict[str, Any], family: str, data: str, experiment: str = "") -> dict[str, str]:
+    """Measure, recorded or live; returns the models for which that was not possible, and why.
+
+    ``experiment``: this one alone.
+    """
     wanted, left_out = Choice.model_validate(choice), dict[str, str]()
     for job in _to_measure(wanted, load_family(family)):
-        if job.data == data:
+        if job.data == data and experiment in ("", job.experiment):
             try:
                 (records.write if wanted.records else records.write_live)(from_store.measure(job))
             except CompanionError as error:

@@ -29,6 +29,8 @@ from companion.runs.experiments import STATE
 #: Whoever holds it may change families, runs, what these read in the store, and pages.
 _LOCK = FileLock(STATE / "lock")
 _HOLDER = STATE / "lock-holder"
+#: The length of a bar of progress.
+BAR = 10
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def alone(who: str) -> Iterator[None]:
 
 
 class Progress:
-    """A line for each job that begins or ends, with how many are done."""
+    """A line for each job that begins or ends, with a bar and how many are done."""
 
     def __init__(self, what: str, total: int) -> None:
         self.what, self.total, self.done, self.start = what, total, 0, time.monotonic()
@@ -75,7 +77,10 @@ class Progress:
     def say(self, how: str, name: str) -> None:
         """Report that a job is ``running``, has ``finished`` or has ``FAILED``."""
         self.done += how != "running"
-        counted = f"{self.done} of {self.total}, {time.monotonic() - self.start:.0f} s"
+        bar = "#" * (self.done * BAR // self.total)
+        counted = (
+            f"[{bar:.<{BAR}}] {self.done} of {self.total}, {time.monotonic() - self.start:.0f} s"
+        )
         print(f"{self.what}: {counted}: {how} {name}", file=self.stream, flush=True)
 
 
