@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import reprlib
 
 #: Characters of a text on a page.
@@ -40,3 +41,46 @@ def quoted(given: object) -> str:
         return in_short(QUOTES.repr(given))
     except ValueError:  # Python writes no number of thousands of digits
         return "a number that is too long"
+
+
+# HTML: the one place where a text becomes part of a page
+
+#: Elements without content.
+VOID = {"base", "br", "hr", "img", "input", "link", "meta"}
+
+
+class Html(str):
+    """A piece of HTML, as this module writes it."""
+
+    __slots__ = ()
+
+
+def in_html(text: object) -> Html:
+    """A text as it stands in a page, in an element or within the quotes of an attribute.
+
+    >>> in_html('a" onfocus="x')
+    'a&quot; onfocus=&quot;x'
+    """
+    return text if isinstance(text, Html) else Html(html.escape(str(text), quote=True))
+
+
+def tag(name: str, /, *content: object, **attributes: object) -> Html:
+    """An element of HTML; what is not `Html` is text, and so is each attribute.
+
+    An attribute's ``_`` is a ``-``, one at its end is left out, and so is one that is None.
+
+    >>> tag("a", "<b>", href='x"y', aria_hidden="true", class_=None)
+    '<a href="x&quot;y" aria-hidden="true">&lt;b&gt;</a>'
+    """
+    given = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{in_html(value)}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    end = "" if name in VOID else f"</{name}>"
+    return Html(f"<{name}{given}>{joined(*content)}{end}")
+
+
+def joined(*pieces: object) -> Html:
+    """Pieces of a page one after another; what is not `Html` is text."""
+    return Html("".join(map(in_html, pieces)))

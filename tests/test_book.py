@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import shutil
+from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -25,7 +26,7 @@ from companion.claims.counterparts import load_counterparts
 from companion.claims.evidence import gather
 from companion.claims.ledger import OUTCOMES, load_claims
 from companion.claims.rules import judge_all
-from companion.publish import style
+from companion.publish import policy, style
 from companion.publish.svg import THEME, inline_svg
 from companion.runs.grid import NEEDED
 
@@ -275,7 +276,8 @@ def test_a_small_books_pages_follow_its_runs_and_its_families(small):
     (small / "data/claim.txt").write_text("A new claim.")
     (small / "families/rn50.yaml").unlink()
     family = (small / "families/rn101.yaml").read_text().replace("rn101", "mine")
-    mine = family.replace('"RN101"', '"My backbone"').replace("edition: paper", "edition: reader")
+    hostile = "'My backbone\" autofocus onfocus=\"P'"
+    mine = family.replace('"RN101"', hostile).replace("edition: paper", "edition: reader")
     (small / "families/mine.yaml").write_text(mine)
     built = build_book(small)
     assert built.returncode == 0, built.stderr[-2000:]
@@ -296,6 +298,41 @@ def test_a_small_books_pages_follow_its_runs_and_its_families(small):
     assert 'href="runs/not_measured.html"' in text
     assert not (small / "book/_build/html/runs/shown/rn101.html").exists()
     assert "companion extract rn101 --data FOLDER" in missing
+    html = small / "book/_build/html"
+    for path in (path for path in html.rglob("*.html") if "_static" not in path.parts):
+        check_what_runs(path.read_text())
+
+
+class Parts(HTMLParser):
+    """The scripts that stand in a page, the attributes that run something, the policy."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.scripts, self.handlers, self.policies, self.before = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, name, attributes):
+        given = dict(attributes)
+        self.handlers += [(key, value) for key, value in attributes if key.startswith("on")]
+        if given.get("http-equiv") == "Content-Security-Policy":
+            self.policies.append(given["content"])
+        if name == "script" and "src" not in given and given.get("type") != "application/json":
+            self.before.append(len(self.policies))
+            self.scripts.append("")
+
+    def handle_data(self, text):
+        if self.cdata_elem == "script" and self.scripts and not self.scripts[-1]:
+            self.scripts[-1] = text
+
+
+def check_what_runs(text):
+    """The policy stands before all scripts, names each by its hash, and there is nothing else."""
+    page = Parts(text)
+    assert {*page.handlers} <= {("onclick", "window.print()")}, page.handlers
+    assert len(page.policies) == 1 and {*page.before} == {1}
+    rules = dict(rule.split(" ", 1) for rule in page.policies[0].split("; "))
+    assert "'unsafe-inline'" not in rules["script-src"] and rules["default-src"] == "'none'"
+    assert all(policy.hash_of_script(script) in rules["script-src"] for script in page.scripts)
 
 
 def test_a_build_reads_what_has_changed_and_nothing_else(kept, small):

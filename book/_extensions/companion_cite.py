@@ -9,7 +9,6 @@ is the second of the fourth family), and what is shown again keeps its number.
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Iterable
@@ -25,6 +24,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx_external_toc.collectors import TocTreeCollectorWithStyles
 
 from analysis.families.registry import load_families
+from analysis.quoting import Html, joined, tag
 from companion.claims.counterparts import borne_on, load_counterparts
 from companion.publish import downloads
 from companion.publish.labels import line_in_source
@@ -45,33 +45,35 @@ def menu(
     at = f"{up}{FOLDER}/{run}/{label}"
     endings = {end for kind, end in downloads.ENDINGS.items() if kind in result.data}
     drawing, numbers = (
-        " · ".join(f'<a href="{at}.{end}">{end.upper()}</a>' for end in ends if end in endings)
+        Html(" · ".join(tag("a", e.upper(), href=f"{at}.{e}") for e in ends if e in endings))
         for ends in (("svg", "png"), ("csv", "json"))
     )
-    source = f'<a href="{up}{code_place(reference)}">notebooks/{experiment}.py</a>'
+    source = tag("a", f"notebooks/{experiment}.py", href=f"{up}{code_place(reference)}")
     page = f"runs/{run}"
     if page in env.found_docs and page != env.docname:
-        source += f' · <a href="{up}{page}.html">its page</a>'
+        source = joined(source, " · ", tag("a", "its page", href=f"{up}{page}.html"))
     code = code_version(result.about["made_from"])
     bibtex = downloads.bibtex(reference, result.note, code, _book(env.config))
     entries = {
         "Data": numbers,
         "Figure": drawing,
-        "Cite": f'<code>{reference}</code> · <a href="{at}.bib">BibTeX</a>'
-        f"<pre>{html.escape(bibtex)}</pre>",
-        "Code": f"{source}, version <code>{code}</code>",
-        "Run": f"<code>companion run {experiment} {subject}</code>",
+        "Cite": joined(
+            tag("code", reference), " · ", tag("a", "BibTeX", href=f"{at}.bib"), tag("pre", bibtex)
+        ),
+        "Code": joined(source, ", version ", tag("code", code)),
+        "Run": tag("code", f"companion run {experiment} {subject}"),
     }
     entries = {name: entry for name, entry in entries.items() if entry}
-    listed = "".join(f"<dt>{name}</dt><dd>{entry}</dd>" for name, entry in entries.items())
+    listed = joined(*(joined(tag("dt", name), tag("dd", text)) for name, text in entries.items()))
     names = ", ".join([*(["method"] if method else []), *entries]).capitalize()
-    opened = f'<details><summary>{names}<span class="visually-hidden"> of {reference}</span>'
+    of_what = tag("span", f" of {reference}", class_="visually-hidden")
+    opened = f"<details>{tag('summary', names, of_what)}<dl>"
     start = '<dt class="method">Method</dt><dd class="method">' if method else ""
     end = f"</dd>{listed}" if method else listed
     html_of = partial(nodes.raw, "", format="html")
     return nodes.container(
         "",
-        html_of(f"{opened}</summary><dl>{start}"),
+        html_of(f"{opened}{start}"),
         *method,
         html_of(f"{end}</dl></details>{_borne_on(env, up, reference)}"),
         classes=["companion-menu"],
@@ -85,14 +87,14 @@ def _book(config: Config) -> downloads.Book:
 def _borne_on(env: BuildEnvironment, up: str, reference: str) -> str:
     """Links to a result's counterparts in the paper, and to the claims that it bears on."""
     items, claims = borne_on(counterparts(), reference)
-    places = [("paper", f"paper-{item.id}", html.escape(item.place)) for item in items]
+    places = [("paper", f"paper-{item.id}", item.place) for item in items]
     places += [("claims", f"claim-{name.lower()}", name) for name in claims]
     links = [
-        f'<a href="{up}appendix/{page}.html#{anchor}">{text}</a>'
+        tag("a", text, href=f"{up}appendix/{page}.html#{anchor}")
         for page, anchor, text in places
         if f"appendix/{page}" in env.found_docs
     ]
-    return f"<p>In the paper: {', '.join(links)}</p>" if links else ""
+    return tag("p", "In the paper: ", Html(", ".join(links))) if links else ""
 
 
 @cache
@@ -109,9 +111,9 @@ def pages_of_code(app: Sphinx) -> Iterable[tuple[str, dict[str, str], str]]:
         lines = app.builder.highlighter.highlight_block(  # type: ignore[attr-defined]
             source.read_text(encoding="utf-8"), "python"
         ).split("<pre>", 1)[1]
-        numbered = (f'<span id="L{n}"></span>{line}' for n, line in enumerate(lines.split("\n"), 1))
+        numbered = (tag("span", id=f"L{n}") + line for n, line in enumerate(lines.split("\n"), 1))
         title = f"notebooks/{source.name}"
-        body = f'<h1>{title}</h1><div class="highlight"><pre>{chr(10).join(numbered)}'
+        body = f'{tag("h1", title)}<div class="highlight"><pre>{chr(10).join(numbered)}'
         yield f"{FOLDER}/{source.stem}", {"title": title, "body": body}, "page.html"
 
 

@@ -15,7 +15,6 @@ What Sphinx and Jupyter Book leave to their users:
 
 from __future__ import annotations
 
-import html
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -26,6 +25,8 @@ from sphinx.application import ENV_PICKLE_FILENAME, Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
+
+from analysis.quoting import in_html
 
 STYLES = ["companion.css", "run_here.css"]
 SCRIPTS = ["vendor/sortable/sortable.js", "companion.js", "lite.js", "run_here.js"]
@@ -110,7 +111,7 @@ def escape_titles(app: Sphinx, name: str, template: str, context: dict[str, Any]
     """Escape what the theme's templates write as it is: plain text, which may look like HTML."""
     for key in ("pagetitle", "root_title"):
         if key in context:
-            context[key] = html.escape(context[key])
+            context[key] = in_html(context[key])
 
 
 def check_pages(app: Sphinx) -> None:

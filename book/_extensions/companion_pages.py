@@ -11,13 +11,15 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import textwrap
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pydata_sphinx_theme
+from bs4 import BeautifulSoup
 from companion_offline import when_written
 from docutils import nodes
 from nbformat import v4
@@ -26,7 +28,9 @@ from sphinx.config import Config
 from sphinx.errors import SphinxError
 
 from analysis.common import ROOT, write_text
+from analysis.quoting import tag
 from companion.publish import course
+from companion.publish.policy import of_book
 from companion.publish.style import ROLE
 
 #: Where the teaching notebooks with their data are, below the book's folder.
@@ -34,13 +38,12 @@ OFFERED = "_downloads/teach"
 
 # What the theme's templates have, and what is there instead.
 LANDMARKS = (
-    (r'<footer (class="prev-next-footer.*?)>(.*?)</footer>',
-     r'<nav \1 aria-label="Previous and next page">\2</nav>'),
-    (r'<footer (class="bd-footer-content.*?)>(.*?)</footer>', r"<div \1>\2</div>"),
-    (r'<footer class="bd-footer">\s*</footer>', ""),
-    (r'<div role="list" class="citation-list">', '<div class="citation-list">'),  # of no items
-    (r'(internal" href="[^"]*">(?:\w+\. )?)([^<]*)(</a><details[^>]*><summary)>',
-     r'\1\2\3 aria-label="Pages below \2">'),
+    ('<footer class="prev-next-footer d-print-none">', "</footer>",
+     '<nav class="prev-next-footer d-print-none" aria-label="Previous and next page">', "</nav>"),
+    ('<footer class="bd-footer-content">', "</footer>",
+     '<div class="bd-footer-content">', "</div>"),
+    ('<footer class="bd-footer">', "</footer>", "<div>", "</div>"),
+    ('<div role="list" class="citation-list">', "", '<div class="citation-list">', ""),  # no items
 )  # fmt: skip
 
 #: Where a teaching notebook runs in the browser: by repository and branch on GitHub, and its name.
@@ -56,6 +59,10 @@ PREVIEW = "results/encoders/paper/seven.png"
 UNTIMED = {"exercise", "solution", "hint", "instructor", "dropdown"}
 #: What formulas lose in excerpts, where no MathJax runs: fonts, sizes, spaces, marks of commands.
 TEX = re.compile(r"\\(?:math\w+|operatorname|[lr](?=Vert)|[bB]ig[lr]?|,)|[{}\\]")
+#: A page's number, before its title in the contents.
+NUMBER = r"^\w+\. "
+#: A script that stands in a template.
+INLINE = r"<script(?: data-cfasync=\"false\")?>(.*?)</script>"
 TO_FILE = r'<a href="(?!https?:|mailto:|#)[^"]*">(.*?)</a>'
 
 SET_UP = 'import os\nimport sys\n\nsys.path[:0] = filter(None, [os.environ.get("COMPANION_ROOT")])'
@@ -84,8 +91,8 @@ def head_rows(app: Sphinx, doctree: nodes.document) -> None:
 def scope_headers(app: Sphinx, name: str, template: str, context: dict[str, Any], _: Any) -> None:
     """Say of header cells whether they are of a row or of a column."""
     if "body" in context:
-        body = re.sub(r'<th class="(head[^"]*)"', r'<th scope="col" class="\1"', context["body"])
-        context["body"] = re.sub(r'<th class="(stub[^"]*)"', r'<th scope="row" class="\1"', body)
+        body = context["body"].replace('<th class="head', '<th scope="col" class="head')
+        context["body"] = body.replace('<th class="stub', '<th scope="row" class="stub')
 
 
 def define_terms(app: Sphinx, doctree: nodes.document, docname: str) -> None:
@@ -242,10 +249,47 @@ def name_landmarks(app: Sphinx) -> None:
     """Give the theme's landmarks names, and make no landmark of what is none."""
     for page in Path(app.outdir).rglob("*.html"):
         old = text = page.read_text(encoding="utf-8")
-        for pattern, replacement in LANDMARKS:
-            text = re.sub(pattern, replacement, text, flags=re.S)
+        for start, end, new_start, new_end in LANDMARKS:
+            first, *rest = text.split(start)
+            text = first + "".join(new_start + part.replace(end, new_end, 1) for part in rest)
         if text != old:
             write_text(page, text)
+
+
+def name_toggles(app: Sphinx, name: str, _: str, context: dict[str, Any], __: Any) -> None:
+    """Say in the contents what a toggle shows: the pages below the link before it."""
+    generate = context.get("generate_toctree_html")
+    if generate is None:
+        return
+
+    def named(*given: Any, **options: Any) -> BeautifulSoup:
+        contents = BeautifulSoup(str(generate(*given, **options)), "html.parser")
+        for toggle in contents.select("a.reference + details > summary"):
+            link = toggle.parent.find_previous_sibling("a")
+            toggle["aria-label"] = f"Pages below {re.sub(NUMBER, '', link.get_text())}"
+        return contents
+
+    context["generate_toctree_html"] = named
+
+
+def set_policy(app: Sphinx, name: str, _: str, context: dict[str, Any], __: Any) -> None:
+    """Have the browser run no script on a page but the book's files and the theme's own lines."""
+    bodies = [getattr(file, "attributes", {}).get("body") for file in context["script_files"]]
+    scripts = [*filter(None, bodies), *_inline_scripts(context["default_mode"])]
+    policy = of_book(name, scripts, ["window.print()"])
+    context["metatags"] = f"{policy}\n{context.get('metatags', '')}"
+
+
+@cache
+def _inline_scripts(mode: str) -> list[str]:
+    """What stands within script elements of the theme's templates."""
+    folder = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme"
+    texts = [(folder / name).read_text(encoding="utf-8") for name in ("layout.html", "search.html")]
+    scripts = [script for text in texts for script in re.findall(INLINE, text, flags=re.S)]
+    scripts = [script.replace("{{ default_mode }}", mode) for script in scripts if script]
+    if unknown := [script for script in scripts if "{{" in script]:
+        raise SphinxError(f"the theme has a script of another kind, {unknown[0]!r}: see set_policy")
+    return scripts
 
 
 def configure(app: Sphinx, config: Config) -> None:
@@ -271,11 +315,10 @@ def describe(app: Sphinx, name: str, _: str, context: dict[str, Any], doctree: A
         context["docstitle"] = ""
     elif doctree is not None:
         text = " ".join(text for part in doctree.findall(nodes.section) for text in _words(part))
-        text = html.escape(textwrap.shorten(text, 160, placeholder=" …"))
-        title = html.escape(app.env.titles[name].astext())
-        tags += f'<meta name="description" content="{text}" />\n'
-        tags += f'<meta property="og:title" content="{title}" />\n'
-    context["metatags"] = f'{tags}<meta property="og:image" content="{up}{PREVIEW}" />\n'
+        text = textwrap.shorten(text, 160, placeholder=" …")
+        tags += tag("meta", name="description", content=text) + "\n"
+        tags += tag("meta", property="og:title", content=app.env.titles[name].astext()) + "\n"
+    context["metatags"] = tags + tag("meta", property="og:image", content=up + PREVIEW) + "\n"
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -290,6 +333,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", scope_headers)
     app.connect("html-page-context", add_excerpts)
     app.connect("html-page-context", describe)
+    app.connect("html-page-context", name_toggles, priority=900)  # after the theme's function
+    app.connect("html-page-context", set_policy, priority=999)  # after all scripts are named
     app.connect("html-page-context", offer_downloads, priority=900)  # after the theme's buttons
     when_written(app, write_texts, complete_notebooks)
     when_written(app, name_landmarks, also="singlehtml")

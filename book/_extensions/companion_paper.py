@@ -29,6 +29,7 @@ from sphinx.util.docutils import SphinxRole
 
 from analysis.common import as_markdown
 from analysis.families.registry import FAMILIES, load_family
+from analysis.quoting import tag
 from companion.claims.counterparts import COUNTERPARTS, Item, bearing
 from companion.publish.downloads import ENDINGS
 
@@ -142,10 +143,9 @@ def thumbnail(reference: str, up: str, places: Mapping[str, str]) -> str:
     """A small picture of a figure, HTML, which leads to the figure."""
     page = places.get(reference, f"runs/{reference.split('#')[0]}")
     uri = f"{up}{page}.html#{nodes.make_id(name_of(reference))}"
-    return (
-        f'<a class="thumbnail" href="{uri}" tabindex="-1" aria-hidden="true">'
-        f'<img src="{up}results/{reference.replace("#", "/")}.png" alt="the figure, small"></a>'
-    )
+    small = f"{up}results/{reference.replace('#', '/')}.png"
+    picture = tag("img", src=small, alt="the figure, small")
+    return tag("a", picture, class_="thumbnail", href=uri, tabindex="-1", aria_hidden="true")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -14,7 +14,6 @@ figure or a table has a number all the same. A label that is not in the notebook
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Iterable
@@ -33,6 +32,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from analysis.code import hash_of
 from analysis.common import fingerprint
+from analysis.quoting import joined, tag
 from companion.publish import runpage
 from companion.publish.downloads import shown_in
 from companion.publish.labels import line_in_source
@@ -283,12 +283,13 @@ class ResultDirective(SphinxDirective):
         fence = f"::::{{table}} {_caption(note, target)}\n:name: {target}\n:class: {look}\n"
         built = self.parse_text_to_nodes(f"{fence}\n{markdown}\n\n::::")
         if meanings := definitions(note, markdown):
-            pairs = [[html.escape(t.replace("'", "’")) for t in pair] for pair in meanings.items()]
-            rows = " ".join(f"<dt>{of}</dt> <dd>{text}</dd>" for of, text in pairs)
-            built.append(nodes.raw("", f'<dl class="companion-columns">{rows}</dl>', format="html"))
+            pairs = [[text.replace("'", "’") for text in pair] for pair in meanings.items()]
+            rows = [joined(tag("dt", of), " ", tag("dd", text), " ") for of, text in pairs]
+            listed = tag("dl", *rows, class_="companion-columns")
+            built.append(nodes.raw("", listed, format="html"))
         if note.get("search"):
-            label, by = (html.escape(note.get(of, "")) for of in ("search", "choose"))
-            place = f'<div class="companion-search" data-label="{label}" data-choose="{by}"></div>'
+            label, by = (note.get(of, "") for of in ("search", "choose"))
+            place = tag("div", class_="companion-search", data_label=label, data_choose=by)
             built.insert(0, nodes.raw("", place, format="html"))
         return built
 

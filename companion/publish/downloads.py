@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import html
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from analysis.quoting import tag
 from companion.publish.style import plain
 
 #: What an output holds → how its file's name ends.
@@ -72,8 +72,8 @@ def _content(text: str, end: str, note: Mapping[str, str]) -> bytes:
     if end == "png":
         return base64.b64decode(text)
     if end == "svg":
-        title = f"<title>{html.escape(note['alt'])}</title>"
-        text = re.sub("<svg[^>]*>", lambda tag: tag[0] + title, text, count=1)
+        title = tag("title", note["alt"])
+        text = re.sub("<svg[^>]*>", lambda start: start[0] + title, text, count=1)
     return text.encode()
 
 

@@ -12,7 +12,6 @@ only with the sha256 that Pyodide's lock file has, and the lock file and the cor
 from __future__ import annotations
 
 import hashlib
-import html
 import json
 import os
 import shutil
@@ -25,7 +24,8 @@ from pathlib import Path
 from string import Template
 
 from analysis.common import ROOT, CompanionError, replaced, temporary_folder, write_text
-from companion.publish import course
+from analysis.quoting import Html, in_html, tag
+from companion.publish import course, policy
 
 VERSION = "0.27.7"
 #: The parts of Pyodide itself that a page loads, with their sha256.
@@ -187,11 +187,12 @@ def page_of(notebook: dict[str, object], name: str) -> str:
     for cell in notebook["cells"]:  # type: ignore[attr-defined]
         text = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            cells.append(f'<div class="words">{render(text)}</div>')
+            cells.append(tag("div", Html(render(text)), class_="words"))
         else:
-            cells.append(f'<pre class="run-cell">{html.escape(text)}</pre>')
+            cells.append(tag("pre", text, class_="run-cell"))
     title = name.replace("_", " ").capitalize()
-    return PAGE.substitute(title=html.escape(title), cells="\n".join(cells))
+    about = {"title": in_html(title), "policy": policy.of_book(f"lite/{name}")}
+    return PAGE.substitute(about, cells="\n".join(cells))
 
 
 def main() -> int:

@@ -6,12 +6,13 @@ content security policy says so to the browser.
 
 from __future__ import annotations
 
-import html
 import re
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
+from analysis.quoting import Html, in_html, tag
+from companion.publish import policy
 from companion.publish.page import definitions
 from companion.publish.svg import inline_svg
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 #: Cells with this tag are of the book alone.
 BOOK = "book"
 PAGE = Path(__file__).with_name("report.html")
-SCROLL = '<div class="scroll" tabindex="0" role="{role}" aria-label="{label}">{content}</div>'
 
 
 def page(executed: NotebookNode, title: str) -> str:
@@ -36,15 +36,14 @@ def page(executed: NotebookNode, title: str) -> str:
         columns = definitions(note, data.get("text/markdown", "")).items()
         words = [note.get(of, "") for of in ("caption", "more", "method")]
         words += [f"*{heading}*: {meaning}" for heading, meaning in columns]
-        label, caption = note["label"], f'<div class="caption">{prose(" ".join(words))}</div>'
+        label, caption = note["label"], tag("div", Html(prose(" ".join(words))), class_="caption")
         if note["kind"] == "figure":
             svg = inline_svg(data["image/svg+xml"], note["alt"])
-            figure = SCROLL.format(role="group", label="Figure", content=svg)
-            return f"<figure>{figure}<figcaption>{caption}</figcaption></figure>"
+            return tag("figure", _scrolling(svg, "group", "Figure"), tag("figcaption", caption))
         table = re.sub(r"<th(?=[ >])", '<th scope="col"', prose(data["text/markdown"]))
         if note["kind"] == "text":
-            return f'<section class="{label}">{table}</section>'
-        return SCROLL.format(role="region", label=f"Table: {label}", content=table) + caption
+            return tag("section", Html(table), class_=label)
+        return _scrolling(table, "region", f"Table: {label}") + caption
 
     parts = []
     for cell in executed.cells:
@@ -53,4 +52,11 @@ def page(executed: NotebookNode, title: str) -> str:
             outputs = (o for o in cell.get("outputs", []) if "companion" in o.get("metadata", {}))
             parts += map(result, outputs)
     template = Template(PAGE.read_text(encoding="utf-8"))
-    return template.substitute(title=html.escape(title), body="\n".join(parts))
+    shown = {"title": in_html(title), "policy": policy.of_single_page()}
+    return template.substitute(shown, body="\n".join(parts))
+
+
+def _scrolling(content: str, role: str, label: str) -> Html:
+    """A part of the page that scrolls by itself where it is too wide."""
+    look = {"class": "scroll", "tabindex": "0", "role": role, "aria-label": label}
+    return tag("div", Html(content), **look)

@@ -8,7 +8,6 @@ figure takes the height that the text leaves. Formulas are plain text in a block
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from analysis.common import ROOT
+from analysis.quoting import Html, in_html, tag
+from companion.publish import policy
 from companion.publish.svg import inline_svg
 
 #: A result's reference → its note (kind, caption, alt, …) and what it holds by MIME type.
@@ -56,12 +57,12 @@ def deck(source: str, find: Find) -> str:
     slides = []
     for number, text in enumerate(texts, 1):
         body = markdown.render(role.sub(lambda m: find(m[1])[1]["text/markdown"], text.strip()))
-        label = f"Slide {number} of {len(texts)}"
-        footer = f"<footer>{number} / {len(texts)}</footer>"
-        slides.append(f'<section id="slide-{number}" aria-label="{label}">{body}{footer}</section>')
+        label, footer = f"Slide {number} of {len(texts)}", tag("footer", f"{number} / {len(texts)}")
+        slides.append(tag("section", Html(body), footer, id=f"slide-{number}", aria_label=label))
     style, script = ((STATIC / name).read_text("utf-8") for name in ("slides.css", "slides.js"))
-    title = html.escape(source.strip().splitlines()[0].removeprefix("#").strip())
-    return PAGE.substitute(title=title, style=style, slides="".join(slides), script=script)
+    title = in_html(source.strip().splitlines()[0].removeprefix("#").strip())
+    parts = {"style": style, "slides": "".join(slides), "script": script}
+    return PAGE.substitute(parts, title=title, policy=policy.of_single_page(script))
 
 
 def one_panel(svg: str, number: int) -> str:

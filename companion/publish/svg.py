@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from analysis.quoting import Html, in_html, joined, tag
 from companion.publish import style, words
 
 if TYPE_CHECKING:
@@ -28,14 +28,13 @@ def inline_svg(svg: str, alt: str, look: str = "") -> str:
     """
     body = svg[svg.index("<svg") :]
     prefix = "f" + hashlib.sha256(body.encode()).hexdigest()[:8]
-    body = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', body)
-    body = re.sub(r'(href=")#([^"]+)"', rf'\1#{prefix}-\2"', body)
-    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", body)
+    body = re.sub(r'\bid="', f'id="{prefix}-', body)
+    body = body.replace('href="#', f'href="#{prefix}-').replace("url(#", f"url(#{prefix}-")
     for colour, name in THEME.items():
         body = body.replace(colour, f"var(--companion-{name})")
     body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
     body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
-    label = html.escape(alt, quote=True)
+    label = in_html(alt)
     look = f' class="{look}"' * bool(look)
     body = body.replace("<svg", f'<svg role="img" aria-label="{label}"{look} {_size(body)}', 1)
     return re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
@@ -120,35 +119,33 @@ def _size(svg: str) -> str:
     return f'style="--companion-least: {least:.0f}px; --companion-most: {most:.0f}px"'
 
 
-def explorer(numbers: str, static: str) -> str:
+def explorer(numbers: str, static: str) -> Html:
     """Numbers (JSON) inside a page, for the book's own script that shows what a reader chooses.
 
     `static`: the way from the page to `_static`. The numbers are read as JSON and never as HTML:
     no `<` of theirs may end the element that holds them.
     """
-    return (
-        f'<link rel="stylesheet" href="{static}/explorer.css">'
-        '<div class="companion-explorer"><p>This part of the page needs JavaScript.</p>'
-        f"{_numbers(numbers)}</div>"
-        f'<script defer src="{static}/explorer_plot.js"></script>'
-        f'<script defer src="{static}/explorer.js"></script>'
+    sentence = tag("p", "This part of the page needs JavaScript.")
+    return joined(
+        tag("link", rel="stylesheet", href=f"{static}/explorer.css"),
+        tag("div", sentence, _numbers(numbers), class_="companion-explorer"),
+        tag("script", defer="defer", src=f"{static}/explorer_plot.js"),
+        tag("script", defer="defer", src=f"{static}/explorer.js"),
     )
 
 
-def explorable(numbers: str, script: str, static: str) -> str:
+def explorable(numbers: str, script: str, static: str) -> Html:
     """What turns a figure into one that a reader changes: numbers (JSON) and the book's scripts.
 
     Without JavaScript, and on paper, the figure stays as it is.
     """
-    return (
-        f'<div class="explorable-place" data-script="{html.escape(script)}">'
-        f"{_numbers(numbers)}</div>"
-        f'<link rel="stylesheet" href="{static}/explorable.css">'
-        f'<script defer src="{static}/explorable.js"></script>'
-        f'<script defer src="{static}/{html.escape(script)}.js"></script>'
+    return joined(
+        tag("div", _numbers(numbers), class_="explorable-place", data_script=script),
+        tag("link", rel="stylesheet", href=f"{static}/explorable.css"),
+        tag("script", defer="defer", src=f"{static}/explorable.js"),
+        tag("script", defer="defer", src=f"{static}/{script}.js"),
     )
 
 
-def _numbers(numbers: str) -> str:
-    safe = numbers.replace("<", "\\u003c")
-    return f'<script type="application/json">{safe}</script>'
+def _numbers(numbers: str) -> Html:
+    return tag("script", Html(numbers.replace("<", "\\u003c")), type="application/json")

@@ -8,10 +8,10 @@ README is read without the book's style sheet. The tests compare its title with 
 
 from __future__ import annotations
 
-import html
 import re
 
 from analysis.common import ROOT, write_text
+from analysis.quoting import tag
 from companion.publish import measured, style, tables, words
 from companion.publish.style import Drawing
 from companion.publish.svg import inline_svg
@@ -35,8 +35,7 @@ def for_readme(drawing: Drawing) -> str:
     svg = inline_svg(style.to_svg(drawing.figure), drawing.alt)
     width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0]
     head, body = svg.replace("<svg", f'<svg width="{width}pt" height="{height}pt"', 1).split(">", 1)
-    look = (
-        f"<title>{html.escape(drawing.alt)}</title>"
+    look = tag("title", drawing.alt) + (
         f"<style>:root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}</style>"
         '<rect width="100%" height="100%" style="fill: var(--companion-paper)"/>'
     )

@@ -1,8 +1,10 @@
 """Hostile texts, by every way that a text gets into the book; the pages are opened in Chromium.
 
-A text that is refused on its way in is survived; what gets in is built into a book, and no page of
-it may run anything or link to a script: each payload marks the page that runs it. The book is also
-printed as a PDF, which may hold neither.
+A text that is refused on its way in is survived; what gets in is built into a book and into the
+page of a probe, and none of them may run anything, have an attribute that would, or link to a
+script: each payload marks the page that runs it. They are opened without their policy, which would
+hide a hole, and one page is shown to be safe by its policy alone. The book is also printed as a
+PDF, which may hold neither.
 """
 
 import json
@@ -15,11 +17,15 @@ import pikepdf
 from conftest import cases, settle
 from playwright.sync_api import sync_playwright
 
+from analysis.common import MARKUP
 from companion.publish.pdf import print_page
 
 RAN = "window.ran"
 MARK = f"{RAN}=1"
 SCRIPT = "a[href^='javascript' i]"
+#: Whether an attribute of an element holds a payload that an event would run.
+HANDLER = """[...document.querySelectorAll("*")].some((one) => [...one.attributes].some(
+  ({name, value}) => name.startsWith("on") && value.includes("window.ran")))"""
 PAYLOADS = {way: text.replace("MARK", MARK) for way, text in cases("faults")["texts"].items()}
 ADD = (*ground.COMPANION, "add", "NAME", "--architecture", "pocket-cnn")
 MEASUREMENT = "data/measurements/outlier_features/mine-web--one-*.json"
@@ -32,8 +38,12 @@ def _in_family(field):
         for text in PAYLOADS.values():
             new = line.sub(lambda match, text=text: f"{match[1]} {json.dumps(text)}", kept, count=1)
             path.write_text(new)
-            yield _refusal(project, [*ground.COMPANION, "status"])
-        path.write_text(kept)
+            said = _refusal(project, [*ground.COMPANION, "status"])
+            path.write_text(kept)
+            if not said:  # the book has it as a family of its own
+                name = f"{field}{[*PAYLOADS.values()].index(text)}"
+                path.with_stem(name).write_text(new.replace("mine", name))
+            yield said
 
     return put
 
@@ -68,12 +78,16 @@ def _named(line, number, text="TEXT"):
     return [word.replace("NAME", f"other{number}").replace("TEXT", text) for word in line]
 
 
+def _file_name(text):
+    return text.replace("/", "\N{DIVISION SLASH}").replace("\n", " ")
+
+
 def _as_file(place, original, *line):
     """Files or folders of that name, and a command that takes each or all."""
 
     def put(project):
         for number, text in enumerate(PAYLOADS.values()):
-            name = text.replace("/", "\N{DIVISION SLASH}").replace("\n", " ")
+            name = _file_name(text)
             old, new = next(project.glob(original)), project / place.replace("TEXT", name)
             new.parent.mkdir(parents=True, exist_ok=True)
             new.write_bytes(old.read_bytes())
@@ -85,18 +99,38 @@ def _as_file(place, original, *line):
     return put
 
 
+def _probed(project):
+    """The page of a probe, of a checkpoint and a folder of such a name."""
+    for number, text in enumerate(PAYLOADS.values()):
+        name = _file_name(text)
+        (project / name).mkdir()
+        for picture in sorted(project.glob("one/*/*.png"))[:9]:
+            (project / name / picture.name).write_bytes(picture.read_bytes())
+        file = project / f"{name}.safetensors"
+        file.write_bytes((project / ground.CHECKPOINT).read_bytes())
+        line = [*ground.COMPANION, "probe", file, "--architecture", "pocket-cnn"]
+        page = project / PROBES / f"{number}.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        yield _refusal(project, [*map(str, line), "--images", name, "--html", str(page)])
+
+
+#: What refuses markup; a quote is no markup, and must be escaped where it is shown.
 REFUSED = {
-    "a family's title": _in_family("title"),
-    "a family's description": _in_family("backbone"),
-    "a model's pretraining": _in_family("pretraining"),
+    **{f"a family's {field}": _in_family(field) for field in ("title", "backbone")},
+    **{f"a model's {field}": _in_family(field) for field in ("pretraining", "architecture")},
     "a measurement's machine": _in_measurement("provenance", "device"),
+    "a measurement's precision": _in_measurement("provenance", "precision"),
     "a measurement's data set": _in_measurement("data", "name"),
+    "a measurement's images": _in_measurement("data", "what"),
 }
+#: Where the pages of probes are, which are read like those of the book.
+PROBES = "book/_build/probes-html"
 WAYS = REFUSED | {
     "a title on the command line": _in_title,
     "a file's name": _as_file("TEXT.safetensors", ground.CHECKPOINT, *ADD, "TEXT.safetensors"),
     "a picture's name": _as_file("one/red/TEXT.png", "one/*/*.png", *ground.COMMANDS["extract"]),
     "a class's name": _as_file("one/TEXT/new.png", "one/*/*.png", *ground.COMMANDS["extract"]),
+    "a probe": _probed,
 }
 
 
@@ -107,17 +141,27 @@ def texts(kept, project, tries, seed):
     for way, put in WAYS.items():
         refusals = [*put(project)]
         failed += [f"{way}: {said[-200:]}" for said in refusals if "Traceback" in said]
-        failed += [f"{way}: it was let in"] * (way in REFUSED and "" in refusals)
+        pairs = zip(refusals, PAYLOADS.values(), strict=False)
+        let_in = any(not said and MARKUP.search(text) for said, text in pairs)
+        failed += [f"{way}: it was let in"] * (way in REFUSED and let_in)
         yield f"{way}: {refusals.count('')} of {len(PAYLOADS)} let in", failed
     for more in ([], ["--builder", "singlehtml"]):
         code, said = ground.run(project, [*ground.COMMANDS["build"], *more])
         failed += [f"the build failed: {said[-300:]}"] * bool(code)
     with sync_playwright() as playwright:
         path = shutil.which(os.environ.get("CHROMIUM", "chromium"))
-        window = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"]).new_page()
-        window.set_content(PAYLOADS["a script"])
-        assert window.evaluate(RAN), "a payload that runs is not noticed"
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        window = browser.new_context(bypass_csp=True).new_page()
+        for way in ("a script", "an attribute"):
+            window.set_content(PAYLOADS[way])
+            assert window.evaluate(RAN) or window.evaluate(HANDLER), "a payload is not noticed"
         failed += [f"a text runs on {page}" for page in running(project, window)]
+        page = project / "book/_build/html/index.html"
+        text = page.read_text().replace("<article", f"{PAYLOADS['a script']}<article", 1)
+        page.with_name("holed.html").write_text(text)
+        window = browser.new_page()
+        window.goto(page.with_name("holed.html").as_uri(), wait_until="load")
+        failed += ["the policy lets a script run"] * bool(window.evaluate(RAN))
     single = project / "book/_build/singlehtml/index.html"
     with pikepdf.open(print_page(single, project / "book.pdf")) as pdf:
         things = [thing for thing in pdf.objects if isinstance(thing, pikepdf.Dictionary)]
@@ -134,6 +178,6 @@ def running(project, window):
         if "_static" not in path.parts:
             window.goto(path.as_uri(), wait_until="load")
             settle(window)
-            if window.evaluate(RAN) or window.query_selector(SCRIPT):
+            if any(map(window.evaluate, (RAN, HANDLER))) or window.query_selector(SCRIPT):
                 pages.append(path.relative_to(book).as_posix())
     return pages
