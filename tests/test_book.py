@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import shutil
+import zlib
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
@@ -299,6 +300,8 @@ def test_a_small_books_pages_follow_its_runs_and_its_families(small):
     assert not (small / "book/_build/html/runs/shown/rn101.html").exists()
     assert "companion extract rn101 --data FOLDER" in missing
     html = small / "book/_build/html"
+    texts = zlib.crc32((html / "searchtexts.js").read_bytes())  # these, not those of the last build
+    assert f"searchtexts.js?v={texts:08x}" in page(small, "search")
     for path in (path for path in html.rglob("*.html") if "_static" not in path.parts):
         check_what_runs(path.read_text())
 

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from analysis.families.registry import Preprocessing
+from analysis.features import preprocess
 from analysis.features.preprocess import to_pixels
 from analysis.features.tokenizer import WordTokenizer
 
@@ -52,3 +53,16 @@ def test_captions_become_words_that_are_known_or_not():
     start, end = 7, 8
     tokens = tokenizer(["red HEART!", "a very red cat face"])
     assert tokens.tolist() == [[start, 6, 5, end, 0], [start, 1, 1, 6, end]]
+
+
+@pytest.mark.parametrize("shape", [(40, 1000), (1000, 40), (8, 400)])
+def test_of_an_elongated_picture_only_the_middle_is_resized(shape, monkeypatch):
+    smooth = np.cumsum(np.random.default_rng(0).normal(size=(*shape, 3)), axis=np.argmax(shape))
+    picture = np.clip(128 + 4 * smooth, 0, 255).astype(np.uint8)
+    for geometry in ((224, 224, "bicubic", False), (36, 32, "bilinear", False)):
+        middle = preprocess.to_pixels(picture, geometry).astype(int)
+        with monkeypatch.context() as whole:
+            whole.setattr(preprocess, "ELONGATED", 10**9)
+            assert np.abs(preprocess.to_pixels(picture, geometry) - middle).max() <= 4
+    wide = np.zeros((2, 3_000_000, 3), np.uint8)  # all of it would be 224 × 336,000,000 pixels
+    assert preprocess.to_pixels(wide, (224, 224, "bicubic", False)).shape == (3, 224, 224)

@@ -19,6 +19,9 @@ Geometry = tuple[int, int, str, bool]
 #: The pocket lab's input: its drawings, 64 × 64 pixels, become 32 × 32 by the mean of 2 × 2.
 POCKET = Preprocessing(size=32, interpolation="box", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
+#: Above this ratio of its sides only the middle of a picture is resized: all of it has no bound.
+ELONGATED = 16
+
 FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
@@ -37,15 +40,18 @@ def geometry(spec: Preprocessing) -> Geometry:
 def to_pixels(image: Image.Image | Pixels, spec: Preprocessing | Geometry) -> Pixels:
     """Resize the shorter edge (or both), cut the centre, and return uint8 of shape (3, size, size).
 
-    ``image`` is a picture or an RGB array (height, width, 3). Rounding is torchvision's, so that
-    the pixels equal those of the libraries' own transforms. Transparent pictures lose their
-    transparency as in those transforms: put them on a background first.
+    ``image`` is a picture or an array (`in_rgb`). Rounding is torchvision's, so that the pixels
+    equal those of the libraries' own transforms after ``convert("RGB")``; open_clip's converts
+    later, which resizes palettes, bits and transparency, and gives others for such pictures.
+    Transparent pictures lose their transparency: put them on a background first.
     """
     picture = in_rgb(image)
     edge, size, interpolation, squash = geometry(spec) if isinstance(spec, Preprocessing) else spec
     width, height = picture.size
     short = min(width, height)
     target = (edge, edge) if squash else (edge * width // short, edge * height // short)
+    if max(target) > ELONGATED * edge:
+        return _middle(picture, target, size, FILTERS[interpolation])
     if target != picture.size:
         picture = picture.resize(target, FILTERS[interpolation])
     left = round((picture.size[0] - size) / 2)
@@ -53,3 +59,21 @@ def to_pixels(image: Image.Image | Pixels, spec: Preprocessing | Geometry) -> Pi
     if picture.size != (size, size):
         picture = picture.crop((left, top, left + size, top + size))
     return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+
+
+def _middle(
+    picture: Image.Image, target: tuple[int, int], size: int, resampling: Image.Resampling
+) -> Pixels:
+    """The centre of a picture that would be resized to ``target``, without the rest of it.
+
+    Up to rounding, and to which direction is resized first, it is what would be cut out.
+    """
+    starts = [round((length - size) / 2) for length in target]
+    scales = [old / new for old, new in zip(picture.size, target, strict=True)]
+    ends = [
+        (start * scale, (start + size) * scale) for start, scale in zip(starts, scales, strict=True)
+    ]
+    (left, right), (top, bottom) = ends
+    box = (left, top, min(right, picture.width), min(bottom, picture.height))
+    resized = picture.resize((size, size), resampling, box=box)
+    return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))

@@ -125,7 +125,13 @@ class ImageList:
                     )
                 inside = (self.border, self.border, width - self.border, height - self.border)
                 return in_rgb(picture).crop(inside) if self.border else in_rgb(picture)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,
+            MemoryError,
+            Image.DecompressionBombError,
+        ) as error:
             name = _readable(source.name)
             reason = _readable(str(error).replace(str(source), name))
             reason = re.sub(r"<_io\.BytesIO[^>]*>", lambda _: repr(name), reason)

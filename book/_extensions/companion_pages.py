@@ -146,8 +146,12 @@ def write_texts(app: Sphinx) -> None:
 
 
 def add_excerpts(app: Sphinx, name: str, *_: Any) -> None:
-    """Give the search page the texts and the script that shows them."""
+    """Give the search page the texts and the script that shows them.
+
+    It is made after all others; the texts are there before Sphinx adds their checksum to it.
+    """
     if name == "search":
+        write_texts(app)
         app.add_js_file("../searchtexts.js", defer="defer")
         app.add_js_file("excerpts.js", defer="defer")
 
@@ -336,6 +340,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", name_toggles, priority=900)  # after the theme's function
     app.connect("html-page-context", set_policy, priority=999)  # after all scripts are named
     app.connect("html-page-context", offer_downloads, priority=900)  # after the theme's buttons
-    when_written(app, write_texts, complete_notebooks)
+    when_written(app, complete_notebooks)
     when_written(app, name_landmarks, also="singlehtml")
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

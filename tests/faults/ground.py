@@ -28,8 +28,9 @@ FILES = {"data/number.txt": "1", "book/_toc.yml": TOC} | {
     f"book/{name}.md": "# A page\n\nAll there is.\n" for name in ("index", *PAGES[:-1])
 }
 
-#: Left out of snapshots: caches, logs, and what Sphinx keeps for itself.
-CACHES = (".companion", ".snakemake", "__pycache__", "_build", ".jupyter_cache", ".cache")
+#: Left out of snapshots: caches, logs, and what Sphinx keeps for itself. Built pages count.
+CACHES = (".companion", ".snakemake", "__pycache__", ".doctrees", ".jupyter_cache", ".cache")
+CACHES += ("jupyter_execute",)
 COMMANDS = {name: (*COMPANION, *line.split()) for name, line in CASES["commands"].items()} | {
     "build": JUPYTER_BOOK
 }
