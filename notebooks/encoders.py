@@ -35,6 +35,13 @@ page = Page("encoders")
 first = [sets[0] for sets in image_sets.values()]
 lowest = min(sets[0].value("kurtosis_mean") for sets in clip.values())
 page.figure("seven", tables.kappa(first), first, holds=len(clip) == 7 and lowest > 6)
+others = [m for m in first if m.level != "zero_shot"]
+least = min(sets[0].value("persistence_fraction") for sets in clip.values())
+most_often = max(m.value("persistence_fraction") for m in others)
+page.figure(
+    "kappa-persistence", tables.kappa_and_persistence(first), first, holds=least > 2 * most_often
+)
+page.texts(least_often=style.share(least), most_often=style.share(most_often))
 supervised = [m for m in first if m.level == "supervised"]
 high = [m for m in supervised if m.value("kurtosis_mean") > 6]
 often = [m for m in high if m.value("persistence_fraction") > 0.5]

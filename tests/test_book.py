@@ -133,7 +133,7 @@ FAMILIES = ["rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14", "pocket_cnn", "
 def test_the_menu_has_families_and_below_each_its_runs_with_their_evidence(clone):
     menu = page(clone, "index").split('aria-label="Main"')[1].split("</nav>")[0]
     captions = re.findall(r'class="caption-text">([^<]+)', menu)
-    parts = "The paper, Course, Beyond the paper, Reference, For those who build it"
+    parts = "The story, Look up, Course, Reference, For those who build it"
     assert ", ".join(captions) == parts
     assert re.findall(r'href="runs/family/(\w+)\.html"', menu) == FAMILIES
     section = menu.split("runs/family/rn101.html")[1].split("runs/family/")[0]

@@ -38,6 +38,23 @@ def kappa(measurements: Sequence[Measurement]) -> Drawing:
     return plots.marks(rows, "κ", note=note, verticals=figures.GAUSSIAN, levels=levels)
 
 
+def kappa_and_persistence(measurements: Sequence[Measurement]) -> Drawing:
+    """κ against persistence, a mark for each measurement; marks have the names of models."""
+    rows = frame(measurements).rename(columns={"kurtosis_mean": "κ"})
+    share = "dominant coordinate: share of images (%)"
+    rows[share] = 100 * rows["persistence_fraction"]
+    rows["of"] = [model_title(m) for m in measurements]
+    rows = rows[["of", "level", "κ", share]]
+    at = np.column_stack([10 * np.log(rows["κ"]), rows[share] / 3])
+    near = np.abs(at[:, None] - at).max(axis=-1) < 1
+    first = [not together[:n].any() for n, together in enumerate(near)]
+    names = [rows["of"][together] if new else [] for new, together in zip(first, near, strict=True)]
+    rows["name"] = [",\n".join(of) for of in names]  # one for marks that cover one another
+    drawing = plots.scatter(rows, "κ", share, labels="name", verticals=figures.GAUSSIAN)
+    drawing.figure.axes[0].set(ylim=(0, 118), xlim=(2, 5 * rows["κ"].max()))  # room for names
+    return drawing
+
+
 def by_model(image_sets: Mapping[str, Sequence[Measurement]]) -> pd.DataFrame:
     """Outlier features of each model that has several image sets, each quantity as a list."""
     rows = frame(m for sets in image_sets.values() if len(sets) > 1 for m in sets)
