@@ -88,6 +88,9 @@ def unread(names):
     yield names["least"].T @ names["least"], least.T @ least
     left = basis.without(names["images"], least)
     yield names["kappa"], outliers.kurtosis(left).mean()
+    part = basis.mean_part(names["images"], least)
+    one = basis.less_direction(names["images"], part)
+    yield names["kurtosis"](names["without_one"]), outliers.kurtosis(one).mean()
 
 
 def grow_an_outlier(names):

@@ -8,8 +8,10 @@ from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
-from companion.measurements import pending, unread
+from companion.measurements import pending, records, unread
+from companion.measurements.intervals import Interval
 from companion.measurements.invariance import Judge
+from companion.publish import unread as shown
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def test_measured_as_independent_code_says(clip):
             assert result["accuracy_without"][place][at] == pytest.approx(right)
             assert result["energy"][place][at] == pytest.approx(energy)
     assert result["spanned"] == [24, 24] and result["text_rows"] == [90, 30]
-    assert result["judged_by_itself"] == [0, 0]
+    assert result["judged_by_itself"] == [0, 0] and result["classified"] == 120
     # the constant is what texts do not vary along: it is dropped, random directions leave it
     assert result["energy"][0][0] > 0.9 and result["mean_inside"][0][0] > 0.9
     whole = ((h @ texts.T).argmax(axis=1) == labels).mean()
@@ -58,11 +60,82 @@ def test_measured_as_independent_code_says(clip):
     assert result["text_variance"].sum() == pytest.approx(result["image_energy"].sum()) == 1
 
 
+def test_one_vector_and_its_controls_as_independent_code_says(clip):
+    """The same by pseudo-inverses, image by image, from what the tables say was taken off."""
+    texts, h, labels = clip
+    judge = Judge(texts, None, np.arange(90), labels)
+    result = unread.unread(h, [unread.Texts(texts), unread.Texts(texts[:60])], judge)
+    h, mean = unit(h), unit(h).mean(axis=0)
+    before = (h @ texts.T).argmax(axis=1)
+
+    def off(images, *vectors):
+        columns = np.array(vectors).T.reshape(h.shape[1], -1)
+        return images - (columns @ np.linalg.pinv(columns) @ images.T).T
+
+    def agrees(name, place, at, images):
+        now = (images @ texts.T).argmax(axis=1)
+        form = name if "{}" in name else "{}_" + name
+        change = (now == labels).mean() - (before == labels).mean()
+        for what, expected in {
+            "kurtosis": kurtosis(images).mean(),
+            "equal": (now == before).mean(),
+            "difference": change,
+        }.items():
+            assert result[form.format(what)][place][at] == pytest.approx(expected, abs=1e-9)
+
+    for place, rows in enumerate((texts, texts[:60])):
+        least = np.linalg.eigh(np.cov(unit(rows).T))[1].T
+        for at in range(len(unread.SHARES)):
+            part = mean - off(mean[None], *least[: result["dropped"][place][at]])[0]
+            agrees("one_vector", place, at, off(h, part))
+            agrees("constant", place, at, h - part)
+        k = result["dropped"][place][unread.SHARES.index(unread.SHARE)]
+        few = result["controlled"][place]
+        assert k == few > 1
+        varying, energy = (np.linalg.eigh(x.T @ x)[1].T for x in (h - mean, h))
+        random = random_rotation(32, 0)[:k]
+        tallest = np.argsort(-np.abs((h - h.mean(1)[:, None]) / h.std(1)[:, None]).mean(0))[:k]
+        leader, at_zero, at_mean = result["leader"], h.copy(), h.copy()
+        at_zero[:, tallest], at_mean[:, tallest] = 0, mean[tallest]
+        expected = [
+            off(h, mean - off(mean[None], *random)[0]),
+            off(h, mean),
+            off(h, mean - unit(rows).mean(axis=0)),
+            off(h, *varying[-few:]),
+            off(h, *varying[:few]),
+            off(h, *energy[-few:]),
+            off(h, np.eye(32)[leader]),
+            np.where(np.arange(32) == leader, mean, h),
+            at_zero,
+            at_mean,
+        ]
+        for at, (images, _) in enumerate(zip(expected, unread.CONTROLS, strict=True)):
+            agrees("control_{}", place, at, images)
+
+
+def test_a_constant_on_an_axis_is_one_vector_which_texts_point_to(clip):
+    texts, h, _ = (x @ random_rotation(32, 3).T if x.ndim > 1 else x for x in clip)
+    result = unread.unread(h, [unread.Texts(texts)])
+    assert result["kurtosis"] > 25 and result["kurtosis_one_vector"][0][0] < 6
+    assert result["equal_one_vector"][0][0] > 0.95
+
+
+def test_fewer_images_than_directions_leave_controls_that_are_defined(clip):
+    texts, h, labels = clip
+    judge = Judge(texts, None, np.arange(90), labels[:12])
+    result = unread.unread(h[:12], [unread.Texts(texts[:20])], judge)
+    dropped = result["dropped"][0][unread.SHARES.index(unread.SHARE)]
+    assert dropped > result["controlled"][0] == 11 // 2  # the centred images have rank 11
+    assert np.isfinite(result["control_kurtosis"]).all()
+
+
 def test_without_a_head_other_texts_judge(clip):
     texts, h, _ = clip
     first, second = unread.Texts(texts), unread.Texts(texts[10:])
     result = unread.unread(h, [first, second])
-    assert np.shape(result["accuracy_without"]) == (1, 0) and result["curve_accuracy_random"] == []
+    empty = ("accuracy_without", "difference_one_vector", "control_difference_error")
+    assert {np.shape(result[name]) for name in empty} == {(1, 0)}
+    assert result["curve_accuracy_random"] == []
     assert result["judged_by_itself"] == [0, 0]
     assert unread.unread(h, [first])["judged_by_itself"] == [1]
     labels = (h @ unit(texts[10:]).T).argmax(axis=1)
@@ -81,6 +154,37 @@ def test_a_head_with_a_bias_sees_images_at_their_length(clip):
 
 
 # What is recorded, and public files
+
+
+def test_the_one_vector_of_the_front_page_and_its_controls():
+    """As other code found them on the same files; the numbers as they are printed."""
+    m = records.read(records.recorded_path("vit_b_32-openai", "imagenet_train_4000", "unread"))
+    named = [f"ImageNet's 1,000 classes, {of}" for of in ("one template", "80 templates")]
+    dishes = shown.taken_off(m).set_index("name")
+    assert m.names["text_rows"] == ["names of 1,098 dishes", *named]
+    classes, own = (shown.taken_off(m, place).set_index("name") for place in (1, 2))
+    for table, name, kappa, change, margin in (
+        (dishes, "without", 4.6526, -0.30, 0.55),
+        (dishes, "one_vector", 5.8907, -0.23, 0.55),
+        (classes, "without", 4.8748, -0.05, 0.35),
+        (classes, "one_vector", 6.1254, 0.05, 0.35),
+        (classes, "constant", 6.5930, 0.10, 0.35),
+        (own, "without", 4.7102, 0.10, 0.29),
+        (classes, "mean", 6.2577, -6.95, 1.16),
+        (classes, "leader_at_zero", 7.2881, -4.10, 0.94),
+        (classes, "leader_at_mean", 85.2158, 0.15, 0.25),
+    ):
+        row = table.loc[name]
+        assert row["kurtosis"] == pytest.approx(kappa, abs=1e-4)
+        assert 100 * row["change"].value == pytest.approx(change, abs=0.006)
+        half = (row["change"].high - row["change"].low) / 2
+        assert 100 * half == pytest.approx(margin, abs=0.03)  # of a score interval
+
+
+def test_how_far_intervals_reach():
+    narrow, wide = Interval(-0.02, -0.025, -0.015), Interval(0.012, 0.002, 0.022)
+    reach = shown.reach([narrow, wide])
+    assert reach == {"lowest": -0.025, "highest": 0.022, "widest": narrow}
 
 
 def test_texts_enter_the_store_and_head_no_data_set(artefacts, own_store):

@@ -204,6 +204,42 @@ def without(features: ArrayLike, directions: ArrayLike) -> Array:
     return h - (h @ v.T) @ v
 
 
+def mean_part(features: ArrayLike, directions: ArrayLike) -> Array:
+    """The mean image's part in the span of orthonormal directions: (N, d), (k, d) → (d,).
+
+    Along directions in which texts hardly vary it is the one vector that carries κ.
+
+    >>> mean_part([[1.0, 2.0], [3.0, 4.0]], [[0.0, 1.0]])
+    array([0., 3.])
+    """
+    v = np.asarray(directions, dtype=np.float64)
+    part: Array = np.asarray(features, dtype=np.float64).mean(axis=0) @ v.T @ v
+    return part
+
+
+def less_direction(features: ArrayLike, vector: ArrayLike) -> Array:
+    """Features (N, d) without their part along a vector (d,) of any length; along 0 all is kept.
+
+    >>> less_direction([[1.0, 2.0]], [0.0, -3.0])
+    array([[1., 0.]])
+    """
+    v = np.asarray(vector, dtype=np.float64)
+    length = np.linalg.norm(v)
+    return without(features, v[None] / length if length else v[None][:0])
+
+
+def principal_directions(features: ArrayLike) -> Array:
+    """The directions of features (N, d), not centred, of most energy first: (rank, d).
+
+    These are the eigenvectors of the second moments whose eigenvalue rounding cannot have caused.
+    """
+    h = np.asarray(features, dtype=np.float64)
+    energies, vectors = np.linalg.eigh(h.T @ h)
+    some = energies > max(h.shape) * np.finfo(np.float64).eps * energies[-1]
+    directions: Array = vectors.T[some][::-1]
+    return directions
+
+
 def energy_by_text_variance(features: ArrayLike, texts: ArrayLike | TextDirections) -> TextEnergy:
     """The images' energy along each text direction, the least varying first: images (N, d).
 

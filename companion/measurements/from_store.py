@@ -150,7 +150,8 @@ def _unread(job: Job, head: store.Head | None) -> Taken:
         texts.append(unread.Texts(rows.weight, rows.normalize, judge=path == job.head()))
         titles.append(about_head(store.read_sidecar(path)))
     numbers = unread.unread(features, texts, judge)
-    return Taken(numbers, features, names={"text_rows": titles})
+    names = {"text_rows": titles, "controls": [*unread.CONTROLS.values()]}
+    return Taken(numbers, features, names=names)
 
 
 def _quantisation(job: Job, head: store.Head | None) -> Taken:

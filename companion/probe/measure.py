@@ -105,7 +105,8 @@ def quantities(features: NDArray[Any], head: NDArray[Any] | None) -> Quantities:
     make a signed layer unequal at one of them. ``varying``: 1 − |mean of h / |h||², the share of
     squared length that differs between images. ``importance`` is sorted, the largest first.
     ``least_directions``: how many directions, those along which the head's rows vary least, hold
-    `LEAST_VARIANCE` of their variance together; the images' energy in them, and κ without them.
+    `LEAST_VARIANCE` of their variance together; the images' energy in them, and κ without them;
+    ``one_vector_kurtosis``: κ without a single direction, that of the mean image's part in them.
     """
     found = outliers.outlier_features(features)
     less_mean = _less_mean(features, found.kurtosis)
@@ -142,6 +143,7 @@ def _of_head(features: NDArray[Any], head: NDArray[Any]) -> Quantities:
     rows = basis.text_directions(head, at_length=False)
     least = rows.directions[: int((np.cumsum(rows.variance) <= LEAST_VARIANCE).sum())]
     h = basis.at_length_one(features)
+    part = basis.mean_part(h, least)
     return {
         "importance": np.sort(numbers["importance"])[::-1],
         "importance_head_centred": numbers["importance_head_centred"],
@@ -149,6 +151,7 @@ def _of_head(features: NDArray[Any], head: NDArray[Any]) -> Quantities:
         "least_directions": len(least),
         "least_energy": ((h @ least.T) ** 2).sum(axis=1).mean(),
         "least_kurtosis": outliers.kurtosis(basis.without(h, least)).mean(),
+        "one_vector_kurtosis": outliers.kurtosis(basis.less_direction(h, part)).mean(),
     }
 
 

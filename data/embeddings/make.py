@@ -14,6 +14,7 @@ and the accuracy of the model's published head where there are labels.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -147,20 +148,32 @@ def label_files(entry: Entry) -> list[str]:
 
 def array_of(entry: Entry) -> Array:
     """The array that an entry names, one row for each image or text."""
-    array = read_array(entry["artifact"])
+    array = read_array(entry["artifact"], entry.get("under"), entry.get("field"))
     array = array[entry["part"]] if "part" in entry else array
     array = array.T if entry.get("transposed") else array
     return array[:, 0] if array.ndim == 3 else array
 
 
-def read_array(name: str) -> Array:
-    """One array of a public file; nothing but plain arrays and tensors is opened."""
+def read_array(name: str, under: str | None = None, field: str | None = None) -> Array:
+    """One array of a public file; nothing but plain arrays, tensors and JSON is opened.
+
+    The rows may be a list, or the values of a dictionary, then in the order of its keys; `under`
+    and `field` as in the table.
+    """
     path = fetch(name)
     if path.suffix == ".npy":
         array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array
+    if path.suffix == ".json":
+        content = json.loads(path.read_bytes())
     else:
-        array = torch.load(path, map_location="cpu", weights_only=True).numpy()
-    return array
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    if isinstance(content, torch.Tensor):
+        return content.numpy()
+    rows = content if under is None else content[under]
+    rows = [rows[key] for key in sorted(rows)] if isinstance(rows, dict) else rows
+    rows = rows if field is None else [row[field] for row in rows]
+    return np.array([np.asarray(row, dtype=np.float32).ravel() for row in rows])
 
 
 def of_shape(array: Array, rows: int, entry: Entry, model: Model) -> Array:

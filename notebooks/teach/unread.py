@@ -70,6 +70,17 @@ for name, h in (("all", images), ("least", without), ("random", without_random))
     print(f"{name}: κ {kurtosis(h):.1f}, own caption found {recall(h):.1%}")
 
 # %% [markdown]
+# **Is it one vector?** Take the part of the mean photograph that lies in these directions, and
+# remove its direction alone. How much of the drop of κ is left?
+
+# %%
+part = images.mean(axis=0) @ least.T @ least  #: the mean's projection onto `least`
+#: assert np.shape(part) == (512,), "The part is a vector: project the mean photograph."
+one = part / np.linalg.norm(part)
+without_one = images - np.outer(images @ one, one)
+print(f"one vector: κ {kurtosis(without_one):.1f}, own caption found {recall(without_one):.1%}")
+
+# %% [markdown]
 # **Would other captions give the same result?** Choose the directions with the first 250 captions,
 # and evaluate on the last 250 images and captions. Is the answer more convincing, or less?
 
