@@ -20,7 +20,10 @@
 edition: str = "paper"  # which families
 
 # %%
+from analysis.families.registry import load_families
 from companion.claims.evidence import gather
+from companion.measurements import accuracies
+from companion.measurements.effective_robustness import view
 from companion.publish import figures, measured, plots, style, tables
 from companion.publish.page import Page
 
@@ -63,7 +66,6 @@ page.table("varies-by-model", rows, several)
 evidence = gather(edition, experiments=("accuracy",))
 both = tables.kappa_and_robustness(clip, evidence.intervals)
 certain = both[~both["of"].str.contains("inferred")]
-wider = tables.with_known_range(certain)
 robust = [evidence.robust[name].robust is True for name in clip]
 page.holds(all(robust), "All seven encoders are more robust than their ImageNet accuracy predicts")
 most = both.loc[both[tables.ER].idxmax(), "κ"]
@@ -74,15 +76,43 @@ page.figure(
     holds=most < both["κ"].max(),
 )
 page.holds(most < both["κ"].max(), "the most robust of these encoders does not have the highest κ")
-for name, frame in (("pairs", certain), ("wider", wider)):
-    page.texts({f"{name}-{key}": n for key, n in tables.orders(frame).items()})
+page.texts({f"pairs-{key}": n for key, n in tables.orders(certain).items()})
 laion, openai = (certain.set_index("of").loc[f"ViT-B/32 {of}"] for of in ("LAION-2B", "OpenAI"))
 lower = "LAION-2B's ViT-B/32 has a lower κ than OpenAI's on every set"
 page.holds(laion["high"] < openai["low"], lower)
 page.holds(laion["ER low"] > openai["ER high"], "is the more robust of the two")
 page.numbers("of-laion", laion)
 page.numbers("of-openai", openai)
-page.texts(
-    certain=len(certain),
-    wider_range=style.span(tables.KNOWN_RANGE["ViT-B/32 OpenAI"], "{:g}".format),
-)
+page.texts(certain=len(certain), openai_sets=len(clip["vit_b_32-openai"]))
+
+# %% [markdown]
+# ## Encoders of other kinds
+
+# %%
+others = measured.contrasts()
+of = {m.model: m for m in others if not measured.of_captions(m)}
+siglip, dino = of["siglip_b_16-webli"], of["dinov2_small-lvd142m"]
+clear = siglip.kurtosis.low > 6 > dino.kurtosis.high and siglip.data == dino.data
+page.figure("other-kinds", tables.kappa([*of.values()]), [*of.values()], holds=clear)
+for name, m in (("siglip", siglip), ("dino", dino), ("bioclip", of["bioclip-treeoflife"])):
+    page.numbers("of-kind", measured.frame([m]).iloc[0].to_dict() | {"kind": name})
+page.texts(panels=siglip.counts["images"])
+page.numbers("of-inside", measured.frame([of["vit_b_32_inside-openai"]]).iloc[0])
+page.numbers("of-larger", measured.frame([of["vit_g_14-laion2b"]]).iloc[0])
+kept = int(of["bioclip-treeoflife"].value("persistence_coordinate"))
+b_16 = {int(m.value("persistence_coordinate")) for m in clip["vit_b_16-openai"]}
+page.holds({kept} == b_16, "keeps the dominant coordinate of OpenAI's ViT-B/16")
+
+# %%
+TEXTS = "coco_classes_133_captions"
+named = [*measured.of_editions("outlier_features", "paper"), *others]
+texts = [m for m in named if m.data.name == TEXTS]
+low = [m for m in texts if m.kurtosis.high < 6]
+eva = all(m.model.startswith("eva") for m in low) and len(low) == 2 and len(texts) == 5
+page.figure("same-texts", tables.kappa(texts), texts, holds=eva)
+for name, some in (("eva", low), ("openai", [m for m in texts if m not in low])):
+    page.texts({f"texts-{name}": style.span(m.value("kurtosis_mean") for m in some)})
+known = accuracies.known(load_families("contrast").values())
+er = view("five").models(known).set_index("name")["er"].filter(like="eva")
+page.holds(len(er) == 2 and er.min() > 0.2, "both are far above the paper's line")
+page.texts(eva_er=style.minus(style.span(100 * er, "{:+.1f}".format)))

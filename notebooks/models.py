@@ -44,7 +44,7 @@ page.table(
     (
         {"family": family, "model": model, "weights": weights(model)}
         | {"level": style.LEVEL_STYLES[model.level].title}
-        | {"layer": ", before the projection" * bool(model.own_layer)}
+        | {"layer": f", {model.own_layer}".replace("_", " the ") if model.own_layer else ""}
         for family, model in models
     ),
     "",

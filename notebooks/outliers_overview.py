@@ -34,7 +34,8 @@ page.texts(coverage=measured.coverage(measurements, edition, "reader"))
 # ## Every model
 
 # %%
-every = [*measurements, *measured.of_editions("outlier_features", "contrast")]
+contrasts = measured.of_editions("outlier_features", "contrast")
+every = [*measurements, *(m for m in contrasts if not measured.of_captions(m))]
 by_title = {measured.full_title(m): m for m in every}
 
 

@@ -36,7 +36,7 @@ from companion.publish.style import digits
 editions = (edition, "contrast") if edition == "paper" else (edition,)
 bases = [m for m in measured.of_editions("basis", *editions) if not measured.of_captions(m)]
 one_each, kind = measured.one_set_each(bases), style.kind(bases)
-clip = [m for m in bases if m.level == "zero_shot"]
+clip = [m for m in bases if m.level == "zero_shot" and measured.family_of(m).edition == edition]
 page = Page("what_kurtosis_measures", kind, edition=edition)
 
 # %% [markdown]
@@ -87,7 +87,7 @@ if len(clip) > 2:
     )
 for control in [m for m in one_each if m.level == "random"][:1]:
     for name in ("mean_share", "kurtosis_eigenframe"):
-        of_clip = [m.value(name) for m in one_each if m.level == "zero_shot"]
+        of_clip = [m.value(name) for m in one_each if m in clip]
         above = control.value(name) > max(of_clip, default=0)
         page.holds(above, "both above those of all zero-shot models")
         page.texts({f"random-{name}": digits(control.value(name))})

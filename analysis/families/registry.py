@@ -42,13 +42,16 @@ ZOO = "zoo"
 
 #: How a model came to be, in the order in which every figure and table shows it; `unknown` if
 #: nobody said so.
-Level = Literal["zero_shot", "captions", "finetuned", "supervised", "unknown", "random"]
+Level = Literal[
+    "zero_shot", "captions", "finetuned", "supervised", "self_supervised", "unknown", "random"
+]
 LEVELS: tuple[Level, ...] = get_args(Level)
 LEVEL_TITLES: dict[Level, str] = {
     "zero_shot": "zero-shot",
     "captions": "CLIP on ImageNet-Captions",
     "finetuned": "finetuned",
     "supervised": "supervised",
+    "self_supervised": "self-supervised",
     "unknown": "training not known",
     "random": "random weights",
 }
@@ -72,7 +75,7 @@ Pixels = Annotated[int, Field(strict=True, gt=0, le=4096)]
 #: normalisation with a gain for each component, or the mean over positions behind a ReLU.
 Layer = Literal["projection", "normalisation", "relu"]
 #: Where else than at the encoder's end features may be taken.
-OwnLayer = Literal["before_projection"]
+OwnLayer = Literal["before_projection", "before_normalisation"]
 #: Beginnings of timm's architectures that end in a normalisation, and in a ReLU.
 NORMALISED = ("vit_", "deit", "convnext")
 RECTIFIED = ("resnet", "tf_efficientnet_lite")
@@ -143,7 +146,8 @@ class Model(Strict):
     ``width`` is the number of components of the representation that the head sees. A ``title`` is
     given where level and pretraining do not distinguish the models of a family. With ``layer``
     ``before_projection`` the features are what CLIP's vision transformer has before its projection,
-    where models finetuned from it end.
+    where models finetuned from it end; with ``before_normalisation``, what it has before the layer
+    normalisation there, known from others' features alone.
 
     ``weights_sha256``, where it is noted, must be that of the weights' file. ``renamed`` is of a
     file whose tensors are the library's, in its order, under names of their own. ``head`` says
@@ -180,7 +184,7 @@ class Model(Strict):
         """The model in words: its own title, or level, and pretraining where that matters."""
         said = self.level not in ("captions", "random") and self.pretraining != NOT_STATED
         details = f", {self.pretraining}" if said else ""
-        details += ", before the projection" if self.own_layer else ""
+        details += f", {self.own_layer}".replace("_", " the ") if self.own_layer else ""
         return self.own_title or f"{LEVEL_TITLES[self.level]}{details}"
 
     @property
@@ -207,7 +211,7 @@ class Model(Strict):
         """
         unknown = self.library is None and self.level == "supervised"
         if self.own_layer:
-            return "normalisation"
+            return "normalisation" if self.own_layer == "before_projection" else None
         if self.library != "timm":
             return None if unknown else "projection"
         name = self.architecture or ""
@@ -247,7 +251,13 @@ class Model(Strict):
             raise ValueError(
                 f"a template needs one {{}} for the name, and no other braces, got {wrong[0]!r}"
             )
-        if self.own_layer and (self.library != "open_clip" or self.head != "none"):
+        if self.own_layer == "before_normalisation" and self.library:
+            raise ValueError(
+                "layer before_normalisation cannot be extracted: leave out library, or the layer"
+            )
+        if self.own_layer == "before_projection" and (
+            self.library != "open_clip" or self.head != "none"
+        ):
             raise ValueError(
                 "layer before_projection is of open_clip's models: timm's have no projection, "
                 "leave layer out; a zero-shot head reads it: before_projection needs head none"

@@ -113,16 +113,25 @@ def published_embeddings() -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def image_sets() -> dict[str, list[Measurement]]:
-    """Outlier features on images by model, of the paper's families and the contrasts.
+    """Outlier features on images by model, of the paper's families and of supervised networks.
 
     Models in the order of their families, image sets in that of `data/embeddings.yaml`. Features
-    before the projection are no other encoder, and left out.
+    before the projection are no other encoder, and left out; so are the `contrasts`.
     """
     by_model: dict[str, list[Measurement]] = {}
     for m in of_editions("outlier_features", "paper", "contrast"):
-        if not of_captions(m) and not model_of(m).own_layer:
+        if not of_captions(m) and not model_of(m).own_layer and not _in_contrast(m):
             by_model.setdefault(m.model, []).append(m)
     return {model: _in_order(sets) for model, sets in by_model.items()}
+
+
+def contrasts() -> list[Measurement]:
+    """Outlier features of encoders of other kinds than the paper's and supervised networks."""
+    return [m for m in _in_order(of_editions("outlier_features", "contrast")) if _in_contrast(m)]
+
+
+def _in_contrast(m: Measurement) -> bool:
+    return family_of(m).edition == "contrast" and m.level != "supervised"
 
 
 def _in_order(measurements: Sequence[Measurement]) -> list[Measurement]:

@@ -55,6 +55,7 @@ LEVEL_STYLES = {
     "captions": LevelStyle(LEVEL_TITLES["captions"], "#c0609a", "D"),
     "finetuned": LevelStyle(LEVEL_TITLES["finetuned"], "#d55e00", "^"),
     "supervised": LevelStyle(LEVEL_TITLES["supervised"], "#009e73", "s"),
+    "self_supervised": LevelStyle(LEVEL_TITLES["self_supervised"], "#7a6fd0", "v"),
     "unknown": LevelStyle(LEVEL_TITLES["unknown"], "#8a6d3b", "P"),
     "random": LevelStyle(LEVEL_TITLES["random"], "#7d7d7d", "X"),
 }

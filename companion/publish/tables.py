@@ -19,8 +19,6 @@ from companion.publish.measured import frame, model_title, set_title
 from companion.publish.style import Drawing
 
 ER = "effective robustness (points)"
-#: Lowest and highest mean κ that are known of a model from public features that are not recorded.
-KNOWN_RANGE = {"ViT-B/32 OpenAI": (30, 165)}
 
 
 def kappa(measurements: Sequence[Measurement]) -> Drawing:
@@ -80,14 +78,6 @@ def kappa_and_robustness(
             ends = {ER: 100 * er.value, "ER low": 100 * er.low, "ER high": 100 * er.high}
             rows.append({"of": model_title(sets[0]), "level": sets[0].level, **kappa, **ends})
     return pd.DataFrame(rows).sort_values(ER, ascending=False, ignore_index=True)
-
-
-def with_known_range(models: pd.DataFrame) -> pd.DataFrame:
-    """The same with the range of κ that a model is known to have on other images."""
-    models = models.copy()
-    for title, ends in KNOWN_RANGE.items():
-        models.loc[models["of"] == title, ["low", "high"]] = ends
-    return models
 
 
 def orders(models: pd.DataFrame) -> dict[str, int]:

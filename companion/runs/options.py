@@ -140,7 +140,7 @@ class Extraction(Computing):
 
 
 #: The levels that a reader can name.
-SaidLevel = Literal["zero_shot", "captions", "finetuned", "supervised", "random"]
+SaidLevel = Literal["zero_shot", "captions", "finetuned", "supervised", "self_supervised", "random"]
 
 
 class Probing(Machine):
