@@ -48,7 +48,7 @@ endef
 export set_up PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book serve pdf lite lab sphinx runs pocket test test-slow test-slurm lint clean
+.PHONY: help venv book serve pdf lite lab sphinx runs pocket test test-slow test-slurm lint sizes clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do \
@@ -122,6 +122,9 @@ lint: ## Check style and types
 	@$(IN_VENV) ruff check .
 	@$(IN_VENV) ruff format --check .
 	@$(IN_VENV) mypy
+
+sizes: ## Report how large each room of the house is (no test holds it)
+	@$(IN_VENV) python .ci/sizes.py
 
 clean: ## Remove the built book and the runs; keep .venv and the features on disk
 	@rm -rf $(BUILD) book/runs .companion .venv-sphinx

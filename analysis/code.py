@@ -10,8 +10,7 @@ import ast
 import contextlib
 import hashlib
 import importlib.metadata
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,12 +35,6 @@ def import_closure(source: str) -> dict[Path, str]:
             texts[path] = path.read_text(encoding="utf-8")
             waiting += _modules(texts[path])
     return dict(sorted(texts.items()))
-
-
-def libraries_of(sources: Iterable[str]) -> list[str]:
-    """Top-level names of the third-party libraries that the sources import, sorted."""
-    names = {name.split(".")[0] for source in sources for name in imported_names(source)}
-    return sorted(names - {*OURS} - sys.stdlib_module_names)
 
 
 @cache
@@ -76,10 +69,8 @@ def _about(source: str) -> tuple[str, tuple[str, ...]]:
     names = tuple(_imported(tree))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and node.body:
-            node.body = [part for part in node.body if not _is_text(part)]
-    text: list[str] = []
-    _write_canonical(tree, text.append)
-    digest = hashlib.sha256("".join(text).encode()).hexdigest()[:16]
+            node.body = [part for part in node.body if not is_text(part)]
+    digest = hash_of_tree(tree)
     with contextlib.suppress(OSError):
         write_text(path, "\n".join([digest, *names]))
     return digest, names
@@ -103,8 +94,16 @@ def _modules(source: str) -> tuple[Path, ...]:
     return tuple(PACKAGES / place for place in places if (PACKAGES / place).is_file())
 
 
-def _is_text(node: ast.stmt) -> bool:
+def is_text(node: ast.stmt) -> bool:
+    """Whether a statement is a text alone, as a docstring is."""
     return isinstance(node, ast.Expr) and isinstance(getattr(node.value, "value", None), str)
+
+
+def hash_of_tree(node: Any) -> str:
+    """Hash of a syntax tree, or a list of them, that does not depend on Python's version."""
+    text: list[str] = []
+    _write_canonical(node, text.append)
+    return hashlib.sha256("".join(text).encode()).hexdigest()[:16]
 
 
 def _write_canonical(node: Any, add: Callable[[str], None]) -> None:

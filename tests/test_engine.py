@@ -138,10 +138,10 @@ def test_an_edit_with_an_old_time_outdates_exactly_the_dependents(project):
         assert " ".join(sorted(why)) == expected, (file, text)
         assert all(f"changed: {file}" in reason for reason in why.values())
         path.write_bytes(before)
-    # A module that is imported only by another one counts, wherever it imports it.
+    # A definition that is reached only by way of another one counts, wherever it is imported.
     helper = project / "analysis" / "helper.py"
     helper.write_text("FACTOR = 1\n")
-    later = "\n\ndef _later():\n    from analysis.helper import FACTOR\n\n    return FACTOR\n"
+    later = "def logit(x):\n    from analysis.helper import FACTOR\n\n    return FACTOR * x\n"
     append(project / "analysis" / "metrics" / "robustness.py", later)
     for file in ("analysis/helper.py", "analysis/metrics/robustness.py", "data/number.txt"):
         os.utime(project / file, (4e9, 4e9))  # of the future: the clock decides nothing

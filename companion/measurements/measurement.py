@@ -83,7 +83,7 @@ class Provenance(_Strict):
     ``weights_sha256`` may be absent only if ``weights_note`` says why, which is so where others
     embedded the images; ``origins`` then says which files of theirs were used. ``made_from`` has
     all that decides the numbers, by name: checksums of features, of the head and of files, and a
-    hash of what each module does; ``version`` is that of this package, ``taken`` the day
+    hash of what is reached in each module; ``version`` is that of this package, ``taken`` the day
     (YYYY-MM-DD). ``head_classes``: `IMAGENET` if the head's list of classes is ImageNet's.
     ``inferred`` says from what the model is, where no source names it: it decides no
     claim alone.

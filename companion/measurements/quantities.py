@@ -51,18 +51,20 @@ class Quantity(Strict):
 
     unit: str
     shape: tuple[int | str, ...] = ()
-    digits: int = 4
     least: float | None = None
     one: Literal["mean", "sum", "length"] | None = None
     optional: bool = False
 
 
 class Kind(Strict):
-    """One experiment: what it needs, what decides its numbers, and which these are."""
+    """One experiment: what it needs, what decides its numbers, and which these are.
+
+    ``code`` is the function that measures, where that is not one of `from_store.TAKE`.
+    """
 
     head: Literal["own", "largest", "optional", "none", "texts", "texts if any"] = "own"
     labels: bool = False
-    code: tuple[str, ...]
+    code: str = ""
     reads: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     counts: tuple[str, ...] = ()
     names: tuple[str, ...] = ()

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis import code, common
+from analysis import common, reach
 from analysis.common import ROOT, write_text
 from analysis.families.registry import Family, Model
 from analysis.features import store
@@ -43,6 +43,21 @@ STYLES: dict[str, tuple[str, ...]] = {
     for name, role in (("training", "imagenet"), ("seen", "seen"), ("unseen", "unseen"))
 }
 TRAINING = STYLES["training"][0]
+#: The significant digits that are kept: more than any page shows, so that none rounds twice.
+DIGITS = 7
+#: The part of a number by which the arithmetic of another machine may change it.
+ROUNDING = 1e-4
+#: The table of the functions that measure, one for each experiment.
+MEASURES = "companion.measurements.from_store.TAKE"
+#: Features, models and images count by their content, not by how they are read and described.
+COUNTED_OTHERWISE = (
+    "analysis.common",
+    "analysis.families",
+    "analysis.features",
+    "analysis.images.sets",
+    "analysis.quoting",
+    "companion.measurements.provenance",
+)
 #: A list without others in it, as `json` writes it on lines of its own, behind its key if any.
 LIST = re.compile(r'^( *)("(?:[^"\\]|\\.)*": )?\[((?:[^][{}"]|"(?:[^"\\]|\\.)*")*)\]', re.MULTILINE)
 
@@ -54,7 +69,7 @@ def build(experiment: Measured, numbers: Mapping[str, Any], **about: Any) -> Mea
     """
     kinds = declared()[experiment].quantities
     values = {
-        name: Value(unit=kinds[name].unit, value=_rounded(np.asarray(value), kinds[name].digits))
+        name: Value(unit=kinds[name].unit, value=_rounded(np.asarray(value)))
         for name, value in numbers.items()
     }
     return Measurement(format=2, experiment=experiment, values=values, **about)
@@ -228,8 +243,7 @@ def differences(recorded: Measurement, fresh: Measurement) -> list[str]:
         if old.shape != new.shape:
             differing.append(f"{name}: shape {old.shape} → {new.shape}")
             continue
-        digits = declared()[recorded.experiment].quantities[name].digits
-        apart = ~np.isclose(old, new, rtol=1.1 * 10.0 ** (1 - digits), atol=1e-6)
+        apart = ~np.isclose(old, new, rtol=ROUNDING, atol=1e-6)
         if apart.any():
             differing.append(
                 f"{name}: {old[apart].flat[0]:g} → {new[apart].flat[0]:g}"
@@ -246,13 +260,9 @@ def compare_with_recorded(fresh: Measurement) -> list[str]:
 
 @cache
 def code_parts(experiment: Measured) -> Mapping[str, str]:
-    """A hash of what each module does that decides the experiment's numbers, by module."""
-    parts, root = declared()[experiment].code, common.PACKAGES
-    imports = "\n".join(f"import {name}" for name in parts if name.startswith("analysis.metrics."))
-    paths = {path for path in code.import_closure(imports) if path.name != "__init__.py"}
-    paths |= {root / f"{name.replace('.', '/')}.py" for name in parts}
-    names = {".".join(path.relative_to(root).with_suffix("").parts): path for path in paths}
-    return {name: code.hash_of(names[name].read_text("utf-8")) for name in sorted(names)}
+    """A hash of the definitions that decide the experiment's numbers, by module."""
+    start = declared()[experiment].code or f"{MEASURES}[{experiment}]"
+    return reach.Code(beyond=COUNTED_OTHERWISE).from_name(start).by_module()
 
 
 def changed_code(measurement: Measurement) -> list[str]:
@@ -296,11 +306,11 @@ def _wrapped(match: re.Match[str]) -> str:
     return f"{indent}{key or ''}[{items}]".replace("\0", " ")
 
 
-def _rounded(array: np.ndarray[Any, Any], digits: int) -> Any:
-    """Plain numbers with so many significant digits, nested as the array is."""
+def _rounded(array: np.ndarray[Any, Any]) -> Any:
+    """Plain numbers with `DIGITS` significant digits, nested as the array is."""
     if array.dtype.kind in "iu":
         return array.tolist()
-    texts = np.vectorize(lambda v: float(f"{v:.{digits}g}"), otypes=[float])
+    texts = np.vectorize(lambda v: float(f"{v:.{DIGITS}g}"), otypes=[float])
     return texts(array).tolist() if array.size else array.tolist()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from analysis.common import ROOT, check_writable, fingerprint, remove_parts, sha256_of, write_text
 from analysis.features.store import default_folder
+from analysis.reach import Code
 from companion.runs import experiments, fingerprints, status
 from companion.runs.execute import check_parameters
 from companion.runs.experiments import STATE, Run, RunError
@@ -23,7 +24,7 @@ from companion.runs.jobs import Call, alone, attempt, do_all
 #: How often runs are made again whose features came or went while they were.
 ROUNDS = 3
 #: What decides which features and live measurements there should be, apart from the store.
-STORE_CODE = "from companion.runs import grid"
+STORE_CODE = "from companion.runs import grid\ngrid"
 STORE_DATA = ("emoji", "imagenet", "pocket", "measurements")
 
 
@@ -133,7 +134,7 @@ def _marks(families: Iterable[str], measured: Iterable[str] | None) -> list[Path
 
     The first is of all that can be measured, the last of what is ``measured``, all if None.
     """
-    parts = fingerprints.code_and_libraries(STORE_CODE)
+    parts = fingerprints.code_and_libraries(STORE_CODE, Code())
     folders = [default_folder(), ROOT / "families", *(ROOT / "data" / name for name in STORE_DATA)]
     files = [path for folder in folders for path in folder.rglob("*.*") if path.is_file()]
     features = {*default_folder().rglob("*.safetensors")}  # their sidecars have the checksums

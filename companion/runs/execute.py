@@ -19,7 +19,7 @@ from typing import Annotated, Any, NoReturn
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from analysis.code import MEMORY
+from analysis.code import MEMORY, import_closure
 from analysis.common import ROOT, temporary_folder, write_text
 from analysis.families import registry
 from analysis.families.registry import load_family
@@ -218,8 +218,8 @@ def _check_reads(run: Run, reads: Reads, made_from: Parts, given: set[Path]) -> 
     """
     parts, stored = {ROOT / name for name in made_from}, fingerprints.from_store(run)
     declared = {*given, *parts, *stored, *(path.with_suffix(".safetensors") for path in stored)}
-    declared |= {ROOT / f"{name.replace('.', '/')}.py" for name in made_from}  # what measures
-    modules = {path for path in parts if path.suffix == ".py"} - {run.experiment.notebook}
+    modules = import_closure(run.experiment.notebook.read_text(encoding="utf-8"))
+    declared |= {*modules}  # of which what the notebook reaches is part of the run
     listed = {ROOT, *(path.parent for path in modules)}  # as an import does
     listed |= {*fingerprints.folders_in_store(run), *fingerprints.recorded(run)}
     patterns = [pattern for pattern in run.reads if set(pattern) & set("*?[")]

@@ -1,10 +1,10 @@
 """What a run is made from, part by part, and whether the run on disk was made from just that.
 
 A run depends on its notebook, its family file, the files it declares to read, exactly those of our
-modules that it imports, directly or not, and the versions of the libraries that these import. Code
-counts by what it does (`analysis.code.hash_of`), all else word for word, a notebook since it is
-shown. The executed notebook carries these parts, so that anyone can
-ask why it is stale; nothing else is noted anywhere.
+definitions that it reaches (`analysis.reach`), and the versions of the libraries that these use.
+Code counts by what it does, all else word for word, a notebook since it is shown. The
+executed notebook carries these parts, so that anyone can ask why it is stale; nothing else is noted
+anywhere.
 """
 
 from __future__ import annotations
@@ -12,23 +12,24 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
-from analysis.code import hash_of, import_closure, libraries_of, version_of
+from analysis.code import import_closure, version_of
 from analysis.common import ROOT, changes, fingerprint, sha256_of
 from analysis.families.registry import FAMILIES, Family, Model, load_families, load_family
 from analysis.features.store import default_folder, local_weights
+from analysis.reach import Code, ReachError
 from companion.measurements.records import FOLDER, code_parts
 from companion.runs.experiments import Experiment, Run, RunError, made
 from companion.runs.jobs import read_failure
 
 #: Changes when `execute` writes runs differently.
-FORMAT = "4"
+FORMAT = "5"
 
 Parts = dict[str, str]
-Code = Callable[[Experiment], Parts]
+Described = Callable[[Experiment], Parts]
 Listed = Callable[[Path], list[Path]]
 
 
@@ -47,11 +48,11 @@ def statuses(runs: Iterable[Run]) -> list[Status]:
 
     What several runs share is looked at once.
     """
-    code, listed = cache(_code_parts), cache(_listed)
+    code, listed = cache(partial(_code_parts, code=Code())), cache(_listed)
     return [_status(run, code, listed) for run in runs]
 
 
-def _status(run: Run, code: Code, listed: Listed) -> Status:
+def _status(run: Run, code: Described, listed: Listed) -> Status:
     try:
         now = parts(run, code, listed)
     except RunError as error:  # a declared file is missing, say
@@ -73,26 +74,28 @@ def _listed(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.json"))
 
 
-def _code_parts(experiment: Experiment) -> Parts:
-    """The notebook, the modules of ours in its closure, and the libraries of all of them.
+def _code_parts(experiment: Experiment, code: Code | None = None) -> Parts:
+    """The notebook, what it reaches in modules of ours, and the libraries that all this uses.
 
     Also what decides the measurements, by the modules' names, which are no part of the code version
     that pages show: they say if a recorded one was taken with other code.
     """
     path = experiment.notebook
     try:
-        code = code_and_libraries(path.read_text(encoding="utf-8"))
+        made_from = code_and_libraries(path.read_text(encoding="utf-8"), code or Code())
         for measured in experiment.measurements:
-            code |= code_parts(measured)
+            made_from |= code_parts(measured)
+    except ReachError as error:
+        raise RunError(str(error)) from None
     except SyntaxError as error:
         raise RunError(
             f"{_shown(path)}, or a module that it imports, is not valid Python: {error.msg}, in "
             f"the line {(error.text or '').strip()!r}."
         ) from None
-    return code | {_shown(path): sha256_of(path)}
+    return made_from | {_shown(path): sha256_of(path)}
 
 
-def parts(run: Run, code: Code = _code_parts, listed: Listed = _listed) -> Parts:
+def parts(run: Run, code: Described = _code_parts, listed: Listed = _listed) -> Parts:
     """What a run would be made from now: part → its content's hash, or version.
 
     ``code`` and ``listed`` may remember the code of notebooks and the files in folders. Raises
@@ -106,12 +109,12 @@ def parts(run: Run, code: Code = _code_parts, listed: Listed = _listed) -> Parts
     return made_from | {"python": platform.python_version(), "run format": FORMAT}
 
 
-def code_and_libraries(source: str) -> Parts:
-    """Modules of ours that Python ``source`` imports, by what they do; all libraries' versions."""
-    modules = import_closure(source)
-    code = {_shown(path): hash_of(text) for path, text in modules.items()}
-    libraries = libraries_of([source, *modules.values()])
-    return code | {library: version_of(library) for library in libraries}
+def code_and_libraries(source: str, code: Code) -> Parts:
+    """What Python ``source`` reaches in each module of ours; the versions of all libraries."""
+    reached = code.from_source(source)
+    modules = {code.path(module): hash_ for module, hash_ in reached.by_module().items()}
+    versions = {library: version_of(library) for library in reached.libraries}
+    return {_shown(path): hash_ for path, hash_ in modules.items() if path} | versions
 
 
 def declared_files(run: Run, listed: Listed = _listed) -> list[Path]:
@@ -179,7 +182,7 @@ def _models(run: Run) -> list[Model]:
 
 
 def code_version(made_from: Parts) -> str:
-    """Eight digits that change when the notebook or a module that it imports does."""
+    """Eight digits that change when the notebook or a definition that it reaches does."""
     return fingerprint({k: v for k, v in made_from.items() if k.endswith(".py")})[:8]
 
 
