@@ -26,6 +26,7 @@ import textwrap
 import traceback
 import typing
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -46,24 +47,32 @@ from analysis.common import (
     write_text,
 )
 from analysis.quoting import in_short, printable
-from companion import commands, evidence_commands
 from companion.runs import threads
 
-#: What each command does, by its name, in the order of the help. A function's parameters are its
-#: options, or models of some; its docstring ends with examples.
-VERBS: dict[str, Callable[..., int | None]] = {
-    name: do
-    for module in (commands, evidence_commands)
-    for name, do in vars(module).items()
-    if inspect.isfunction(do) and do.__module__ == module.__name__
-}
-#: Those that work in a checkout alone.
-IN_CHECKOUT = {"run", "build", "status", "rerun", "families", "grid", "train"}
 M = TypeVar("M", bound=BaseModel)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, do it, and return the exit status."""
+    try:
+        return _main(arguments)
+    except CompanionError as error:  # a slip in a file that every command reads
+        print(f"companion: {error}", file=sys.stderr)
+        return 1
+
+
+@cache
+def verbs() -> dict[str, Callable[..., int | None]]:
+    """What each command does, by its name, in the order of the help.
+
+    A function's parameters are its options, or models of some; its docstring ends with examples.
+    """
+    from companion import commands, evidence_commands  # which read data files
+
+    return {do.__name__: do for do in (*commands.COMMANDS, *evidence_commands.COMMANDS)}
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):  # what a terminal cannot show is escaped
@@ -82,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         threads.limit()
         _check_root(parsed.verb)
         with quietly if parsed.quiet else contextlib.nullcontext():
-            status = VERBS[parsed.verb](**single, **options) or 0
+            status = verbs()[parsed.verb](**single, **options) or 0
             sys.stdout.flush()
         return status
     except CompanionError as error:
@@ -132,7 +141,9 @@ def _check_root(command: str) -> None:
             f"COMPANION_ROOT is {named!r}, which is {what}: set it to a checkout (a folder with "
             "families/, notebooks/ and a Snakefile), or unset it."
         )
-    if command in IN_CHECKOUT and ROOT == SHIPPED:
+    from companion import commands
+
+    if command in [do.__name__ for do in commands.IN_CHECKOUT] and ROOT == SHIPPED:
         raise CompanionError(
             f"companion {command} needs a checkout of the companion, and {Path.cwd()} is not in "
             "one: change to a checkout, or set COMPANION_ROOT to it; probe, add, extract and "
@@ -148,7 +159,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     version = f"companion {version_of('interpreting-clip-companion')}"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
-    for name, do in VERBS.items():
+    for name, do in verbs().items():
         *about, examples = inspect.cleandoc(do.__doc__ or "").split("\n\n")
         text = " ".join(" ".join(about).split())
         first = text.split(". ")[0].rstrip(".")

@@ -270,3 +270,8 @@ def fetch(
             print(f"{file.name}  {file.bytes:,} bytes  {file.licence}  {file.url}")
         return
     print(*public.fetch_all(names or None, progress=True).values(), sep="\n")
+
+
+#: In the order of the help; and those that work in a checkout alone.
+COMMANDS = (run, build, status, add, remove, rerun, families, grid, train, fetch)
+IN_CHECKOUT = (run, build, status, rerun, families, grid, train)

@@ -186,3 +186,7 @@ def probe(
         print(f"{result.measurement.data.what}: {left_out}", file=said)
     if not quiet:
         print(*wanted, sep="\n", file=said)
+
+
+#: In the order of the help.
+COMMANDS = (extract, measure, check, claims, export, probe)

@@ -18,7 +18,7 @@
 #
 # A verdict on each claim of the paper from the available evidence. The same rules judge the pocket
 # lab's models. The page {doc}`/appendix/claims` shows the cards. What the paper claims, and how we
-# judge it, is in `data/claims.yaml`; each claim has one function in `companion.claims.rules`.
+# judge it, is in `data/claims.yaml`; each claim has one function in `companion.claims`.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families

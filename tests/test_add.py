@@ -242,20 +242,20 @@ def test_a_head_that_changed_is_made_again_without_the_features(file, folder, ex
 
 def test_every_command_says_what_it_does_with_an_example(capsys):
     helps = {}
-    for name in ("", *cli.VERBS):
+    for name in ("", *cli.verbs()):
         with pytest.raises(SystemExit) as caught:
             main([*name.split(), "--help"])
         helps[name] = capsys.readouterr().out
         assert caught.value.code == 0 and "\nexample" in helps[name], name
     assert "130 if it was interrupted" in helps[""]
-    assert all(f"\n    {name} " in helps[""] for name in cli.VERBS if name != "families")
+    assert all(f"\n    {name} " in helps[""] for name in cli.verbs() if name != "families")
 
 
 def test_a_library_that_is_missing_is_named_with_what_installs_it(answer, monkeypatch):
     def missing(**_):
         raise ModuleNotFoundError("no lightning", name="lightning")
 
-    monkeypatch.setitem(cli.VERBS, "train", functools.wraps(cli.VERBS["train"])(missing))
+    monkeypatch.setitem(cli.verbs(), "train", functools.wraps(cli.verbs()["train"])(missing))
     said = "train needs lightning, which is not installed: pip install -e '.[extract,train]'."
     answered = answer("train", "captions", "--model", "rn50-openai", fails=True)
     assert answered == f"companion: {said}\n"

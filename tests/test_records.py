@@ -138,7 +138,9 @@ def test_no_list_can_be_shorter_than_it_is(tmp_path, path):
 def test_what_came_later_is_not_measured_and_outdates_nothing(edited, monkeypatch, answer):
     """A quantity that is optional may be absent; to read it is an error in a sentence."""
     kinds = quantities.declared()["outlier_features"]
-    later = quantities.Quantity(unit="kurtosis", optional=True)
+    later = quantities.Quantity(
+        unit="kurtosis", optional=True, column="of sum", means="κ of the sum"
+    )
     wider = kinds.model_copy(update={"quantities": kinds.quantities | {"kurtosis_of_sum": later}})
     monkeypatch.setitem(quantities.declared(), "outlier_features", wider)
     old = read(IMAGES)
@@ -146,9 +148,11 @@ def test_what_came_later_is_not_measured_and_outdates_nothing(edited, monkeypatc
     refused(f"^{IMAGES.name} has no kurtosis_of_sum: take.*", old.value, "kurtosis_of_sum")
     new = edited("outlier_features", ("values/kurtosis_of_sum", {"unit": "kurtosis", "value": 3}))
     assert read(new).lacks == []
-    template = {"κ": "{kurtosis_of_sum:digits} | not measured"}
-    rows = cells.written(measured.frame([old, read(new)]), template)
-    assert rows["κ"].tolist() == ["not measured", "3.00"]
+    for files, shown in (([old], ["not measured"]), ([old, read(new)], ["not measured", "3.00"])):
+        rows = measured.frame(files).assign(title="of one")
+        written = cells.written(rows, rows.attrs["more"].cells)
+        assert written["of sum"].tolist() == shown
+        assert rows.attrs["more"].columns == {"of sum": "κ of the sum"}
     assert differences(old, read(new)) == []
     assert differences(read(new), old) == ["kurtosis_of_sum: is no longer measured"]
     said = answer("check", IMAGES, new)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -199,6 +200,12 @@ def written(claim, measurements, more):
         robustness={view: pd.DataFrame(rows) for view, rows in views.items()},
         **{name: more[name] for name in more if name not in VIEWS},
     )
+
+
+def test_every_claim_has_cases_that_are_worked_by_hand():
+    here = Path(__file__).read_text()
+    without = [claim for claim in CLAIMS if claim not in CASES and f'judged("{claim}"' not in here]
+    assert not without, "write cases for them into tests/cases/rules.yaml, as its first lines say"
 
 
 BY_HAND = [(claim, *case, {})[:4] for claim, rows in CASES.items() for case in rows]

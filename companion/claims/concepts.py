@@ -26,7 +26,7 @@ from companion.claims.deciding import (
     every,
 )
 from companion.claims.evidence import Evidence, numbers_of
-from companion.claims.ledger import Aside, Claim, Findings, Number, Scope, numbers
+from companion.claims.ledger import Aside, Claim, Findings, Number, Scope, numbers, rule
 from companion.claims.outliers import LOWER, is_robust, not_robust
 from companion.measurements.intervals import Interval
 from companion.measurements.measurement import Measurement
@@ -37,6 +37,7 @@ Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
+@rule("D-texture")
 def d_texture(claim: Claim, evidence: Evidence) -> Findings:
     """The printed textures are among the concepts of the most important direction; later fewer.
 
@@ -79,6 +80,7 @@ def d_texture(claim: Claim, evidence: Evidence) -> Findings:
     yield from decided(looks).items()
 
 
+@rule("C-more")
 def c_more(claim: Claim, evidence: Evidence) -> Findings:
     """Zero-shot encodes more concepts than each model that it is compared with.
 
@@ -106,6 +108,7 @@ def c_more(claim: Claim, evidence: Evidence) -> Findings:
         yield from numbers(family, printed_lead=top - max(others))
 
 
+@rule("C-overlap")
 def c_overlap(claim: Claim, evidence: Evidence) -> Findings:
     """The zero-shot model encodes most of the finetuned model's concepts, more than supervised.
 
@@ -158,6 +161,7 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Findings:
             yield from numbers(family, **{f"printed_share{end}": common / whole})
 
 
+@rule("C-not-indicator")
 def c_not_indicator(claim: Claim, evidence: Evidence) -> Findings:
     """The model trained on captions, not robust, encodes a number nearer to zero-shot's.
 

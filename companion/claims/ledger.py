@@ -30,7 +30,7 @@ that the claim speaks of were measured.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -54,6 +54,21 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 class ClaimError(CompanionError, ValueError):
     """The table of claims is wrong, or there is nothing by which to judge one."""
+
+
+#: How each claim is judged, by its id, once the modules of the rules are imported (`rules`).
+RULES: dict[str, Callable[[Claim, Any], Findings]] = {}
+R = TypeVar("R", bound=Callable[..., Any])
+
+
+def rule(claim: str) -> Callable[[R], R]:
+    """Register a function as the rule of a claim."""
+
+    def registered(judging: R) -> R:
+        RULES[claim] = judging
+        return judging
+
+    return registered
 
 
 class Entry(Strict):

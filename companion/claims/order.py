@@ -20,6 +20,7 @@ from companion.claims.ledger import (
     Scope,
     holds,
     numbers,
+    rule,
 )
 from companion.measurements.accuracies import CLIP_V2
 from companion.measurements.effective_robustness import POOL_TITLES
@@ -30,6 +31,7 @@ Row = Mapping[Hashable, Any]
 PLAIN = ("zero-shot", "FT", "from scratch")
 
 
+@rule("ER-order")
 def er_order(claim: Claim, evidence: Evidence) -> Findings:
     """Every two levels of a backbone and pretraining set have the claimed order.
 
@@ -112,6 +114,7 @@ def _er(row: Row) -> Interval:
     return Interval(row["er"], row["low"], row["high"])
 
 
+@rule("ER-range")
 def er_range(claim: Claim, evidence: Evidence) -> Findings:
     """The lowest and the highest zero-shot model have the printed values, and the named data.
 
@@ -162,6 +165,7 @@ def er_range(claim: Claim, evidence: Evidence) -> Findings:
         yield from numbers("own", lowest_robustness=lowest, highest_robustness=highest)
 
 
+@rule("ER-fit")
 def er_fit(claim: Claim, evidence: Evidence) -> Findings:
     """One of the fits that the paper's text leaves open has all printed constants.
 

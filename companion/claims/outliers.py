@@ -22,7 +22,7 @@ from companion.claims.deciding import (
     some,
 )
 from companion.claims.evidence import Evidence, numbers_of
-from companion.claims.ledger import Claim, Findings, Number, Scope, numbers
+from companion.claims.ledger import Claim, Findings, Number, Scope, numbers, rule
 from companion.measurements.intervals import Interval, Result
 from companion.measurements.measurement import Measurement
 
@@ -37,6 +37,7 @@ COLUMNS = {True: "with", False: "without", None: "open"}
 Cell = tuple[bool | None, bool | None]
 
 
+@rule("K-zero-shot")
 def k_zero_shot(claim: Claim, evidence: Evidence) -> Findings:
     """The mean kurtosis is far above 3, and above that of random weights.
 
@@ -60,6 +61,7 @@ def k_zero_shot(claim: Claim, evidence: Evidence) -> Findings:
     yield from numbers(on_reference=evidence.on_reference(measured))
 
 
+@rule("K-others")
 def k_others(claim: Claim, evidence: Evidence) -> Findings:
     """The mean kurtosis counts as close to 3, at the layer where zero-shot models are looked at.
 
@@ -79,6 +81,7 @@ def k_others(claim: Claim, evidence: Evidence) -> Findings:
             yield from _numbers(m, images=m.counts["images"], leaders=m.value("leaders"))
 
 
+@rule("K-openai")
 def k_openai(claim: Claim, evidence: Evidence) -> Findings:
     """The ratio of the mean kurtoses on the same data is at least the cut."""
     pairs = [
@@ -101,6 +104,7 @@ def k_openai(claim: Claim, evidence: Evidence) -> Findings:
     yield from decided(looks).items()
 
 
+@rule("K-captions")
 def k_captions(claim: Claim, evidence: Evidence) -> Findings:
     """The model has no outlier features (`no_outliers`), and is known not to be robust."""
     yield Scope(len(evidence.at("captions")))
@@ -119,6 +123,7 @@ def k_captions(claim: Claim, evidence: Evidence) -> Findings:
             yield from numbers(m.model, ordinary_models=robustness.ordinary_models)
 
 
+@rule("K-indicator")
 def k_indicator(claim: Claim, evidence: Evidence) -> Findings:
     """Models that are not robust have no outlier features: far coordinates and a raised kurtosis.
 

@@ -5,19 +5,31 @@ same functions judge the paper's models and the pocket lab. The paper names hard
 those of this book are `evidence.Cuts`, and are stated in words in the field `rule` of
 `data/claims.yaml`. The rules on effective robustness are in `order`, those on kurtosis in
 `outliers`, those on concepts in `concepts`; `deciding` has the one helper by which they decide, and
-what cases are and how an outcome follows from them is at the top of `ledger`.
+what cases are and how an outcome follows from them is at the top of `ledger`. Each rule is
+registered by `ledger.rule`, when it is imported here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import nan
 
 from analysis.families.registry import Level
-from companion.claims import concepts, order, outliers
+from companion.claims import concepts as concepts
+from companion.claims import order as order
 from companion.claims.deciding import Look, PValues, above, below, contrary, decided, every
 from companion.claims.evidence import Evidence, numbers_of
-from companion.claims.ledger import Claim, Findings, Scope, Verdict, numbers, verdict
+from companion.claims.ledger import (
+    RULES,
+    Claim,
+    ClaimError,
+    Findings,
+    Scope,
+    Verdict,
+    numbers,
+    rule,
+    verdict,
+)
 from companion.claims.outliers import LOWER
 from companion.measurements.intervals import Interval
 from companion.measurements.measurement import Measurement
@@ -27,6 +39,7 @@ from companion.measurements.pruned import directions, pruned, pruned_under_shift
 ABOVE_CHANCE = 10
 
 
+@rule("D-privileged")
 def d_privileged(claim: Claim, evidence: Evidence) -> Findings:
     """Zero-shot models have a privileged direction, finetuned ones a weaker one, supervised none.
 
@@ -67,6 +80,7 @@ def d_privileged(claim: Claim, evidence: Evidence) -> Findings:
     yield from numbers(on_reference=evidence.on_reference(measured))
 
 
+@rule("P-80")
 def p_80(claim: Claim, evidence: Evidence) -> Findings:
     """Neither accuracy nor effective robustness falls by more than the margin.
 
@@ -123,19 +137,14 @@ def _largest_centred(measurement: Measurement) -> Interval:
     return Interval.of_mean(largest, error, measurement.counts["images"])
 
 
-_RULES = (
-    *(order.er_order, order.er_range, order.er_fit),
-    *(outliers.k_zero_shot, outliers.k_others, outliers.k_openai, outliers.k_captions),
-    *(outliers.k_indicator, d_privileged, p_80),
-    *(concepts.d_texture, concepts.c_more, concepts.c_overlap, concepts.c_not_indicator),
-)
-#: A claim's id in small letters, with underscores → its rule, which is called so.
-RULES: dict[str, Callable[[Claim, Evidence], Findings]] = {rule.__name__: rule for rule in _RULES}
-
-
 def judge(claim: Claim, evidence: Evidence) -> Verdict:
-    """The verdict on a claim."""
-    return verdict(RULES[claim.id.lower().replace("-", "_")](claim, evidence))
+    """The verdict on a claim; ClaimError if nothing says how it is judged."""
+    if claim.id not in RULES:
+        raise ClaimError(
+            f"no rule judges the claim {claim.id}: write a function in companion/claims that is "
+            f'decorated by @rule("{claim.id}").'
+        )
+    return verdict(RULES[claim.id](claim, evidence))
 
 
 def judge_all(evidence: Evidence, claims: Mapping[str, Claim]) -> dict[str, Verdict]:

@@ -46,7 +46,9 @@ class Quantity(Strict):
     """The unit of a number, or of each number in a list or table, and how many there are.
 
     ``least``: what each number is at least, where its unit does not say so. ``one``: what of a list
-    is 1. A quantity is ``optional`` if files that were recorded before it came may lack it.
+    is 1. A quantity is ``optional`` if files that were recorded before it came may lack it. One
+    that is a single number may have a ``column`` in the tables of its experiment, and what that
+    ``means``.
     """
 
     unit: str
@@ -54,6 +56,8 @@ class Quantity(Strict):
     least: float | None = None
     one: Literal["mean", "sum", "length"] | None = None
     optional: bool = False
+    column: str = ""
+    means: str = ""
 
 
 class Kind(Strict):

@@ -103,11 +103,13 @@ def cell(template: str, row: Row) -> str:
 def written(frame: pd.DataFrame, templates: Mapping[str, str]) -> pd.DataFrame:
     """A column of text for each heading of `templates`, but those of which no row has a value.
 
-    A named index counts as a column. Raises KeyError for a template that names none.
+    Those stay of which a value is pandas' NA: it could be had, and is not. A named index counts as
+    a column. Raises KeyError for a template that names none.
     """
     frame = frame.reset_index() if any(frame.index.names) else frame
     rows = frame.to_dict("records")
-    present = frame.notna().any()
+    lacking = frame.map(lambda value: value is pd.NA)
+    present = (frame.notna() | lacking).any()
     return pd.DataFrame(
         {
             heading: [cell(template, row) for row in rows]

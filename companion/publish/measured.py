@@ -20,7 +20,7 @@ from analysis.families.registry import (
     load_family,
 )
 from companion.measurements import records
-from companion.measurements.quantities import Experiment
+from companion.measurements.quantities import Experiment, Measured, declared
 from companion.measurements.records import (
     STYLES,
     Measurement,
@@ -30,6 +30,7 @@ from companion.measurements.records import (
     code_note,
 )
 from companion.publish.cells import joined
+from companion.publish.page import Caption
 from companion.publish.style import admonition, items, unusable
 
 #: The model and the data that the paper's pages discuss in detail.
@@ -198,10 +199,12 @@ def frame(
 ) -> pd.DataFrame:
     """A row for each measurement: its subject, its counts and quantities by name, and ``more``.
 
-    A list or table is one value; a quantity that is not in a file is None. ``how_trained``: the
-    level in words of a reader's model, whose title does not say it.
+    A list or table is one value; a quantity that is not in a file is None, or pandas' NA if it is
+    in none of them, so that a table shows the column. ``how_trained``: the level in words of a
+    reader's model, whose title does not say it.
     """
-    return pd.DataFrame(
+    measurements = [*measurements]
+    rows = pd.DataFrame(
         {"of": model_title(m), "set": set_title(m), "data": m.data.title, "level": m.level}
         | {"how_trained": LEVEL_TITLES[m.level] if family_of(m).edition == "reader" else None}
         | dict.fromkeys(m.lacks)
@@ -209,6 +212,20 @@ def frame(
         | {name: m.value(name) for name in m.values}
         | dict(more(m))
         for m in measurements
+    )
+    lacking = set.intersection(*({*m.lacks} for m in measurements)) if measurements else set()
+    rows[[*lacking]] = pd.NA
+    rows.attrs["more"] = _own_columns({m.experiment for m in measurements})
+    return rows
+
+
+def _own_columns(experiments: Iterable[Measured]) -> Caption:
+    """The columns that quantities bring to every table of their experiment, and what these mean."""
+    every = [item for name in experiments for item in declared()[name].quantities.items()]
+    shown = {quantity.column: (name, quantity.means) for name, quantity in every if quantity.column}
+    return Caption(
+        cells={column: f"{{{name}:digits}} | not measured" for column, (name, _) in shown.items()},
+        columns={column: means for column, (_, means) in shown.items()},
     )
 
 

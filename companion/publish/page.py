@@ -143,10 +143,14 @@ class Page:
         **values: object,
     ) -> None:
         """Publish rows of numbers and texts, written as the caption's `cells` say; without these as
-        they are, their index left out. `holds` as above.
+        they are, their index left out. A frame may have columns `more` in its ``attrs``, as a
+        `Caption` describes them. `holds` as above.
         """
-        caption = self._filled(name, values)
-        frame = pd.DataFrame(rows)
+        caption, frame = self._filled(name, values), pd.DataFrame(rows)
+        if caption.cells and (more := getattr(rows, "attrs", {}).get("more")):
+            added = {"cells": {**caption.cells, **more.cells}}
+            added["columns"] = {**caption.columns, **more.columns}
+            caption = caption.model_copy(update=added)
         if frame.empty:
             return self.texts({name: caption.missing and style.not_measured(caption.missing)})
         try:

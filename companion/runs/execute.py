@@ -19,8 +19,8 @@ from typing import Annotated, Any, NoReturn
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from analysis.code import MEMORY, import_closure
-from analysis.common import ROOT, temporary_folder, write_text
+from analysis.code import MEMORY, OURS
+from analysis.common import PACKAGES, ROOT, temporary_folder, write_text
 from analysis.families import registry
 from analysis.families.registry import load_family
 from companion.measurements import records
@@ -218,21 +218,19 @@ def _check_reads(run: Run, reads: Reads, made_from: Parts, given: set[Path]) -> 
     """
     parts, stored = {ROOT / name for name in made_from}, fingerprints.from_store(run)
     declared = {*given, *parts, *stored, *(path.with_suffix(".safetensors") for path in stored)}
-    modules = import_closure(run.experiment.notebook.read_text(encoding="utf-8"))
-    declared |= {*modules}  # of which what the notebook reaches is part of the run
-    listed = {ROOT, *(path.parent for path in modules)}  # as an import does
-    listed |= {*fingerprints.folders_in_store(run), *fingerprints.recorded(run)}
+    packages = {PACKAGES / room for room in OURS}
+    listed = {ROOT, *fingerprints.folders_in_store(run), *fingerprints.recorded(run)}
     patterns = [pattern for pattern in run.reads if set(pattern) & set("*?[")]
     listed |= {folder for p in patterns for folder in ROOT.glob(p.rpartition("/")[0])}
     for event, name in sorted(reads):
         path = Path(name)
-        if path.suffix == ".pyc":  # stands for the source that it was made of
-            path = path.parent.parent / f"{path.name.split('.')[0]}.py"
         if path in declared or (event != "open" and path in listed):
             continue
         of_python = (
             "__pycache__" in path.parts or ".egg-info" in name or MEMORY in (path, *path.parents)
         )
+        if not packages.isdisjoint((path, *path.parents)):  # code counts by what is reached of it
+            of_python |= event != "open" or path.suffix == ".py"
         if of_python or not path.exists():
             continue
         _fail(
