@@ -19,6 +19,7 @@ from analysis.common import (
     aligned,
 )
 from analysis.families import registry
+from companion.new import Kind, begun
 from companion.runs import experiments
 from companion.runs.experiments import Run
 from companion.runs.options import (
@@ -272,6 +273,20 @@ def fetch(
     print(*public.fetch_all(names or None, progress=True).values(), sep="\n")
 
 
+def new(
+    kind: Annotated[Kind, option("what to add", placed=True)],
+    name: Annotated[str, option("its name", placed=True)],
+) -> None:
+    """Write the files of a contribution, with blanks to fill in, as guide/add_your_own shows them.
+
+    companion new metric crest
+    companion new claim K-spread
+    """
+    for path in begun(kind, name):
+        print(path.relative_to(ROOT))
+    print("fill in what is between ‹ and ›; book/guide/add_your_own.md says which tests to run")
+
+
 #: In the order of the help; and those that work in a checkout alone.
-COMMANDS = (run, build, status, add, remove, rerun, families, grid, train, fetch)
-IN_CHECKOUT = (run, build, status, rerun, families, grid, train)
+COMMANDS = (run, build, status, add, remove, rerun, families, grid, train, fetch, new)
+IN_CHECKOUT = (run, build, status, rerun, families, grid, train, new)

@@ -94,12 +94,12 @@ class Claim(Entry):
     shown: dict[str, str]
     cuts: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     pocket: dict[Outcome, str] = Field(default_factory=dict)
-    values: dict[str, float]
+    values: dict[str, float] = Field(default_factory=dict)
     regions: dict[str, dict[str, int]] = Field(default_factory=dict)
     names: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    order: tuple[Level, ...]
+    order: tuple[Level, ...] = ()
     tolerance: float = 0
-    tolerance_reason: str
+    tolerance_reason: str = ""
     needs: str
 
 

@@ -1,0 +1,97 @@
+"""`companion new`: each template, with its blanks filled in, is a contribution that works."""
+
+import json
+import re
+import shutil
+
+import pytest
+from conftest import companion_in, copy_checkout, python_in, refused, run_in
+
+from companion.new import PAGE, begun
+
+NAMES = {"metric": "crest", "experiment": "spread", "claim": "K-spread", "data-set": "flowers102"}
+#: What a person writes into a blank; another blank keeps the words that it shows.
+FILLED = {
+    "the formula, for h (images, d)": "np.abs(h).max(axis=1)",
+    "one image's features, and another's": "[1.0, -3.0, 2.0], [0.5, 0.25, 0.0]",
+    "their values, computed by hand": "3.0, 0.5",
+    "unit": "length",
+    "heading": "crest",
+}
+
+
+def fill(folder):
+    """Fill in the blanks of all files; none may be left."""
+    for path in (p for room in ROOMS for p in (folder / room).rglob("*.*")):
+        if path.suffix in (".py", ".yaml", ".md") and path.name != PAGE.name:
+            text = path.read_text()
+            path.write_text(re.sub("‹(.*?)›", lambda m: FILLED.get(m[1], m[1]), text))
+
+
+ROOMS = ("analysis", "companion", "data", "tests", "notebooks", "book")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A clone with one contribution of each kind."""
+    clone = copy_checkout(tmp_path_factory.mktemp("new") / "clone")
+    answers = companion_in(clone, *(["new", *pair] for pair in NAMES.items()))
+    assert [status for status, *_ in answers] == [0] * 4, answers
+    assert [len(said.splitlines()) - 1 for _, said, _ in answers] == [4, 4, 5, 2]
+    fill(clone)
+    return clone
+
+
+def test_what_is_begun_is_shown_and_judged(folder):
+    listed, run, claims, sets = companion_in(
+        folder,
+        ["check", "data/measurements/outlier_features"],
+        ["run", "spread", "paper"],
+        ["claims"],
+        ["status", "--data"],
+    )
+    assert "sound, not measured: crest\n" in listed[1]
+    assert run[0] == 0, run
+    notebook = json.loads((folder / "book/runs/spread/paper.ipynb").read_text())
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    of = {output["metadata"]["companion"]["label"]: output for output in outputs}
+    table = "".join(of["values"]["data"]["text/markdown"]).splitlines()
+    assert "crest" in table[0] and all("not measured" in row for row in table[2:])
+    assert of["values"]["metadata"]["companion"]["columns"]["crest"] == "what it is, for a reader"
+    assert "by-model" in of and of["models"]["data"]["text/plain"]
+    assert re.search(r"^K-spread +\w", claims[1], re.M), claims
+    assert "flowers102" in sets[1]
+
+
+@pytest.mark.slow
+def test_the_tests_that_the_page_names_pass(folder):
+    named = ["tests/test_outliers.py", "tests/test_claims.py", "tests/test_rules.py"]
+    named += ["tests/test_imagenet.py::test_the_book_describes_the_sets"]
+    chosen = "crest or kurtosis or claim or K-spread or describes"
+    done = run_in(folder, "pytest", "-q", "-p", "no:cacheprovider", *named, "-k", chosen)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (
+        "K-spread" not in done.stdout and python_in(folder, "-m", "ruff", "check").returncode == 0
+    )
+
+
+@pytest.mark.slow
+def test_a_claim_without_worked_cases_fails_with_where_to_write_them(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy", symlinks=True)
+    cases = copy / "tests/cases/rules.yaml"
+    cases.write_text(cases.read_text().partition("\nK-spread:")[0])
+    done = run_in(copy, "pytest", "-q", "tests/test_rules.py", "-k", "worked_by_hand")
+    assert "write cases for them into tests/cases/rules.yaml" in done.stdout
+    assert "'K-spread'" in done.stdout
+
+
+def test_a_name_that_is_none_or_is_taken_is_refused_and_nothing_written(folder):
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.py")}
+    for kind, name, message in (
+        ("metric", "crest", "outliers.py names crest already"),
+        ("metric", "Crest factor", "'Crest factor' is no name of a metric: it must be like spread"),
+        ("claim", "spread", "must be like K-spread"),
+        ("experiment", "spread", "spread.py is there: choose another name"),
+    ):
+        refused(message, begun, kind, name, folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.py")} == before
