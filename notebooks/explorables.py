@@ -7,14 +7,16 @@
 #     - notebooks/teach/embeddings.npz
 #     - notebooks/teach/controls.npz
 #     - data/teach/captions.csv
+#     - data/pocket/origin_frames.safetensors
 # ---
 
 # %% [markdown]
 # # Figures to touch
 #
 # What happens to one photograph's numbers, and to what it finds, while the axes turn or directions
-# go? A reader changes these figures of {doc}`/what_kurtosis_measures`. They show features of the
-# teaching notebooks.
+# go? How does an outlier grow? A reader changes these figures of {doc}`/what_kurtosis_measures` and
+# {doc}`/where_outlier_features_come_from`. They show features of the teaching notebooks, and
+# trainings that were recorded.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families
@@ -25,7 +27,7 @@ import pandas as pd
 
 from analysis.metrics.basis import quarter_turn
 from analysis.metrics.outliers import kurtosis
-from companion.publish import explorables
+from companion.publish import explorables, origin
 from companion.publish.page import Page
 
 with np.load("notebooks/teach/embeddings.npz") as file:
@@ -82,3 +84,21 @@ page.figure(
     touch={"drop_directions": data},
     holds=data["kurtosis"][-1] < 8 and min(data["found"]) > data["found"][0] - 0.02,
 )
+
+# %% [markdown]
+# ## Grow an outlier
+
+# %%
+optimisers = ("element", "column", "adafactor", "shared", "none")
+trainings = explorables.growing(
+    *origin.played(), {kind: origin.OPTIMISERS[kind][0] for kind in optimisers}
+)
+last = [[seed["kurtosis"][-1] for seed in of["seeds"]] for of in trainings["optimisers"]]
+accuracies = [seed["accuracy"][-1] for of in trainings["optimisers"] for seed in of["seeds"]]
+page.figure(
+    "grow-an-outlier",
+    explorables.grown(trainings),
+    touch={"grow_outlier": trainings},
+    holds=min(map(min, last[:3])) > 2 * max(map(max, last[3:])),
+)
+page.holds(max(accuracies) - min(accuracies) < 0.03, "at about the same accuracy")

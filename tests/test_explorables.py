@@ -9,7 +9,7 @@ from conftest import ROOT, what_axe_finds
 
 from analysis.metrics.basis import quarter_turn, text_directions
 from analysis.metrics.outliers import kurtosis
-from companion.publish import explorables
+from companion.publish import explorables, origin
 from companion.publish.svg import explorable
 
 DESK, PHONE = {"width": 800, "height": 900}, {"width": 390, "height": 844}
@@ -30,7 +30,12 @@ def data(clip):
     source = explorables.turning("CLIP", images, names, captions)  # as large as with all of them
     other = explorables.turning("no captions", images + 1, names)
     dropping = explorables.dropping(images, captions, names)
-    return {"turn_axes": {"sources": [source, other]}, "drop_directions": dropping}
+    growing = explorables.growing(*origin.played(), {"element": "Adam", "shared": "shared"})
+    return {
+        "turn_axes": {"sources": [source, other]},
+        "drop_directions": dropping,
+        "grow_outlier": growing,
+    }
 
 
 def test_a_quarter_turn_is_a_rotation_and_pairs_the_axes():
@@ -112,14 +117,14 @@ def test_one_vector_alone_is_the_mean_in_the_silent_directions(open_page, addres
     assert page.locator(".explorable-name").inner_text() != ""
 
 
-@pytest.mark.parametrize("script", ["turn_axes", "drop_directions"])
+@pytest.mark.parametrize("script", ["turn_axes", "drop_directions", "grow_outlier"])
 @pytest.mark.parametrize(("viewport", "theme"), [(DESK, "light"), (PHONE, "dark")])
 def test_keys_move_it_it_fits_and_axe_finds_nothing(open_page, addresses, script, viewport, theme):
     page = open_page(addresses[script], viewport)
     page.evaluate("(theme) => document.documentElement.dataset.theme = theme", theme)
     before = shown(page)
     page.locator("input[type=range]").focus()
-    for _ in range(20):
+    for _ in range(15):
         page.keyboard.press("ArrowRight")
     assert shown(page)["kurtosis"] != before["kurtosis"]
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
@@ -138,6 +143,38 @@ def test_a_network_without_captions_shows_its_numbers_alone(open_page, addresses
         page.locator("li").count() == 0
         and "caption" not in page.locator(".explorable-says").inner_text()
     )
+
+
+@pytest.mark.parametrize("frame", [0, 7, 19])
+def test_trainings_play_as_they_were_recorded(open_page, addresses, frame):
+    page = open_page(addresses["grow_outlier"], DESK)
+    runs, arrays = origin.played()
+    for title, kind in (("Adam", "element"), ("shared", "shared")):
+        page.get_by_role("button", name=title).click()
+        values = move(page, frame)
+        recorded = [(r["second_moment"], r["rotated"], r["seed"]) for r in runs]
+        row = recorded.index((kind, "none", 0))
+        for key in ("kurtosis", "accuracy", "er"):
+            assert float(values[key]) == pytest.approx(arrays[key][row, frame], abs=1e-4)
+        mean = np.abs(arrays["mean"][row, frame].astype(float)).max() * arrays["unit"][row, frame]
+        assert float(values["largest"]) == pytest.approx(mean, abs=2e-5)
+        assert int(values["step"]) == arrays["step"][frame]
+
+
+def test_a_reader_predicts_kappa_before_it_is_shown(open_page, addresses):
+    page = open_page(addresses["grow_outlier"], DESK)
+    plot = page.locator("svg.explorable-drawing").nth(1)
+    page.get_by_role("button", name="Predict first").click()
+    assert plot.locator(".curve.silent").count() == 0
+    assert "κ" not in page.locator(".explorable-says").inner_text()
+    box = plot.bounding_box()
+    page.mouse.move(box["x"] + 50, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 12, box["y"] + 60, steps=8)
+    page.mouse.up()
+    assert plot.locator(".curve.drawn").get_attribute("d").count("L") > 3
+    page.get_by_role("button", name="Show what happened").click()
+    assert plot.locator(".curve.silent").count() == 1 and plot.locator(".curve.drawn").count() == 1
 
 
 def test_code_and_numbers_stay_small(data):

@@ -60,7 +60,7 @@
   };
 
   /** A stem at each coordinate; the largest is named. `values` are drawn between −most and most. */
-  const stems = () => {
+  const stems = (of = "one image") => {
     let [values, most] = [[], 1];
     const drawing = canvas(170, (node, width, height) => {
       const [left, middle] = [34, height / 2];
@@ -82,7 +82,7 @@
       const turn = x(largest) > width - 90 ? "end" : "start";
       node.append(make("text", { x: x(largest), y: y(values[largest]) + above, "text-anchor": turn },
         `coordinate ${largest}`));
-      const what = `${values.length} numbers of one image; the largest is ${values[largest].toPrecision(3)}`;
+      const what = `${values.length} numbers of ${of}; the largest is ${values[largest].toPrecision(3)}`;
       node.setAttribute("aria-label", `${what}, at coordinate ${largest}.`);
     });
     const show = (given, limit) => {
@@ -120,37 +120,58 @@
     return { node: drawing.node, show };
   };
 
-  /** Lines over 0, 1, 2, …, some of them dashed, and a mark on each at the chosen place. */
-  const curves = (title, series, { log = false, low, high, ticks, write, tick: name }) => {
-    let place = 0;
+  /**
+   * Lines over places (0, 1, 2, … unless given), some of them dashed, and a mark on each at the
+   * chosen one. Where a reader may draw first, `drawn` has a value for each place that has one.
+   */
+  const curves = (title, series, options) => {
+    const { log = false, low, high, ticks, write, tick: name, places, what = "directions dropped" } = options;
+    let [place, hidden, drawn] = [0, false, []];
     const bend = log ? Math.log : (x) => x;
+    const count = series[0].values.length;
+    const at = places ?? Array.from({ length: count }, (_, i) => i);
+    let scales = null;
     const drawing = canvas(150, (node, width, height) => {
       const [left, bottom, top] = [38, height - 22, 24];
-      const last = series[0].values.length - 1;
-      const x = (i) => left + (i / last) * (width - left - 10);
+      const last = count - 1;
+      const x = (i) => left + (at[i] / at[last]) * (width - left - 10);
       const y = (v) => bottom - ((bend(v) - bend(low)) / (bend(high) - bend(low))) * (bottom - top);
       node.append(make("text", { x: 0, y: 12, class: "title" }, title));
       for (const tick of ticks) {
         node.append(make("line", { x1: left, x2: width, y1: y(tick), y2: y(tick), class: "grid" }));
         node.append(make("text", { x: left - 5, y: y(tick) + 4, "text-anchor": "end" }, name(tick)));
       }
-      for (const i of [0, last / 2, last]) {
-        const end = i === last ? "end" : "middle";
-        node.append(make("text", { x: x(i), y: height - 6, "text-anchor": end }, String(i)));
+      scales = { x, low, high, bend, bottom, top, width };
+      for (const value of [0, at[last] / 2, at[last]]) {
+        const end = value === at[last] ? "end" : "middle";
+        const where = left + (value / at[last]) * (width - left - 10);
+        node.append(make("text", { x: where, y: height - 6, "text-anchor": end }, value.toLocaleString("en")));
       }
-      for (const { values, kind } of series) {
+      const own = drawn.map((v, i) => [i, v]).filter(([, v]) => v !== undefined);
+      const line = own.map(([i, v], n) => `${n ? "L" : "M"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`);
+      node.append(make("path", { d: line.join(""), class: "curve drawn" }));
+      for (const { values, kind } of hidden ? [] : series) {
         const path = values.map((v, i) => `${i ? "L" : "M"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`);
         node.append(make("path", { d: path.join(""), class: `curve ${kind}` }));
         node.append(make("circle", { cx: x(place), cy: y(values[place]), r: 4.5, class: `mark ${kind}` }));
       }
-      const said = series.map(({ values, name }) => `${name} ${write(values[place])}`);
-      node.setAttribute("aria-label", `${title} with ${place} directions dropped: ${said.join(", ")}.`);
+      const said = hidden ? ["hidden"] : series.map(({ values, name: of }) => `${of} ${write(values[place])}`);
+      node.setAttribute("aria-label", `${title}, ${at[place]} ${what}: ${said.join(", ")}.`);
     });
-    const show = (chosen) => {
-      place = chosen;
+    const show = (chosen, given = series, cover = false, own = []) => {
+      [place, series, hidden, drawn] = [chosen, given, cover, own];
       drawing.redraw();
     };
-    return { node: drawing.node, show };
+    /** The place that is nearest to a pointer, and the value at its height. */
+    const pointed = (event) => {
+      const box = drawing.node.getBoundingClientRect();
+      const [px, py] = [event.clientX - box.left, event.clientY - box.top];
+      const gaps = at.map((_, i) => Math.abs(scales.x(i) - px));
+      const along = Math.min(1, Math.max(0, (scales.bottom - py) / (scales.bottom - scales.top)));
+      const height = bend(low) + along * (bend(high) - bend(low));
+      return [gaps.indexOf(Math.min(...gaps)), log ? Math.exp(height) : height];
+    };
+    return { node: drawing.node, show, pointed };
   };
 
   /** Buttons of which one is pressed. */

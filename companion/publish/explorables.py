@@ -27,8 +27,48 @@ Packed = dict[str, Any]
 ANGLES = range(91)
 #: Captions that a page shows of a photograph.
 BEST = 5
+#: What is played of a training, and the looks of lines where the step size differs, or not.
+PLAYED = ("kurtosis", "accuracy", "er", "mean_share")
+GROWN = [Look(style.INK), Look(style.INK, (4, 2)), Look(style.INK, (1, 1))]
+GROWN += [Look(style.MUTED), Look(style.MUTED, (4, 2))]
 #: Directions that a page drops at most, and draws of as many random ones.
 MOST, DRAWS = 120, 5
+
+
+def growing(
+    runs: Sequence[Mapping[str, Any]], arrays: Mapping[str, NDArray[Any]], names: Mapping[str, str]
+) -> dict[str, Any]:
+    """Recorded trainings to play: of each optimiser in `names`, each seed's numbers at each frame.
+
+    `runs` and `arrays` are those of `data/pocket/origin_frames.safetensors`; trainings in rotated
+    axes are left out.
+    """
+    data: dict[str, Any] = {"steps": arrays["step"].tolist(), "optimisers": []}
+    for kind, title in names.items():
+        of = [n for n, r in enumerate(runs) if (r["second_moment"], r["rotated"]) == (kind, "none")]
+        seeds = [
+            {key: np.round(arrays[key][n].astype(float), 5).tolist() for key in PLAYED}
+            | {
+                "seed": runs[n]["seed"],
+                "unit": [float(f"{unit:.6g}") for unit in arrays["unit"][n]],
+                "means": base64.b64encode(arrays["mean"][n].tobytes()).decode(),
+            }
+            for n in of
+        ]
+        data["optimisers"].append({"title": title, "seeds": seeds})
+    data["width"] = arrays["mean"].shape[-1]
+    return data
+
+
+def grown(data: Mapping[str, Any]) -> Drawing:
+    """κ during training, a line for each optimiser: the mean over seeds, lowest and highest."""
+    step, parts = "training steps", []
+    for of in data["optimisers"]:
+        each = np.array([seed["kurtosis"] for seed in of["seeds"]])
+        ends = {"κ": each.mean(0), "low": each.min(0), "high": each.max(0)}
+        parts.append({"of": of["title"], step: data["steps"], **ends})
+    looks = dict(zip((of["title"] for of in data["optimisers"]), GROWN, strict=True))
+    return plots.lines(style.stacked(parts), step, "κ", looks=looks, horizontals={"Gaussian": 3})
 
 
 def packed(vectors: Array) -> Packed:
