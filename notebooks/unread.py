@@ -94,19 +94,20 @@ if edition == "paper" and len(whole):
     page.numbers("one-of-pairs", row | {"reach": unread.reach(of_others["one_change"])})
     front = of_others.loc[of_others["images"].idxmax()]  # texts of another vocabulary come first
     page.numbers("front-of", front)
+    page.holds("dishes" in front["texts"], "names of dishes chose it")
     beside = of_others[of_others["data"] == front["data"]]
     page.numbers("classes-of", beside.iloc[-1])
     (m,) = (m for m in chosen if measured.model_title(m) == front["model"])
     taken = unread.taken_off(m)
     low = taken[taken["kurtosis"] < 20]
-    cheap = [
-        name for name, change in zip(low["name"], low["change"], strict=True) if change.low > -0.02
-    ]
-    page.table("taken-off", taken, holds=cheap == ["without", "one_vector", "constant"])
+    cheap = low.loc[low["change"].map(lambda change: change.low) > -0.02, "name"]
+    page.table("taken-off", taken, holds=[*cheap] == ["without", "one_vector", "constant"])
     page.numbers("taken-of", unread.by_name(taken))
-    for m in chosen:
-        row = unread.by_name(unread.taken_off(m)) | {"family": m.family.replace("_", "-")}
-        page.numbers("taken-of-each", row)
+    of = {m.family: unread.by_name(unread.taken_off(m)) for m in chosen}
+    for family, row in of.items():
+        page.numbers("taken-of-each", row | {"family": family.replace("_", "-")})
+    unsure = (of["vit_b_16"]["mean_change"], of["rn50"]["leader_at_zero_change"])
+    page.holds(all(c.low < 0 < c.high for c in unsure), "which may be nothing")
     left = (whole["kurtosis_one_vector"] - 3) / (whole["kurtosis"] - 3)
     page.holds(left.max() < 0.25, "In OpenAI's models κ comes from one vector")
     above = whole[whole["kurtosis_without"] > 6]

@@ -1,5 +1,7 @@
 """Public features of single images: what they are held against, and numbers computed literally."""
 
+import json
+
 import numpy as np
 import pytest
 import yaml
@@ -24,6 +26,10 @@ def raw(model, data):
     """The rows of a file, read past all of our code but the table."""
     about = entry(model, data)
     path = fetch(about["artifact"])
+    if path.suffix == ".json":
+        content = json.loads(path.read_text())
+        rows = content if isinstance(content, list) else content["embeddings"].values()
+        return np.array([row["e"] if isinstance(row, dict) else row for row in rows])
     tensors = path.suffix != ".npy"
     array = torch.load(path, "cpu", weights_only=True).numpy() if tensors else np.load(path)
     array = array[about["part"]] if "part" in about else array
