@@ -76,8 +76,9 @@ def k_others(claim: Claim, evidence: Evidence) -> Findings:
     for m in measured:
         for each in (m, *evidence.zero_shot_at_layer(m)):
             yield from _numbers(each)
-    for m in evidence.measurements:
-        if m.experiment == "outlier_features" and m.family not in evidence.families:
+    others = (m for m in evidence.measurements if m.family not in evidence.families)
+    for m in others:
+        if m.experiment == "outlier_features" and m.level in LOWER:
             yield from _numbers(m, images=m.counts["images"], leaders=m.value("leaders"))
 
 

@@ -19,6 +19,7 @@ from companion.measurements.records import (
 LAYERS: dict[str | None, str] = {
     None: "what the head sees (the encoder's output)",
     "before_projection": "before CLIP's projection (behind the last normalisation)",
+    "before_normalisation": "before CLIP's last normalisation and its projection",
 }
 
 
