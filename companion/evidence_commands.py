@@ -169,19 +169,30 @@ def probe(
     companion probe ViT-B-32/laion2b_s34b_b79k --images pictures/ --html report.html
     companion probe weights.safetensors --architecture RN50 --images pictures/ --json probe.json
     """
+    print(f"loading {options.checkpoint} …", file=sys.stderr, flush=True)
     from companion.measurements.records import to_text
     from companion.probe import checkpoint, report
+    from companion.probe.judge import Probe
 
     registry.load_families()  # no two may have models of one name
     wanted = [path for path in (options.html, options.json_file) if path]
     check_writable(*wanted)
-    result = checkpoint.of_checkpoint(options)
+    said, told = sys.stderr if any(map(is_stream, wanted)) else sys.stdout, list[str]()
+
+    def first(judged: Probe) -> None:
+        told.append(judged.sentence)
+        print(judged.sentence, file=said, flush=True)
+        print("measuring the directions of the head …", file=sys.stderr, flush=True)
+
+    result = checkpoint.of_checkpoint(options, first)
     if options.html:
         checkpoint.write_page(result, options.html)
     if options.json_file:
         write_output(options.json_file, to_text(result.measurement))
-    said = sys.stderr if any(map(is_stream, wanted)) else sys.stdout
-    print(result.sentence if quiet else report.summary(result), file=said)
+    if not told:
+        print(result.sentence, file=said)
+    if not quiet:
+        print(f"\n{report.summary(result)}", file=said)
     if quiet and (left_out := report.left_out_of(result)):
         print(f"{result.measurement.data.what}: {left_out}", file=said)
     if not quiet:

@@ -16,9 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import timm
-from open_clip.pretrained import get_pretrained_cfg
 from pydantic import ValidationError
 
 from analysis.common import WORKSPACE, first_reason, suggestion
@@ -34,6 +32,7 @@ from analysis.families.registry import (
     is_file_name,
 )
 from analysis.features import layouts, networks
+from analysis.features.lazily import open_clip
 from analysis.features.networks import CheckpointError
 from analysis.features.parts import INDEX
 from analysis.features.weights import HUB_FILES, ModelError, from_hub, read_weights
@@ -101,7 +100,7 @@ def of_published(architecture: str, tag: str, name: str) -> Model:
     """
     text, base = f"{architecture}/{tag}", architecture.removesuffix("-quickgelu")
     for usable in (base, f"{base}-quickgelu"):
-        config = get_pretrained_cfg(usable, tag)
+        config = open_clip.get_pretrained_cfg(usable, tag)
         if config and _fits(usable, config):
             break
     else:
@@ -188,13 +187,13 @@ def _of_open_clip(text: str) -> dict[str, Any]:
             f"ARCHITECTURE/TAG): {suggestion(name, known)}; a repository of the Hugging Face hub "
             f"is written {HUB}{text}."
         )
-    config = get_pretrained_cfg(name, tag)
+    config = open_clip.get_pretrained_cfg(name, tag)
     if not config:
         raise CheckpointError(
             f"open_clip has no weights {tag!r} for {name}: {suggestion(tag, tags)}."
         )
     # As it is listed: open_clip takes - for _ and capitals, too.
-    tag = next(one for one in tags if get_pretrained_cfg(name, one) == config)
+    tag = next(one for one in tags if open_clip.get_pretrained_cfg(name, one) == config)
     if not _fits(name, config):
         trained = networks.ACTIVATIONS[networks.quick_gelu(config)]
         raise CheckpointError(

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import open_clip
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from analysis.families.registry import HUB, LOCAL_DIR, Model
 from analysis.features import layouts, networks
 from analysis.features.layouts import State
+from analysis.features.lazily import open_clip
 from analysis.features.preprocess import to_pixels
 from analysis.features.store import Head
 from analysis.features.tokenizer import WordTokenizer

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import groupby, islice
 from pathlib import Path
+from re import sub
 from typing import Any, cast
 
 import numpy as np
@@ -245,7 +246,11 @@ def _extracted(
         for shard in range(first, count)
     }
     done, silent = min(first * settings.shard, len(images)), not settings.progress
-    words: dict[str, Any] = {"desc": images.name, "unit": " images", "leave": False}
+    words: dict[str, Any] = {
+        "desc": sub(r"-[0-9a-f]{8}$", "", images.name),
+        "unit": " images",
+        "leave": False,
+    }
     bar = tqdm(total=len(images), initial=done, disable=silent, **words)
     device = works[0].encoder.loaded.device
     batches = decoded(images, needed, settings, pinned=device.type == "cuda")

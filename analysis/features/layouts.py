@@ -14,9 +14,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeGuard
 
-import open_clip
 import torch
 from torch import Tensor, nn
+
+from analysis.features.lazily import open_clip
 
 State = dict[str, Tensor]
 

@@ -14,10 +14,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import open_clip
 import timm
 import torch
-from open_clip.pretrained import get_pretrained_cfg
 from pydantic import ValidationError
 from timm.data.config import resolve_model_data_config
 from torch import Tensor, nn
@@ -25,6 +23,8 @@ from torch.overrides import TorchFunctionMode
 
 from analysis.common import ROOT, first_reason, suggestion
 from analysis.families.registry import HUB, LOCAL_DIR, NOT_STATED, Level, Model, Preprocessing
+from analysis.features import lazily
+from analysis.features.lazily import open_clip
 from analysis.features.preprocess import POCKET
 from analysis.features.store import local_weights
 from analysis.features.weights import HUB_FILES, ModelError, from_hub
@@ -60,12 +60,12 @@ class CheckpointError(ModelError):
 
 def architecture(name: str) -> dict[str, Any]:
     """Return open_clip's configuration of an architecture, the pocket lab's own included."""
-    names = open_clip_architectures()
+    _add_own()
     config: dict[str, Any] | None = open_clip.get_model_config(name)
     if config is None:
         raise ModelError(
             f"open_clip knows no architecture {name!r}, and data/pocket/architectures has no "
-            f"{name}.json: {suggestion(name, names)}."
+            f"{name}.json: {suggestion(name, open_clip_architectures())}."
         )
     return config
 
@@ -77,10 +77,14 @@ def quick_gelu(config: Mapping[str, Any]) -> bool:
 
 def open_clip_architectures() -> list[str]:
     """Names of the architectures that open_clip can build, the pocket lab's own included."""
+    folders = (lazily.configurations(), ARCHITECTURES)
+    return sorted({path.stem for folder in folders for path in folder.glob("*.json")})
+
+
+def _add_own() -> None:
+    """Let open_clip know the pocket lab's architectures."""
     if not {path.stem for path in ARCHITECTURES.glob("*.json")} <= {*open_clip.list_models()}:
         open_clip.add_model_config(ARCHITECTURES)
-    names: list[str] = open_clip.list_models()
-    return names
 
 
 def source(model: Model) -> str:
@@ -110,7 +114,8 @@ def build(
     """
     device = torch.device("meta") if outline else contextlib.nullcontext()
     undrawn = contextlib.nullcontext() if drawn else _Undrawn()
-    open_clip_architectures()  # the pocket lab's are known from here on
+    if library == "open_clip":
+        _add_own()
     logging.disable(logging.WARNING)  # of no loaded weights: they will be, or it is the control
     try:
         with torch.random.fork_rng(devices=[]), device, undrawn:
@@ -153,7 +158,7 @@ def without_projection(who: str, encoder: Any) -> int:
 def check_activation(model: Model, network: str) -> None:
     """Raise ModelError if a network's activation is not the one its weights were trained with."""
     quick = quick_gelu(architecture(network))
-    tag = get_pretrained_cfg(model.architecture, model.weights) if model.weights else {}
+    tag = open_clip.get_pretrained_cfg(model.architecture, model.weights) if model.weights else {}
     if tag and quick_gelu(tag) != quick:
         raise ModelError(
             f"{model.name}: the weights {model.weights} were trained with "
@@ -188,7 +193,7 @@ def of_architecture(name: str) -> dict[str, Any]:
 def usual_config(name: str) -> Mapping[str, Any]:
     """What open_clip says of the first of an architecture's published weights, perhaps nothing."""
     tags = open_clip.list_pretrained_tags_by_model(name)
-    return get_pretrained_cfg(name, tags[0]) if tags else {}
+    return open_clip.get_pretrained_cfg(name, tags[0]) if tags else {}
 
 
 def by_open_clip(text: str, name: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -17,12 +17,10 @@ from functools import cache
 from pathlib import Path
 
 import huggingface_hub
-import open_clip
 import requests
 import timm
 import torch
 from huggingface_hub.errors import EntryNotFoundError
-from open_clip.pretrained import get_pretrained_cfg
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
@@ -31,6 +29,7 @@ from analysis.families.registry import HUB, PACKAGE, Model
 from analysis.features import parts
 from analysis.features.layouts import State as State
 from analysis.features.layouts import Weights, arranged, shown, taken
+from analysis.features.lazily import open_clip
 from analysis.features.store import local_weights
 from analysis.images.public import in_package
 
@@ -202,7 +201,7 @@ def checked(model: Model, path: Path) -> str:
 
 def _listed_by_open_clip(model: Model) -> tuple[str, str]:
     """Return repository and file of open_clip's tag; the file is of safetensors, or not named."""
-    tag = get_pretrained_cfg(model.architecture, model.weights)
+    tag = open_clip.get_pretrained_cfg(model.architecture, model.weights)
     if not tag:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(model.architecture)) or "none"
         raise ModelError(

@@ -8,7 +8,7 @@ is the book's notebook ``checkpoint_report``, of this probe alone.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -37,10 +37,11 @@ if TYPE_CHECKING:
 NOTEBOOK = ROOT / "notebooks" / "checkpoint_report.py"
 
 
-def of_checkpoint(options: Probing) -> Probe:
+def of_checkpoint(options: Probing, first: Callable[[Probe], None] = lambda judged: None) -> Probe:
     """Probe a checkpoint on a folder of images, both as typed.
 
-    Raises ProbeError, and what finding, loading and extracting raise.
+    ``first`` gets the verdict before the head is decomposed, which takes longest. Raises
+    ProbeError, and what finding, loading and extracting raise.
     """
     from analysis.features import checkpoints
 
@@ -55,23 +56,27 @@ def of_checkpoint(options: Probing) -> Probe:
     for option, value in given.items():
         words += [f"--{option.replace('_', '-')}", *([] if value is True else [str(value)])]
     typed = {measure.CHECKPOINT: name, FOLDER: options.images, COMMAND: shlex.join(words)}
-    return of_images(model, listed, options.settings(), typed)
+    return of_images(model, listed, options.settings(), typed, first)
 
 
 def of_images(
-    model: Model, images: ImageList, settings: Settings, typed: Mapping[str, str] | None = None
+    model: Model,
+    images: ImageList,
+    settings: Settings,
+    typed: Mapping[str, str] | None = None,
+    first: Callable[[Probe], None] = lambda judged: None,
 ) -> Probe:
     """Probe what a model makes of images; errors as above. ``typed``: what a report names."""
     measure.check_number(len(images))
     kept = store.features_path(model.name, images.name)
     sound = not store.problem(kept, model)
     if sound and store.read_sidecar(kept)["data"].get("manifest") == images.manifest:
-        return of_store(model, images.name, typed=typed)
+        return of_store(model, images.name, None, typed, first)
     from analysis.features.extract import extract
 
     with temporary_folder() as made:
         extract([model], images, settings, folder=made)
-        return of_store(model, images.name, made, typed)
+        return of_store(model, images.name, made, typed, first)
 
 
 def find_images(text: str) -> ImageList:

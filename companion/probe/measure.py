@@ -6,6 +6,7 @@ Pure functions. The quantities are those of ``probe`` in ``data/quantities.yaml`
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -80,33 +81,35 @@ def measured(
     level: Level,
     data: Data,
     source: Provenance,
+    first: Callable[[Measurement], None] = lambda m: None,
 ) -> Measurement:
     """Measure features, with the head if it has more than one class.
 
-    Raises ProbeError for too few images, ValueError for features that cannot be measured.
+    ``first`` gets what a verdict uses, before the head is decomposed, which takes longest. Raises
+    ProbeError for too few images, ValueError for features that cannot be measured.
     """
     check_number(len(features))
     if head is not None and len(np.atleast_1d(head)) < 2:  # nothing to choose between
         head = None
     counts = {"images": len(features), "components": features.shape[1]}
-    counts |= {} if head is None else {"classes": len(head)}
     about: dict[str, Any] = {"family": "probe", "model": model, "level": level, "data": data}
-    numbers = quantities(features, head)
-    return records.build("probe", numbers, counts=counts, provenance=source, **about)
+    numbers, about["provenance"] = quantities(features), source
+    if head is not None:
+        first(records.build("probe", numbers, counts=counts, **about))
+        counts["classes"] = len(head)
+        numbers |= of_head(features, head)
+    return records.build("probe", numbers, counts=counts, **about)
 
 
-def quantities(features: NDArray[Any], head: NDArray[Any] | None) -> Quantities:
-    """The numbers of a probe: (N, d), (classes, d) or no head.
+def quantities(features: NDArray[Any]) -> Quantities:
+    """The numbers of a probe that need no head: (N, d).
 
     ``kurtosis_less_mean``: mean κ once the mean image is subtracted, all at length 1.
     ``outliers_lead``: how often an outlier coordinate is the largest. ``reach``: a percentile of
     the magnitudes on the side, negative or positive, that reaches less far, over that of the other;
     the larger ratio of the 95th and the 99th percentile, since a few tall coordinates of one sign
     make a signed layer unequal at one of them. ``varying``: 1 − |mean of h / |h||², the share of
-    squared length that differs between images. ``importance`` is sorted, the largest first.
-    ``least_directions``: how many directions, those along which the head's rows vary least, hold
-    `LEAST_VARIANCE` of their variance together; the images' energy in them, and κ without them;
-    ``one_vector_kurtosis``: κ without a single direction, that of the mean image's part in them.
+    squared length that differs between images.
     """
     found = outliers.outlier_features(features)
     less_mean = _less_mean(features, found.kurtosis)
@@ -118,7 +121,6 @@ def quantities(features: NDArray[Any], head: NDArray[Any] | None) -> Quantities:
         "outliers_lead": found.leading[found.coordinates()].sum() / len(features),
         "reach": _reach(features),
         "varying": max(0.0, 1 - float(np.sum((total / len(features)) ** 2))),
-        **({} if head is None else _of_head(features, head)),
     }
 
 
@@ -138,16 +140,26 @@ def _reach(features: NDArray[Any]) -> float:
     return float((np.minimum(*far) / np.maximum(*far)).max())
 
 
-def _of_head(features: NDArray[Any], head: NDArray[Any]) -> Quantities:
-    numbers = measures.privileged_directions(features, head)
+def of_head(features: NDArray[Any], head: NDArray[Any]) -> Quantities:
+    """The numbers that a head (classes, d) adds, which no verdict uses: (N, d).
+
+    ``importance`` is sorted, the largest first. ``least_directions``: how many directions, those
+    along which the head's rows vary least, hold `LEAST_VARIANCE` of their variance together; the
+    images' energy in them, and κ without them; ``one_vector_kurtosis``: κ without a single
+    direction, that of the mean image's part in them.
+    """
+    importance = directions.importance(features, head)
     rows = basis.text_directions(head, at_length=False)
     least = rows.directions[: int((np.cumsum(rows.variance) <= LEAST_VARIANCE).sum())]
     h = basis.at_length_one(features)
     part = basis.mean_part(h, least)
+    # The rows less their mean are decomposed already, the least of σ first.
+    sizes = np.sqrt(rows.variance[::-1][: rows.spanned])
+    centred = sizes * directions.mean_absolute_cosine(h, rows.directions[::-1][: rows.spanned])
     return {
-        "importance": np.sort(numbers["importance"])[::-1],
-        "importance_head_centred": numbers["importance_head_centred"],
-        "privileged_threshold": numbers["privileged_threshold"],
+        "importance": np.sort(importance)[::-1] / importance.mean(),
+        "importance_head_centred": np.sort(centred)[::-1] / centred.mean(),
+        "privileged_threshold": directions.PRIVILEGED_THRESHOLD,
         "least_directions": len(least),
         "least_energy": ((h @ least.T) ** 2).sum(axis=1).mean(),
         "least_kurtosis": outliers.kurtosis(basis.without(h, least)).mean(),

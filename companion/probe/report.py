@@ -30,21 +30,28 @@ def of_store(
     data: str,
     folder: Path | None = None,
     typed: Mapping[str, str] | None = None,
+    first: Callable[[Probe], None] = lambda judged: None,
 ) -> Probe:
     """Probe the features of a data set by a model, with the head next to them if there is one.
 
-    Raises StoreError if the features are not there or not sound, ProbeError if there are too few.
+    ``first`` gets the verdict before the head is decomposed. Raises StoreError if the features are
+    not there or not sound, ProbeError if there are too few.
     """
     kept = store.read_features(store.features_path(model.name, data, folder), model)
     path = store.head_path(model.name, data, folder)
     head = store.read_head(path, model).weight if path.is_file() else None
     what = Data(name=data, what=provenance.about_data(kept.sidecar))
-    source = _source(kept.sidecar, model, typed or {})
+    source, known = _source(kept.sidecar, model, typed or {}), known_models()
+
+    def judged_first(m: records.Measurement) -> None:
+        first(judge.judge(m, known))
+
+    about = (model.name, model.level, what, source, judged_first)
     try:
-        m = measure.measured(kept.features, head, model.name, model.level, what, source)
+        m = measure.measured(kept.features, head, *about)
     except ValueError as error:
         raise ProbeError(f"{model.name} cannot be probed: {error}") from None
-    return judge.judge(m, known_models())
+    return judge.judge(m, known)
 
 
 def _source(
@@ -98,13 +105,13 @@ def of_file(path: Path) -> Probe:
 
 
 def summary(judged: Probe) -> str:
-    """The verdict and the main numbers as plain text."""
+    """The main numbers behind a verdict, and the cautions, as plain text."""
     row = values_of(judged.measurement)
     numbers = [cell(line, row) for line in judge.SENTENCES["summary"]] + [judged.place]
     left_out = left_out_of(judged)
     numbers += [f"{judged.measurement.data.what}: {left_out}"] if left_out else []
     cautions = [text for about, text in notes(judged) if about in (CAUTION, NOTE)]
-    parts = [[judged.sentence], [f"  - {line}" for line in numbers], [f"- {c}" for c in cautions]]
+    parts = [[f"  - {line}" for line in numbers], [f"- {c}" for c in cautions]]
     return "\n\n".join("\n".join(part) for part in parts)
 
 
