@@ -1,5 +1,6 @@
 """The probe: its numbers and words, its page, and what it says about bad input."""
 
+import html as markup
 import math
 import re
 import shutil
@@ -294,7 +295,7 @@ def check_page(text, figures):
     named = re.findall(r'\sid="([^"]+)"', text)
     assert len(named) == len(set(named))
     for words in ('<html lang="en">', "prefers-color-scheme: dark", "default-src 'none'"):
-        assert words in text
+        assert words in markup.unescape(text)
 
 
 # From here on with a network ----------------------------------------------------------------------
