@@ -154,6 +154,22 @@ def test_marks_are_found_by_mouse_and_by_keyboard_and_pinned(explorer_at):
     assert tip.is_hidden()
 
 
+def test_what_is_looked_for_is_named_and_everything_else_stays(explorer_at):
+    page = explorer_at()
+    every, line = page.locator(".plot .marks path").count(), page.locator(".plot .line")
+    ticks, drawn = page.locator(".plot .axes text").count(), line.get_attribute("d")
+    page.get_by_label("find a model").fill("b-32 laion2b_s34b")
+    found = page.locator(".plot .marks path").count()
+    assert 0 < found < 10 and page.locator(".plot .faint path").count() + found >= every
+    assert line.get_attribute("d") == drawn and page.locator(".plot .axes text").count() == ticks
+    names = page.locator(".plot .found text").all_text_contents()
+    assert names and all("laion2b_s34b" in name for name in names)
+    assert page.locator("table.models tbody tr").count() == found
+    page.get_by_label("shift", exact=True).select_option("four")
+    page.get_by_label("find a model").fill("resnet50 a1_in1k")  # of a level that is not chosen
+    assert page.locator("table.models tbody tr").count() > 0
+
+
 def test_a_link_keeps_the_choice_and_a_wrong_one_is_harmless(explorer_at):
     page = explorer_at()
     page.get_by_label("shift", exact=True).select_option("objectnet")

@@ -8,6 +8,7 @@
   const { make, keyMark, logit, createPlot } = window.companionPlot;
   const MOST_PINS = 4;
   const MOST_ROWS = 100;
+  const MOST_FOUND = 20; // models that are shown because they are looked for, whatever is chosen
   const LEAST = { 0: "any", 50: "above 50 %", 60: "above 60 %", 70: "above 70 %" };
 
   const inverseLogit = (z) => 1 / (1 + Math.exp(-z));
@@ -189,7 +190,7 @@
       const column = columns.find((one) => one.key === choice.sort);
       const way = choice.order === "descending" ? -1 : 1;
       const value = column.value ?? column.text;
-      return [...shown].sort((a, b) => {
+      return shown.filter((one) => one.hit).sort((a, b) => {
         const [one, other] = [value(a), value(b)];
         if (one === null || other === null) return (one === null) - (other === null);
         return way * (column.numeric ? one - other : one.localeCompare(other));
@@ -227,7 +228,7 @@
       });
       pinBoxes = boxes;
       const units = "accuracies in per cent, ER in points";
-      const caption = make("caption", {}, `${every.length} models; ${units}.`);
+      const caption = make("caption", {}, `${every.length} model${every.length === 1 ? "" : "s"}; ${units}.`);
       const head = make("tr", {}, make("th", { scope: "col" }, "pin"), ...columns.map(header));
       table.replaceChildren(caption, make("thead", {}, head), make("tbody", {}, ...rows));
       more.hidden = rows.length === every.length;
@@ -255,14 +256,19 @@
     };
 
     // ------------------------------------------------------------------ all of it
+    /** The models of the choice. What is looked for is marked among them, and added if it is not. */
     const chosen = () => {
       const words = plain(choice.find).split(/\s+/).filter(Boolean);
+      const hits = new Set(words.length ? models.filter((m) => words.every((word) => m.found.includes(word))) : []);
+      const few = hits.size <= MOST_FOUND;
       return models
-        .filter((m) => choice.pins.includes(m.key) || (choice.levels.includes(m.level.name)
-          && 100 * m.accuracy.imagenet >= Number(choice.least) && !choice.without.includes(m.group) && words.every((word) => m.found.includes(word))))
+        .filter((m) => choice.pins.includes(m.key) || (few && hits.has(m))
+          || (choice.levels.includes(m.level.name) && 100 * m.accuracy.imagenet >= Number(choice.least)
+            && !choice.without.includes(m.group)))
         .map((model) => ({
-          model, key: model.key, level: model.level, x: model.accuracy.imagenet,
+          model, key: model.key, name: model.name, level: model.level, x: model.accuracy.imagenet,
           y: shiftedOf(model, choice.view), er: robustness(model, choice.view),
+          hit: !words.length || hits.has(model),
         }))
         .filter((one) => one.y !== null);
     };
@@ -293,7 +299,7 @@
       const title = data.views[choice.view].title;
       const line = lineOf(choice.view);
       plot.draw({
-        shown, pins: choice.pins, bent: choice.axes === "logit",
+        shown, finding: Boolean(choice.find.trim()), pins: choice.pins, bent: choice.axes === "logit",
         expect: (accuracy) => expected(line, accuracy),
         titles: { x: "ImageNet top-1 (%)", y: `${title} (%)` },
         label: `Scatter plot of ${shown.length} models: ${title} against ImageNet top-1. Arrow keys `

@@ -5,6 +5,7 @@
   "use strict";
 
   const SVG = "http://www.w3.org/2000/svg";
+  const MOST_NAMES = 6; // models that bear their name in the plot
   const REACH = 26; // pixels around a mark in which a pointer finds it
   const TICKS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95];
   const EVEN = Array.from({ length: 11 }, (_, n) => n / 10);
@@ -53,6 +54,16 @@
     const inside = steps.filter((tick) => bend(tick) >= low && bend(tick) <= high);
     const every = Math.ceil(inside.length / Math.max(3, Math.floor(Math.abs(to - from) / 42)));
     return { at, ticks: inside.filter((_, n) => n % every === 0) };
+  };
+
+  /** What is not looked for stays, small and pale. */
+  const small = (one) => mark(one.level, one.left, one.top, 3);
+
+  /** The name of what is looked for, on the side on which there is room. */
+  const named = (edge) => (one) => {
+    const right = one.left > (edge.left + edge.right) / 2;
+    const place = { x: one.left + (right ? -10 : 10), y: one.top - 6, "text-anchor": right ? "end" : "start" };
+    return make("text", place, one.name);
   };
 
   /** Lines and numbers of both axes. */
@@ -120,7 +131,7 @@
     /** Left and right go along the x axis, up and down along the y axis. */
     const step = (key) => {
       const axis = ["ArrowUp", "ArrowDown"].includes(key) ? "y" : "x";
-      const order = [...shown].sort((a, b) => a[axis] - b[axis]);
+      const order = shown.filter((one) => one.hit).sort((a, b) => a[axis] - b[axis]);
       const [place, last] = [order.indexOf(current), order.length - 1];
       const back = place - 1;
       const next = { Home: 0, End: last, ArrowLeft: back, ArrowDown: back }[key] ?? place + 1;
@@ -164,12 +175,15 @@
           make("text", { x: one.left + 10, y: one.top - 7 }, `${n + 1}`),
         ] : [];
       }));
+      const found = shown.filter((one) => one.hit);
       svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
       svg.setAttribute("aria-label", what.label);
       svg.replaceChildren(
         drawAxes(x, y, edge, height, what.titles),
         make("path", { class: "line", d: line.join("") }),
-        make("g", { class: "marks" }, ...shown.map((one) => mark(one.level, one.left, one.top, 4))),
+        make("g", { class: "faint" }, ...(what.finding ? shown.filter((one) => !one.hit) : []).map(small)),
+        make("g", { class: "marks" }, ...found.map((one) => mark(one.level, one.left, one.top, what.finding ? 6 : 4))),
+        make("g", { class: "found" }, ...(what.finding && found.length <= MOST_NAMES ? found : []).map(named(edge))),
         pinned,
         focus,
       );
