@@ -46,6 +46,7 @@ assert np.isclose(line.slope, kept["slope"])
 
 # %%
 page.explorer("models", data)
+page.explorer("lookup", explore.lookup(table, data), "lookup")
 facts = atlas.facts()
 aside = facts[facts["set_aside"] != ""]
 page.texts(count=f"{len(data['model']):,}", not_counted=len(aside))

@@ -11,7 +11,12 @@ import pytest
 from conftest import ROOT, cases, what_axe_finds
 
 from analysis.families.registry import load_families
-from analysis.metrics.robustness import PAPER_BASELINE, Baseline, effective_robustness
+from analysis.metrics.robustness import (
+    PAPER_BASELINE,
+    Baseline,
+    effective_robustness,
+    matched_excess,
+)
 from companion.measurements import atlas, records
 from companion.measurements.accuracies import FIVE_SHIFTS, FOUR_SHIFTS
 from companion.measurements.effective_robustness import fit_choices, view
@@ -223,3 +228,44 @@ def test_a_tap_tells_and_pins(explorer_at):
     assert "dfn5b" in page.locator(".told output").inner_text()
     page.locator(".told button").tap()
     assert page.locator(".compared thead th").count() == 1
+
+
+# The box that answers to a checkpoint's name
+
+
+@pytest.fixture(scope="module")
+def known(table, data):
+    return explore.lookup(table, data)
+
+
+def test_the_lookup_has_the_numbers_of_the_atlas(table, data, known):
+    four = atlas.on_four_shifts(table)
+    ordinary = atlas.ordinary(four)
+    clip = atlas.clip(table).set_index(["model", "weights"])["er"]
+    place = {pair: n for n, pair in enumerate(zip(known["model"], known["weights"], strict=True))}
+    row = place["ViT-L-14", "openai"]
+    assert known["er"][row] == pytest.approx(100 * clip["ViT-L-14", "openai"], abs=0.051)
+    own = four.query("model == 'ViT-L-14' and weights == 'openai'").iloc[0]
+    pool = ordinary["imagenet"], ordinary["er"]
+    excess = matched_excess([own["imagenet"]], [own["er"]], *pool).excess[0]
+    assert known["excess"][row] == pytest.approx(100 * excess, abs=0.051)
+    assert known["robust"][row] is True and {*known["robust"]} == {True, False, None}
+
+
+def test_a_checkpoints_name_is_answered(open_page, known, tmp_path):
+    static = (ROOT / "book/_static").as_uri()
+    frame = (ROOT / "tests/cases/explorer.html").read_text()
+    box = explorer(json.dumps(known), static, "lookup")
+    (tmp_path / "lookup.html").write_text(frame.replace("EXPLORER", box).replace("STATIC", static))
+    page = open_page((tmp_path / "lookup.html").as_uri(), PHONE)
+    page.get_by_label("I have a checkpoint").press_sequentially("vit-b/16 openai")
+    page.get_by_role("button", name="ViT-B-16-quickgelu openai", exact=True).or_(
+        page.get_by_role("button", name="ViT-B-16 openai", exact=True)
+    ).first.click()
+    text = page.locator(".companion-lookup").inner_text()
+    assert "+29." in text and "yes: above nearly all" in text and "on 500 COCO images" in text
+    page.get_by_label("I have a checkpoint").fill("")
+    page.get_by_label("I have a checkpoint").press_sequentially("no such <b>model")
+    assert "No published model" in page.locator(".companion-lookup").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert what_axe_finds(page, "article", {"preload": False}) == []

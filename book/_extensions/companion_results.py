@@ -185,7 +185,7 @@ class ResultDirective(SphinxDirective):
         elif note["kind"] == "table":
             built = self.table(data["text/markdown"], note, self.target(reference))
         elif note["kind"] == "explorer":
-            markup = explorer(data["application/json"], self.static)
+            markup = explorer(data["application/json"], self.static, note.get("script", "explorer"))
             built = [nodes.raw("", markup, format="html")]
         else:
             built = self.parse_text_to_nodes(data["text/markdown"])

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import LEVELS, Family
-from analysis.metrics.robustness import PAPER_BASELINE, fit_baseline
+from analysis.metrics.robustness import PAPER_BASELINE, fit_baseline, is_robust, matched_excess
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import (
     CLIP_V2,
@@ -86,6 +86,41 @@ def data(
     for name in ("imagenet", *FIVE_SHIFTS):
         content[name] = [None if value != value else round(1e6 * value) for value in models[name]]
     return content
+
+
+def lookup(table: pd.DataFrame, content: Mapping[str, Any]) -> dict[str, Any]:
+    """What a page answers to a checkpoint's name: columns in the rows of `content`, from `data`.
+
+    Percents and points: ImageNet top-1, `er` over five shifts where these were published and else
+    over four, the `excess` over supervised models of equal accuracy, on four shifts, and the
+    `limit` that 97.5 % of those stay below. `robust` as in `is_robust`. None where unknown.
+    """
+    four = atlas.on_four_shifts(table)
+    ordinary = atlas.ordinary(four)
+    matched = matched_excess(four["imagenet"], four["er"], ordinary["imagenet"], ordinary["er"])
+    ends = (matched.excess - 1.96 * matched.error, matched.excess + 1.96 * matched.error)
+    robust = [is_robust(*each) for each in zip(*ends, matched.limit, strict=True)]
+    known: dict[str, Any] = {"excess": matched.excess, "limit": matched.limit, "robust": robust}
+    own = four.assign(**known).set_index(MODEL_KEY)
+    models = _models(table)
+    five = models["objectnet"].notna() & models["imagenet"].gt(0)
+    shifted = models[[*FIVE_SHIFTS]].mean(axis=1)
+    er = np.where(five, shifted - PAPER_BASELINE.predict(models["imagenet"]), np.nan)
+    own = own.reindex(pd.MultiIndex.from_frame(models[MODEL_KEY]))
+    columns: dict[str, Any] = {
+        "imagenet": models["imagenet"],
+        "er": np.where(five, er, own["er"]),
+        "excess": own["excess"],
+        "limit": own["limit"],
+    }
+    rows: dict[str, Any] = {
+        name: [None if value != value else round(100 * value, 1) for value in of]
+        for name, of in columns.items()
+    }
+    kept = ("model", "weights", "size", "level", "commands", "kurtosis", "source")
+    titles = [level["title"] for level in content["levels"]]
+    said = {"five": five.tolist(), "titles": titles, "robust": own["robust"].tolist()}
+    return rows | {name: content[name] for name in kept} | said
 
 
 def lines(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -186,11 +186,13 @@ class Page:
                 data = {"text/markdown": str(value), "text/plain": str(value)}
                 _display("text", str(name).replace("_", "-"), data)
 
-    def explorer(self, name: str, data: Mapping[str, Any]) -> None:
-        """Publish numbers for a page on which a reader chooses what to see."""
+    def explorer(self, name: str, data: Mapping[str, Any], script: str = "explorer") -> None:
+        """Publish numbers for a page on which a reader chooses what to see, and the book's script
+        that shows them.
+        """
         text = _as_json(data)
         forms = {"application/json": text, "text/plain": f"{len(text)} characters"}
-        _display("explorer", name, forms)
+        _display("explorer", name, forms, script=script)
 
     def holds(self, condition: object, says: str, evidence: Basis | None = None) -> None:
         """Guard what a page of the book says of the results of this cell.

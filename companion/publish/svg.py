@@ -119,18 +119,22 @@ def _size(svg: str) -> str:
     return f'style="--companion-least: {least:.0f}px; --companion-most: {most:.0f}px"'
 
 
-def explorer(numbers: str, static: str) -> Html:
+def explorer(numbers: str, static: str, script: str = "explorer") -> Html:
     """Numbers (JSON) inside a page, for the book's own script that shows what a reader chooses.
 
     `static`: the way from the page to `_static`. The numbers are read as JSON and never as HTML:
     no `<` of theirs may end the element that holds them.
     """
-    sentence = tag("p", "This part of the page needs JavaScript.")
     return joined(
         tag("link", rel="stylesheet", href=f"{static}/explorer.css"),
-        tag("div", sentence, _numbers(numbers), class_="companion-explorer"),
+        tag(
+            "div",
+            tag("p", "This part of the page needs JavaScript."),
+            _numbers(numbers),
+            class_=f"companion-{script}",
+        ),
         tag("script", defer="defer", src=f"{static}/explorer_plot.js"),
-        tag("script", defer="defer", src=f"{static}/explorer.js"),
+        tag("script", defer="defer", src=f"{static}/{script}.js"),
     )
 
 
