@@ -12,7 +12,7 @@ registered by `ledger.rule`, when it is imported here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import nan
+from math import nan, sqrt
 
 from analysis.families.registry import Level
 from companion.claims import concepts as concepts
@@ -111,7 +111,7 @@ def p_80(claim: Claim, evidence: Evidence) -> Findings:
     shifted, alone = {m.model for m in under_shift}, set()
     for m in evidence.measured("pruning", "zero_shot"):
         after, every_one = pruned(m, share), directions(m)
-        of_all = pruned(m, share, every_one)
+        of_all = pruned(m, share, every_one) if every_one > after["rank"] else after
         if of_all["kept"] > after["kept"] + 1:  # one is rounding
             after |= {"all": every_one, "kept_of_all": of_all["kept"]}
             after["change_of_all"] = of_all["accuracy_change"]
@@ -134,7 +134,8 @@ def _largest_centred(measurement: Measurement) -> Interval:
     """The largest importance over the mean, head and images mean-centred, with its interval."""
     largest = float(measurement.value("importance_centred").max())
     error = float(measurement.value("importance_centred_error"))
-    return Interval.of_mean(largest, error, measurement.counts["images"])
+    copied = measurement.counts["images"] / measurement.distinct_images
+    return Interval.of_mean(largest, error * sqrt(copied), measurement.distinct_images)
 
 
 def judge(claim: Claim, evidence: Evidence) -> Verdict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -10,6 +11,12 @@ import scipy
 from analysis.metrics import paired
 
 Result = Literal["holds", "fails", "undecided"]
+
+
+@cache
+def student_95(freedom: float) -> float:
+    """How many standard errors the 95 % interval of Student's t reaches to either side."""
+    return float(scipy.stats.t.ppf(0.975, freedom))
 
 
 class Interval(NamedTuple):
@@ -27,7 +34,7 @@ class Interval(NamedTuple):
     @classmethod
     def of_mean(cls, mean: float, error: float, number: int) -> Interval:
         """The interval of a mean over so many values with its standard error (Student's t)."""
-        return cls.around(mean, float(scipy.stats.t.ppf(0.975, number - 1)) * error)
+        return cls.around(mean, student_95(number - 1) * error)
 
     @classmethod
     def of_paired(cls, difference: float, error: float, images: int) -> Interval:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -150,15 +151,20 @@ class Measurement(_Strict):
 
     @property
     def distinct_images(self) -> int:
-        """How many images differ; of files that do not say it, how many there are."""
+        """As how many different images they tell (`sampling.distinct_images`), if it is known."""
         known = "distinct_images" in self.values
         return int(self.value("distinct_images")) if known else self.counts["images"]
 
     @property
     def kurtosis(self) -> Interval:
         """Mean κ over images with its 95 % interval."""
-        numbers = self.value("kurtosis_mean"), self.value("kurtosis_standard_error")
-        return Interval.of_mean(*numbers, self.distinct_images)
+        return self.of_images("kurtosis_mean", "kurtosis_standard_error")
+
+    def of_images(self, mean: str, error: str) -> Interval:
+        """A mean over images with its 95 % interval, which rests on distinct images alone."""
+        distinct = self.distinct_images
+        inflated = self.value(error) * math.sqrt(self.counts["images"] / distinct)
+        return Interval.of_mean(self.value(mean), inflated, distinct)
 
     def value(self, name: str) -> Any:
         """One quantity: a number, or an array for a list or table.
@@ -172,7 +178,8 @@ class Measurement(_Strict):
             )
         kept = self.values[name]
         value = np.asarray(kept.value) if isinstance(kept.value, list) else kept.value
-        if units().get(kept.unit, Unit()).whole:  # they may be written as 3.0
+        unit = units().get(kept.unit)
+        if unit and unit.whole:  # they may be written as 3.0
             return value.astype(int) if isinstance(value, np.ndarray) else int(value)
         return value
 

@@ -39,6 +39,7 @@ from analysis.metrics.robustness import (
     bootstrap_baselines,
     fit_baseline,
 )
+from analysis.metrics.sampling import distinct_images
 from companion.measurements.quantities import ORDERS
 
 Array = NDArray[np.float64]
@@ -63,7 +64,9 @@ RESAMPLES, SEED = 2000, 0
 def outlier_features(features: ArrayLike) -> Quantities:
     """Outlier features of images: (N, d) → kurtosis, activation profile, persistence, a sample.
 
-    `outliers.OutlierFeatures` explains the quantities, and the function `sample` the sample.
+    `outliers.OutlierFeatures` explains the quantities, and the function `sample` the sample. The
+    standard error takes all images as independent; of `distinct_images` are copies no part (see
+    `Measurement.of_images`).
     """
     result = outliers.outlier_features(features)
     coordinate, fraction = result.persistence
@@ -71,6 +74,7 @@ def outlier_features(features: ArrayLike) -> Quantities:
     return {
         "kurtosis_mean": result.kurtosis_mean,
         "kurtosis_standard_error": result.kurtosis_standard_error,
+        "distinct_images": distinct_images(features),
         "kurtosis_percentiles": result.kurtosis_percentiles,
         "profile": result.profile,
         "outlier_threshold": outliers.OUTLIER_THRESHOLD,
@@ -126,6 +130,7 @@ def privileged_directions(features: ArrayLike, head: ArrayLike) -> Quantities:
         "importance_head_centred": np.sort(centred)[::-1] / centred.mean(),
         "importance_centred": both.importance,
         "importance_centred_error": both.error,
+        "distinct_images": distinct_images(features),
         **{f"control_{name}": largest for name, largest in controls.items()},
         "cosine_with_images": directions.mean_absolute_cosine(features, parts.directions),
         "privileged_threshold": directions.PRIVILEGED_THRESHOLD,
@@ -172,6 +177,7 @@ def pruning(
         "random_orders": RANDOM_ORDERS,
         "difference_importance": difference,
         "difference_importance_error": error,
+        "distinct_images": distinct_images(features),
         "accuracy_without_each": accuracy_without_each(features, labels, parts, class_subset, bias),
     }
 

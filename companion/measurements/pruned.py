@@ -33,8 +33,9 @@ class Changes(NamedTuple):
 def against_whole(m: Measurement) -> tuple[Array, Changes]:
     """Accuracy (rank,) with the 1, 2, … most important directions, and its change from all."""
     change, error = (m.value(f"difference_importance{part}") for part in ("", "_error"))
-    images = m.counts["images"]
-    low, high = paired.score_interval(*paired.discordant(change, error, images), images)
+    images, distinct = m.counts["images"], m.distinct_images
+    gained, lost = (part * distinct / images for part in paired.discordant(change, error, images))
+    low, high = paired.score_interval(gained, lost, distinct)
     low[-1] = high[-1] = 0  # the whole head against itself
     return m.value("accuracy_importance"), Changes(change, low, high)
 

@@ -147,7 +147,8 @@ def judge(m: Measurement, recorded: Sequence[Measurement]) -> Probe:
         "none": answer == "none",
         "unfair": not signed,
         "untrained": leading and not outlying,
-        "few": m.counts["images"] < images_needed(m),
+        "few": m.distinct_images < images_needed(m),
+        "copies": m.distinct_images < m.counts["images"],
     }
     return Probe(
         m,
@@ -218,8 +219,7 @@ def layer(m: Measurement) -> str:
 
 def less_mean(m: Measurement) -> Interval:
     """κ after mean subtraction with its 95 % interval."""
-    numbers = m.value("kurtosis_less_mean"), m.value("kurtosis_less_mean_error")
-    return Interval.of_mean(*numbers, m.counts["images"])
+    return m.of_images("kurtosis_less_mean", "kurtosis_less_mean_error")
 
 
 def images_needed(m: Measurement) -> int:
@@ -253,8 +253,8 @@ def _signed(m: Measurement) -> bool:
 
 
 def _share_interval(m: Measurement, name: str) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share of images."""
-    images = m.counts["images"]
+    """Wilson's 95 % interval of a share of images, which rests on distinct ones."""
+    images = m.distinct_images
     tested = scipy.stats.binomtest(round(m.value(name) * images), images)
     ends = tested.proportion_ci(method="wilson")
     return float(ends.low), float(ends.high)

@@ -94,6 +94,7 @@ def measured(
     counts = {"images": len(features), "components": features.shape[1]}
     about: dict[str, Any] = {"family": "probe", "model": model, "level": level, "data": data}
     numbers, about["provenance"] = quantities(features), source
+    check_number(numbers["distinct_images"], of=len(features))
     if head is not None:
         first(records.build("probe", numbers, counts=counts, **about))
         counts["classes"] = len(head)
@@ -167,13 +168,16 @@ def of_head(features: NDArray[Any], head: NDArray[Any]) -> Quantities:
     }
 
 
-def check_number(images: int) -> None:
-    """Raise ProbeError for fewer images than `FEWEST_IMAGES`."""
+def check_number(images: int, of: int = 0) -> None:
+    """Raise ProbeError for fewer images than `FEWEST_IMAGES`; ``of``: with copies of them."""
     if images < FEWEST_IMAGES:
+        among = f" without copies, of {of} given," * bool(of)
+        number = (
+            f"{images} image{'' if images == 1 else 's'}{among} {'is' if images == 1 else 'are'}"
+        )
         raise ProbeError(
-            f"{images} {'image is' if images == 1 else 'images are'} too few for a meaningful "
-            f"estimate: at least {FEWEST_IMAGES} are expected, preferably 100 or more; add images "
-            "to the folder."
+            f"{number} too few for a meaningful estimate: at least {FEWEST_IMAGES} are expected, "
+            "preferably 100 or more; add images to the folder."
         )
 
 
