@@ -11,6 +11,7 @@
 #     - data/pocket/accuracies.csv
 #     - data/pocket/recognised.csv
 #     - data/published/accuracies.csv
+#     - data/rates/rates.csv
 # ---
 
 # %% [markdown]

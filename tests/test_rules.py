@@ -59,6 +59,7 @@ def measured(model, experiment, values, data="imagenet", images=100, classes=5, 
     """
     kinds = declared()[experiment].quantities
     fill = {name: [0, [0], [[0]]][len(kind.shape)] for name, kind in kinds.items()}
+    fill |= {"distinct_images": images} if "distinct_images" in kinds else {}
     what = "images" if about.get("whole", True) else f"images; {DIFFERS}: few"
     of_source = {"inferred": about.get("inferred", ""), "head_classes": about.get("head", "")}
     content = {
@@ -94,8 +95,9 @@ def importance(model, largest, error=0.1 / 1.98, **about):
     return measured(model, "privileged_directions", values, **about)
 
 
-def pruning(model, change, error=0.01, **about):
+def pruning(model, change, error=0.01, images=1000, **about):
     """Ten directions, of which two are kept with 80 % pruned: there accuracy changes."""
+    about["images"] = images
     values = dict.fromkeys(("accuracy_importance", "accuracy_random"), [0.5] * 10)
     values["difference_importance"] = [-1, change] + [0] * 8
     values["difference_importance_error"] = [error] * 10
@@ -402,7 +404,7 @@ def gathered():
     return evidence(
         *(RICH, POOR, LOW, kurtosis("drawn", 2.9, 0), kurtosis("stand-in", 29.7)),
         *(importance("rich", 36), importance("drawn", 16), under_shift("rich", 0, 0)),
-        *(pruning("rich", -0.02, head=IMAGENET), pruning("poor", -0.5, data="coco")),
+        *(pruning("rich", -0.02, images=100, head=IMAGENET), pruning("poor", -0.5, data="coco")),
         *(concepts("rich", 5), concepts("tuned", 4, textures=2), concepts("labels", 1)),
         robustness={"five": FIVE, "own": frame(("poor", 0.1, 0.01))},
         misread=pd.DataFrame({"name": ["poor"], "er": [0.081]}),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import mean
 from typing import Any
 
@@ -28,7 +28,7 @@ from companion.claims.deciding import (
 from companion.claims.evidence import Evidence, numbers_of
 from companion.claims.ledger import Aside, Claim, Findings, Number, Scope, numbers, rule
 from companion.claims.outliers import LOWER, is_robust, not_robust
-from companion.measurements.intervals import Interval
+from companion.measurements.intervals import Interval, student_95
 from companion.measurements.measurement import Measurement
 from companion.measurements.measures import TOP_CONCEPTS
 from companion.measurements.tables import counts_of
@@ -69,7 +69,7 @@ def d_texture(claim: Claim, evidence: Evidence) -> Findings:
             looks.append(Look(start.name, named, evidence.aside(before)))
             yield from _textures(before)
             yield from numbers(start.name, printed=len(printed), found=shared) if top else ()
-        elif start.name in ranked:
+        elif start.name in ranked and {*printed} <= {*ranked[start.name].names["along_top"]}:
             tested = _surely_among(ranked[start.name], printed)
             aside = evidence.aside(ranked[start.name]) or "another probe"
             looks.append(Look(start.name, tested, aside))
@@ -89,10 +89,10 @@ def c_more(claim: Claim, evidence: Evidence) -> Findings:
     """
     compared = [pair for level in LOWER for pair in evidence.pairs("zero_shot", level)]
     yield Scope(len(compared), "pairs")
-    looks = []
+    looks, counts = [], {name: counts_of(m) for name, m in evidence.concepts.items()}
     for pair in compared:
         if both := _probed(evidence, *pair):
-            first, other = map(counts_of, both)
+            first, other = (counts[model.name] for model in pair)
             names = ", ".join(model.name for model in pair)
             gap = concept_counts.difference(first, other, evidence.counts)
             freedom = len(first.halves) - 1
@@ -101,7 +101,7 @@ def c_more(claim: Claim, evidence: Evidence) -> Findings:
             yield from numbers(names, more=more)
     yield from decided(looks).items()
     if looks:
-        yield from _counts(evidence)
+        yield from _counts(counts, evidence)
         return
     for family in (f for f in evidence.families if f"{f}_zero_shot" in claim.values):
         top, *others = (claim.values[f"{family}_{level}"] for level in ("zero_shot", *LOWER))
@@ -192,13 +192,13 @@ def c_not_indicator(claim: Claim, evidence: Evidence) -> Findings:
             zero_shot, supervised = (mean(f.value(evidence.counts) for f in g) for g in groups[1:])
             yield from numbers(model.name, zero_shot=zero_shot, supervised=supervised)
     yield from decided(looks).items()
-    yield from _counts(evidence) if looks else ()
+    counts = {name: counts_of(m) for name, m in evidence.concepts.items()} if looks else {}
+    yield from _counts(counts, evidence)
 
 
 def _around(value: float, error: float, freedom: int) -> Interval:
     """The 95 % interval of a value whose standard error comes from so many halves, less one."""
-    width = float(scipy.stats.t.ppf(0.975, freedom)) if freedom > 0 else np.nan
-    return Interval.around(value, width * error)
+    return Interval.around(value, (student_95(freedom) if freedom > 0 else np.nan) * error)
 
 
 def _fewer_textures(before: Measurement, after: Measurement) -> PValues:
@@ -227,7 +227,7 @@ def _by_group(
 def _probed(evidence: Evidence, *models: Model) -> list[Measurement]:
     """Measurements of models that were probed with the very same images and concepts, or none."""
     found = [evidence.concepts[model.name] for model in models if model.name in evidence.concepts]
-    probes = [(m.counts["images"], m.value("positives").tolist()) for m in found]
+    probes = [(m.counts["images"], m.value("positives").tobytes()) for m in found]
     alike = len(found) == len(models) and all(probe == probes[0] for probe in probes)
     return found if alike else []
 
@@ -281,8 +281,6 @@ def _among_textures(m: Measurement, printed: Sequence[str]) -> Findings:
     """
     names, per_direction = m.names["along_top"], m.value("per_direction")
     mean, low, high = (m.value(f"along_top{end}") for end in ("", "_lowest", "_highest"))
-    if not {*printed} <= {*names}:  # what the paper prints was not measured
-        return
     rows = [names.index(name) for name in printed]
     yield from numbers_of(
         m,
@@ -304,12 +302,11 @@ def _textures(measurement: Measurement) -> tuple[Number, ...]:
     return numbers_of(measurement, textures=textures, listed=len(listed))
 
 
-def _counts(evidence: Evidence) -> Iterator[Number]:
+def _counts(counts: Mapping[str, Found], evidence: Evidence) -> Iterator[Number]:
     """How many concepts each model encodes, and the same number of random directions."""
-    for name, measurement in evidence.concepts.items():
-        counts = counts_of(measurement)
-        drawn = counts.chance(evidence.counts, "random")
-        concepts = counts.value(evidence.counts)
+    for name, found in counts.items():
+        drawn = found.chance(evidence.counts, "random")
+        concepts = found.value(evidence.counts)
         yield from numbers(name, concepts=concepts, concepts_of_random_directions=drawn)
 
 

@@ -46,7 +46,7 @@ from companion.measurements.records import TRAINING
 
 #: Distinct images from which on a mean over images has an interval that a verdict may rest on: κ is
 #: skewed, and of fewer the interval of its mean misses the truth too often.
-LEAST_IMAGES = 30
+LEAST_IMAGES = 100
 
 
 class Robustness(NamedTuple):

@@ -17,12 +17,14 @@ from companion.claims.deciding import (
     above,
     association,
     below,
+    contrary,
     decided,
     every,
+    mean_above,
     some,
 )
 from companion.claims.evidence import Evidence, numbers_of
-from companion.claims.ledger import Claim, Findings, Number, Scope, numbers, rule
+from companion.claims.ledger import Aside, Claim, Findings, Number, Scope, numbers, rule
 from companion.measurements.intervals import Interval, Result
 from companion.measurements.measurement import Measurement
 
@@ -53,8 +55,7 @@ def k_zero_shot(claim: Claim, evidence: Evidence) -> Findings:
         if not any(_decides(m.kurtosis.less(control.kurtosis)) for control in controls):
             controls = drawn
         more = some(above(m.kurtosis.less(control.kurtosis), 0) for control in controls)
-        far_above = above(m.kurtosis, evidence.cuts.near_gaussian)
-        looks.append(Look(m.model, every([far_above, more]), evidence.aside(m)))
+        looks.append(Look(m.model, every([_far_above(m, evidence), more]), evidence.aside(m)))
         for each in (m, *controls):
             yield from _numbers(each, low_kurtosis=each.value("kurtosis_percentiles")[5])
     yield from decided(looks).items()
@@ -97,7 +98,8 @@ def k_openai(claim: Claim, evidence: Evidence) -> Findings:
         both = [by_set[name, data] for name in pair if (name, data) in by_set]
         if len(both) == 2:
             ratio, names = _ratio(*(m.kurtosis for m in both)), ", ".join(pair)
-            far_above = above(ratio, evidence.cuts.far_above)
+            in_logs = Interval(*np.log(ratio).tolist())
+            far_above = above(in_logs, float(np.log(evidence.cuts.far_above)))
             looks.append(Look(names, far_above, evidence.aside(*both)))
             for m in both:
                 yield from _numbers(m)
@@ -142,12 +144,12 @@ def k_indicator(claim: Claim, evidence: Evidence) -> Findings:
     has = _with_outliers(clean)
     chance = association(_table(_with_outliers(c for c in clean if not c.aside), evidence))
     looks = []
-    for look in clean:
-        robust, aside = is_robust(look.of, evidence), look.aside
-        holds, fails = look.tested if robust is False else PValues()
-        fails = np.maximum(fails, not_robust(look.of, evidence).holds)
-        tested = PValues(holds if chance <= SIGNIFICANCE else np.nan, float(fails))
-        looks.append(Look(look.of, tested, "no test" if robust else aside))
+    for look in clean:  # a model says something if it is not robust
+        counts = not_robust(look.of, evidence).holds
+        holds, fails = (float(np.maximum(p, counts)) for p in look.tested)
+        tested = PValues(holds if chance <= SIGNIFICANCE else np.nan, fails)
+        aside: Aside | None = "no test" if is_robust(look.of, evidence) else look.aside
+        looks.append(Look(look.of, tested, aside))
     yield from decided(looks).items()
     for m in measured:
         yield from _with_robustness(m, evidence)
@@ -197,8 +199,17 @@ def no_outliers(m: Measurement, evidence: Evidence) -> PValues:
 
 def _near_gaussian(m: Measurement, evidence: Evidence) -> PValues:
     """Whether the mean kurtosis counts as close to 3, at a layer where that says something."""
-    cut = evidence.cuts.near_gaussian
-    return below(m.kurtosis, cut) if _tells_apart(m, evidence) else PValues()
+    return contrary(_far_above(m, evidence)) if _tells_apart(m, evidence) else PValues()
+
+
+def _far_above(m: Measurement, evidence: Evidence) -> PValues:
+    """Whether the mean kurtosis counts as far above 3; over images, kurtosis is skewed."""
+    number = m.distinct_images
+    error = m.value("kurtosis_standard_error") * np.sqrt(m.counts["images"] / number)
+    apart = m.value("kurtosis_percentiles") - np.mean(m.value("kurtosis_percentiles"))
+    deviation = np.sqrt(np.mean(apart**2))
+    skew = float(np.mean(apart**3) / deviation**3) if deviation else 0.0
+    return mean_above(m.kurtosis.value, error, skew, number, evidence.cuts.near_gaussian)
 
 
 def _tells_apart(m: Measurement, evidence: Evidence) -> bool:

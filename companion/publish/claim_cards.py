@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.images import sets
+from companion.claims import rates
 from companion.claims.evidence import Evidence
 from companion.claims.ledger import (
     OUTCOMES,
@@ -50,6 +51,7 @@ def card(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
         "To measure it": f"We need {claim.needs}" * absent,
         "Rule": rule(claim, evidence),
         "Other cuts": flips(claim, evidence),
+        "Error rates": error_rates(claim),
         "Shown in": f"{{bearing}}`{claim.id}`",
     }
     text = {name: f"**{name}:** {value}" for name, value in parts.items() if value}
@@ -144,6 +146,17 @@ def counts(verdicts: Mapping[str, Verdict]) -> str:
 def outcome(verdict: Verdict) -> str:
     """An outcome inside a sentence, with how much was measured."""
     return f"*{verdict.outcome}* ({sentence(verdict)})"
+
+
+def error_rates(claim: Claim) -> str:
+    """How often the rule is wrong where the truth is known, and how often right."""
+    table = rates.kept()
+    if claim.id not in {*table["claim"]}:
+        return str(claims_file()["no_rates"])
+    found = rates.of_claim(claim.id, table)._asdict()
+    shown = {name: f"{v:.1f}" for name, v in found.items() if isinstance(v, float)}
+    shown["power"] = f"{found['power']:.0f}"
+    return str(claims_file()["rates"]).format(**found | shown)
 
 
 def flips(claim: Claim, evidence: Evidence) -> str:
