@@ -10,7 +10,7 @@
 #     - data/emoji/emoji.zip
 #     - data/pocket/accuracies.csv
 #     - data/pocket/recognised.csv
-#     - data/published/accuracies.csv
+#     - data/published/*.csv
 #     - data/rates/rates.csv
 # ---
 

@@ -11,7 +11,7 @@
 #     - data/emoji/appearance.npy
 #     - data/pocket/accuracies.csv
 #     - data/pocket/recognised.csv
-#     - data/published/accuracies.csv
+#     - data/published/*.csv
 # ---
 
 # %% [markdown]

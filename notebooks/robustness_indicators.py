@@ -8,7 +8,7 @@
 #     - data/emoji/emoji.zip
 #     - data/emoji/appearance.npy
 #     - data/pocket/*.csv
-#     - data/published/accuracies.csv
+#     - data/published/*.csv
 # ---
 
 # %% [markdown]

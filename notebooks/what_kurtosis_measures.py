@@ -9,7 +9,7 @@
 #     - data/emoji/emoji.zip
 #     - data/moments/kurtosis.csv
 #     - data/pocket/*.csv
-#     - data/published/accuracies.csv
+#     - data/published/*.csv
 # ---
 
 # %% [markdown]
