@@ -29,7 +29,7 @@ from analysis.families.registry import load_family
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.probe import report
-from companion.probe.judge import RULES, title, values_of
+from companion.probe.judge import RULES, said_next, title, values_of
 from companion.publish import figures
 from companion.publish.measured import absent_models
 from companion.publish.page import Page
@@ -50,40 +50,57 @@ page = Page("checkpoint_report", "live")
 
 # %%
 page.texts(sentences=items(probe.sentence for probe in probes.values()))
+shown = measured | report.beside()
+page.figure(
+    "profile",
+    figures.profiles(shown, OUTLIER_THRESHOLD) if probes else None,
+    threshold=OUTLIER_THRESHOLD,
+)
+five = report.five_numbers(probes) if probes else []
+page.table("verdicts", five, sets=", ".join(sets), threshold=OUTLIER_THRESHOLD)
+what = (
+    f"{name}: {sentence}" if len(probes) > 1 else sentence
+    for name, probe in probes.items()
+    for sentence in [said_next(probe)]
+)
+page.texts(next=items(what))
+
+# %% [markdown]
+# ## To paste
+
+# %%
+for probe in list(probes.values()) if numbers else []:
+    page.texts(latex=f"```latex\n{report.latex(probe)}\n```")
+page.table("provenance", report.listed(probes, report.facts))
+
+# %% [markdown]
+# ## Comparable models
+
+# %%
+page.table("recorded", report.among_recorded(probes), "recorded, live")
+
+# %% [markdown] tags=["folded"]
+# ## What to keep in mind
+
+# %%
 notes = report.listed(probes, report.notes)
 why = notes["about"] == report.REASON
 if probes:
     page.sentence("notes", points=report.points(notes[~why]))
 
-# %% [markdown]
-# ## What was measured
-
-# %%
-page.table(
-    "verdicts",
-    (said[name] | {"model": name, "answer": probe.answer} for name, probe in probes.items()),
-    sets=", ".join(sets),
-    threshold=OUTLIER_THRESHOLD,
-)
-page.table("numbers", ({"model": name} | row for name, row in said.items()))
-
-# %% [markdown]
+# %% [markdown] tags=["folded"]
 # ## Reasons
 
 # %%
 if probes:
     page.sentence("reasons", points=report.points(notes[why]))
 
-# %% [markdown]
-# ## Pictures
+# %% [markdown] tags=["folded"]
+# ## More numbers and pictures
 
 # %%
+page.table("numbers", ({"model": name} | row for name, row in said.items()))
 page.figure("kurtosis", figures.kurtosis(measured) if probes else None)
-page.figure(
-    "profile",
-    figures.profiles(measured, OUTLIER_THRESHOLD) if probes else None,
-    threshold=OUTLIER_THRESHOLD,
-)
 page.figure("heat-map", figures.heat_maps(measured) if probes else None)
 heads = {name: m for name, m in measured.items() if "importance" in m.values}
 page.figure(
@@ -92,18 +109,17 @@ page.figure(
     threshold=PRIVILEGED_THRESHOLD,
 )
 
-# %% [markdown]
-# ## Among the recorded models
+# %% [markdown] tags=["folded"]
+# ## Models with another last layer
 
 # %%
-page.table("recorded", report.among_recorded(probes), "recorded, live")
+page.table("recorded-others", report.among_recorded(probes, alike=False), "recorded")
 
-# %% [markdown]
-# ## How it was judged and computed
+# %% [markdown] tags=["folded"]
+# ## How it was judged
 
 # %%
 page.texts(rules=RULES)
-page.table("provenance", report.listed(probes, report.facts))
 
 # %% [markdown] tags=["book"]
 # ## What is missing

@@ -1,11 +1,14 @@
 """The probe: its numbers and words, its page, and what it says about bad input."""
 
+import base64
 import html as markup
+import io
 import math
 import re
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import refused
 from PIL import Image
@@ -356,13 +359,40 @@ def test_a_probe_from_the_command_line(tiny, images, tmp_path, answer):
     assert source.libraries["torch"]
     page = html.read_text()
     check_page(page, figures=3)
-    assert page.index(result.sentence) < page.index("What was measured")
+    assert page.index(result.sentence) < page.index("<figure>") < page.index("To paste")
+    assert page.index("Comparable models") < page.index('<details class="folded">')
+    for end in ("csv", "svg", "png"):
+        (address,) = re.findall(
+            rf'href="data:[^;]*;base64,([^"]*)" download="profile\.{end}"', page
+        )
+        assert len(base64.b64decode(address)) > 500
+    (rows,) = re.findall(r'base64,([^"]*)" download="profile.csv"', page)
+    drawn = pd.read_csv(io.BytesIO(base64.b64decode(rows)))
+    assert [*drawn["of"].unique()] == ["das beste.pt", "CLIP ViT-B/16", "untrained ViT-B/16"]
+    assert "@misc{companion-probe of das beste.pt-profile" in page
+    assert report.latex(result).count(" & ") == 12 and report.latex(result) in markup.unescape(page)
     for words in (*ALWAYS, note, "companion probe ", "vit_b_16-openai", source.weights_sha256):
         assert words in page, words
     assert all(words in " ".join(said.split()) for words in (*ALWAYS, note))
     assert sorted(tmp_path.iterdir()) == sorted([html, numbers, both])
     assert not list(store.default_folder().rglob("*"))
     assert answer("probe", both, *TINY, "--images", images, "--quiet") == result.sentence + "\n"
+
+
+def test_a_probe_says_what_it_found_in_a_few_lines():
+    result = probe(np.random.default_rng(0).normal(size=(60, 40)), name="cats & dogs")
+    lines = repr(result).splitlines()
+    assert (
+        lines[0] == result.sentence and len(lines) == 6 and all(len(line) < 150 for line in lines)
+    )
+    shown = result._repr_html_()
+    assert shown.count("<li>") == 5 and "<strong>cats &amp; dogs shows" in shown
+    (row,) = result.to_frame().to_dict("records")
+    assert (row["answer"], row["images"], row["level"]) == (result.answer, 60, "unknown")
+    assert row["kurtosis"] == value(result, "kurtosis_mean")
+    assert row["kurtosis_low"] < row["kurtosis"] < row["kurtosis_high"]
+    said = probe(np.random.default_rng(0).normal(size=(60, 40)), level="random")
+    assert said.measurement.level == "random" and said.answer == result.answer
 
 
 def test_any_encoder_gets_the_same_numbers(tiny, images, tmp_path, answer):

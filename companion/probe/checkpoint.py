@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analysis.common import (
     ROOT,
@@ -27,6 +28,7 @@ from companion.measurements import records
 from companion.probe import measure
 from companion.probe.judge import Probe, title
 from companion.probe.report import COMMAND, FOLDER, of_store
+from companion.publish import downloads
 from companion.publish.report import page
 from companion.runs import execute
 from companion.runs.options import Probing
@@ -34,6 +36,8 @@ from companion.runs.options import Probing
 if TYPE_CHECKING:
     from analysis.features.plan import Settings
 
+#: What a citation of a result says of this project.
+AUTHOR, BOOK = "The companion's contributors", "Interpreting CLIP: the companion"
 NOTEBOOK = ROOT / "notebooks" / "checkpoint_report.py"
 
 
@@ -94,4 +98,12 @@ def write_page(judged: Probe, path: Path) -> None:
         write_text(numbers, records.to_text(judged.measurement))
         parameters = {"numbers": str(numbers)}
         executed = execute.in_this_process(NOTEBOOK, parameters, SimpleNamespace(on=False))
-    write_output(path, page(executed, f"Probe of {title(judged.measurement)}"))
+    m = judged.measurement
+    year = (m.provenance.taken or date.today().isoformat())[:4]
+    book = downloads.Book(AUTHOR, BOOK, year)
+
+    def cite(note: Mapping[str, Any]) -> str:
+        reference = f"probe of {title(m)}#{note['label']}"
+        return downloads.bibtex(reference, note, m.provenance.version, book)
+
+    write_output(path, page(executed, f"Probe of {title(m)}", cite))

@@ -13,12 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import pandas as pd
 import scipy
 from numpy.typing import ArrayLike
 
 from analysis.common import ROOT, read_yaml
 from analysis.families.registry import Level, load_families
 from analysis.metrics.outliers import OUTLIER_THRESHOLD, far_above_mean
+from analysis.quoting import Html, tag
 from companion.measurements import records
 from companion.measurements.intervals import Interval
 from companion.measurements.measurement import Measurement
@@ -58,7 +60,7 @@ _THRESHOLDS = {
 RULES: str = SENTENCES["rules"].format(**_THRESHOLDS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Probe:
     """A measurement of a checkpoint, the verdict on it, and its place among recorded models.
 
@@ -72,6 +74,28 @@ class Probe:
     reasons: tuple[str, ...]
     cautions: tuple[str, ...]
     place: str
+
+    def lines(self) -> list[str]:
+        """The main numbers, as a terminal shows them."""
+        row = values_of(self.measurement)
+        return [cell(line, row) for line in SENTENCES["summary"]]
+
+    def __repr__(self) -> str:
+        return "\n".join([self.sentence, *(f"  - {line}" for line in self.lines())])
+
+    def _repr_html_(self) -> str:
+        listed = Html("").join(tag("li", line) for line in self.lines())
+        return tag("p", tag("strong", self.sentence)) + tag("ul", Html(listed))
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row: what was found, with the ends of 95 % intervals; shares are fractions."""
+        m = self.measurement
+        _, low, high = m.kurtosis
+        row: dict[str, Any] = {"model": title(m), "level": m.level, "answer": self.answer}
+        row |= {"kurtosis": m.kurtosis.value, "kurtosis_low": low, "kurtosis_high": high}
+        row |= {"outlier_coordinates": m.value("outlier_coordinates").tolist()}
+        row |= {name: m.value(name) for name in ("persistence_coordinate", "persistence_fraction")}
+        return pd.DataFrame([row | {"last_layer": layer(m), "images": m.counts["images"]}])
 
 
 class Marks(NamedTuple):
@@ -266,6 +290,11 @@ def _share_interval(m: Measurement, name: str) -> tuple[float, float]:
 def said(part: str, name: str, row: Mapping[str, Any]) -> str:
     """A sentence of ``data/probe.yaml``, filled in; "" for no name."""
     return cell(SENTENCES[part][name], row) if name else ""
+
+
+def said_next(judged: Probe) -> str:
+    """What to do after this answer."""
+    return said("next", judged.answer, values_of(judged.measurement))
 
 
 def values_of(m: Measurement) -> dict[str, Any]:

@@ -12,15 +12,22 @@ from analysis.common import CompanionError, as_words
 from analysis.families.registry import LEVEL_TITLES, Family, Model
 from analysis.features import store
 from companion.measurements import provenance, records
-from companion.measurements.records import Data
+from companion.measurements.records import Data, Measurement
 from companion.probe import judge, measure
 from companion.probe.judge import Probe, known_models, title, values_of
 from companion.probe.measure import ProbeError
 from companion.publish.cells import cell
+from companion.publish.downloads import tex
 from companion.publish.style import digits, items, share
+from companion.publish.style import listed as style_listed
 
 #: Names in `Provenance.made_from` of what a report lists besides.
 LEFT_OUT, FOLDER, COMMAND = "images left out", "folder", "command"
+#: What a checkpoint is shown beside: title → model and images.
+BESIDE = {
+    "CLIP ViT-B/16": ("vit_b_16-openai", "coco_500_images"),
+    "untrained ViT-B/16": ("vit_b_16-random", "coco_500_images"),
+}
 #: What the notes of a report are about.
 REASON, CAUTION, NOTE, PLACE = "why", "to keep in mind", "checkpoint", "place"
 
@@ -106,8 +113,7 @@ def of_file(path: Path) -> Probe:
 
 def summary(judged: Probe) -> str:
     """The main numbers behind a verdict, and the cautions, as plain text."""
-    row = values_of(judged.measurement)
-    numbers = [cell(line, row) for line in judge.SENTENCES["summary"]] + [judged.place]
+    numbers = [*judged.lines(), judged.place]
     left_out = left_out_of(judged)
     numbers += [f"{judged.measurement.data.what}: {left_out}"] if left_out else []
     cautions = [text for about, text in notes(judged) if about in (CAUTION, NOTE)]
@@ -141,6 +147,7 @@ def facts(judged: Probe) -> list[tuple[str, str]]:
         "sha256 of the weights": source.weights_sha256 or "not known",
         "images": f"{m.counts['images']} of {typed.get(FOLDER, m.data.name)}",
         "left out": left_out_of(judged),
+        "date": source.taken,
         "arithmetic": f"{source.precision}; on {source.device}",
         "versions": ", ".join(f"{k} {v}" for k, v in source.libraries.items()),
         "again": typed.get(COMMAND, ""),
@@ -169,21 +176,71 @@ def points(rows: pd.DataFrame) -> str:
     return "\n\n".join(f"**{title}**\n\n{text}" for title, text in texts.items())
 
 
-def among_recorded(probes: Mapping[str, Probe]) -> pd.DataFrame:
-    """Probes, by title in bold, among the models to compare with, by falling κ."""
+def beside() -> dict[str, Measurement]:
+    """What a checkpoint is shown next to: recorded of CLIP, and of random weights."""
+    known = {(m.model, m.data.name): m for m in known_models()}
+    return {title: known[key] for title, key in BESIDE.items() if key in known}
+
+
+def five_numbers(probes: Mapping[str, Probe]) -> list[dict[str, Any]]:
+    """A row of a verdict's numbers for each probe, and for each model that it is shown `beside`.
+
+    ``answer``: of several probes each one's verdict.
+    """
+    rows = [
+        {"model": f"**{key}**", "answer": p.answer if len(probes) > 1 else None}
+        | values_of(p.measurement)
+        for key, p in probes.items()
+    ]
+    for key, m in beside().items():
+        row = {name: m.value(name) for name in ("kurtosis_mean", "persistence_fraction")}
+        named = style_listed(m.value("outlier_coordinates"))
+        row |= {"interval": m.kurtosis[1:], "named": named, "layer": _layer(m), **m.counts}
+        rows.append({"model": key, "answer": None} | row)
+    return rows
+
+
+def latex(judged: Probe) -> str:
+    """A row for a table in LaTeX, below a comment that names its columns."""
+    m = judged.measurement
+    row = values_of(m)
+    cells = {
+        "model": title(m),
+        "kappa (95 % interval)": cell(
+            "{kurtosis_mean:digits} ({interval[0]:digits} to {interval[1]:digits})", row
+        ),
+        "images": f"{m.counts['images']}",
+        "outlier coordinates": row["named"],
+        "persistence": share(row["persistence_fraction"]).replace("\N{NO-BREAK SPACE}", "~"),
+        "last layer": row["layer"],
+        "outlier features": judged.answer,
+    }
+    return f"% {' & '.join(cells)}\n{' & '.join(map(tex, cells.values()))} \\\\"
+
+
+def among_recorded(probes: Mapping[str, Probe], alike: bool = True) -> pd.DataFrame:
+    """Probes, by title in bold, among recorded models, by falling κ.
+
+    ``alike``: among those whose last layer is of the same kind, or else the others alone.
+    """
     measured = {f"**{key}**": judged.measurement for key, judged in probes.items()}
-    names = {m.model for m in measured.values()}
-    # the level of a checkpoint may be assumed
-    rows = [*measured.items(), *((m.model, m) for m in known_models() if m.model not in names)]
+    names, kinds = {m.model for m in measured.values()}, {*map(_layer, measured.values())}
+    known = [m for m in known_models() if m.model not in names and (_layer(m) in kinds) == alike]
+    rows = [*(measured.items() if alike else ()), *((m.model, m) for m in known)]
     rows.sort(key=lambda row: row[1].value("kurtosis_mean"), reverse=True)
     return pd.DataFrame(
         {
             "model": name,
             "κ": digits(m.value("kurtosis_mean")),
             "persistence": share(m.value("persistence_fraction")),
-            "last layer": "signed" if m.value("negative_share") > 0 else "not signed",
-            "level": "" if name in measured else LEVEL_TITLES[m.level],
+            "last layer": _layer(m),
+            "level": "" if m.level == "unknown" else LEVEL_TITLES[m.level],
             "images": "images" if name in measured else m.data.title,
         }
         for name, m in rows
     )
+
+
+def _layer(m: Measurement) -> str:
+    """The kind of last layer, as far as any measurement of outlier features says it."""
+    return "signed" if m.value("negative_share") > 0 else "not signed"

@@ -36,9 +36,9 @@ def bibtex(reference: str, note: Mapping[str, str], code: str, book: Book) -> st
     title = plain(note.get("caption", reference)).split(". ")[0].rstrip(".")
     evidence = f", evidence: {note['evidence']}" if note.get("evidence") else ""
     fields = {
-        "author": "{" + _tex(book.author) + "}",
-        "title": "{" + _tex(title) + "}",
-        "howpublished": _tex(f"{note['kind'].capitalize()} {reference} in: {book.title}"),
+        "author": "{" + tex(book.author) + "}",
+        "title": "{" + tex(title) + "}",
+        "howpublished": tex(f"{note['kind'].capitalize()} {reference} in: {book.title}"),
         "year": book.year,
         "note": f"Code {code}{evidence}",
     }
@@ -47,7 +47,7 @@ def bibtex(reference: str, note: Mapping[str, str], code: str, book: Book) -> st
     return f"@misc{{{key},\n{lines}}}\n"
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
     """Text with the characters masked that TeX takes for commands."""
     return "".join(f"\\{c}" if c in "%&#_$" else c for c in text)
 
@@ -62,12 +62,12 @@ def files(
             continue
         for kind, end in ENDINGS.items():
             if kind in output["data"]:
-                yield f"{note['label']}.{end}", _content(output["data"][kind], end, note)
+                yield f"{note['label']}.{end}", content_of(output["data"][kind], end, note)
         reference = f"{run}#{note['label']}"
         yield f"{note['label']}.bib", bibtex(reference, note, code, book).encode()
 
 
-def _content(text: str, end: str, note: Mapping[str, str]) -> bytes:
+def content_of(text: str, end: str, note: Mapping[str, str]) -> bytes:
     """The content of a file; a drawing on its own says what it shows."""
     if end == "png":
         return base64.b64decode(text)

@@ -30,7 +30,8 @@ HEADS = {
 
 def kurtosis(measurements: Mapping[str, Measurement]) -> Drawing:
     """Share of items below each kurtosis."""
-    share = "share of items below (%)"
+    texts = any("captions" in m.data.name for m in measurements.values())
+    share = f"share of {'items' if texts else 'images'} below (%)"
     frame = style.stacked(
         {"of": title, "level": m.level}
         | {KAPPA: m.value("kurtosis_percentiles"), share: np.arange(101)}

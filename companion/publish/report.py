@@ -6,13 +6,16 @@ content security policy says so to the browser.
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from analysis.quoting import Html, in_html, tag
 from companion.publish import policy
+from companion.publish.downloads import ENDINGS, content_of
 from companion.publish.page import definitions
 from companion.publish.svg import inline_svg
 
@@ -21,11 +24,18 @@ if TYPE_CHECKING:
 
 #: Cells with this tag are of the book alone.
 BOOK = "book"
+#: A heading with this tag opens what stands below it.
+FOLDED = "folded"
+#: How to cite a result, from the note on it.
+Cite: TypeAlias = Callable[[Mapping[str, Any]], str]
 PAGE = Path(__file__).with_name("report.html")
 
 
-def page(executed: NotebookNode, title: str) -> str:
-    """An executed notebook as a page, HTML."""
+def page(executed: NotebookNode, title: str, cite: Cite | None = None) -> str:
+    """An executed notebook as a page, HTML; ``cite``: how to cite a result, from its note.
+
+    What follows a heading that is tagged as folded is shown when a reader opens it.
+    """
     from markdown_it import MarkdownIt
 
     prose = MarkdownIt("commonmark", {"html": False}).enable("table").render
@@ -39,21 +49,48 @@ def page(executed: NotebookNode, title: str) -> str:
         label, caption = note["label"], tag("div", Html(prose(" ".join(words))), class_="caption")
         if note["kind"] == "figure":
             svg = inline_svg(data["image/svg+xml"], note["alt"])
-            return tag("figure", _scrolling(svg, "group", "Figure"), tag("figcaption", caption))
+            below = tag("figcaption", caption, _menu(note, data, cite))
+            return tag("figure", _scrolling(svg, "group", "Figure"), below)
         table = re.sub(r"<th(?=[ >])", '<th scope="col"', prose(data["text/markdown"]))
         if note["kind"] == "text":
             return tag("section", Html(table), class_=label)
-        return _scrolling(table, "region", f"Table: {label}") + caption
+        below = Html(caption + _menu(note, data, cite))
+        return _scrolling(table, "region", f"Table: {label}") + below
 
-    parts = []
+    parts, folded = list[str](), False
     for cell in executed.cells:
-        if BOOK not in cell.metadata.get("tags", []):
-            parts += [prose(cell.source)] * (cell.cell_type == "markdown")
-            outputs = (o for o in cell.get("outputs", []) if "companion" in o.get("metadata", {}))
-            parts += map(result, outputs)
+        tags = cell.metadata.get("tags", [])
+        if BOOK in tags:
+            continue
+        if cell.cell_type == "markdown":
+            parts += ["</details>"] * folded
+            folded = FOLDED in tags
+            heading = cell.source.lstrip("# ")
+            opened = f'<details class="folded">{tag("summary", heading)}'
+            parts.append(opened if folded else prose(cell.source))
+        outputs = (o for o in cell.get("outputs", []) if "companion" in o.get("metadata", {}))
+        parts += map(result, outputs)
+    parts += ["</details>"] * folded
     template = Template(PAGE.read_text(encoding="utf-8"))
     shown = {"title": in_html(title), "policy": policy.of_single_page()}
     return template.substitute(shown, body="\n".join(parts))
+
+
+def _menu(note: Mapping[str, Any], data: Mapping[str, Any], cite: Cite | None) -> Html:
+    """What a reader can take from a result: files, which the page itself holds, and a citation."""
+    if cite is None:
+        return Html("")
+    links = []
+    for kind, end in ENDINGS.items():
+        if kind in data:
+            content = content_of(data[kind], end, note)
+            address = f"data:{kind};base64,{base64.b64encode(content).decode()}"
+            links.append(tag("a", end.upper(), href=address, download=f"{note['label']}.{end}"))
+    files = Html(" · ".join(links))
+    names = ", ".join([*(["Data"] if links else []), "cite"]).capitalize()
+    of_what = tag("span", f" of {note['label']}", class_="visually-hidden")
+    inside = Html(tag("p", files) * bool(links) + tag("pre", cite(note)))
+    return tag("details", tag("summary", names, of_what), inside, class_="menu")
 
 
 def _scrolling(content: str, role: str, label: str) -> Html:
