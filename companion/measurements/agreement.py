@@ -1,0 +1,257 @@
+"""Does a measurement agree with the others of its model, its images and its kind?
+
+Files are taken one by one and lie side by side, so that a file of other features, of other images
+or with one wrong number contradicts its neighbours. What contradicts is refused; what lies far from
+all that is recorded is only called unusual, since a new kind of model may be so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from companion.measurements.measurement import Measurement
+
+Array = NDArray[np.float64]
+#: A quantity of an experiment, and which entry of it if it is a list.
+Place = tuple[str, str, int | None]
+
+#: What several experiments find of the same features, and must find alike.
+EQUAL: tuple[tuple[Place, ...], ...] = (
+    (
+        ("outlier_features", "kurtosis_mean", None),
+        ("basis", "kurtosis", None),
+        ("unread", "kurtosis", None),
+        ("unread", "curve_kurtosis_random", 0),
+        ("interventions", "kurtosis_whole", None),
+    ),
+    (("outlier_features", "persistence_fraction", None), ("unread", "persistence", None)),
+    (
+        ("outlier_features", "persistence_coordinate", None),
+        ("unread", "leader", None),
+        ("interventions", "leader", None),
+    ),
+    (
+        ("accuracy", "top1", None),
+        ("image_by_image", "accuracy", None),
+        ("interventions", "accuracy_whole", None),
+        ("interventions", "accuracy_rotated", None),
+        ("pruning", "accuracy_importance", -1),
+        ("pruning", "accuracy_singular_value", -1),
+    ),
+    (("basis", "kurtosis_less_mean", None), ("interventions", "kurtosis_less_mean", None)),
+    (
+        ("basis", "kurtosis_eigenframe", None),
+        ("interventions", "eigenframe_whole", None),
+        ("interventions", "eigenframe_rotated", None),
+    ),
+    (("interventions", "cosine_whole", None), ("interventions", "cosine_rotated", None)),
+    (("concepts", "top_direction", None), ("textures", "top_direction", None)),
+)
+#: Rounding to the digits that are kept.
+ROUNDING = 2e-3
+#: Lists in which at least so many numbers differ are of one model and its images alone.
+DIFFERENT = 5
+#: Lists that models share: of texts and heads, and steps that anyone may choose.
+SHARED = {"steps", "constants", "positives", "groups", "dropped", "images_per_class", "shares"}
+SHARED |= {"text_variance", "leader_inside", "singular_value_share", "top_components", "spanned"}
+SHARED |= {"text_rows", "judged_by_itself", "leader_variance", "other_choices"}
+#: A coordinate that leads in so many images leads on other images of the model, too.
+LEADS = 0.9
+#: Ranks of a model's coordinates on two sets of images are correlated by more: recorded pairs have
+#: 0.28 and more, those of two models 0.10 at most.
+ALIKE = 0.2
+#: How far beyond all recorded values a value is unusual, as a factor.
+UNUSUAL = 3.0
+
+
+def contradictions(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
+    """What contradicts other measurements, a sentence each."""
+    rivals = [o for o in others if (o.experiment, o.model, o.data.name) != _key(m)]
+    of_model = [o for o in rivals if o.model == m.model]
+    same = [o for o in of_model if o.data.name == m.data.name]
+    yield from _said_images(m)
+    yield from _unequal(m, [m, *(o for o in same if o.counts["images"] == m.counts["images"])])
+    yield from _near_others(m, same)
+    yield from _counted(m, same)
+    yield from _features(m, rivals)
+    yield from _copies(m, rivals)
+    yield from _other_encoder(m, [o for o in of_model if _of_texts(o) == _of_texts(m)])
+    yield from _other_texts(m, [o for o in of_model if o.experiment == m.experiment == "unread"])
+
+
+def unusual(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
+    """Numbers far from all that are recorded of their kind, a sentence each."""
+    peers = [o for o in others if o.experiment == m.experiment and _key(o) != _key(m)]
+    for name in m.values:
+        known = np.array([size for o in peers if name in o.values if (size := _size(o, name))])
+        if not (size := _size(m, name)) or len(known) < 3:
+            continue
+        if not known.min() / UNUSUAL <= size <= known.max() * UNUSUAL:
+            yield (
+                f"{name} is {size:.4g} on average, and {known.min():.4g} to {known.max():.4g} in "
+                f"{len(known)} other files"
+            )
+
+
+def _key(m: Measurement) -> tuple[str, str, str]:
+    return m.experiment, m.model, m.data.name
+
+
+def _size(m: Measurement, name: str) -> float:
+    """The mean magnitude of a quantity; 0 for what is no magnitude."""
+    if m.values[name].unit in ("coordinate", "direction", "concept", "images", "count"):
+        return 0.0
+    values = np.abs(np.asarray(m.value(name), dtype=np.float64))
+    return float(values.mean()) if values.size else 0.0
+
+
+def _of_texts(m: Measurement) -> bool:
+    return "captions" in m.data.name
+
+
+def _said_images(m: Measurement) -> Iterator[str]:
+    """Whether the images are as many as the words say, if these say a number."""
+    said = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", m.data.what)]
+    if said and m.counts["images"] not in said:
+        yield f"counts.images is {m.counts['images']}, and data.what says: {m.data.what}."
+
+
+def _unequal(m: Measurement, same: Sequence[Measurement]) -> Iterator[str]:
+    """What another measurement of the same images, or another number of this one, has otherwise."""
+    for places in EQUAL:
+        found = [(o, place, _at(o, place)) for o in same for place in places]
+        there = [(o, place, value) for o, place, value in found if value is not None]
+        ours = [(place, value) for o, place, value in there if o is m]
+        for place, value in ours:
+            for other, (experiment, name, _), theirs in there:
+                if not np.isclose(value, theirs, rtol=ROUNDING, atol=1e-9):
+                    where = "" if other is m else f" in the {experiment} of the same images"
+                    yield f"{place[1]} is {value:.6g}, and {name} is {theirs:.6g}{where}."
+                    return
+
+
+def _near_others(m: Measurement, same: Sequence[Measurement]) -> Iterator[str]:
+    """Relations between experiments on the same images, whichever of the two is looked at.
+
+    Of rows of length 1 with a mean μ, the mean cosine of two is |μ|² and that with μ is |μ|; a
+    coordinate's share of all squares is at least its share of those of the mean.
+    """
+    by = {o.experiment: o for o in same if o.counts["images"] == m.counts["images"]}
+    by[m.experiment] = m
+    if basis := by.get("basis"):
+        share, of_coordinate = (basis.value(n) for n in ("mean_share", "mean_coordinate_share"))
+        if (other := by.get("interventions")) and abs(other.value("cosine_whole") - share) > 0.02:
+            yield f"mean_share is {share:g}, and cosine_whole of the interventions is another."
+        other = by.get("image_by_image")
+        if other and abs(np.mean(other.value("cosine_of_fifths")) - share**0.5) > 0.02:
+            yield f"mean_share is {share:g}, and cosine_of_fifths has not its root as mean."
+        other = by.get("unread")
+        if other and other.value("leader") == basis.value("mean_coordinate"):
+            energy, least = other.value("leader_energy"), share * of_coordinate
+            if not 0.95 * least - 0.01 <= energy <= least + (1 - share):
+                yield f"leader_energy is {energy:g}, where the mean gives it {least:.4g} at least."
+    fifths, whole = by.get("image_by_image"), by.get("basis") or by.get("outlier_features")
+    if fifths and whole and m in (fifths, whole):
+        kurtosis = whole.value("kurtosis" if whole.experiment == "basis" else "kurtosis_mean")
+        if not np.isclose(np.mean(fifths.value("kurtosis_of_fifths")), kurtosis, rtol=0.02):
+            yield f"kurtosis_of_fifths has not the mean {kurtosis:g} of all these images."
+
+
+def _at(m: Measurement, place: Place) -> float | None:
+    experiment, name, entry = place
+    if m.experiment != experiment or name not in m.values:
+        return None
+    values = np.asarray(m.value(name), dtype=np.float64)
+    if entry is None:
+        return float(values)
+    return float(values[entry]) if values.size else None
+
+
+def _counted(m: Measurement, same: Sequence[Measurement]) -> Iterator[str]:
+    """Whether it saw more images than there are; some may leave out those without classes."""
+    for other in same:
+        if "basis" in (m.experiment, other.experiment) and m.experiment != other.experiment:
+            more = m.counts["images"] - other.counts["images"]
+            if more * (1 if other.experiment == "basis" else -1) > 0:
+                yield (
+                    f"counts.images is {m.counts['images']}, in the {other.experiment} of the same "
+                    f"images it is {other.counts['images']}."
+                )
+                return
+
+
+def _features(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
+    """Whether it rests on the features of the same images, and on no other model's."""
+    ours = _checksums(m)
+    for other in others:
+        shared = ours.keys() & _checksums(other).keys()
+        if other.model == m.model and any(ours[name] != _checksums(other)[name] for name in shared):
+            yield f"it is made from other {min(shared)} than its {other.experiment}."
+            return
+        if other.model != m.model and {*ours.values()} & {*_checksums(other).values()}:
+            yield f"it is made from the features of {other.model} on {other.data.name}."
+            return
+
+
+def _checksums(m: Measurement) -> dict[str, str]:
+    made = m.provenance.made_from
+    return {name: of for name, of in made.items() if name.startswith("features of ")}
+
+
+def _copies(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
+    """Whether a long list is that of another model or of other images."""
+    peers = [o for o in others if o.experiment == m.experiment]
+    for name in m.values.keys() - SHARED:
+        values = np.asarray(m.value(name))
+        if len(np.unique(values)) >= DIFFERENT:
+            for other in peers:
+                if name in other.values and np.array_equal(other.value(name), values):
+                    yield f"{name} is that of {other.model} on {other.data.name}, to the digit."
+                    return
+
+
+def _other_encoder(m: Measurement, of_model: Sequence[Measurement]) -> Iterator[str]:
+    """Whether coordinates lead and lie as on the model's other images."""
+    place = ("outlier_features", "unread", "interventions")
+    if m.experiment not in place:
+        return
+    ours, share = _leader(m)
+    for other in of_model:
+        if other.experiment not in place or other.data.name == m.data.name:
+            continue
+        theirs, often = _leader(other)
+        if min(share, often) >= LEADS and ours != theirs:
+            yield (
+                f"coordinate {ours} leads, and on {other.data.name} coordinate {theirs} does in "
+                f"{often:.0%} of the images: these are the features of another model, or layer."
+            )
+            return
+        if m.experiment == other.experiment == "outlier_features":
+            first, second = (np.argsort(np.argsort(o.value("profile"))) for o in (m, other))
+            if len(first) == len(second) and np.corrcoef(first, second)[0, 1] < ALIKE:
+                yield (
+                    f"its profile is not that of the model on {other.data.name}: these are the "
+                    "features of another model, or layer."
+                )
+                return
+
+
+def _other_texts(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
+    """Whether the model's texts are those that it was measured with on other images."""
+    for other in others:
+        alike = other.names.get("text_rows") == m.names.get("text_rows")
+        if alike and not np.allclose(other.value("text_variance"), m.value("text_variance")):
+            yield f"text_variance is not that of the same texts on {other.data.name}."
+            return
+
+
+def _leader(m: Measurement) -> tuple[int, float]:
+    """The coordinate that leads, and in what share of the images, where that is measured."""
+    names = {"outlier_features": ("persistence_coordinate", "persistence_fraction")}
+    names |= {"unread": ("leader", "persistence")}
+    leader, share = names.get(m.experiment, ("leader", ""))
+    return int(m.value(leader)), float(m.value(share)) if share else 0.0

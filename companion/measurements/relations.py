@@ -1,0 +1,261 @@
+"""What must be true of a measurement's numbers alone, by what they are.
+
+Definitions give most of it: nested sets, errors of paired differences, the kurtosis of a random
+rotation and of a vector with one large entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.metrics.outliers import OUTLIER_THRESHOLD
+from companion.measurements.measurement import Measurement
+from companion.measurements.quantities import declared
+
+Array = NDArray[np.float64]
+
+#: Rounding to the digits that are kept, added up over the components of a list.
+ROUNDING = 2e-3
+#: Of more images, the percentiles are as good as those of so many.
+MOST_RANKS = 100_000
+#: What of a list can be 1, as `Quantity.one` says.
+ONE: dict[str, Callable[[Array], Any]] = {"mean": np.mean, "sum": np.sum, "length": np.linalg.norm}
+#: Standard deviations that a number may lie from what is expected.
+FAR = 6
+#: Ends of ranges: what they are called, and which of them is the lower one.
+ENDS = {"_lowest": -1, "_highest": 1}
+
+
+def coherence(m: Measurement) -> Iterator[str]:
+    """Which relations between the numbers do not hold."""
+    v = {name: np.asarray(m.value(name), dtype=np.float64) for name in m.values}
+    if rules := _COHERENT.get(m.experiment):
+        yield from rules(m, v)
+    yield from _errors(m, v)
+    for name, values in v.items():
+        which = declared()[m.experiment].quantities[name].one
+        if which and not _near(ONE[which](values), 1):
+            yield f"{name} must have the {which} 1."
+        for end, sign in ENDS.items():
+            middle = v.get(name.removesuffix(end)) if name.endswith(end) else None
+            if middle is None or middle.shape != values.shape:
+                continue
+            if (sign * (values - middle) < -ROUNDING).any():
+                yield f"{name} is not the {end[1:]} of {name.removesuffix(end)}."
+
+
+def _errors(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    """Whether paired differences of accuracies d have standard errors s that they can have.
+
+    The share p of images whose recognition changes is |d| at least, and N s² = p − d².
+    """
+    for name, error in v.items():
+        of = v.get(name.removesuffix("_error")) if name.startswith("difference_") else None
+        if not name.endswith("_error") or of is None or of.shape != error.shape:
+            continue
+        variance, size = error**2 * m.counts["images"], np.abs(of)
+        slack = ROUNDING + 0.02 * size
+        if ((variance < (size - size**2) * 0.95 - slack) | (variance > 1.05)).any():
+            yield f"{name} is not the standard error of {name.removesuffix('_error')}."
+
+
+def _outlier_features(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    if v["outlier_threshold"] != OUTLIER_THRESHOLD:
+        yield f"outlier_threshold must be this book's {OUTLIER_THRESHOLD:g}."
+    if v["leaders"] > min(m.counts["images"], m.counts["components"]):
+        yield "leaders must be no more than there are images or components."
+    p, reached = v["kurtosis_percentiles"], v["profile"] >= v["outlier_threshold"]
+    if (np.diff(p) < 0).any():
+        yield "kurtosis_percentiles must rise."
+    else:
+        error = v["kurtosis_standard_error"]
+        yield from _mean_of(p, v["kurtosis_mean"], error, m.counts["images"])
+    if sorted(v["outlier_coordinates"]) != [*np.flatnonzero(reached)]:
+        yield "outlier_coordinates are not those whose profile reaches outlier_threshold."
+    if len({*v["sample_coordinates"]}) < len(v["sample_coordinates"]):
+        yield "sample_coordinates must differ."
+    if v["zero_share"] + v["negative_share"] > 1 + ROUNDING:
+        yield "zero_share and negative_share must add up to at most 1."
+    if v["persistence_fraction"] * v["leaders"] < 1 - ROUNDING:
+        yield "persistence_fraction must be at least one in leaders, the coordinates that lead."
+    if v["persistence_fraction"] > 0.5 and v["profile"].argmax() != v["persistence_coordinate"]:
+        yield "persistence_coordinate must be the highest of profile where it leads in most images."
+    most = (v["sample"] ** 4).sum(axis=1).max() / m.counts["components"]
+    if most > p[-1] * (1 + ROUNDING):
+        yield "sample has an image of a kurtosis above the highest of kurtosis_percentiles."
+
+
+def _privileged_directions(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    importance, top = v["importance"], v["top_direction"]
+    if importance[min(int(top), len(importance) - 1)] != importance.max():
+        yield "top_direction is not the direction of the largest importance."
+    reached = np.flatnonzero(importance >= v["privileged_threshold"])
+    if sorted(v["privileged_directions"]) != [*reached]:
+        yield "privileged_directions are not those whose importance reaches the threshold."
+    if (np.diff(v["singular_value_share"]) > 0).any():
+        yield "singular_value_share must fall."
+
+
+def _pruning(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    best = v["accuracy_importance"]
+    orders = [v[f"accuracy_{order}"] for order in ("singular_value", "reversed", "random")]
+    if not all(_near(accuracies[-1], best[-1]) for accuracies in orders):
+        yield "the accuracies of all orders must be equal when every direction is kept."
+    lowest, highest = v["accuracy_random_lowest"], v["accuracy_random_highest"]
+    if not _near(lowest[-1:], highest[-1:]) or not _near(highest[-1:], best[-1:]):
+        yield "the accuracies of random orders must be equal when every direction is kept."
+    if not _near(v["difference_importance"], best - best[-1]):
+        yield "difference_importance is not accuracy_importance minus that of the whole head."
+
+
+def _concepts(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    if len(v["other_choices"]) < 7:
+        yield "other_choices must have seven rows: three choices along both bases, and one more."
+    for name, at in (("unique_draws", "threshold"), ("lower_draws", "lower_threshold")):
+        least, most = ((v["best"] >= v[at] + off).sum() for off in (ROUNDING, -ROUNDING))
+        if not least <= v[name][0] <= most:
+            yield f"{name} does not begin with how many concepts reach {at} in best."
+
+
+def _basis(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    width, share = m.counts["components"], v["mean_coordinate_share"]
+    yield from _of_rotations(v["kurtosis_rotated"], width)
+    if not 1 / width <= share * (1 + ROUNDING):
+        yield "mean_coordinate_share must be at least one in all components."
+    # Σ x⁴ / (Σ x²)² lies between the square of the largest share of Σ x² and that share.
+    if not 0.8 * width * share**2 <= v["kurtosis_of_mean"] <= 1.5 * width * share + 3:
+        yield "kurtosis_of_mean is not that of a mean with this mean_coordinate_share."
+    if v["effective_rank"] > min(m.counts["images"], width) * (1 + ROUNDING):
+        yield "effective_rank must be no more than there are images or components."
+
+
+def _of_rotations(kurtosis: Array, width: int) -> Iterator[str]:
+    """A random rotation makes Gaussian numbers of a vector's entries, nearly."""
+    if (np.abs(kurtosis - 3 * width / (width + 2)) > FAR * (24 / width) ** 0.5).any():
+        yield "kurtosis_rotated must be near 3, as of any vector that is rotated at random."
+
+
+def _image_by_image(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    for of in ("kurtosis", "cosine"):
+        if abs(v[f"accuracy_by_{of}"].mean() - v["accuracy"]) > 1 / m.counts["images"] + ROUNDING:
+            yield f"accuracy is not the mean of accuracy_by_{of}."
+        if (np.diff(v[f"{of}_of_fifths"]) < 0).any():
+            yield f"{of}_of_fifths must rise."
+        between = _correlation_of_fifths(
+            v[f"{of}_of_fifths"], v[f"accuracy_by_{of}"], v["accuracy"]
+        )
+        if abs(v[f"correlation_{of}"] - between) > 0.05 + abs(between) / 2:
+            yield f"correlation_{of} is not that of these fifths."
+
+
+def _correlation_of_fifths(values: Array, accuracy: Array, mean: Array) -> float:
+    """The correlation that the means of five groups have, which is nearly that of all images."""
+    spread = values.std() * (mean * (1 - mean)) ** 0.5
+    covariance = ((values - values.mean()) * (accuracy - accuracy.mean())).mean()
+    return float(covariance / max(spread, 1e-12))
+
+
+def _interventions(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    width, constants, rotated = m.counts["components"], v["constants"], v["kurtosis_rotated"]
+    yield from _of_rotations(rotated, width)
+    share = constants**2 / (1 + constants**2)
+    expected = width * share**2 + rotated * (1 - share) ** 2
+    slack = 0.05 + 0.2 / np.maximum(constants, 0.2)  # what the vector has at that coordinate
+    if (np.abs(v["kurtosis_shifted"] - expected) > slack * expected).any():
+        yield "kurtosis_shifted is not that of vectors of length 1 with these constants added."
+    for name, most in (("changed_rotated", 0.01), ("changed_less_mean", 0.01)):
+        if v[name] > most * m.counts["images"]:
+            yield f"{name} must be nearly none: a rotation and a bias undo it."
+    if abs(v["cosine_less_mean"]) > 0.1:
+        yield "cosine_less_mean must be nearly 0."
+    if v["kurtosis_without_leader"] > 1.1 * v["kurtosis_whole"]:
+        yield "kurtosis_without_leader must not exceed kurtosis_whole."
+    for name in ("less_mean", "without_leader", "leader_at_mean"):
+        if not _near(v[f"difference_{name}"], v[f"accuracy_{name}"] - v["accuracy_whole"]):
+            yield f"difference_{name} is not accuracy_{name} minus accuracy_whole."
+
+
+def _unread(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    scored = v["accuracy_without"].size > 0
+    like = dict.fromkeys([n for n in v if n.startswith(("accuracy_", "difference_"))], "dropped")
+    like |= {f"curve_accuracy{end}": f"curve_kurtosis{end}" for end in ("", "_random")}
+    for name, other in like.items():
+        if v[name].size != scored * v[other].size:
+            yield f"{name} must have a number for each of {other}, or all accuracies be empty."
+            return
+    for name in ("dropped", "energy", "mean_inside", "leader_inside"):
+        if (np.diff(v[name], axis=-1) < -ROUNDING).any():
+            yield f"{name} must rise with the shares: what is dropped is dropped of a larger one."
+    if (np.diff(v["steps"]) <= 0).any() or (np.diff(v["text_variance"]) < 0).any():
+        yield "steps and text_variance must rise: the least varying directions come first."
+    dropped, summed = v["dropped"][0].astype(int), v["image_energy"].cumsum()
+    if not np.allclose(
+        v["energy"][0], np.append(0, summed)[dropped.clip(0, len(summed))], atol=0.01
+    ):
+        yield "energy is not the sum of image_energy over the directions that are dropped."
+    if (np.mod(v["text_rows"], 1) != 0).any():
+        yield "text_rows must be whole numbers."
+    if not {*v["judged_by_itself"].tolist()} <= {0, 1}:
+        yield "judged_by_itself must be 0 or 1."
+    starts = v["curve_kurtosis_random"][:1]
+    if not _near(starts, v["kurtosis"].reshape(1)) and v["steps"][0] == 0:
+        yield "curve_kurtosis_random must begin with kurtosis, where nothing is dropped."
+    whole = v["accuracy_without"] - v["difference_without"]
+    if whole.size and np.ptp(whole) > 2 * ROUNDING:
+        yield "difference_without is not accuracy_without minus one accuracy."
+
+
+def _accuracy(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    right, images = v["right_per_class"], v["images_per_class"]
+    if (right > 0).sum() >= 20 and not (np.mod(right, 2).any() or np.mod(images, 2).any()):
+        yield "right_per_class and images_per_class are even in every class: were rows doubled?"
+    n = int(images.sum())
+    top1 = min(right.sum() / max(n, 1), 1.0)
+    if (right > images).any():
+        yield "no class can have more right (right_per_class) than images (images_per_class)."
+    if not np.isclose(v["top1"], top1, rtol=1e-3):
+        yield "top1 is not the share of right_per_class in images_per_class."
+    if not np.isclose(v["top1_standard_error"], (top1 * (1 - top1) / max(n, 1)) ** 0.5, rtol=1e-3):
+        yield "top1_standard_error is not the binomial one of right_per_class in images_per_class."
+    if n != m.counts["images"]:
+        yield f"images_per_class adds up to {n} images, counts.images is {m.counts['images']}."
+
+
+#: Experiment → what is true of its numbers alone.
+_RULES = (
+    *(_outlier_features, _privileged_directions, _pruning, _concepts, _interventions, _unread),
+    *(_basis, _image_by_image),
+)
+_COHERENT: dict[str, Callable[[Measurement, Mapping[str, Array]], Iterator[str]]] = {
+    rules.__name__.removeprefix("_"): rules for rules in (*_RULES, _accuracy)
+}
+
+
+def _mean_of(percentiles: Array, mean: Array, error: Array, images: int) -> Iterator[str]:
+    """Whether images with these percentiles can have this mean kurtosis and standard error.
+
+    The image of rank j is the (100 j / (N − 1))th percentile, so that it lies between the two next
+    to it in the list; that bounds the sums of values and of squared deviations.
+    """
+    place = 100 * np.arange(min(images, MOST_RANKS)) / max(min(images, MOST_RANKS) - 1, 1)
+    low, high = percentiles[np.floor(place).astype(int)], percentiles[np.ceil(place).astype(int)]
+    slack = ROUNDING * high.max()
+    if not low.mean() - slack <= mean <= high.mean() + slack:
+        yield "kurtosis_mean is not that of single images (kurtosis_percentiles)."
+        return
+    far = np.maximum(np.abs(low - mean), np.abs(high - mean))
+    near = np.clip(mean, low, high) - mean
+    least, most = (((part**2).mean() / max(images - 1, 1)) ** 0.5 for part in (near, far))
+    slack /= images**0.5
+    if not least * (1 - ROUNDING) - slack <= error <= most * (1 + ROUNDING) + slack:
+        yield "kurtosis_standard_error is not that of single images (kurtosis_percentiles)."
+
+
+def _near(values: ArrayLike, wanted: ArrayLike) -> bool:
+    return np.shape(values) == np.shape(wanted) and bool(
+        np.allclose(values, wanted, rtol=ROUNDING, atol=ROUNDING)
+    )
