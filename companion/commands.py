@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Literal
@@ -115,11 +116,20 @@ def add(wish: Wish) -> None:
     weights = f"weights sha256 {digest[:12]}…" if digest else "weights drawn at random"
     what = f"{model.architecture} ({model.library}), {model.level}"
     print(path.relative_to(WORKSPACE))
-    size = f"{model.width} components, {model.preprocessing.size} pixels"
-    print(f"{model.name}: {what}, {size}, head {model.head}, {weights}")
+    print(f"{model.name}: {what}, {model.width} components, head {model.head}, {weights}")
+    given = model.preprocessing
+    shape = "both edges" if given.squash else "the shorter edge"
+    print(
+        f"input: {shape} resized to {given.resize or given.size} ({given.interpolation}), "
+        f"{given.size} pixels cut out, mean {_numbers(given.mean)}, deviation {_numbers(given.std)}"
+    )
     if model.note:
         print(f"note: {model.note}")
     print(f"next: companion extract {family.name} --data FOLDER")
+
+
+def _numbers(values: Iterable[float]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)
 
 
 def remove(

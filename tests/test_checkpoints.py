@@ -243,6 +243,21 @@ def test_files_in_the_repository_are_described_from_its_root():
         assert (model.preprocessing, model.width) == (ours.preprocessing, ours.width)
 
 
+def test_which_input_a_file_takes_is_said_where_published_weights_differ():
+    for library, name, taken, other in (
+        ("open_clip", "ViT-L-14", "openai", "laion2b_s32b_b82k"),
+        ("timm", "resnet50", "a1_in1k", "a1h_in1k"),
+        ("timm", "resnet50.tv_in1k", "tv_in1k", "a1_in1k"),
+    ):
+        note = networks.input_note(library, name)
+        assert f"weights {taken} was taken" in note and other in note, note
+    assert networks.input_note("open_clip", "ViT-B-32") == ""
+    assert networks.input_note("open_clip", "tiny-vit") == ""
+    for off in ({"do_normalize": False}, {"do_resize": None}, {"rescale_factor": 1 / 127.5}):
+        said = sentence(networks.by_transformers, "x", {"size": 224} | off)
+        assert said.startswith(f"x: its configuration sets {next(iter(off))} to")
+
+
 class Bomb:
     def __reduce__(self):
         return pytest.fail, ("a pickle was opened",)
@@ -259,7 +274,7 @@ def test_files_that_are_no_weights_are_refused_and_nothing_runs(tmp_path, file):
             small.writestr(name, zipfile.ZipFile(whole).read(name))
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "program.pt"))
     cases = [
-        ("program.pt", None, "TorchScript"),
+        ("program.pt", None, r"it is TorchScript, a program: save the state_dict\(\)"),
         ("small.pt", None, "it is compressed, and would take"),
         ("pickle.pt", Bomb(), "holds more than tensors and plain values"),
         ("within.bin", {"state_dict": state, "arguments": Bomb()}, "holds more than tensors and"),

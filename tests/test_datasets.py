@@ -76,6 +76,15 @@ def test_the_manifest_of_what_is_not_compressed_sees_pixels(tmp_path):
         Image.fromarray(lists.images[3]).save(tmp_path / "x.bmp")
         manifests.add(imagelist.folder(tmp_path).manifest)
     assert len(manifests) == 2
+    (tmp_path / "x.bmp").unlink()
+    for level, expected in (0, 2), (9, 1):
+        sizes, manifests = set(), set()
+        for grey in (3, 7):
+            picture = Image.fromarray(np.full((16, 16, 3), grey, np.uint8))
+            picture.save(tmp_path / "x.png", compress_level=level)
+            sizes.add((tmp_path / "x.png").stat().st_size)
+            manifests.add(imagelist.folder(tmp_path, name="x").manifest)
+        assert (len(sizes), len(manifests)) == (1, expected)
 
 
 def test_damaged_images_are_named(tmp_path):

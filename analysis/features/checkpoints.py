@@ -320,8 +320,10 @@ def _of_file(text: str, path: Path, architecture: str | None) -> dict[str, Any]:
             "--architecture, for example ViT-B-32 or resnet50."
         )
     described = networks.of_architecture(architecture)
+    notes = [networks.input_note(described["library"], architecture)]
     if described["library"] == "open_clip":
-        described["note"] = _activation_note(described["architecture"])
+        notes.insert(0, _activation_note(described["architecture"]))
+    described["note"] = " ".join(filter(None, notes))
     return described | _in_file(described, path, described["architecture"])
 
 

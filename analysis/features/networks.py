@@ -190,6 +190,30 @@ def of_architecture(name: str) -> dict[str, Any]:
     return {**kept, "pretraining": NOT_STATED}
 
 
+def input_note(library: str, name: str) -> str:
+    """Which published weights a file's input was taken from, where others take another; else ""."""
+    decides: tuple[str, ...]
+    if library == "open_clip":
+        tags = open_clip.list_pretrained_tags_by_model(name)
+        configs = {tag: open_clip.get_pretrained_cfg(name, tag) for tag in tags}
+        decides, taken = ("mean", "std", "interpolation", "resize_mode"), next(iter(configs), "")
+    else:
+        base = name.partition(".")[0]
+        tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{base}.*")]
+        configs = {tag: vars(timm.get_pretrained_cfg(f"{base}.{tag}")) for tag in tags}
+        decides = ("mean", "std", "interpolation", "crop_pct", "input_size")
+        taken = name.partition(".")[2] or getattr(timm.get_pretrained_cfg(base), "tag", "")
+    inputs = {tag: [config.get(key) for key in decides] for tag, config in configs.items()}
+    others = [tag for tag, given in inputs.items() if given != inputs.get(taken)]
+    if not others:
+        return ""
+    return (
+        f"A file does not say what its input is: that of the published weights {taken} was taken "
+        f"(mean, deviation, resizing), and {len(others)} of {len(inputs)} take another, "
+        f"{', '.join(others[:3])} among them: correct preprocessing in the family file if need be."
+    )
+
+
 def usual_config(name: str) -> Mapping[str, Any]:
     """What open_clip says of the first of an architecture's published weights, perhaps nothing."""
     tags = open_clip.list_pretrained_tags_by_model(name)
@@ -209,6 +233,15 @@ def by_open_clip(text: str, name: str, config: Mapping[str, Any] | None = None) 
 
 def by_transformers(text: str, spec: Mapping[str, Any]) -> Preprocessing:
     """The input that a ``preprocessor_config.json`` of transformers' CLIP describes."""
+    steps = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
+    factor = spec.get("rescale_factor", 1 / 255)
+    off = [step for step in steps if spec.get(step, True) is not True]
+    off += ["rescale_factor"] * (not isinstance(factor, float) or abs(255 * factor - 1) > 1e-3)
+    if off:
+        raise CheckpointError(
+            f"{text}: its configuration sets {off[0]} to {spec.get(off[0])!r}, which is not done "
+            "here: give the weights as a file, with --architecture, if they need no such input."
+        )
     size, crop = spec.get("size", 224), spec.get("crop_size", 224)
     edges = [*crop.values()] if isinstance(crop, Mapping) else [crop]
     squash = isinstance(size, Mapping) and "height" in size

@@ -117,6 +117,9 @@ def _check_sizes(path: Path) -> None:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
+            names = archive.namelist()
+        if any(name.endswith("/constants.pkl") or "/code/" in name for name in names):
+            raise ValueError("it is TorchScript, a program: save the state_dict() of what it loads")
         if size > path.stat().st_size:
             raise ValueError(f"it is compressed, and would take {size:,} bytes")
 

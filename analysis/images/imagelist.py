@@ -140,7 +140,7 @@ class ImageList:
     @cached_property
     def manifest(self) -> str:
         """Hash of names, order, labels, classes, border, and sizes in bytes; of arrays the pixels
-        instead, and of files that are not compressed the content.
+        instead, and of files that are not compressed, some PNGs among them, the content.
         """
         if isinstance(self.images, np.ndarray):
             content: object = hashlib.sha256(np.ascontiguousarray(self.images).data).hexdigest()
@@ -291,7 +291,23 @@ def _version(source: Path | Packed) -> int | str:
     """A key that distinguishes versions of an image with the same name."""
     if not isinstance(source, Path):
         return source.size
-    return sha256_of(source) if source.suffix.lower() in PLAIN else source.stat().st_size
+    size, suffix = source.stat().st_size, source.suffix.lower()
+    plain = suffix in PLAIN or (suffix == ".png" and size >= _pixels_of_png(source))
+    return sha256_of(source) if plain else size
+
+
+def _pixels_of_png(path: Path) -> float:
+    """How many bytes the rows of a PNG take before they are compressed, by its header.
+
+    A file of as many keeps its size whatever is in them.
+    """
+    with path.open("rb") as file:
+        start = file.read(26)
+    if start[:8] != b"\x89PNG\r\n\x1a\n" or len(start) < 26:
+        return float("inf")
+    width, height = (int.from_bytes(start[at : at + 4], "big") for at in (16, 20))
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(start[25], 1)
+    return height * (1 + width * channels * start[24] / 8)
 
 
 def class_prompts(classes: Sequence[str], words: Mapping[str, str] | None = None) -> Prompts:
