@@ -70,7 +70,7 @@ def _described(wish: Wish, level: Level | None) -> Model:
     """The requested model, as far as it is known before loading, with the texts of user files."""
     from analysis.features import checkpoints  # which takes seconds
 
-    given = wish.model_dump(include={"architecture", "head", "pretraining", "layer"})
+    given = wish.model_dump(include={"architecture", "head", "pretraining", "layer", "renamed"})
     model = checkpoints.find(wish.checkpoint, level=level, name="unnamed", **given)
     texts: dict[str, Any] = {}
     if wish.classes is not None:

@@ -298,6 +298,28 @@ def test_files_that_are_no_weights_are_refused_and_nothing_runs(tmp_path, file):
     assert "is not a sound file" in fails(str(tmp_path / "cut.pt"), architecture="tiny-vit")
 
 
+def test_weights_that_differ_in_names_alone_are_recognised_and_loaded_if_that_is_said(tmp_path):
+    net, path = timm.create_model("resnet18", num_classes=7).eval(), tmp_path / "net.pth"
+    state = {f"part_{n}": tensor for n, tensor in enumerate(net.state_dict().values())}
+    torch.save(state, path)
+    message = fails(str(path), architecture="resnet18")
+    assert "net.pth has the 122 tensors of resnet18, in its order, under other names" in message
+    model = find(str(path), architecture="resnet18", renamed=True)
+    assert model.renamed and model.weights_sha256 == sha256_of(path) and model.head is None
+    picture = torch.rand(2, 3, 224, 224)
+    with torch.inference_mode():
+        expected = net.forward_head(net.forward_features(picture), pre_logits=True)
+        for head in (None, "none"):
+            loaded = load(model.model_copy(update={"head": head, "classes": None}))
+            torch.testing.assert_close(loaded.encoder(picture), expected)
+    other = dict(list(state.items())[:-1])
+    torch.save(other, path)
+    assert "is not of the architecture resnet18" in sentence(
+        load, find(str(path), architecture="resnet18", renamed=True)
+    )
+    assert "no file of weights" in fails("ViT-B-32/openai", renamed=True)
+
+
 def test_timm_files_with_and_without_a_classifier(tmp_path):
     state = timm.create_model("resnet18", num_classes=7).state_dict()
     path = tmp_path / "net.safetensors"

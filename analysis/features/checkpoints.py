@@ -31,7 +31,7 @@ from analysis.families.registry import (
     OwnLayer,
     is_file_name,
 )
-from analysis.features import layouts, networks
+from analysis.features import layouts, networks, parts
 from analysis.features.lazily import open_clip
 from analysis.features.networks import CheckpointError
 from analysis.features.parts import INDEX
@@ -56,20 +56,22 @@ def find(
     head: HeadKind | None = None,
     pretraining: str | None = None,
     layer: OwnLayer | None = None,
+    renamed: bool = False,
 ) -> Model:
     """Describe the checkpoint that ``text`` names.
 
     ``architecture`` is needed for a local file that does not state its own. ``name``, ``level``,
     ``head`` and ``pretraining`` take precedence over what is found; a level that nobody states is
-    ``unknown``. ``layer`` says where features are taken, if not at the
-    encoder's end. The text ``random`` stands for an architecture with weights as they are drawn
-    before training. Raises CheckpointError if there is no such checkpoint, and ModelError if the
-    hub cannot be reached or a file cannot be read.
+    ``unknown``. ``layer`` says where features are taken, if not at the encoder's end; ``renamed``,
+    that a file has the architecture's tensors, in its order, under names of their own. The text
+    ``random`` stands for an architecture with weights as they are drawn before training. Raises
+    CheckpointError if there is no such checkpoint, and ModelError if the hub cannot be reached or a
+    file cannot be read.
     """
     text = text.strip()
     if not text:
         raise CheckpointError("the checkpoint's name is empty: give a tag, a model or a file.")
-    fields = _found(text, architecture)
+    fields = _found(text, architecture, renamed)
     given = {"name": name, "level": level, "head": head, "pretraining": pretraining}
     fields |= {key: value for key, value in given.items() if value is not None}
     fields["level"] = fields.get("level") or "unknown"
@@ -132,7 +134,7 @@ def short_name(text: str) -> str:
     return text.removeprefix(HUB).partition("@")[0]
 
 
-def _found(text: str, architecture: str | None) -> dict[str, Any]:
+def _found(text: str, architecture: str | None, renamed: bool) -> dict[str, Any]:
     """Return the fields of the description, by the kind of name that ``text`` is."""
     if text == "random" and architecture:
         drawn = {"level": "random", "pretraining": "none"}
@@ -148,7 +150,9 @@ def _found(text: str, architecture: str | None) -> dict[str, Any]:
         path = _path_of(text.removeprefix(LOCAL_DIR))
         if path.is_dir():
             return _of_folder(text, path, architecture)
-        return _of_file(text, path, architecture)
+        return _of_file(text, path, architecture, renamed)
+    if renamed:
+        raise CheckpointError(f"{text} is no file of weights, of which alone --renamed speaks.")
     if architecture is not None:
         raise CheckpointError(f"{text} names its architecture itself: leave out --architecture.")
     known = {m.name: m for f in registry.load_families().values() for m in f.models}
@@ -307,7 +311,9 @@ def _of_folder(text: str, path: Path, architecture: str | None) -> dict[str, Any
     return fields | {"weights": LOCAL_DIR * own + fields["weights"]}
 
 
-def _of_file(text: str, path: Path, architecture: str | None) -> dict[str, Any]:
+def _of_file(
+    text: str, path: Path, architecture: str | None, renamed: bool = False
+) -> dict[str, Any]:
     """Describe a local file: by its architecture, and by which tensors it holds."""
     if not path.is_file():
         if path.exists():
@@ -324,27 +330,39 @@ def _of_file(text: str, path: Path, architecture: str | None) -> dict[str, Any]:
     if described["library"] == "open_clip":
         notes.insert(0, _activation_note(described["architecture"]))
     described["note"] = " ".join(filter(None, notes))
-    return described | _in_file(described, path, described["architecture"])
+    found = _in_file(described, path, described["architecture"], renamed)
+    return described | found
 
 
-def _in_file(described: Mapping[str, Any], path: Path, network: str) -> dict[str, Any]:
+def _in_file(
+    described: Mapping[str, Any], path: Path, network: str, renamed: bool = False
+) -> dict[str, Any]:
     """What the tensors in a file say of a model: its level, its head, and notes on choices.
 
     ``network`` is what the library builds it from.
     """
     net = networks.build(path.name, described["library"], network, outline=True)
-    weights = read_weights(path, net)
-    layers = {key.rpartition(".")[0] for key in weights.state}
+    weights = read_weights(path, None if renamed else net)
+    wanted, state = net.state_dict(), weights.state
+    if renamed:
+        state = layouts.in_order(wanted, state)
+    elif not wanted.keys() & state.keys() and layouts.only_renamed(wanted, state):
+        raise CheckpointError(
+            f"{path.name} has the {len(wanted)} tensors of {described['architecture']}, in its "
+            "order, under other names: give --renamed if they are the same network's."
+        )
+    layers = {key.rpartition(".")[0] for key in state}
     if described["library"] == "timm":
         classified = layers & {*networks.classifier_names(net)}
         fields = {} if classified else {"head": "none"}
     else:
-        tower_alone = all(key.startswith("visual.") for key in weights.state)
+        tower_alone = all(key.startswith("visual.") for key in state)
         fields = {"head": "none"} if tower_alone else {}
     stated = weights.metadata.get("level")
     level = stated if stated in registry.LEVELS else "unknown"  # random weights look the same
     notes = " ".join(filter(None, [described.get("note"), *weights.notes]))
-    return fields | {"level": level, "weights": _stored(path), "note": notes}
+    known = {"renamed": True, "weights_sha256": parts.checksum(path)} if renamed else {}
+    return known | fields | {"level": level, "weights": _stored(path), "note": notes}
 
 
 def _path_of(text: str) -> Path:

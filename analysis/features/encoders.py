@@ -161,6 +161,7 @@ def _load_timm(model: Model, checkpoint: Path | None, device: str) -> Loaded:
         path = checkpoint or weights_file(model)
         outline = networks.build(model.name, "timm", name, outline=True)
         state = read_weights(path, None if model.renamed else outline).state
+        state = layouts.in_order(outline.state_dict(), state) if model.renamed else state
         sha256 = checked(model, path)
         classifiers = networks.classifier_names(outline)
         if model.head == "none":
@@ -257,8 +258,8 @@ def _is_kind(wanted: Tensor, given: Tensor) -> bool:
 def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: bool) -> None:
     """Load every tensor into its place; no key may be missing, left over or of another shape."""
     wanted = net.state_dict()
-    if model.renamed and len(state) == len(wanted):
-        state = dict(zip(wanted, state.values(), strict=True))
+    if model.renamed and wanted.keys() != state.keys():
+        state = layouts.in_order(wanted, state)
     if not full:
         state = {key.removeprefix("visual."): value for key, value in state.items()}
     kinds = [key for key in wanted.keys() & state.keys() if not _is_kind(wanted[key], state[key])]

@@ -126,6 +126,23 @@ def of_transformers(state: Mapping[str, Tensor]) -> State:
     return renamed
 
 
+def in_order(wanted: State, state: State) -> State:
+    """Give the tensors of a file the names that a network wanted, by their order; if as many."""
+    return dict(zip(wanted, state.values(), strict=True)) if len(wanted) == len(state) else state
+
+
+def only_renamed(wanted: State, state: State) -> bool:
+    """Whether tensors differ from those that a network wanted in their names alone.
+
+    A classifier, the weight and the bias of which come last, may have other classes.
+    """
+    pairs = zip(wanted.values(), state.values(), strict=False)
+    other = [
+        ours.shape[1:] == theirs.shape[1:] for ours, theirs in pairs if ours.shape != theirs.shape
+    ]
+    return len(wanted) == len(state) and len(other) <= 2 and all(other)
+
+
 def load_older_layout(clip: nn.Module, state: State) -> None:
     """Load tensors that are named as other programs, or earlier versions of open_clip, do it."""
     state = open_clip.convert.convert_state_dict(clip, dict(state))

@@ -51,7 +51,8 @@ def of_checkpoint(options: Probing, first: Callable[[Probe], None] = lambda judg
 
     listed, file = find_images(options.images), Path(options.checkpoint).expanduser()
     text, name = (str(file), file.name) if file.is_file() else (options.checkpoint,) * 2
-    model = checkpoints.find(text, architecture=options.architecture, level=options.level)
+    given = options.model_dump(include={"architecture", "level", "renamed"})
+    model = checkpoints.find(text, **given)
     if model.drawn:
         name = f"{model.architecture} with random weights"
     name = options.title or name

@@ -153,6 +153,9 @@ class Probing(Machine):
     )
     images: Text = option("folder of images, with or without subfolders; labels are ignored")
     architecture: str | None = option("its name in open_clip or timm, for a file of weights", None)
+    renamed: bool = option(
+        "the file has the architecture's tensors, in its order, under names of their own", False
+    )
     title: str | None = option("what the report calls it (default: as it is called)", None)
     level: SaidLevel | None = option("how it was trained; random if it was not", None)
     html: Path | None = option("file for the report", None)
@@ -165,6 +168,9 @@ class Description(Strict):
     """Facts about a checkpoint that then need not be guessed."""
 
     architecture: str | None = option("its name in open_clip or timm, for a file of weights", None)
+    renamed: bool = option(
+        "the file has the architecture's tensors, in its order, under names of their own", False
+    )
     title: str | None = option("what pages call it (default: as the checkpoint is called)", None)
     level: SaidLevel | None = option("how it was trained; random if it was not", None)
     pretraining: str | None = option("what it was trained on, in words", None)
