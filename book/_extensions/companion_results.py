@@ -32,6 +32,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from analysis.code import hash_of
 from analysis.common import fingerprint
+from analysis.families.registry import FAMILIES, load_family
 from analysis.quoting import joined, tag
 from companion.publish import runpage
 from companion.publish.downloads import shown_in
@@ -339,7 +340,11 @@ class LeadToNotMeasured(SphinxPostTransform):
 def show_results_in_runs(app: Sphinx, docname: str, source: list[str]) -> None:
     """Make a page of a run's notebook."""
     if docname.startswith("runs/") and source[0].startswith("{"):
-        source[0] = json.dumps(runpage.of(json.loads(source[0])))
+        notebook = json.loads(source[0])
+        subject = notebook["metadata"]["companion"]["subject"]
+        family = FAMILIES / f"{subject}.yaml"
+        edition = load_family(subject).edition if family.is_file() else subject
+        source[0] = json.dumps(runpage.of(notebook, edition))
 
 
 def _caption(note: dict[str, str], target: str) -> str:

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
@@ -19,13 +19,10 @@ from pydantic import TypeAdapter, ValidationError
 from analysis.common import ROOT, CompanionError, Strict, first_reason, parse_yaml
 from companion.publish import cells, style, svg, words
 from companion.publish.cells import Row
-from companion.publish.style import Drawing
-
-if TYPE_CHECKING:
-    from companion.measurements.measurement import Measurement
+from companion.publish.style import Drawing, Measured
 
 #: What a result rests on: a kind of evidence, none for a description, or measurements.
-Basis: TypeAlias = "str | Iterable[Measurement]"
+Basis: TypeAlias = "str | Iterable[Measured]"
 CAPTIONS = ROOT / "book" / "captions"
 #: ``{name}`` or ``{name:.1f}``. A role of MyST, as in ``{doc}`/pruning```, is none of these.
 FIELD = re.compile(r"\{([a-z_]\w*)(?::([^{}`]+))?\}(?!`)")

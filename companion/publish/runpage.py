@@ -6,18 +6,18 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from analysis.families.registry import FAMILIES, load_family
 from companion.publish.style import unusable
 
 #: The end of a run's page.
 RERUN = Template(Path(__file__).with_name("rerun.md").read_text(encoding="utf-8"))
 
 
-def of(notebook: dict[str, Any]) -> dict[str, Any]:
-    """The notebook with its results as directives of the book, and its code in one place."""
+def of(notebook: dict[str, Any], edition: str) -> dict[str, Any]:
+    """The notebook with its results as directives of the book, and its code in one place.
+
+    ``edition`` is that of its subject: words for another one are left out.
+    """
     about = notebook["metadata"]["companion"]
-    family = FAMILIES / f"{about['subject']}.yaml"
-    edition = load_family(about["subject"]).edition if family.is_file() else about["subject"]
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     given = next((c["source"] for c in code if "parameters" in c["metadata"].get("tags", [])), "")
     rest = "\n\n".join(c["source"] for c in code if not c["metadata"].get("tags"))

@@ -13,20 +13,18 @@ import base64
 import io
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from analysis.common import as_markdown
-from analysis.families.registry import LEVEL_TITLES
+from analysis.common import ROOT, as_markdown, read_yaml
 
 if TYPE_CHECKING:  # what draws is imported with the first figure: a page of tables needs none
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-    from companion.measurements.measurement import Measurement
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
 LONGEST_TITLE = 54  # letters that fit above the narrowest panel of a whole row
@@ -43,22 +41,25 @@ FONTS = "'DejaVu Sans', Verdana, Geneva, sans-serif"
 
 
 class LevelStyle(NamedTuple):
-    """The look of a level in every figure."""
+    """The look of a level, or whatever a project compares, in every figure."""
 
     title: str
     colour: str
     marker: str
 
 
-LEVEL_STYLES = {
-    "zero_shot": LevelStyle(LEVEL_TITLES["zero_shot"], "#1f83c4", "o"),
-    "captions": LevelStyle(LEVEL_TITLES["captions"], "#c0609a", "D"),
-    "finetuned": LevelStyle(LEVEL_TITLES["finetuned"], "#d55e00", "^"),
-    "supervised": LevelStyle(LEVEL_TITLES["supervised"], "#009e73", "s"),
-    "self_supervised": LevelStyle(LEVEL_TITLES["self_supervised"], "#7a6fd0", "v"),
-    "unknown": LevelStyle(LEVEL_TITLES["unknown"], "#8a6d3b", "P"),
-    "random": LevelStyle(LEVEL_TITLES["random"], "#7d7d7d", "X"),
-}
+class Measured(Protocol):
+    """Anything that was measured: in this build, or recorded before."""
+
+    @property
+    def live(self) -> bool:
+        """Whether it is of this build."""
+        ...
+
+
+#: The looks of the project, by level.
+LOOKS = ROOT / "data" / "looks.yaml"
+LEVEL_STYLES = {level: LevelStyle(**look) for level, look in read_yaml(LOOKS).items()}
 
 
 class Drawing(NamedTuple):
@@ -214,7 +215,7 @@ def plain(markdown: str) -> str:
     return " ".join(text.replace("\\*", "*").split())
 
 
-def kind(measured: Iterable[Measurement]) -> str:
+def kind(measured: Iterable[Measured]) -> str:
     """The kind of evidence of measurements, for the badge of a figure or table."""
     return kinds(*("live" if m.live else "recorded" for m in measured)) or "recorded"
 

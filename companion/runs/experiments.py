@@ -20,7 +20,6 @@ from pydantic import StrictBool, ValidationError
 
 from analysis.common import (
     ROOT,
-    WORKSPACE,
     CompanionError,
     Strict,
     first_reason,
@@ -35,10 +34,13 @@ from companion.measurements.records import live_path, recorded_path
 
 NOTEBOOKS = ROOT / "notebooks"
 OUTPUTS = ROOT / "book" / "runs"
-STATE = WORKSPACE / ".companion"
-
-#: What the data sets and the quantities are, which almost every page names.
-NAMED = ("data/imagenet/sets.yaml", "data/imagenet/objectnet.csv", "data/quantities.yaml")
+#: What the data sets, quantities and looks are, which almost every page names.
+NAMED = (
+    "data/imagenet/sets.yaml",
+    "data/imagenet/objectnet.csv",
+    "data/looks.yaml",
+    "data/quantities.yaml",
+)
 #: Stands for the checksum of a notebook while that is computed.
 UNSIGNED = "0" * 64
 

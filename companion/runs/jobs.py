@@ -22,10 +22,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from analysis.common import CompanionError, fingerprint, write_text
+from analysis.common import WORKSPACE, CompanionError, fingerprint, write_text
 from companion.runs import processes
-from companion.runs.experiments import STATE
 
+#: Where this machine's state is kept, and what went wrong.
+STATE = WORKSPACE / ".companion"
 #: Whoever holds it may change families, runs, what these read in the store, and pages.
 _LOCK = FileLock(STATE / "lock")
 _HOLDER = STATE / "lock-holder"
