@@ -69,17 +69,17 @@ serve: ## Show the built book on this computer (PORT=8000)
 
 pdf: ## Print the whole book to one PDF (needs Chromium)
 	@sh -c "$$set_up" set_up "$(EXTRAS)$(if $(EXTRAS),$(comma))pdf"
-	@$(IN_VENV) python -m companion.publish.pdf
+	@$(IN_VENV) python -m results.pdf
 
 lite: ## Let exercises and notebooks run in the book's pages (27 MB, once)
 	@sh -c "$$set_up" set_up "$(EXTRAS)"
-	@$(IN_VENV) python -m companion.publish.lite
+	@$(IN_VENV) python -m results.lite
 	@$(IN_VENV) jupyter-book build book/
 	@echo "'make serve' shows it: in a page that is opened as a file, nothing runs."
 
 lab: ## Open the teaching notebooks in JupyterLab, in a folder lab/ of your own
 	@sh -c "$$set_up" set_up teach
-	@$(IN_VENV) python -m companion.publish.course lab
+	@$(IN_VENV) python -m results.course lab
 	@$(IN_VENV) jupyter lab lab
 
 # conf.py is what Jupyter Book makes of its settings; without its extension, and with the runs made

@@ -18,7 +18,7 @@ from typing import Any
 from analysis.common import CODE, PACKAGES, ROOT, SHIPPED, write_text
 
 #: The packages of this repository.
-OURS = ("analysis", "companion", "training")
+OURS = ("analysis", "companion", "results", "training")
 #: Where it is remembered what source texts are made of, which never goes out of date.
 MEMORY = (CODE / "analysis/__pycache__" if ROOT == SHIPPED else ROOT / ".companion") / "code-1"
 

@@ -47,7 +47,7 @@ from analysis.common import (
     write_text,
 )
 from analysis.quoting import in_short, printable
-from companion.runs import threads
+from results import threads
 
 M = TypeVar("M", bound=BaseModel)
 

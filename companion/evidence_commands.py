@@ -69,9 +69,9 @@ def measure(
     companion measure outlier_features vit_b_16
     companion measure outlier_features vit_b_16 --record
     """
+    from companion.chapters.measured import in_brief
     from companion.measurements import from_store, pending, records
     from companion.measurements.concept_probe import Reading
-    from companion.publish.measured import in_brief
 
     reading = Reading(annotated, least_percent)
     if reading != Reading() and (experiment != "concepts" or least_percent > 100):
@@ -131,8 +131,8 @@ def claims(
     companion claims
     companion claims --json --measurements my-measurements/
     """
+    from companion.chapters import claim_cards
     from companion.claims import evidence, ledger, rules
-    from companion.publish import claim_cards
 
     gathered = evidence.gather(edition, measurements)
     verdicts = rules.judge_all(gathered, ledger.load_claims())

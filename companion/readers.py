@@ -33,8 +33,8 @@ from analysis.features import store
 from analysis.images.find import class_prompts
 from companion.measurements import atlas, records
 from companion.runs.experiments import RunError
-from companion.runs.jobs import alone
 from companion.runs.options import Description, Wish
+from results.jobs import alone
 
 #: No weight of a trained network is nearly as large.
 LARGEST_WEIGHT = 1e10

@@ -16,7 +16,7 @@ from analysis.common import CompanionError, write_text
 from analysis.families.registry import FAMILIES, ZOO, Family, Model
 from companion.measurements import accuracies, atlas
 from companion.readers import as_yaml
-from companion.runs.jobs import alone
+from results.jobs import alone
 
 HEADER = "# Written by `companion families zoo`, with the whole folder: edit nothing here.\n"
 

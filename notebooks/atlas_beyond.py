@@ -25,9 +25,10 @@ import pandas as pd
 import scipy
 
 from analysis.metrics.indicators import interval, partial_rank_correlation, rank_correlation
+from companion.chapters import robustness
 from companion.measurements import accuracies, atlas
-from companion.publish import plots, robustness, style
-from companion.publish.page import Page
+from results import plots, style
+from results.page import Page
 
 high = atlas.clip(accuracies.load()).query("imagenet > @least").reset_index(drop=True)
 elsewhere = atlas.elsewhere(high)

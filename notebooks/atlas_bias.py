@@ -23,9 +23,9 @@ from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.robustness import effective_robustness
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import CLIP_V2
-from companion.publish.cells import joined
-from companion.publish.page import Page
-from companion.publish.style import points
+from results.cells import joined
+from results.page import Page
+from results.style import points
 
 table = accuracies.load()
 supervised = atlas.ordinary(atlas.on_four_shifts(table))

@@ -24,11 +24,11 @@ import pandas as pd
 from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.peers import curvature, left_out_error, off_the_line, share_explained
 from analysis.metrics.robustness import bootstrap_baselines, fit_baseline, inverse_logit, logit
+from companion.chapters import robustness
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import FIVE_SHIFTS
-from companion.publish import robustness
-from companion.publish.cells import joined
-from companion.publish.page import Page
+from results.cells import joined
+from results.page import Page
 
 table = accuracies.load()
 clip = atlas.clip(table)

@@ -25,9 +25,10 @@ import pandas as pd
 from analysis.metrics import robustness as metrics
 from analysis.metrics.indicators import interval
 from analysis.metrics.robustness import effective_robustness, fit_baseline, matched_excess
+from companion.chapters import robustness
 from companion.measurements import accuracies, atlas
-from companion.publish import plots, robustness
-from companion.publish.page import Page
+from results import plots
+from results.page import Page
 
 four = atlas.on_four_shifts(accuracies.load())
 supervised = atlas.ordinary(four)

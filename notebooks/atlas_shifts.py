@@ -25,11 +25,12 @@ import pandas as pd
 
 from analysis.metrics.indicators import partial_rank_correlation
 from analysis.metrics.peers import off_the_line
+from companion.chapters import robustness
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import FIVE_SHIFTS
 from companion.measurements.atlas import SHIFT_TITLES
-from companion.publish import plots, robustness
-from companion.publish.page import Page
+from results import plots
+from results.page import Page
 
 clip = atlas.clip(accuracies.load())
 page = Page("atlas_shifts", "published", resamples=resamples, seed=seed)

@@ -28,12 +28,12 @@ from pathlib import Path
 from analysis.families.registry import load_family
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
+from companion.chapters import figures
+from companion.chapters.measured import absent_models
 from companion.probe import report
 from companion.probe.judge import RULES, said_next, title, values_of
-from companion.publish import figures
-from companion.publish.measured import absent_models
-from companion.publish.page import Page
-from companion.publish.style import items, unusable
+from results.page import Page
+from results.style import items, unusable
 
 if numbers:
     judged = report.of_file(Path(numbers))

@@ -31,11 +31,12 @@ from dataclasses import replace
 
 from analysis.images import sets
 from analysis.metrics.robustness import REACHES
+from companion.chapters import claim_cards
 from companion.claims.evidence import Cuts, gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge_all
-from companion.publish import claim_cards, style
-from companion.publish.page import Page
+from results import style
+from results.page import Page
 
 claims = load_claims()
 cuts = Cuts(near_gaussian=near_gaussian, privileged=privileged_threshold)

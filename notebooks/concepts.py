@@ -28,14 +28,15 @@ from analysis.families.registry import load_family
 from analysis.metrics.average_precision import average_precision_on, project
 from analysis.metrics.concept_counts import regions
 from analysis.metrics.directions import decompose
+from companion.chapters import claim_cards, concept_tables, pictures
+from companion.chapters.measured import closing_notes, model_of
 from companion.claims import ledger
 from companion.claims.evidence import of_family
 from companion.claims.rules import judge
 from companion.measurements import concept_probe
 from companion.measurements.tables import counts_of
-from companion.publish import claim_cards, concept_tables, pictures, plots, style
-from companion.publish.measured import closing_notes, model_of
-from companion.publish.page import Page
+from results import plots, style
+from results.page import Page
 
 BASES = {"": "right singular vectors", "coordinates_": "coordinates"}
 backbone = load_family(family)

@@ -25,10 +25,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_family
+from companion.chapters import concept_tables, pictures
+from companion.chapters.measured import closing_notes, model_of
 from companion.measurements.tables import counts_of
-from companion.publish import concept_tables, pictures, plots, style
-from companion.publish.measured import closing_notes, model_of
-from companion.publish.page import Page
+from results import plots, style
+from results.page import Page
 
 backbone = load_family(family)
 measured = concept_tables.of_family(backbone)

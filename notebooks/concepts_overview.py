@@ -22,9 +22,9 @@ import pandas as pd
 
 from analysis.families.registry import load_families
 from analysis.metrics.concept_counts import totals
+from companion.chapters import concept_tables, measured, pictures
 from companion.claims import ledger
-from companion.publish import concept_tables, measured, pictures
-from companion.publish.page import Page
+from results.page import Page
 
 families = load_families(edition)
 on_broden = [m for m in measured.of_editions("concepts", edition) if m.data.name == "broden"]

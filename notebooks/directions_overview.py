@@ -23,8 +23,8 @@ threshold: float = 10.0  # times the mean importance: from there a direction is 
 # %%
 import numpy as np
 
-from companion.publish import figures, measured
-from companion.publish.page import Page
+from companion.chapters import figures, measured
+from results.page import Page
 
 measurements = measured.of_editions("privileged_directions", edition, "reader")
 example = measured.example(measurements)

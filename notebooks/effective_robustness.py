@@ -31,11 +31,11 @@ import pandas as pd
 from analysis.families.registry import load_family
 from analysis.images import sets
 from analysis.metrics.robustness import effective_robustness
+from companion.chapters import robustness
 from companion.measurements import accuracies
 from companion.measurements import effective_robustness as er
 from companion.measurements.records import available
-from companion.publish import robustness
-from companion.publish.page import Page
+from results.page import Page
 
 backbone = load_family(family)
 table = accuracies.known([backbone], available("accuracy", backbone, sets.GRID))

@@ -21,11 +21,12 @@ edition: str = "paper"  # which families
 
 # %%
 from analysis.families.registry import load_families
+from companion.chapters import figures, measured, tables
 from companion.claims.evidence import gather
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import view
-from companion.publish import figures, measured, plots, style, tables
-from companion.publish.page import Page
+from results import plots, style
+from results.page import Page
 
 image_sets = measured.image_sets()
 clip = {name: sets for name, sets in image_sets.items() if sets[0].level == "zero_shot"}

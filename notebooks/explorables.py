@@ -27,8 +27,8 @@ import pandas as pd
 
 from analysis.metrics.basis import quarter_turn
 from analysis.metrics.outliers import kurtosis
-from companion.publish import explorables, origin
-from companion.publish.page import Page
+from companion.chapters import explorables, origin
+from results.page import Page
 
 with np.load("notebooks/teach/embeddings.npz") as file:
     images, captions = (file[name].astype(float) for name in ("images", "captions"))

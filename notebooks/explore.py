@@ -21,9 +21,9 @@ import numpy as np
 
 from analysis.families.registry import ZOO, load_families
 from analysis.metrics.robustness import fit_baseline
+from companion.chapters import explore
 from companion.measurements import accuracies, atlas, records
-from companion.publish import explore
-from companion.publish.page import Page
+from results.page import Page
 
 table = accuracies.load()
 families = load_families(edition)

@@ -19,10 +19,11 @@ edition: str = "paper"  # which families
 share: float = 0.8  # of the directions pruned, the least important first: that of the claim
 
 # %%
+from companion.chapters import concept_tables, measured, pruning_figures, tables
 from companion.measurements import records
 from companion.measurements.pruned import in_each_order
-from companion.publish import concept_tables, measured, plots, pruning_figures, tables
-from companion.publish.page import Page
+from results import plots
+from results.page import Page
 
 directions = measured.with_imagenets_head(measured.of_editions("privileged_directions", edition))
 pruning = measured.with_imagenets_head(measured.of_editions("pruning", edition))

@@ -28,12 +28,13 @@ import pandas as pd
 
 from analysis.families.registry import level_title
 from analysis.metrics.concept_counts import totals
+from companion.chapters import indicator_tables, robustness, sketches
+from companion.chapters.indicator_tables import CHANCE, EXPERIMENTS, LEAST
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims
 from companion.measurements import records
-from companion.publish import indicator_tables, plots, robustness, sketches, style
-from companion.publish.indicator_tables import CHANCE, EXPERIMENTS, LEAST
-from companion.publish.page import Page
+from results import plots, style
+from results.page import Page
 
 evidence = gather(edition, experiments=("accuracy", *EXPERIMENTS))
 measurements = indicator_tables.measured(evidence, anywhere=True)

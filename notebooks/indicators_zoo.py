@@ -26,10 +26,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics.peers import expected_by_others, left_out_error
+from companion.chapters import indicator_tables
+from companion.chapters.indicator_tables import LEAST_OF_THE_ZOO, ZOO
 from companion.measurements import accuracies, atlas
-from companion.publish import indicator_tables, plots
-from companion.publish.indicator_tables import LEAST_OF_THE_ZOO, ZOO
-from companion.publish.page import Page
+from results import plots
+from results.page import Page
 
 every, on = atlas.measured_zoo(accuracies.load())
 usable = every[every["imagenet"] > least].reset_index(drop=True)

@@ -26,10 +26,11 @@ pruned_share: float = 0.8  # share of directions pruned in the claim
 import numpy as np
 import pandas as pd
 
+from companion.chapters import figures, pocket_models
+from companion.chapters.measured import of_captions
 from companion.measurements import records
-from companion.publish import cells, figures, plots, pocket_models
-from companion.publish.measured import of_captions
-from companion.publish.page import Page
+from results import cells, plots
+from results.page import Page
 
 models = pocket_models.models(edition, pruned_share)
 trained = models[models["level"] != "random"]

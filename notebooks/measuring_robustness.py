@@ -26,10 +26,11 @@ import pandas as pd
 
 from analysis.families.registry import load_families
 from analysis.images import sets
+from companion.chapters import robustness
 from companion.measurements import accuracies, records
 from companion.measurements.effective_robustness import fit_choices, groups, of_measured, view
-from companion.publish import robustness, style
-from companion.publish.page import Page
+from results import style
+from results.page import Page
 
 families = load_families(edition) | load_families("reader")
 table = accuracies.known(families.values())

@@ -21,9 +21,10 @@ edition: str = "paper"  # which families
 # %%
 from analysis.families.registry import load_families
 from analysis.images import public
+from companion.chapters import measured, robustness
 from companion.measurements import accuracies
-from companion.publish import measured, robustness, style
-from companion.publish.page import Page
+from results import style
+from results.page import Page
 
 families = load_families(edition) | load_families("reader")
 page = Page("models", "published")

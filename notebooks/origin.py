@@ -19,9 +19,10 @@
 family: str = "pocket_vit"  # the backbone
 
 # %%
-from companion.publish import origin, plots
-from companion.publish.origin import rows, varied
-from companion.publish.page import Page
+from companion.chapters import origin
+from companion.chapters.origin import rows, varied
+from results import plots
+from results.page import Page
 
 kind = family.removeprefix("pocket_")
 runs, curves, coordinates = (

@@ -21,10 +21,11 @@ edition: str = "pocket"  # which families
 import numpy as np
 import pandas as pd
 
-from companion.publish import origin, plots
-from companion.publish.origin import varied
-from companion.publish.page import Page
-from companion.publish.plots import Look
+from companion.chapters import origin
+from companion.chapters.origin import varied
+from results import plots
+from results.page import Page
+from results.plots import Look
 
 runs, rotations = map(origin.read, ("origin", "origin_rotations"))
 page = Page("origin_axes")

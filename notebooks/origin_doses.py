@@ -21,10 +21,10 @@ edition: str = "pocket"  # which families
 import numpy as np
 import pandas as pd
 
-from companion.publish import origin
-from companion.publish.origin import varied
-from companion.publish.page import Page
-from companion.publish.style import digits, minus, spread
+from companion.chapters import origin
+from companion.chapters.origin import varied
+from results.page import Page
+from results.style import digits, minus, spread
 from training.pocket import load_recipes
 from training.recipes import warmed_cosine
 

@@ -24,9 +24,9 @@ import pandas as pd
 
 from analysis.common import ROOT
 from analysis.families.registry import load_families
-from companion.publish import plots
-from companion.publish.page import Page
-from companion.publish.style import LEVEL_STYLES, minus, span
+from results import plots
+from results.page import Page
+from results.style import LEVEL_STYLES, minus, span
 
 models = {m.name: (f, m) for f in load_families().values() for m in f.models}
 table = pd.read_csv(ROOT / "data/modalities/quiet.csv")

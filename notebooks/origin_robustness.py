@@ -20,10 +20,11 @@ edition: str = "pocket"  # which families
 import numpy as np
 from scipy.stats import spearmanr
 
+from companion.chapters import origin
 from companion.measurements.intervals import Interval
-from companion.publish import origin, plots
-from companion.publish.page import Page
-from companion.publish.style import minus, spread
+from results import plots
+from results.page import Page
+from results.style import minus, spread
 
 CAPTIONS = {True: "captions of six styles", False: "captions of one style"}
 runs, models = map(origin.read, ("origin", "origin_models"))

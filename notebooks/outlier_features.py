@@ -23,9 +23,10 @@ import numpy as np
 
 from analysis.families.registry import UNTRAINED, load_family
 from analysis.metrics.outliers import far_above_mean, kurtosis
+from companion.chapters import arrays, figures, measured
 from companion.measurements.records import STYLES, TRAINING, available
-from companion.publish import arrays, figures, measured, style
-from companion.publish.page import Page
+from results import style
+from results.page import Page
 
 backbone = load_family(family)
 measurements = available("outlier_features", backbone)

@@ -18,10 +18,10 @@ threshold: float = 6.0  # times the mean coordinate: from there a coordinate is 
 
 # %%
 from analysis.metrics.outliers import far_above_mean
+from companion.chapters import figures, measured
 from companion.measurements import records
-from companion.publish import figures, measured
-from companion.publish.page import Page
-from companion.publish.style import digits
+from results.page import Page
+from results.style import digits
 
 measurements = measured.of_editions("outlier_features", edition, "reader")
 example = measured.example(measurements)

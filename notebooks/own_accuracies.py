@@ -23,11 +23,12 @@ family: str = "rn50"  # the model family that is shown
 # %%
 from analysis.families.registry import load_family
 from analysis.images import sets
+from companion.chapters import reproduced
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import effective, view
 from companion.measurements.records import available, unusable
-from companion.publish import reproduced, style
-from companion.publish.page import Page
+from results import style
+from results.page import Page
 
 backbone = load_family(family)
 table = accuracies.load()

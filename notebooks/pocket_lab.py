@@ -29,10 +29,11 @@ from analysis.families.registry import level_title, load_family
 from analysis.features import store
 from analysis.images import emoji, sets
 from analysis.metrics.robustness import recognised
-from companion.publish import plots, pocket
-from companion.publish.cells import joined
-from companion.publish.page import Page
-from companion.publish.pocket_models import look
+from companion.chapters import pocket
+from companion.chapters.pocket_models import look
+from results import plots
+from results.cells import joined
+from results.page import Page
 
 backbone = load_family(family)
 data = emoji.load()

@@ -24,10 +24,11 @@ import pandas as pd
 from analysis.families.registry import load_family
 from analysis.metrics.directions import importance
 from analysis.metrics.outliers import far_above_mean
+from companion.chapters import arrays, figures, measured
 from companion.measurements.records import available
-from companion.publish import arrays, figures, measured, plots
-from companion.publish.page import Page
-from companion.publish.style import digits, span
+from results import plots
+from results.page import Page
+from results.style import digits, span
 
 backbone = load_family(family)
 taken = available("privileged_directions", backbone)

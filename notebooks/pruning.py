@@ -21,12 +21,12 @@ import pandas as pd
 
 from analysis.families.registry import load_family
 from analysis.metrics import directions, pruning
+from companion.chapters import arrays, measured
+from companion.chapters.pruning_figures import all_steps, curves
 from companion.measurements.pruned import in_each_order
 from companion.measurements.records import available
-from companion.publish import arrays, measured
-from companion.publish.page import Page
-from companion.publish.pruning_figures import all_steps, curves
-from companion.publish.style import percent, points, span
+from results.page import Page
+from results.style import percent, points, span
 
 KEPT = (1, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the table
 

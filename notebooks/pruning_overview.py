@@ -17,9 +17,9 @@ edition: str = "paper"  # which families
 share: float = 0.8  # of the directions pruned, the least important first: that of the claim
 
 # %%
+from companion.chapters import measured, pruning_figures, tables
 from companion.measurements.pruned import in_each_order, pruned
-from companion.publish import measured, pruning_figures, tables
-from companion.publish.page import Page
+from results.page import Page
 
 measurements = measured.of_editions("pruning", edition, "reader")
 first = measured.example(measurements)[0]

@@ -22,14 +22,15 @@ family: str = "pocket_cnn"  # the model family that is shown
 
 # %%
 from analysis.families.registry import load_family
+from companion.chapters import pruning_figures
+from companion.chapters.measured import closing_notes
+from companion.chapters.pocket_models import pruning_losses, pruning_rows, pruning_steps
 from companion.measurements.effective_robustness import view
 from companion.measurements.measures import RESAMPLES, SEED
 from companion.measurements.records import available
-from companion.publish import pruning_figures, style
-from companion.publish.measured import closing_notes
-from companion.publish.page import Page
-from companion.publish.pocket_models import pruning_losses, pruning_rows, pruning_steps
-from companion.publish.style import percent
+from results import style
+from results.page import Page
+from results.style import percent
 
 KEPT = (1, 0.5, 0.3, 0.2, 0.1)  # shares of directions shown in the table
 #: What the training distribution is called, and the shifts; the view with the shifts' baseline,

@@ -21,12 +21,12 @@ edition: str = "paper"  # which families
 import pandas as pd
 
 from analysis.families.registry import load_families
+from companion.chapters.robustness import ER, in_points, intervals, level_names
 from companion.claims.order import PLAIN
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import effective, view
-from companion.publish import plots, style
-from companion.publish.page import Page
-from companion.publish.robustness import ER, in_points, intervals, level_names
+from results import plots, style
+from results.page import Page
 
 families = load_families(edition)
 page = Page("robustness_elsewhere", "published")

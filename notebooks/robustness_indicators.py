@@ -27,10 +27,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics import indicators
+from companion.chapters import figures, indicator_tables, robustness
+from companion.chapters.indicator_tables import TO_BEAT
 from companion.claims.evidence import gather
-from companion.publish import figures, indicator_tables, plots, robustness, style
-from companion.publish.indicator_tables import TO_BEAT
-from companion.publish.page import Page
+from results import plots, style
+from results.page import Page
 
 evidence = gather(edition, experiments=("accuracy", *indicator_tables.EXPERIMENTS))
 measurements = indicator_tables.measured(evidence)

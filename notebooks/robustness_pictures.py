@@ -25,11 +25,12 @@ import pandas as pd
 from analysis.families.registry import load_families, load_family
 from analysis.images import emoji
 from analysis.metrics.robustness import effective_robustness, fit_baseline, matched_excess
+from companion.chapters import sketches
+from companion.chapters.robustness import ER, in_points
 from companion.measurements import accuracies, atlas
 from companion.measurements.effective_robustness import view
-from companion.publish import plots, sketches, style
-from companion.publish.page import Page
-from companion.publish.robustness import ER, in_points
+from results import plots, style
+from results.page import Page
 
 page = Page("robustness_pictures", "published")
 

@@ -19,7 +19,7 @@ edition: str = "paper"  # which families
 
 # %%
 from analysis.families.registry import load_families
-from companion.publish.page import Page
+from results.page import Page
 from training import recipes, tables
 
 by_name = {name: recipes.load(name) for name in recipes.names()}

@@ -22,9 +22,10 @@ import numpy as np
 
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
-from companion.publish import figures, style
-from companion.publish.page import Page
-from companion.publish.style import digits
+from companion.chapters import figures
+from results import style
+from results.page import Page
+from results.style import digits
 
 with np.load("notebooks/teach/embeddings.npz") as file:
     images = file["images"].astype(float)

@@ -24,9 +24,10 @@ import pandas as pd
 
 from analysis.metrics import basis
 from analysis.metrics.outliers import kurtosis
-from companion.publish import measured, style, unread
-from companion.publish.page import Page
-from companion.publish.style import digits
+from companion.chapters import measured, unread
+from results import style
+from results.page import Page
+from results.style import digits
 
 editions = (edition, "contrast") if edition == "paper" else (edition,)
 measurements = measured.of_editions("unread", *editions)

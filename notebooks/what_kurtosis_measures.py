@@ -28,10 +28,11 @@ import pandas as pd
 from analysis.metrics import basis
 from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.outliers import kurtosis
+from companion.chapters import figures, measured
 from companion.claims.evidence import gather
-from companion.publish import figures, measured, plots, style
-from companion.publish.page import Page
-from companion.publish.style import digits
+from results import plots, style
+from results.page import Page
+from results.style import digits
 
 editions = (edition, "contrast") if edition == "paper" else (edition,)
 bases = [m for m in measured.of_editions("basis", *editions) if not measured.of_captions(m)]

@@ -78,7 +78,7 @@ def make_project(folder, families, notebooks=None, files=None, data=()):
     ``data``: files or folders that are taken over as they are.
     """
     data = ("data/imagenet", "data/looks.yaml", "data/quantities.yaml", *data)
-    ours = ("analysis", "companion", "training", "profiles", "Snakefile")
+    ours = ("analysis", "companion", "results", "training", "profiles", "Snakefile")
     for name in (*ours, *data):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -240,7 +240,7 @@ def browser():
     """Chromium, without root's sandbox; no host but this one has an address."""
     from playwright import sync_api
 
-    from companion.publish.pdf import BROWSERS
+    from results.pdf import BROWSERS
 
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if executable is None:

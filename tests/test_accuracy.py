@@ -18,6 +18,8 @@ from analysis.images import imagenet, sets
 from analysis.metrics.directions import importance
 from analysis.metrics.pruning import prune, pruning_order
 from analysis.metrics.robustness import NORMAL_95
+from companion.chapters.measured import in_brief
+from companion.chapters.reproduced import lacking
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge
@@ -29,8 +31,6 @@ from companion.measurements import (
     tasks,
 )
 from companion.measurements.effective_robustness import effective, of_measured, once, view
-from companion.publish.measured import in_brief
-from companion.publish.reproduced import lacking
 
 WIDTH = 24
 COUNT = 300

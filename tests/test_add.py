@@ -29,7 +29,7 @@ from analysis.images import find
 from companion import cli, readers
 from companion.cli import main
 from companion.readers import AddError, Wish, add
-from companion.runs.jobs import STATE
+from results.jobs import STATE
 
 torch.set_num_threads(1)
 

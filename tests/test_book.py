@@ -27,9 +27,9 @@ from companion.claims.counterparts import load_counterparts
 from companion.claims.evidence import gather
 from companion.claims.ledger import OUTCOMES, load_claims
 from companion.claims.rules import judge_all
-from companion.publish import policy, style
-from companion.publish.svg import THEME, inline_svg
 from companion.runs.grid import NEEDED
+from results import policy, style
+from results.svg import THEME, inline_svg
 
 TEXTS = cases("projects")
 
@@ -342,7 +342,7 @@ def test_a_build_reads_what_has_changed_and_nothing_else(kept, small):
     """Nothing where nothing has; every page where the code that makes the pages has."""
     again = build_book(kept)
     assert "0 added, 0 changed, 0 removed" in again.stdout and "no targets are" in again.stdout
-    for name in ("companion/publish/runpage.py", "book/_extensions/companion_paper.py"):
+    for name in ("results/runpage.py", "book/_extensions/companion_paper.py"):
         with (small / name).open("a") as file:
             file.write("\nCHANGED = 1\n")
         built = build_book(small).stdout

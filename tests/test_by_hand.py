@@ -10,8 +10,8 @@ from analysis.common import ROOT
 from analysis.families import registry
 from analysis.families.registry import Family
 from analysis.features.store import Head
+from companion.chapters import arrays, measured
 from companion.measurements import from_store, pending, records
-from companion.publish import arrays, measured
 from companion.runs import execute
 
 N, WIDTH, CLASSES = 60, 24, 40

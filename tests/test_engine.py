@@ -296,8 +296,8 @@ def test_snakemake_itself_runs_the_same_graph(project):
 
 THREADS = """
 import os, json
-from companion.runs import processes, threads
-names = "threadpoolctl:threadpool_info", "companion.runs.threads:share"
+from results import processes, threads
+names = "threadpoolctl:threadpool_info", "results.threads:share"
 info, cores = (processes.result(*processes.start(n, *a, jobs=j)) for n, a, j in
                zip(names, [(), (1,)], [10**6, 1]))
 threads.limit()

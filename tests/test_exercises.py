@@ -13,7 +13,7 @@ from conftest import ROOT, cases, sphinx_build
 from sphinx.errors import ConfigError
 
 from analysis.metrics import basis, directions, outliers, pruning
-from companion.publish.check import ANSWERS, ExerciseError, check
+from results.check import ANSWERS, ExerciseError, check
 from training import recipes
 
 spec = importlib.util.spec_from_file_location("make_teach", ROOT / "data/teach/make.py")

@@ -9,8 +9,8 @@ from conftest import ROOT, what_axe_finds
 
 from analysis.metrics.basis import quarter_turn, text_directions
 from analysis.metrics.outliers import kurtosis
-from companion.publish import explorables, origin
-from companion.publish.svg import explorable
+from companion.chapters import explorables, origin
+from results.svg import explorable
 
 DESK, PHONE = {"width": 800, "height": 900}, {"width": 390, "height": 844}
 STILL = '<figure class="companion-figure explorable"><svg id="still"></svg>{}</figure>'

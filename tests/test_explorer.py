@@ -17,11 +17,11 @@ from analysis.metrics.robustness import (
     effective_robustness,
     matched_excess,
 )
+from companion.chapters import explore
 from companion.measurements import atlas, records
 from companion.measurements.accuracies import FIVE_SHIFTS, FOUR_SHIFTS
 from companion.measurements.effective_robustness import fit_choices, view
-from companion.publish import explore
-from companion.publish.svg import explorer
+from results.svg import explorer
 
 DESK, PHONE = {"width": 1000, "height": 900}, {"width": 390, "height": 844}
 

@@ -8,9 +8,10 @@ import pytest
 from conftest import cases, contrast
 
 from analysis.families.registry import LEVELS
+from companion.chapters import figures, pictures, pruning_figures, sketches
 from companion.measurements.records import FOLDER, read
-from companion.publish import figures, pictures, plots, pruning_figures, sketches, style, svg, words
-from companion.publish.style import plain
+from results import plots, style, svg, words
+from results.style import plain
 
 CASES = cases("drawings")
 IMAGES, DIRECTIONS, CONTROL = (

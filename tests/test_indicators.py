@@ -14,11 +14,12 @@ from statsmodels.stats.multitest import multipletests
 
 from analysis.families.registry import load_families
 from analysis.metrics import indicators
+from companion.chapters import indicator_tables
 from companion.claims.evidence import gather
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import view
-from companion.publish import cells, indicator_tables
-from companion.publish.page import read_captions
+from results import cells
+from results.page import read_captions
 
 
 def test_rank_correlation_and_separation_are_the_known_ones():

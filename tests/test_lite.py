@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 
 from analysis.metrics.outliers import kurtosis
-from companion.publish import course, lite
+from results import course, lite
 
 DESK = {"width": 1000, "height": 900}
 LOCK = {
@@ -164,7 +164,7 @@ def test_a_notebook_runs_in_the_page_and_stops_at_its_blanks(page, site, name):
 @pytest.mark.slow
 def test_exercises_run_and_are_checked_in_the_page(page, site):
     page.goto(f"{site}/page.html")
-    answers = json.loads((ROOT / "companion/publish/check.json").read_text())
+    answers = json.loads((ROOT / "results/check.json").read_text())
     for label in ("outlier-2", "concepts-5", "frame-3"):
         box = page.locator(f"#{label}")
         box.get_by_role("button", name="Write and run code here").click()

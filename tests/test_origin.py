@@ -20,9 +20,9 @@ from tiny import unit
 from analysis.common import sha256_of
 from analysis.images import emoji, public
 from analysis.metrics import modalities
+from companion.chapters import origin as figures
 from companion.probe import judge, measure
-from companion.publish import origin as figures
-from companion.publish.style import spread
+from results.style import spread
 from training import objectives, origin, pocket, pocket_lab
 from training.optimizers import ProjectionAdamW
 

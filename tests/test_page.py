@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from conftest import ROOT, cases, refused
 
-from companion.publish import labels, page, plots, style
-from companion.publish.page import CaptionError, Page
+from results import labels, page, plots, style
+from results.page import CaptionError, Page
 
 FRAME = pd.DataFrame({"x": [1 / 3], "of": ["`a`"]})
 

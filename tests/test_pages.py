@@ -16,8 +16,8 @@ import pytest
 from conftest import ROOT, build_book, run_in
 
 from analysis.common import CompanionError
-from companion.publish import course, pdf
-from companion.publish.labels import line_in_source
+from results import course, pdf
+from results.labels import line_in_source
 
 BROWSER = pytest.mark.skipif(
     not any(map(pdf.shutil.which, pdf.BROWSERS)), reason="Chromium is not installed"
@@ -129,7 +129,7 @@ def test_one_process_writes_the_pages_that_two_write(clone, tmp_path, monkeypatc
 @BROWSER
 @pytest.mark.slow
 def test_the_whole_book_is_one_pdf(clone):
-    made = run_in(clone, "companion.publish.pdf")
+    made = run_in(clone, "results.pdf")
     assert made.returncode == 0, made.stderr[-2000:]
     six = clone / "book/_build/pdf/six-pages.pdf"
     with pikepdf.open(six) as read:

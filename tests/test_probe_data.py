@@ -12,10 +12,10 @@ from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images import emoji
 from analysis.metrics.concept_counts import ConceptImages
+from companion.chapters import concept_tables, measured
 from companion.measurements import concept_probe, records
 from companion.measurements.pending import CONCEPTS
 from companion.measurements.tables import counts_of
-from companion.publish import concept_tables, measured
 
 KEYS = [f"{unit}/{hand}" for hand in (0, 1) for unit in range(7 - hand)]
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from conftest import ROOT, cases
 
-from companion.publish.page import CAPTIONS, read_captions
+from results.page import CAPTIONS, read_captions
 
 REVIEWED = yaml.safe_load((ROOT / "tests/prose.yaml").read_text())
 PAGES = sorted((ROOT / "book").glob("*.md")) + sorted((ROOT / "book").glob("[ag]*/*.md"))
@@ -81,7 +81,15 @@ def said_in(path):
 
 
 def test_nothing_that_is_written_has_the_books_idiolect():
-    rooms = ("analysis", "companion", "training", "book/_extensions", "notebooks", "data")
+    rooms = (
+        "analysis",
+        "companion",
+        "results",
+        "training",
+        "book/_extensions",
+        "notebooks",
+        "data",
+    )
     paths = [*PAGES, *(ROOT / "book/guide/slides").glob("*.md"), *ROOT.glob("*.md")]
     paths += [*ROOT.glob("*/README.md"), *ROOT.glob("data/*/README.md")]
     paths += [path for room in rooms for path in (ROOT / room).rglob("*.py")]

@@ -11,6 +11,7 @@ from conftest import cases
 
 from analysis.families.registry import LEVELS, Family, load_families, load_family
 from analysis.images.public import ArtifactError, fetch
+from companion.chapters import robustness
 from companion.measurements import accuracies
 from companion.measurements.accuracies import (
     FIVE_SHIFTS,
@@ -25,7 +26,6 @@ from companion.measurements.effective_robustness import (
     in_paper_order,
     view,
 )
-from companion.publish import robustness
 
 CASES = cases("accuracies")
 

@@ -9,13 +9,17 @@ import pytest
 from conftest import ROOT, cases
 
 from analysis.quoting import Html, in_html, joined, tag
-from companion.publish import policy, slides
-from companion.publish.svg import explorer
+from results import policy, slides
+from results.svg import explorer
 
 TEXTS = cases("faults")["texts"]
 WRITERS = [
     *ROOT.glob("book/_extensions/*.py"),
-    *(path for room in ("analysis", "companion", "data") for path in ROOT.rglob(f"{room}/**/*.py")),
+    *(
+        path
+        for room in ("analysis", "companion", "results", "data")
+        for path in ROOT.rglob(f"{room}/**/*.py")
+    ),
 ]
 
 

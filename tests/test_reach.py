@@ -109,7 +109,7 @@ def test_what_cannot_be_told_is_refused(tmp_path):
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ours")
-    for package in ("analysis", "companion"):
+    for package in ("analysis", "companion", "results"):
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("*.pyc"))
     return folder
 
@@ -168,7 +168,7 @@ HELPERS = (
         "owners += [1 + owner]",
         "accuracy image_by_image interventions pruning pruning_under_shift unread quantisation",
     ),
-    ("publish/style.py", "import ", "X = 1\nimport ", ""),
+    ("chapters/figures.py", "import ", "X = 1\nimport ", ""),
 )
 
 

@@ -16,6 +16,7 @@ from tiny import accuracy
 from analysis.families.registry import load_families, load_family
 from analysis.images import sets
 from companion import cli
+from companion.chapters import measured
 from companion.measurements import plausible, quantities, records
 from companion.measurements.records import (
     FOLDER,
@@ -25,7 +26,7 @@ from companion.measurements.records import (
     differences,
     read,
 )
-from companion.publish import cells, measured, style
+from results import cells, style
 
 RECORDED = sorted(FOLDER.glob("*/*.json"))
 FAMILIES = load_families()

@@ -13,13 +13,13 @@ from conftest import cases
 from analysis.families.registry import Family, load_families
 from analysis.images.sets import DIFFERS
 from analysis.metrics.robustness import effective_robustness, is_robust
+from companion.chapters.claim_cards import badge, brief, card, flips, lines, rows, sentence
 from companion.claims.evidence import Evidence, beside_ordinary, gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge
 from companion.measurements.effective_robustness import view
 from companion.measurements.measurement import IMAGENET, Measurement
 from companion.measurements.quantities import declared
-from companion.publish.claim_cards import badge, brief, card, flips, lines, rows, sentence
 
 CLAIMS = load_claims()
 CASES, CARDS, VERDICTS = cases("rules"), cases("cards"), cases("verdicts")

@@ -54,7 +54,7 @@ def test_workflows_are_valid_and_call_what_is_here():
 
 def test_everything_imported_is_declared():
     """A library that comes along with another may go with it."""
-    folders = ("analysis", "companion", "training", "notebooks", "book/_extensions")
+    folders = ("analysis", "companion", "results", "training", "notebooks", "book/_extensions")
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     imported = {name.split(".")[0] for path in paths for name, _ in imports(path)}
     ours = {*folders, *(path.stem for path in (BOOK / "_extensions").iterdir())}

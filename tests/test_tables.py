@@ -11,12 +11,13 @@ from scipy import sparse
 
 from analysis.common import ROOT
 from analysis.families.registry import load_families
+from companion.chapters import measured, tables
 from companion.claims.evidence import gather
 from companion.measurements.intervals import Interval
 from companion.measurements.pruned import in_each_order
 from companion.measurements.records import MeasurementError, available, read_all
 from companion.measurements.textures import textures
-from companion.publish import measured, style, tables
+from results import style
 
 FAMILIES = load_families("paper") | load_families("contrast")
 IMAGES, CAPTIONS, RANDOM, _ = measured.example(measured.of_editions("outlier_features", "paper"))

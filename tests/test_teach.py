@@ -17,8 +17,8 @@ from scipy import sparse
 from test_exercises import make as answered
 
 from analysis.metrics import average_precision, basis, directions, outliers, pruning, robustness
-from companion.publish import course
 from companion.runs.grid import NEEDED
+from results import course
 
 TEACH = ROOT / "notebooks" / "teach"
 LONGEST = 60

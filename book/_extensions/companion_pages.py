@@ -29,9 +29,9 @@ from sphinx.errors import SphinxError
 
 from analysis.common import ROOT, write_text
 from analysis.quoting import tag
-from companion.publish import course
-from companion.publish.policy import of_book
-from companion.publish.style import ROLE
+from results import course
+from results.policy import of_book
+from results.style import ROLE
 
 #: Where the teaching notebooks with their data are, below the book's folder.
 OFFERED = "_downloads/teach"

@@ -31,7 +31,7 @@ from analysis.common import as_markdown
 from analysis.families.registry import FAMILIES, load_family
 from analysis.quoting import tag
 from companion.claims.counterparts import COUNTERPARTS, Item, bearing
-from companion.publish.downloads import ENDINGS
+from results.downloads import ENDINGS
 
 MODELS = "{doc}`/appendix/models` lists its models; {doc}`/runs/not_measured` says what they lack."
 

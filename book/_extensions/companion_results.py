@@ -1,6 +1,6 @@
 """Sphinx extension: show the labelled results of runs, on their own pages and on the book's.
 
-A notebook publishes figures, tables and texts under labels (`companion.publish.style`). The
+A notebook publishes figures, tables and texts under labels (`results.style`). The
 directive and the role `result` take `EXPERIMENT/SUBJECT#LABEL` and show that result as it is
 in the executed notebook; a run's own page goes through the same directive. A page is read again
 when one of the runs that it shows has changed, or the code that shows them. Of a run without
@@ -34,14 +34,14 @@ from analysis.code import hash_of
 from analysis.common import fingerprint
 from analysis.families.registry import FAMILIES, load_family
 from analysis.quoting import joined, tag
-from companion.publish import runpage
-from companion.publish.downloads import shown_in
-from companion.publish.labels import line_in_source
-from companion.publish.page import CAPTIONS, definitions, read_captions
-from companion.publish.style import NARROW, unusable
-from companion.publish.svg import explorable, explorer, inline_svg
 from companion.runs import experiments
 from companion.runs.experiments import OUTPUTS as RUNS
+from results import runpage
+from results.downloads import shown_in
+from results.labels import line_in_source
+from results.page import CAPTIONS, definitions, read_captions
+from results.style import NARROW, unusable
+from results.svg import explorable, explorer, inline_svg
 
 #: A result on a page, and whether it is shown again; and a reference to one by its number.
 SHOWN = r"^```+\{result\} (\S+)\n(:again:)?"

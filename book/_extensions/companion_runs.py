@@ -29,10 +29,11 @@ sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is in
 
 from analysis.common import CompanionError, as_markdown  # noqa: E402
 from analysis.families.registry import load_families  # noqa: E402
-from companion.runs import experiments, status, threads  # noqa: E402
+from companion.runs import experiments, status  # noqa: E402
 from companion.runs.engine import bring_up_to_date  # noqa: E402
 from companion.runs.experiments import OUTPUTS  # noqa: E402
-from companion.runs.jobs import alone  # noqa: E402
+from results import threads  # noqa: E402
+from results.jobs import alone  # noqa: E402
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 The percent sources in `notebooks/teach` become archives in `_build/teach` before the book is read;
 pages offer them with the role `download`. Equal sources give equal bytes. `guide/slides/NAME.md`
 becomes `slides/NAME.html` next to the pages, to which the role `slides` leads. The role `answer`
-takes an exercise, and which of its values, and shows what `companion/publish/check.json` has.
+takes an exercise, and which of its values, and shows what `results/check.json` has.
 
 Whom a build is for says the setting `companion_for` or the environment variable COMPANION_FOR:
 *readers* find solutions hidden below exercises, *students* find none, *instructors* also the
@@ -30,16 +30,13 @@ from sphinx.errors import ConfigError
 from sphinx.util.docutils import SphinxRole
 
 from analysis.common import ROOT, fingerprint, sha256_of
-from companion.publish import check, course, lite
-from companion.publish.slides import deck
+from results import check, course, lite
+from results.slides import deck
 
 #: Whom a build is for → the classes of boxes that it leaves out.
 LEFT_OUT = {"readers": ("instructor",), "students": ("solution", "instructor"), "instructors": ()}
 #: What notebooks and slides are made from.
-READ = (
-    "notebooks/teach/* companion/publish/*.* book/*.md book/_*/*.* book/guide/slides/* "
-    "book/runs/*/*.ipynb"
-)
+READ = "notebooks/teach/* results/*.* book/*.md book/_*/*.* book/guide/slides/* book/runs/*/*.ipynb"
 
 
 def write_files(app: Sphinx, config: Config) -> None:

@@ -1,5 +1,5 @@
 // The explorer: every published model as a mark, as a row, and side by side.
-// The numbers stand in the page as JSON (companion/publish/explore.py); effective robustness is
+// The numbers stand in the page as JSON (companion/chapters/explore.py); effective robustness is
 // computed here by the book's equation. Whatever is shown goes into the page as text, never as HTML.
 // The choice is kept in the page's address, after "#".
 (() => {

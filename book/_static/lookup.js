@@ -1,5 +1,5 @@
 // Type a checkpoint's name, and read what is published and recorded of it, or the command that
-// measures it. The numbers stand in the page as JSON (companion/publish/explore.py, `lookup`). Text
+// measures it. The numbers stand in the page as JSON (companion/chapters/explore.py, `lookup`). Text
 // goes in as text, never as HTML.
 (() => {
   "use strict";

@@ -28,10 +28,10 @@ from companion.measurements import records
 from companion.probe import measure
 from companion.probe.judge import Probe, title
 from companion.probe.report import COMMAND, FOLDER, of_store
-from companion.publish import downloads
-from companion.publish.report import page
 from companion.runs import execute
 from companion.runs.options import Probing
+from results import downloads
+from results.report import page
 
 if TYPE_CHECKING:
     from analysis.features.plan import Settings

@@ -27,8 +27,8 @@ from companion.measurements.measurement import Measurement
 from companion.probe import measure
 from companion.probe.measure import FEWEST_IMAGES
 from companion.probe.measure import ProbeError as ProbeError
-from companion.publish.cells import cell
-from companion.publish.style import listed
+from results.cells import cell
+from results.style import listed
 
 #: An outlier feature is the same coordinate in nearly every image: in more than this share.
 PERSISTENCE_THRESHOLD = 0.75

@@ -16,10 +16,10 @@ from companion.measurements.records import Data, Measurement
 from companion.probe import judge, measure
 from companion.probe.judge import Probe, known_models, title, values_of
 from companion.probe.measure import ProbeError
-from companion.publish.cells import cell
-from companion.publish.downloads import tex
-from companion.publish.style import digits, items, share
-from companion.publish.style import listed as style_listed
+from results.cells import cell
+from results.downloads import tex
+from results.style import digits, items, share
+from results.style import listed as style_listed
 
 #: Names in `Provenance.made_from` of what a report lists besides.
 LEFT_OUT, FOLDER, COMMAND = "images left out", "folder", "command"

@@ -22,7 +22,7 @@ from typing import Any
 from analysis.common import ROOT, temporary_folder, write_text
 from analysis.features.store import default_folder
 from companion.runs.experiments import RunError
-from companion.runs.jobs import STATE, Call, Progress, attempt
+from results.jobs import STATE, Call, Progress, attempt
 
 LOG = STATE / "logs" / "snakemake.log"
 

@@ -19,7 +19,7 @@ from companion.runs import experiments, fingerprints, status
 from companion.runs.execute import check_parameters
 from companion.runs.experiments import Run, RunError
 from companion.runs.fingerprints import Parts, Status
-from companion.runs.jobs import STATE, Call, alone, attempt, do_all
+from results.jobs import STATE, Call, alone, attempt, do_all
 
 #: How often runs are made again whose features came or went while they were.
 ROUNDS = 3

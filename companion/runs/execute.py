@@ -28,7 +28,7 @@ from companion.measurements.measurement import NothingMeasuredError
 from companion.runs import experiments, fingerprints
 from companion.runs.experiments import Run, RunError
 from companion.runs.fingerprints import Parts
-from companion.runs.jobs import log_of
+from results.jobs import log_of
 
 Parameter = str | int | float | bool
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -148,7 +148,7 @@ def in_this_process(notebook: Path, parameters: Mapping[str, Parameter], reads: 
     import papermill
     from papermill.engines import papermill_engines
 
-    from companion.runs.cell_engine import InThisProcess
+    from results.cell_engine import InThisProcess
 
     papermill_engines.register(ENGINE, InThisProcess)
     with temporary_folder() as folder:
@@ -174,7 +174,7 @@ def executed(
     """
     import nbformat
 
-    from companion.runs.cell_engine import CellError
+    from results.cell_engine import CellError
 
     source, unsound = run.experiment.notebook, list[str]()
     try:

@@ -23,7 +23,7 @@ from analysis.features.store import default_folder, local_weights
 from analysis.reach import Code, ReachError
 from companion.measurements.records import FOLDER, code_parts
 from companion.runs.experiments import Experiment, Run, RunError, made
-from companion.runs.jobs import read_failure
+from results.jobs import read_failure
 
 #: Changes when `execute` writes runs differently.
 FORMAT = "5"

@@ -29,8 +29,8 @@ from companion.measurements import from_store, pending, records
 from companion.measurements.quantities import Experiment
 from companion.runs import cluster
 from companion.runs.experiments import RunError
-from companion.runs.jobs import Call, do_all, read_failure
 from companion.runs.options import Choice
+from results.jobs import Call, do_all, read_failure
 
 PROFILES = ROOT / "profiles"
 NEEDED = ("torch", "torchvision", "open_clip", "timm", "tqdm")

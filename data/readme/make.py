@@ -12,9 +12,10 @@ import re
 
 from analysis.common import ROOT, write_text
 from analysis.quoting import tag
-from companion.publish import measured, style, tables, words
-from companion.publish.style import Drawing
-from companion.publish.svg import inline_svg
+from companion.chapters import measured, tables
+from results import style, words
+from results.style import Drawing
+from results.svg import inline_svg
 
 FIGURE = ROOT / "book" / "_static" / "seven_encoders.svg"
 #: The page's variables, light and dark, as in `book/_static/companion.css`.

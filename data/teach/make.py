@@ -28,11 +28,11 @@ from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images.public import fetch
 from companion.measurements import accuracies
-from companion.publish.style import plain
+from results.style import plain
 
 TARGET = ROOT / "notebooks" / "teach"
 CAPTIONS = Path(__file__).with_name("captions.csv")
-ANSWERS = ROOT / "companion/publish/check.json"
+ANSWERS = ROOT / "results/check.json"
 PAGES = [*sorted((ROOT / "book").glob("*.md")), *sorted((ROOT / "book/guide").glob("*.md"))]
 #: A value may be off by this share of itself, or by this much: one image of 5,000 is 0.02 points.
 SHARE = {"start-1": 0.05}

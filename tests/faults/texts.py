@@ -18,7 +18,7 @@ from conftest import cases, settle
 from playwright.sync_api import sync_playwright
 
 from analysis.common import MARKUP
-from companion.publish.pdf import print_page
+from results.pdf import print_page
 
 RAN = "window.ran"
 MARK = f"{RAN}=1"

@@ -1,0 +1,1 @@
+"""Makes the frames, figures and tables of the book's chapters."""

@@ -1,0 +1,262 @@
+"""Verdicts as a reader sees them: a badge, a claim's card, the ledger's rows, lines for a terminal.
+
+The texts are those of `data/claims.yaml`; the numbers are a `Verdict`'s, shown as one table. Its
+columns are the numbers that the claim names in `shown`, each with its heading: a heading that ends
+with "(%)" or "(points)" gives the unit, and points have a sign.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from itertools import groupby
+from typing import Any
+
+import pandas as pd
+
+from analysis.images import sets
+from companion.claims import rates
+from companion.claims.evidence import Evidence
+from companion.claims.ledger import (
+    OUTCOMES,
+    Aside,
+    Case,
+    Claim,
+    Number,
+    Outcome,
+    Verdict,
+    claims_file,
+)
+from companion.claims.rules import judge
+from companion.measurements.intervals import Result
+from results.style import digits, minus, to_markdown
+
+#: A result in words, of one case and of several.
+RESULTS: dict[Result, tuple[str, str]] = claims_file()["results"]
+#: Who the cases are that are excluded from the verdict, before what they say.
+ASIDES: dict[Aside, str] = claims_file()["asides"]
+
+
+def card(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
+    """One claim with its verdict as a block of MyST."""
+    totals = {n.name: n.value for n in verdict.numbers if not n.of}
+    frame = numbers_table(claim, verdict, evidence)
+    absent = verdict.outcome == "not measured"
+    note = "" if absent and frame.empty else claim.note.format(**totals)
+    parts = {
+        "The paper": claim.statement,
+        "Expected": claim.expected,
+        "Measured": f"{sentence(verdict)[:1].upper()}{sentence(verdict)[1:]}. {note}",
+        "To measure it": f"We need {claim.needs}" * absent,
+        "Rule": rule(claim, evidence),
+        "Other cuts": flips(claim, evidence),
+        "Error rates": error_rates(claim),
+        "Shown in": f"{{bearing}}`{claim.id}`",
+    }
+    text = {name: f"**{name}:** {value}" for name, value in parts.items() if value}
+    text["Measured"] += "" if frame.empty else f"\n\n{to_markdown(frame)}"
+    head = f"**{claim.id}** {badge(verdict)} *{claim.place}, {' and '.join(claim.version)}*"
+    return "\n\n".join([f":::{{div}} claim-card\n{head}", *text.values()]) + "\n:::"
+
+
+def line(claim: Claim, verdict: Verdict) -> str:
+    """One claim with its verdict in a line that leads to the card, as MyST."""
+    return (
+        f":::{{div}} claim-line\n{{ref}}`{claim.id} <claim-{claim.id}>` {badge(verdict)} "
+        f"{claim.statement}\n:::"
+    )
+
+
+def brief(claim: Claim, verdict: Verdict) -> str:
+    """A verdict on other models than the claim's, and what it means for them, as MyST."""
+    key: Outcome = "reproduced" if verdict.outcome == "agrees so far" else verdict.outcome
+    return f"{badge(verdict)} {claim.pocket.get(key, '')}".rstrip()
+
+
+def strip(claims: Mapping[str, Claim], verdicts: Mapping[str, Verdict]) -> str:
+    """All claims by outcome, each a link to its card, as a list (MyST)."""
+    rows = []
+    for outcome in OUTCOMES:
+        names = [name for name, verdict in verdicts.items() if verdict.outcome == outcome]
+        links = [f"{{ref}}`{claims[name].short} <claim-{name}>`" for name in names]
+        if names:
+            counted = chip(verdicts[names[0]]).replace("[", f"[{len(names)} ", 1)
+            rows.append(f"- {counted} {' · '.join(links)}")
+    return "\n".join([":::{div} claim-strip", *rows, ":::"])
+
+
+def rule(claim: Claim, evidence: Evidence) -> str:
+    """How the claim is judged, with its cuts and tolerance filled in."""
+    values = asdict(evidence.cuts) | claim.values
+    return claim.rule.format(**values, tolerance=claim.tolerance, points=100 * claim.tolerance)
+
+
+def chip(verdict: Verdict) -> str:
+    """An outcome as the book shows it (MyST)."""
+    return f"[{verdict.outcome}]{{.verdict-{verdict.outcome.replace(' ', '-')}}}"
+
+
+def badge(verdict: Verdict) -> str:
+    """An outcome with the sentence that says what it rests on (MyST)."""
+    return f"{chip(verdict)} [{sentence(verdict)}]{{.coverage}}"
+
+
+def sentence(verdict: Verdict) -> str:
+    """How much was measured and how many agree, without a full stop."""
+    unit, deciding = verdict.unit, verdict.count()
+    number, apart = sum(deciding.values()), [case.aside for case in verdict.cases.values()]
+    text = f"{verdict.measured} of {verdict.covered} {unit}"
+    if not verdict.measured:
+        every = "the paper's own" if "stand-in" in apart else verdict.covered
+        text = f"none of {every} {unit}" if every else f"no such {unit} are here, so none"
+    text += " was measured" if verdict.measured < 2 else " were measured"
+    if verdict.measured == verdict.covered == 1:
+        text = f"one {unit.removesuffix('s')} was judged"
+    if verdict.measured and number:
+        of = " values" if number > 1 else " value"
+        said = _counted(deciding, of)
+        text += f": {_counted(deciding)}" if number == verdict.measured else f"; {said}"
+    for aside, who in ASIDES.items():
+        if number := apart.count(aside):
+            of = " " + who.format(unit=unit if number > 1 else unit.removesuffix("s"))
+            said = f"{number}{of}" if aside == "no test" else _counted(verdict.count(aside), of)
+            text += f"; {said}"
+    return text
+
+
+def _counted(results: Mapping[Result, int], who: str = "") -> str:
+    """How many agree, differ and are undecided, of those that are named."""
+    some = [(RESULTS[result], number) for result, number in results.items() if number]
+    if len(some) > 1:
+        said = ", ".join(f"{number} {verbs[number > 1]}" for verbs, number in some)
+        return f"{who.strip()}: {said}".removeprefix(": ")
+    ((verbs, number),) = some
+    every = {1: "1" if who else "it", 2: "both"}.get(number, f"all {number}" if who else "all")
+    return f"{every}{who} {verbs[number > 1]}"
+
+
+def counts(verdicts: Mapping[str, Verdict]) -> str:
+    """How many claims have which outcome, leaving out outcomes that none has."""
+    by_outcome = Counter(verdict.outcome for verdict in verdicts.values())
+    parts = (f"{by_outcome[outcome]} {outcome}" for outcome in OUTCOMES if by_outcome[outcome])
+    return f"{len(verdicts)} claims: {', '.join(parts)}."
+
+
+def outcome(verdict: Verdict) -> str:
+    """An outcome inside a sentence, with how much was measured."""
+    return f"*{verdict.outcome}* ({sentence(verdict)})"
+
+
+def error_rates(claim: Claim) -> str:
+    """How often the rule is wrong where the truth is known, and how often right."""
+    table = rates.kept()
+    if claim.id not in {*table["claim"]}:
+        return str(claims_file()["no_rates"])
+    found = rates.of_claim(claim.id, table)._asdict()
+    shown = {name: f"{v:.1f}" for name, v in found.items() if isinstance(v, float)}
+    shown["power"] = f"{found['power']:.0f}"
+    return str(claims_file()["rates"]).format(**found | shown)
+
+
+def flips(claim: Claim, evidence: Evidence) -> str:
+    """The outcomes with other values of the cut on which the claim depends; "" if none."""
+    tried = []
+    for name, values in claim.cuts.items():
+        points = Number(name, 0).unit == "fraction"
+        for value in values:
+            cuts = replace(evidence.cuts, **{name: value})
+            outcome = judge(claim, replace(evidence, cuts=cuts)).outcome
+            tried.append((f"{100 * value:g} points" if points else f"{value:g}", outcome))
+    parts = []
+    for outcome, group in groupby(tried, lambda each: each[1]):
+        first, *others = (value for value, _ in group)
+        ends = [first.removesuffix(" points"), others[-1]] if others else [first]
+        parts.append(f"*{outcome}* at {' to '.join(ends)}")
+    return f"{', '.join(parts)}." if parts and not parts[0].startswith("*not measured") else ""
+
+
+def numbers_table(claim: Claim, verdict: Verdict, evidence: Evidence) -> pd.DataFrame:
+    """A verdict's numbers as text: a row for each model, or other subject, and data set.
+
+    Rows are in the order of the families and their models, controls last.
+    """
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for n in verdict.numbers:
+        if n.of and n.name in claim.shown and pd.notna(n.value):
+            heading = claim.shown[n.name]
+            row = rows.setdefault((n.of, n.data), {"of": _name(n.of, evidence)})
+            row["images"] = sets.title(n.data) if n.data else ""
+            row[heading] = written(n, heading)
+    order = {m.name: (m.level == "random", i) for i, m in enumerate(evidence.models.values())}
+    places = {row: order.get(row[0].split(", ")[0], (False, len(order))) for row in rows}
+    ordered = sorted(rows, key=lambda row: (*places[row], ", " in row[0] or row[1] != ""))
+    columns = ["of", "images", *claim.shown.values()]
+    cells = [{column: rows[row].get(column, "") for column in columns} for row in ordered]
+    frame = pd.DataFrame(cells, columns=columns, dtype=str)
+    return frame.loc[:, (frame != "").any()].rename(columns={"of": " "})
+
+
+def written(n: Number, heading: str = "") -> str:
+    """A number with its interval: in percent or points if the heading ends so."""
+    fraction = n.unit == "fraction"
+    sign = "+" if heading.endswith("(points)") else ""
+
+    def as_text(value: float) -> str:
+        if fraction:
+            return minus(f"{100 * value:{sign}.1f}")
+        return f"{value:,.0f}" if n.unit == "count" and not value % 1 else minus(digits(value))
+
+    if n.low is None or n.high is None:
+        return as_text(n.value)
+    return f"{as_text(n.value)} ({as_text(n.low)} to {as_text(n.high)})"
+
+
+def _name(of: str, evidence: Evidence) -> str:
+    """The subject of a number in words: a family, a model, or models that are compared."""
+    if of in evidence.families:
+        return evidence.families[of].title
+    every = [*evidence.families.values(), *evidence.others.values()]
+    families = {m.name: f for f in every for m in f.models}
+    names = of.split(", ")
+    if names[0] not in families:
+        return {"own": "own features"}.get(of, of.replace("_", "-"))
+    family = families[names[0]]
+    return f"{family.title}, {' against '.join(family.model(name).title for name in names)}"
+
+
+def rows(verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
+    """Verdicts as plain data, one mapping per claim: what `companion claims --json` prints.
+
+    ``coverage``: of how many models, or whatever ``unit`` says, the claim speaks, and how many of
+    them were measured; ``agreement``: in how many cases that decide it holds; ``aside``: the same
+    of those that do not decide, by the reason.
+    """
+
+    def given(thing: Case | Number) -> dict[str, Any]:
+        return {key: value for key, value in asdict(thing).items() if value not in ("", None)}
+
+    return [
+        {
+            "id": name,
+            "outcome": verdict.outcome,
+            "sentence": sentence(verdict),
+            "coverage": {"measured": verdict.measured, "of": verdict.covered, "unit": verdict.unit},
+            "agreement": verdict.count(),
+            "aside": {a: verdict.count(a) for a in ASIDES if any(verdict.count(a).values())},
+            "cases": {of: given(case) for of, case in verdict.cases.items()},
+            "numbers": [given(number) | {"unit": number.unit} for number in verdict.numbers],
+        }
+        for name, verdict in verdicts.items()
+    ]
+
+
+def lines(verdicts: Mapping[str, Verdict]) -> Iterator[str]:
+    """Verdicts for a terminal: what `companion claims` prints, the numbers below each claim."""
+    for name, verdict in verdicts.items():
+        yield f"{name:16} {verdict.outcome:13} {sentence(verdict)}"
+        for n in verdict.numbers:
+            ends = "" if n.low is None else f" ({n.low:.4g} to {n.high:.4g})"
+            unit = "" if n.unit in ("count", "dimensionless") else f" {n.unit}"
+            of = "  ".join(filter(None, (n.of, n.data)))
+            yield f"  {n.name:30} {n.value:.4g}{ends}{unit}  {of}".rstrip()

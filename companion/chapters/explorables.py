@@ -1,0 +1,210 @@
+"""The numbers of figures that a reader changes, and their still drawings.
+
+Vectors are packed as whole numbers of 16 bits, which a page's script unpacks; what it computes of
+them agrees with the numbers here to four digits. `book/_static/explorable.js` explains the form.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.metrics import basis
+from analysis.metrics.outliers import kurtosis
+from results import plots, style
+from results.plots import Look
+from results.style import Drawing, digits, percent
+
+Array = NDArray[np.float64]
+Packed = dict[str, Any]
+
+#: Angles on the way, in degrees.
+ANGLES = range(91)
+#: Captions that a page shows of a photograph.
+BEST = 5
+#: What is played of a training, and the looks of lines where the step size differs, or not.
+PLAYED = ("kurtosis", "accuracy", "er", "mean_share")
+GROWN = [Look(style.INK), Look(style.INK, (4, 2)), Look(style.INK, (1, 1))]
+GROWN += [Look(style.MUTED), Look(style.MUTED, (4, 2))]
+#: Directions that a page drops at most, and draws of as many random ones.
+MOST, DRAWS = 120, 5
+
+
+def growing(
+    runs: Sequence[Mapping[str, Any]], arrays: Mapping[str, NDArray[Any]], names: Mapping[str, str]
+) -> dict[str, Any]:
+    """Recorded trainings to play: of each optimiser in `names`, each seed's numbers at each frame.
+
+    `runs` and `arrays` are those of `data/pocket/origin_frames.safetensors`; trainings in rotated
+    axes are left out.
+    """
+    data: dict[str, Any] = {"steps": arrays["step"].tolist(), "optimisers": []}
+    for kind, title in names.items():
+        of = [n for n, r in enumerate(runs) if (r["second_moment"], r["rotated"]) == (kind, "none")]
+        seeds = [
+            {key: np.round(arrays[key][n].astype(float), 5).tolist() for key in PLAYED}
+            | {
+                "seed": runs[n]["seed"],
+                "unit": [float(f"{unit:.6g}") for unit in arrays["unit"][n]],
+                "means": base64.b64encode(arrays["mean"][n].tobytes()).decode(),
+            }
+            for n in of
+        ]
+        data["optimisers"].append({"title": title, "seeds": seeds})
+    data["width"] = arrays["mean"].shape[-1]
+    return data
+
+
+def grown(data: Mapping[str, Any]) -> Drawing:
+    """κ during training, a line for each optimiser: the mean over seeds, lowest and highest."""
+    step, parts = "training steps", []
+    for of in data["optimisers"]:
+        each = np.array([seed["kurtosis"] for seed in of["seeds"]])
+        ends = {"κ": each.mean(0), "low": each.min(0), "high": each.max(0)}
+        parts.append({"of": of["title"], step: data["steps"], **ends})
+    looks = dict(zip((of["title"] for of in data["optimisers"]), GROWN, strict=True))
+    return plots.lines(style.stacked(parts), step, "κ", looks=looks, horizontals={"Gaussian": 3})
+
+
+def packed(vectors: Array) -> Packed:
+    """Vectors (n, d) as text: whole numbers between −32767 and 32767, and the factor of each."""
+    scale = np.abs(vectors).max(axis=1) / 32767
+    whole = np.round(vectors / scale[:, None]).astype("<i2")
+    return {
+        "width": vectors.shape[1],
+        "scale": [float(f"{factor:.7g}") for factor in scale],
+        "numbers": base64.b64encode(whole.tobytes()).decode(),
+    }
+
+
+def found(images: Array, captions: Array) -> NDArray[np.int64]:
+    """Of each image (N, d) the number of the caption (N, d) with the largest product: (N,)."""
+    best: NDArray[np.int64] = (images @ captions.T).argmax(axis=1)
+    return best
+
+
+def examples(images: Array) -> list[int]:
+    """The image whose κ is nearest to the mean, and those with the smallest and the largest κ."""
+    each = kurtosis(images)
+    typical = np.abs(each - each.mean()).argmin()
+    return list(dict.fromkeys(map(int, (typical, each.argmin(), each.argmax()))))
+
+
+def turning(
+    title: str, images: Array, names: Sequence[str], captions: Array | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """One encoder's images (N, d) along a path of rotations, with captions (N, d) if there are any.
+
+    `names` are those of the images. Each example has its vector and what a quarter turn makes of
+    it; all vectors at other angles lie between the two.
+    """
+    turn = basis.quarter_turn(images.shape[1], seed)
+    ends = [(images, images @ turn)]
+    if captions is not None:
+        ends.append((captions, captions @ turn))
+        before = found(images, captions)
+    data: dict[str, Any] = {"title": title, "images": len(images), "kurtosis": [], "examples": []}
+    for angle in np.radians(ANGLES):
+        turned = [np.cos(angle) * start + np.sin(angle) * end for start, end in ends]
+        data["kurtosis"].append(round(float(kurtosis(turned[0]).mean()), 4))
+        if captions is not None:
+            same = int((found(*turned) == before).sum())
+            data["unchanged"] = [*data.get("unchanged", []), same]
+    if captions is not None:
+        data["found"] = float((before == np.arange(len(images))).mean())
+    for place in examples(images):
+        best: list[int] = []
+        vectors = [images[place]]
+        if captions is not None:
+            cosines = basis.at_length_one(images[[place]]) @ basis.at_length_one(captions).T
+            best = [int(n) for n in np.argsort(-cosines[0])[:BEST]]
+            vectors += [captions[n] for n in best]
+        pair = np.concatenate([(v, v @ turn) for v in vectors])
+        own = {"name": names[place], "captions": [names[n] for n in best], **packed(pair)}
+        data["examples"].append(own)
+    return data
+
+
+def rotation(turn: Array, degrees: float) -> Array:
+    """The rotation on the way of a quarter turn (d, d), at an angle in degrees."""
+    angle = np.radians(degrees)
+    frame: Array = np.cos(angle) * np.eye(len(turn)) + np.sin(angle) * turn
+    return frame
+
+
+def in_two_bases(images: Array, captions: Array, seed: int = 0) -> Drawing:
+    """A typical image's numbers as written and after a quarter turn, with what all images find."""
+    turn, place = basis.quarter_turn(images.shape[1], seed), examples(images)[0]
+    parts: list[dict[str, Any]] = []
+    for title, axes in (("as CLIP writes it", np.eye(len(turn))), ("axes turned", turn)):
+        right = (found(images @ axes, captions @ axes) == np.arange(len(images))).mean()
+        h = (images @ axes)[place]
+        says = f"κ = {digits(kurtosis(h[None])[0])} · finds {percent(right)} % of captions"
+        parts.append({"of": f"{title}\n{says}", "number": h, "coordinate": np.arange(len(h))})
+    frame = style.stacked(part | {"level": "zero_shot"} for part in parts)
+    figure, panels = style.panels(frame["of"].unique(), 2, 1.35, sharey=True)
+    for panel, (_, rows) in zip(panels.flat, frame.groupby("of", sort=False), strict=True):
+        colour = style.LEVEL_STYLES["zero_shot"].colour
+        stem = np.column_stack([np.zeros(len(rows)), rows["number"], np.full(len(rows), np.nan)])
+        panel.plot(np.repeat(rows["coordinate"], 3), stem.ravel(), color=colour, linewidth=0.7)
+        panel.set(xlim=(-4, images.shape[1] + 3), xlabel="coordinate")
+    panels[0, 0].set(ylabel="number")
+    return Drawing.of(figure, "Stem plots of one image", frame, "number", at="coordinate")
+
+
+def dropping(images: Array, captions: Array, names: Sequence[str]) -> dict[str, Any]:
+    """Images (N, d) without the directions along which captions (N, d) vary least.
+
+    κ and the share of captions that are found, for 0, 1, … directions, next to random ones; and
+    the same without one vector alone, the mean image's part in those that hold 0.01 % of the
+    captions' variance.
+    """
+    h, texts = basis.at_length_one(images), basis.at_length_one(captions)
+    least = basis.text_directions(captions).directions[:MOST]
+    frames = [basis.random_rotation(h.shape[1], seed)[:MOST] for seed in range(1, DRAWS + 1)]
+    few = basis.least_varying(captions, 1e-4)
+    mean = few.T @ (few @ h.mean(axis=0))
+    vector = mean / np.linalg.norm(mean)
+    drawn = [_curves(h, texts, frame) for frame in frames]
+    return {
+        "images": len(h),
+        "few": len(few),
+        **_curves(h, texts, least),
+        "random": {key: np.mean([d[key] for d in drawn], 0).round(4).tolist() for key in drawn[0]},
+        "vector": _one(h, texts, vector[None]) | packed(vector[None]),
+        "energy": float((vector @ h.mean(axis=0)) ** 2 / (h.mean(axis=0) ** 2).sum()),
+        "directions": packed(least),
+        "examples": [{"name": names[n], **packed(h[[n]])} for n in examples(h)],
+    }
+
+
+def _curves(h: Array, texts: Array, directions: Array) -> dict[str, list[float]]:
+    """κ and what is found after each further direction is dropped."""
+    steps = [_one(h, texts, directions[:count]) for count in range(len(directions) + 1)]
+    return {key: [step[key] for step in steps] for key in ("kurtosis", "found")}
+
+
+def _one(h: Array, texts: Array, directions: Array) -> dict[str, float]:
+    left = basis.without(h, directions) if len(directions) else h
+    right = (found(left, texts) == np.arange(len(h))).mean()
+    return {"kurtosis": round(float(kurtosis(left).mean()), 4), "found": round(float(right), 4)}
+
+
+def dropped(data: Mapping[str, Any]) -> Drawing:
+    """κ and captions found against the number of dropped directions, silent and random ones."""
+    steps = np.arange(MOST + 1)
+    kappa, share = plots.KAPPA[1], "captions found (%)"
+    frame = style.stacked(
+        {"panel": quantity, "quantity": quantity, "of": title, "directions dropped": steps}
+        | {"value": factor * np.array(curves[key])}
+        for quantity, key, factor in ((kappa, "kurtosis", 1.0), (share, "found", 100.0))
+        for title, curves in {"where captions hardly vary": data, "random": data["random"]}.items()
+    )
+    looks = {"where captions hardly vary": Look(style.INK), "random": Look(style.MUTED, (4, 2))}
+    options: dict[str, Any] = {"looks": looks, "columns": 2, "height": 2.0}
+    return plots.lines(pd.DataFrame(frame), "directions dropped", "value", **options)

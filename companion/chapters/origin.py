@@ -1,0 +1,128 @@
+"""Tables of trainings that differ in one thing, as `data/pocket/origin.py` writes them.
+
+A row is a run, or a step of one; `LOOKS` names what its optimiser does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from analysis.common import ROOT
+from companion.measurements.intervals import Interval
+from results import plots
+from results.plots import Look
+from results.style import Drawing, spread
+
+#: How an optimiser steps: its title and its line.
+OPTIMISERS = {
+    "element": ("Adam", Look("#d55e00")),
+    "column": ("Adam, one second moment a column", Look("#e69f00", (6, 2))),
+    "adafactor": ("Adafactor", Look("#8a5a00", (2, 2))),
+    "lamb": ("LAMB", Look("#b03060", (6, 2, 1, 2))),
+    "sign": ("sign of the momentum", Look("#7d7d7d", (3, 1))),
+    "shared": ("Adam, shared second moment", Look("#1f83c4", (4, 2))),
+    "matrix": ("Adam, one second moment a matrix", Look("#c0609a", (5, 1, 1, 1))),
+    "none": ("SGD with momentum", Look("#009e73", (1, 1))),
+    "muon": ("Muon", Look("#4b4bb0", (1, 2))),
+    "shampoo": ("Shampoo", Look("#444444", (5, 3))),
+}
+#: Optimisers whose step size differs between output coordinates; that of the others does not.
+DIFFERING = ("element", "column", "adafactor", "lamb", "sign")
+LOOKS = dict(OPTIMISERS.values())
+#: What is shown of runs.
+KAPPA = {"kurtosis": "activation kurtosis κ"}
+PANELS = KAPPA | {"mean_share": "energy in the mean (%)"}
+#: What every run has unless it says otherwise.
+DEFAULTS = {
+    "second_moment": "element",
+    "caption_noise": 0.3,
+    "scale": 100.0,
+    "width": 512,
+    "steps": 4000,
+    "learning_rate": 2e-3,
+    "weight_decay": 0.1,
+    "memory": 0.98,
+    "rotated": "none",
+    "layer_norm": False,
+}
+
+
+def read(name: str) -> pd.DataFrame:
+    """One of the tables that `data/pocket/origin.py` writes; settings also in words."""
+    path = ROOT / "data" / "pocket" / f"{name}.csv"
+    table = pd.read_csv(path) if path.stat().st_size > 1 else pd.DataFrame()
+    if "second_moment" in table:
+        table["optimiser"] = table["second_moment"].map(lambda step: OPTIMISERS[step][0])
+    if "scale" in table:
+        table["wrong"] = (100 * table["caption_noise"]).map("{:.0f}".format)
+        scale = table["scale"].map("{:g}".format)
+        table["temperature"] = scale.where(table["scale"].notna(), "learned")
+    return table
+
+
+def played() -> tuple[list[dict[str, Any]], dict[str, NDArray[Any]]]:
+    """The settings of the trainings that can be played, and their arrays by name.
+
+    `data/pocket/origin.py` says what is in them.
+    """
+    path = ROOT / "data" / "pocket" / "origin_frames.safetensors"
+    with safe_open(path, "numpy") as file:
+        names = file.keys()
+        return json.loads(file.metadata()["runs"]), {name: file.get_tensor(name) for name in names}
+
+
+def varied(runs: pd.DataFrame, *free: str) -> pd.DataFrame:
+    """The runs that have the `DEFAULTS` in everything but some settings."""
+    fixed = [name for name in DEFAULTS if name not in free]
+    usual = pd.Series({name: DEFAULTS[name] for name in fixed})
+    return runs[(runs[fixed] == usual).all(axis=1)]
+
+
+def over_seeds(
+    runs: pd.DataFrame, x: tuple[str, str], panels: Mapping[str, str], panel: str = ""
+) -> pd.DataFrame:
+    """Quantities against x as `plots.lines` draws them: mean, lowest and highest over seeds.
+
+    ``x``: a column and its label; ``panels``: columns and what labels their axes, each in a panel
+    that is called ``panel``. A label that ends with "(%)" makes a fraction percents.
+    """
+    percents = [name for name, title in (*panels.items(), x) if title.endswith("(%)")]
+    runs = runs.assign(**{name: 100 * runs[name] for name in percents})
+    each = runs.groupby(["optimiser", x[0]])[[*panels]].agg(["mean", "min", "max"])
+    names = {"mean": "value", "min": "low", "max": "high", "optimiser": "of", x[0]: x[1]}
+    parts = (each[column].assign(panel=panel, quantity=title) for column, title in panels.items())
+    drawn: pd.DataFrame = pd.concat(parts)
+    return drawn.reset_index().rename(columns=names)
+
+
+def middle(values: Iterable[float]) -> str:
+    """The median over seeds, the lowest and the highest."""
+    return spread(values, middle=np.median)
+
+
+def curves(frame: pd.DataFrame, x: str, **options: Any) -> Drawing:
+    """Quantities that `over_seeds` gives against x; energy is shown from 0 to 100 %."""
+    drawing = plots.lines(frame, x, "value", looks=LOOKS, **options)
+    for axes in drawing.figure.axes:
+        if "energy" in axes.get_ylabel():
+            axes.set_ylim(0, 100)
+    return drawing
+
+
+def rows(runs: pd.DataFrame, *by: str) -> pd.DataFrame:
+    """Each quantity of runs that differ in their seed alone as a list, by their settings.
+
+    ``ends``: effective robustness with its interval; ``seeds``: how many there are.
+    """
+    groups = runs.groupby(list(by), sort=False)
+    lists = groups.agg(list)
+    er = groups["er"].agg(["mean", "sem", "size"]).itertuples(index=False, name=None)
+    ends = pd.Series([Interval.of_mean(*each) for each in er], lists.index, dtype=object)
+    return lists.assign(ends=ends, seeds=groups.size())

@@ -1,0 +1,29 @@
+"""The pocket lab's emoji as a picture."""
+
+from __future__ import annotations
+
+from analysis.images import emoji, sets
+from analysis.images.emoji import CLASSES, STYLES, Emoji
+from companion.chapters import pictures
+from results.style import Drawing
+
+
+def some_emoji(data: Emoji) -> Drawing:
+    """Nine test concepts, one from each of nine classes, as every style draws them."""
+    table = data.table
+    drawn = table.groupby("concept")["style"].nunique()
+    test = table[(table["split"] == "test") & (table["class_index"] >= 0)]
+    everywhere = test[test["concept"].map(drawn) == len(STYLES)]
+    chosen = everywhere.drop_duplicates("class_index")["concept"].iloc[:: len(CLASSES) // 9]
+    names = [table[table["concept"] == c]["name"].iloc[0] for c in chosen]
+    places = table.reset_index().set_index(["style", "concept"])["index"]
+    drawings = {
+        titled(art): [data.images[places[art, concept]] for concept in chosen] for art in STYLES
+    }
+    alt = f"A grid of small drawings: {', '.join(names)}, each in ten drawing styles."
+    return pictures.pictures(drawings, alt)
+
+
+def titled(art: str) -> str:
+    """A style, with its role in brackets."""
+    return f"{sets.styles()[art].title}\n({emoji.STYLES[art]})"

@@ -1,0 +1,104 @@
+"""Figures of pruning: accuracy against the share of directions pruned, and a head as strips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from companion.measurements.measurement import Measurement
+from companion.measurements.pruned import against_whole
+from results import plots, style
+from results.plots import Look
+from results.style import LEVEL_STYLES, Drawing
+from results.words import write
+
+Array = NDArray[np.float64]
+
+PRUNED = "directions pruned (%)"
+#: The orders of pruning, as a measurement calls them: name and look.
+ORDERS = {
+    "importance": ("by importance", Look("#1f83c4")),
+    "singular_value": ("by singular value", Look("#d55e00", (4, 2))),
+    "random": ("random", Look("#7d7d7d")),
+    "reversed": ("in reverse", Look("#c0609a", (1, 1.5))),
+}
+
+
+def all_steps(m: Measurement) -> pd.DataFrame:
+    """Accuracy (%) in four orders of pruning, and its change when pruned by importance (points)."""
+    best, (change, low, high) = against_whole(m)
+    random = (m.value("accuracy_random_lowest"), m.value("accuracy_random_highest"))
+    whole = best[-1]
+    ends = {"importance": (np.maximum(whole + low, 0), np.minimum(whole + high, 1))}
+    ends["random"] = random
+    accuracy = (
+        steps("accuracy (%)", name, m.value(f"accuracy_{name}"), *ends.get(name, ()))
+        for name in ORDERS
+    )
+    lost = steps("change of accuracy (points)", "importance", change, low, high)
+    return pd.concat([*accuracy, lost], ignore_index=True)
+
+
+def steps(
+    quantity: str, order: str, values: ArrayLike, *ends: ArrayLike, kept: ArrayLike | None = None
+) -> pd.DataFrame:
+    """One curve of pruning as rows, the last with all directions; fractions in, percent out.
+
+    `ends` of its interval, if any; `kept`: how many directions are left, without it 1, 2, …
+    """
+    columns = dict(zip(("value", "low", "high"), (values, *ends), strict=False))
+    frame = pd.DataFrame({name: 100 * np.asarray(part) for name, part in columns.items()})
+    left = np.arange(1, len(frame) + 1) if kept is None else np.asarray(kept)
+    about = {"quantity": quantity, "of": ORDERS[order][0], "directions kept": left}
+    return frame.assign(**about, **{PRUNED: 100 * (1 - left / left[-1])})
+
+
+def curves(by_model: Mapping[str, pd.DataFrame]) -> Drawing:
+    """Curves against the share of directions pruned, a row of panels for each model.
+
+    `by_model`: model → rows of `steps`; what is `extrapolated` is not drawn. Vertical: the paper's
+    80 %. Losses above 20 points are cut off.
+    """
+    parts = [frame.assign(panel=title) for title, frame in by_model.items()]
+    whole = pd.concat(parts, ignore_index=True)
+    drawn = whole[~whole["extrapolated"].astype(bool)] if "extrapolated" in whole else whole
+    looks, columns, at = dict(ORDERS.values()), whole["quantity"].nunique(), {"80 %": 80}
+    drawing = plots.lines(
+        drawn, PRUNED, "value", looks=looks, columns=columns, verticals=at, height=2.4
+    )
+    for axes in drawing.figure.axes:
+        low, high = axes.get_ylim()
+        signed = "points" in axes.get_ylabel()
+        axes.set(xlim=(0, 100), ylim=(max(low, -20), high) if signed else (0, min(1.2 * high, 100)))
+        axes.axhline(0, color=style.INK, linewidth=0.8)
+    names = ["panel", "quantity", "of", "directions kept", "value", "low", "high"]
+    return drawing._replace(data=whole[[name for name in names if name in whole]])
+
+
+def strips(importances: Array, heads: Mapping[str, tuple[int, float]]) -> Drawing:
+    """A head as a strip for each direction, the most important at the left, pruned ones grey.
+
+    `heads`: title → how many directions are kept, and the accuracy that is left (fraction).
+    """
+    height = np.sort(importances)[::-1]
+    figure, panels = style.panels(heads, 1, 1.1, sharex=True, sharey=True)
+    figure.set_figwidth(style.PHONE)
+    place = np.arange(1, len(height) + 1)
+    for axes, (kept, accuracy) in zip(panels[:, 0], heads.values(), strict=True):
+        colours = np.where(place <= kept, LEVEL_STYLES["zero_shot"].colour, style.GRID)
+        axes.bar(place, height, width=0.8, color=colours, linewidth=0)
+        axes.set(yscale="log", yticks=[], xlim=(0, len(height) + 1), ylabel="importance")
+        axes.minorticks_off()
+        words = f"accuracy {style.percent(accuracy)} %"
+        write(axes, words, (0.98, 0.8), (0, 0), xycoords="axes fraction", ha="right")
+    panels[-1, 0].set(xlabel="direction of the head, the most important first")
+    data = style.stacked(
+        {"of": f"{title}, accuracy {style.percent(accuracy)} %", "direction": place}
+        | {"importance": height, "kept": place <= kept}
+        for title, (kept, accuracy) in heads.items()
+    )
+    kind = "Bars, one for each direction of a head"
+    return Drawing.of(figure, kind, data, "importance", at="direction")

@@ -1,0 +1,301 @@
+"""Accuracies and effective robustness as tidy frames for figures, and as cells of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.families.registry import LEVELS, Edition, Family, Level, level_title
+from analysis.metrics.indicators import interval
+from analysis.metrics.robustness import (
+    PAPER_BASELINE,
+    Baseline,
+    bootstrap_baselines,
+    effective_robustness,
+)
+from companion.measurements.accuracies import MEASURED, MODEL_KEY
+from companion.measurements.atlas import SHIFT_TITLES
+from companion.measurements.effective_robustness import (
+    ORDER,
+    POOL_TITLES,
+    SHIFTS,
+    View,
+    fit_choices,
+    once,
+)
+from results import plots, style
+from results.cells import joined
+from results.style import Drawing, minus, points
+from results.words import write_at_mark
+
+Array = NDArray[np.float64]
+ER = "effective robustness (points)"
+#: Where the public tables come from.
+ADDRESSES = {
+    "open_clip": "mlfoundations/open_clip",
+    "imagenet_testbed": "modestyachts/imagenet-testbed",
+    "timm": "huggingface/pytorch-image-models",
+    "model_soups": "mlfoundations/model-soups",
+}
+
+
+class Words(NamedTuple):
+    """The names of a view's axes and of its shifts."""
+
+    inside: str
+    outside: str
+    shifts: str
+
+
+IN_POCKET = "accuracy in the training style"
+WORDS = {
+    SHIFTS["five"]: Words("ImageNet top-1", "mean top-1 of five shifts", "five shifts"),
+    SHIFTS["four"]: Words("ImageNet top-1", "mean top-1 of four shifts", "four shifts"),
+    SHIFTS["unseen"]: Words(IN_POCKET, "mean accuracy in unseen styles", "unseen styles"),
+    SHIFTS["seen"]: Words(IN_POCKET, "accuracy in the seen style", "the seen style"),
+}
+
+
+def evidence(*models: pd.DataFrame) -> str:
+    """The kind of evidence of accuracies, by their sources."""
+    return style.kinds(*(kind for rows in models for kind in rows["evidence"])) or "published"
+
+
+# Figures
+
+
+def drawn(models: pd.DataFrame, edition: Edition) -> pd.DataFrame:
+    """The models by level, with the columns that a figure needs: `of`, `series` and `look`.
+
+    Many checkpoints of one description are small marks; measured accuracies, and those of the
+    pocket lab's second zero-shot model, are hollow ones.
+    """
+    soups, measured = (models["source"] == name for name in ("model_soups", MEASURED))
+    small = models["name"].str.endswith("web-small")
+    large = models["level"].isin(models.loc[small, "level"]) & ~small
+    many = f" (model soups, {models.loc[soups, 'model'].nunique()} models)"
+    which = [many, ", measured here", ", small web", ", large web"]
+    titles = models["level"].map(lambda level: level_title(level, edition))
+    models = models.assign(
+        series=titles + np.select([soups, measured, small, large], which, ""),
+        look=np.select([soups, measured | small], ["small", "hollow"], "filled"),
+        of=models["model"].where(soups, models["title"] + ", " + trained_on(models)),
+    )
+    return models.sort_values("level", key=lambda level: level.map(LEVELS.index), kind="stable")
+
+
+def against_baseline(
+    view: View, models: pd.DataFrame, edition: Edition, resamples: int, seed: int, **names: str
+) -> Drawing | None:
+    """Accuracy under shift against accuracy without; None without any model.
+
+    The view's pool, the line through it with its 95 % band, the paper's printed line, and models
+    (`View.models`). ``names``: what to write at which model.
+    """
+    models = models[models["level"] != "random"]
+    if models.empty:
+        return None
+    pool, marked = view.pool.assign(of=view.pool["model"]), drawn(models, edition)
+    pool = pool.assign(level="", look="small", series=f"baseline pool ({len(pool)})")
+    frame = pd.concat([pool, marked], ignore_index=True)
+    lines = {"fit to this pool": view.line.predict}
+    if view.reference != view.line:
+        lines["the paper's printed line"] = view.reference.predict
+    refits = bootstrap_baselines(pool["imagenet"], pool["shifted"], resamples, seed)
+    frame = frame.assign(label=frame["name"].map(names))
+    return on_logit_axes(frame, view.shifts, lines, refits)
+
+
+def on_logit_axes(
+    models: pd.DataFrame,
+    shifts: tuple[str, ...],
+    lines: Mapping[str, Callable[[Array], Array]],
+    refits: Sequence[Baseline],
+) -> Drawing:
+    """Accuracy under shift against accuracy without, with lines and the 95 % band of the first.
+
+    ``models``: `imagenet` and `shifted`, fractions; `of`, `level`, `series`, `look`, `label`.
+    ``lines``: the accuracy under shift that each expects. ``refits``: the first line, of resampled
+    models.
+    """
+    x, y = (f"{label} (%)" for label in WORDS[shifts][:2])
+    about = models[["of", "level", "series", "look", "label"]].fillna("")
+    frame = about.assign(**{x: 100 * models["imagenet"], y: 100 * models["shifted"]})
+    drawing = plots.scatter(frame.drop(columns="label"), x, y, height=4.4)
+    (axes,) = drawing.figure.axes
+    ends = [(0.85 * frame[of].min(), 100 - 0.85 * (100 - frame[of].max())) for of in (x, y)]
+    at = np.linspace(*ends[0], 300)
+    band = np.percentile([line.predict(at / 100) for line in refits], [2.5, 97.5], axis=0)
+    axes.fill_between(at, *(100 * band), color=style.INK, alpha=0.18, linewidth=0)
+    for (name, expects), dash in zip(lines.items(), ("-", (0, (4, 3))), strict=False):
+        (drawn_line,) = axes.plot(at, 100 * expects(at / 100), color=style.INK, linewidth=1.2)
+        drawn_line.set(linestyle=dash, label=name)
+    for axis, limits in zip((axes.xaxis, axes.yaxis), ends, strict=True):
+        style.logit_scale(axis, *limits)
+    for text, places in frame[frame["label"] != ""].groupby("label")[[x, y]]:
+        write_at_mark(axes, str(text), tuple(places.mean()))
+    return drawing
+
+
+def by_level(groups: Mapping[str, pd.DataFrame]) -> Drawing:
+    """Effective robustness by level, a panel for each title of `groups`, with 95 % intervals."""
+    parts = [rows.assign(panel=panel, of=short(rows)) for panel, rows in groups.items()]
+    return plots.marks(
+        in_points(pd.concat(parts)), ER, levels=level_names(reversed(ORDER)), limits=(-5, 41)
+    )
+
+
+def spans_of_lines(models: pd.DataFrame, view: View) -> Drawing:
+    """Effective robustness under the first of a view's candidate lines, and the range under all."""
+    under = np.array([er_under(models, line) for _, line, _ in candidate_lines(view)])
+    spans = models.assign(of=short(models), low=under.min(axis=0), high=under.max(axis=0))
+    return plots.marks(in_points(spans.assign(er=under[0])), ER, levels=level_names(spans["level"]))
+
+
+def each_shift(
+    models: pd.DataFrame, lines: Mapping[str, Baseline], edition: Edition
+) -> Drawing | None:
+    """Effective robustness on each shift alone (`by_shift`), with the correlation of its line."""
+    models = models[(models["level"] != "random") & models["er"].notna()]
+    if models.empty:
+        return None
+    names = {shift: SHIFT_TITLES.get(shift, shift.replace("_", " ")) for shift in lines}
+    titles = {shift: minus(f"{names[shift]}: r = {line.r:.2f}") for shift, line in lines.items()}
+    frame = drawn(models, edition)
+    frame = frame.sort_values("shift", key=lambda of: of.map([*titles].index), kind="stable")
+    frame = frame.assign(name=frame["of"], of=frame["shift"].map(titles))
+    levels = level_names(frame["level"], edition)
+    return plots.marks(in_points(frame), ER, levels=levels, dodge=0.16, verticals={"": 0})
+
+
+def level_names(levels: Iterable[Level], edition: Edition = "paper") -> dict[str, str]:
+    """The levels with their names, for a legend."""
+    return {level: level_title(level, edition) for level in levels}
+
+
+def in_points(frame: pd.DataFrame, *more: str) -> pd.DataFrame:
+    """The columns of models in a figure: names, looks, and effective robustness in points."""
+    columns = [c for c in ("panel", "of", "level", "series", "look", "name", *more) if c in frame]
+    ends = {c: 100 * frame[c] for c in ("low", "high") if c in frame}
+    return frame[columns].assign(**{ER: 100 * frame["er"]}, **ends).dropna(subset=[ER])
+
+
+def short(models: pd.DataFrame) -> list[str]:
+    """The backbone and the pretraining set of each model or group, in few words."""
+    names = trained_on(models).str.replace("OpenAI WIT-400M", "OpenAI")
+    return list(models["title"] + ", " + names)
+
+
+def trained_on(models: pd.DataFrame) -> pd.Series[Any]:
+    """The pretraining set of each model or group, with a name where one set has several models."""
+    first = models.loc[models["level"] == ORDER[0]]
+    several = first.groupby(["family", "pretraining"])["name"].transform("nunique") > 1
+    named = models["name"].isin(first.loc[several, "name"])
+    return models["pretraining"].where(~named, models["pretraining"] + " (" + models["name"] + ")")
+
+
+# Tables
+
+
+def sources(table: pd.DataFrame) -> pd.DataFrame:
+    """A row for each public table at its commit: its size, and how much is left out."""
+    models = table.groupby(MODEL_KEY, dropna=False).ngroup()
+    groups = table.assign(model=models, left_out=table["defect"] != "").groupby(
+        ["source", "commit"], sort=False
+    )
+    rows = groups.agg({"model": "nunique", "left_out": "sum", "dataset": ["size", "nunique"]})
+    return joined(rows).assign(address=rows.index.get_level_values("source").map(ADDRESSES))
+
+
+def intervals(models: pd.DataFrame) -> pd.Series[Any]:
+    """Effective robustness of each model with the ends of its interval."""
+    ends = models[["er", "low", "high"]].itertuples(index=False, name=None)
+    return pd.Series([*ends], models.index, dtype=object)
+
+
+def level_table(groups: pd.DataFrame, of_many: str = "") -> pd.DataFrame:
+    """A row for each zero-shot model (`groups`), with a column for each level.
+
+    `of_many` follows a value that is the median of many models.
+    """
+    many = groups["low"].isna() & groups["er"].notna()
+    cells = intervals(groups).mask(many, groups["er"].map(lambda er: points(er) + of_many))
+    table = groups.assign(pretraining=trained_on(groups))
+    table = table.loc[groups["level"] == ORDER[0], ["title", "pretraining"]]
+    return table.assign(**{level: cells[groups["level"] == level].to_list() for level in ORDER})
+
+
+def model_table(family: Family, view: View, averages: pd.DataFrame) -> pd.DataFrame:
+    """Rows of Table 1: one for each model and source of a view (`averaged`)."""
+    few = averages["each"].map(len).between(2, 9)
+    each = averages["each"].map(lambda er: " / ".join(map(points, er)))
+    titles = averages["name"].map(lambda name: family.model(name).title)
+    column = "seeds" if few.any() else "checkpoints"
+    many = each.where(few, averages["each"].map(len).astype(str))
+    rows = averages.assign(model=titles, ends=intervals(averages), seeds=None, checkpoints=None)
+    return rows.assign(shifts=WORDS[view.shifts].shifts, **{column: many})
+
+
+def views_table(rows: Iterable[tuple[View, Sequence[bool]]]) -> pd.DataFrame:
+    """How well each view's line fits its pool, and how often the paper's order of levels holds."""
+    table = []
+    for view, answers in rows:
+        row = {"shifts": WORDS[view.shifts].shifts, "pool": len(view.pool), "r": view.line.r}
+        row["scatter"] = np.std(er_under(view.pool, view.line))
+        order = f"{sum(answers)} of {len(answers)}" if answers else "not known"
+        table.append(row | {"order": order})
+    return pd.DataFrame(table)
+
+
+def under_each_line(family: Family, view: View, models: pd.DataFrame) -> pd.DataFrame:
+    """The lines that could be a view's baseline, and each model's effective robustness under it.
+
+    Checkpoints of one description are left out; of seeds the mean is given.
+    """
+    models = once(models)
+    models = models[models["source"] != "model_soups"]
+    titles = models["name"].map(lambda name: family.model(name).title)
+    titles += np.where(models["source"] == MEASURED, " (this book)", "")
+    rows = []
+    for title, line, count in candidate_lines(view):
+        means = pd.Series(er_under(models, line), models.index).groupby(titles, sort=False).mean()
+        row = {"fit": title, "models in the pool": "" if count is None else count}
+        row |= {"slope": f"{line.slope:.3f}", "intercept": minus(f"{line.intercept:.3f}")}
+        rows.append(row | {"r": f"{line.r:.2f}"} | means.map(points).to_dict())
+    return pd.DataFrame(rows)
+
+
+def candidate_lines(view: View) -> list[tuple[str, Baseline, int | None]]:
+    """The candidates for a view's baseline: title, line, and how many models it is fitted to."""
+    if view.shifts != SHIFTS["five"]:
+        return [(WORDS[view.shifts].shifts, view.line, len(view.pool))]
+    choices = fit_choices()
+    names = "V2 " + choices["v2"].str.replace("_", " ") + ", " + choices["kinds"].map(POOL_TITLES)
+    lines = [Baseline(*c) for c in choices[["slope", "intercept", "r"]].to_numpy().tolist()]
+    first = ("printed constants", PAPER_BASELINE, None)
+    return [first, *zip(names, lines, choices["models"], strict=True)]
+
+
+def er_under(models: pd.DataFrame, line: Baseline) -> Array:
+    """Effective robustness of models under another line, from imagenet and shifted."""
+    shifted, inside = (models[name].astype(float) for name in ("shifted", "imagenet"))
+    return effective_robustness(shifted, inside, line)
+
+
+def fits(choices: pd.DataFrame) -> pd.DataFrame:
+    """The baseline's constants under every choice (`fit_choices`)."""
+    kinds = {"all": "all but “trained with more data”", "standard": "standard training only"}
+    return choices.assign(v2=choices["v2"].str.replace("_", " "), pool=choices["kinds"].map(kinds))
+
+
+def statistic(
+    of: Callable[..., float], models: pd.DataFrame, *columns: str, resamples: int, seed: int
+) -> str:
+    """A statistic of columns, and its 95 % interval from resampled data families (`group`)."""
+    values = [models[column] for column in columns]
+    ends = interval(of, models["group"], *values, resamples=resamples, seed=seed)
+    return minus("{:.2f} ({:.2f} to {:.2f})".format(of(*values), *ends))

@@ -1,0 +1,165 @@
+"""Images without the directions along which texts hardly vary: rows, figures and numbers.
+
+A *pair* is one measurement and one of its sets of texts. A set with no more texts than components
+leaves directions in which nothing can vary, so "no variance" may be "too few texts".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from companion.chapters.measured import model_title
+from companion.measurements.intervals import Interval
+from companion.measurements.measurement import Measurement
+from companion.measurements.unread import CONTROLS, SHARE
+from results import plots, style
+from results.style import LEVEL_STYLES, Drawing
+
+#: What is known of a pair, and what was measured of it at a share.
+ABOUT = ["model", "data", "family", "level", "images", "components", "kurtosis", "place", "texts"]
+ABOUT += ["enough", "judged", "in_sample", "share"]
+AT_SHARE = ["dropped", "energy", "leader_inside", "kurtosis_without", "kurtosis_random"]
+AT_SHARE += ["kurtosis_random_lowest", "kurtosis_random_highest", "equal_without", "equal_random"]
+AT_SHARE += ["mean_inside", "kurtosis_one_vector", "kurtosis_constant"]
+#: What is taken off, of which accuracy changes: column → what the quantities are called.
+CHANGES = {"": "without", "one_": "one_vector", "constant_": "constant"}
+COLUMNS = [f"{name}change" for name in CHANGES]
+
+
+def pairs(measurements: Iterable[Measurement], shares: Sequence[float] = (SHARE,)) -> pd.DataFrame:
+    """A row for each pair and share: of each measurement those texts first that are no head of it.
+
+    `enough`: whether there are more texts than components. `in_sample`: whether those texts judge
+    that chose the directions; `judged`: whether images have classes and other texts judge. `change`
+    of accuracy with its interval, `one_change` without the one vector, `constant_change` less the
+    constant. `chance`: the share of energy that the same number of random directions hold on
+    average.
+    """
+    rows = []
+    for m in measurements:
+        names, components = m.names["text_rows"], m.counts["components"]
+        classes = bool(m.value("accuracy_without").size)
+        about = (model_title(m), m.data.title, m.family, m.level, m.counts["images"], components)
+        for place, share in product(range(len(names)), shares):
+            at = int(np.abs(m.value("shares") - share).argmin())
+            # without what the texts are not, and without checksums
+            texts = re.split(";|, one per", re.sub(", prompts [0-9a-f]{64}", "", names[place]))[0]
+            enough = bool(m.value("text_rows")[place] > components)
+            itself = bool(m.value("judged_by_itself")[place])
+            pair = (m.value("kurtosis"), place, texts, enough, classes and not itself, itself)
+            changes = [_change(m, f"difference_{of}", place, at) for of in CHANGES.values()]
+            values = (m.value(name)[place][at] for name in AT_SHARE)
+            rows.append((*about, *pair, share, *values, *changes))
+    table = pd.DataFrame(rows, columns=ABOUT + AT_SHARE + COLUMNS)
+    return table.assign(
+        chance=table["dropped"] / table["components"],
+        few=np.where(table["enough"], "", " (too few)"),
+        sampled=np.where(table["in_sample"], ", in sample", ""),
+    )
+
+
+def _change(m: Measurement, of: str, place: int, at: int) -> Interval | float:
+    """A change of accuracy with its interval; NaN where no image has a class."""
+    if not m.value(of).size:
+        return np.nan
+    images = m.counts["images"] if "classified" in m.lacks else m.value("classified")
+    return Interval.of_paired(m.value(of)[place][at], m.value(f"{of}_error")[place][at], images)
+
+
+def taken_off(m: Measurement, place: int = 0) -> pd.DataFrame:
+    """What could be taken off the images of one measurement, a row each, by one set of texts.
+
+    `removed` says it in words, `name` is short: the images as they are, the three that texts point
+    to, and the controls. With κ, the share of predictions that stay, and the change of accuracy
+    with its interval.
+    """
+    at = int(np.abs(m.value("shares") - SHARE).argmin())
+    titles = {
+        "without": f"the {m.value('dropped')[place][at]} directions of least text variance",
+        "one_vector": "one direction, the mean image's part in these",
+        "constant": "this part, subtracted as a constant",
+    } | dict(zip(CONTROLS, m.names["controls"], strict=True))
+    forms = [(f"{{}}_{of}", at) for of in CHANGES.values()]
+    forms += [("control_{}", control) for control in m.value("controls")]
+    about = (model_title(m), m.data.title)
+    rows = [(*about, "nothing", "nothing", m.value("kurtosis"), np.nan, np.nan)]
+    for named, (form, column) in zip(titles.items(), forms, strict=True):
+        of = form.format
+        kept = (m.value(of(what))[place][column] for what in ("kurtosis", "equal"))
+        rows.append((*about, *named, *kept, _change(m, of("difference"), place, column)))
+    columns = ["model", "data", "name", "removed", "kurtosis", "equal", "change"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def by_name(taken: pd.DataFrame) -> dict[str, Any]:
+    """The numbers of `taken_off` in one row: `mean_kurtosis`, `mean_change`, …"""
+    return {
+        f"{row['name']}_{column}": row[column]
+        for row in taken.to_dict("records")
+        for column in ("kurtosis", "change")
+    }
+
+
+def reach(changes: Iterable[Interval]) -> dict[str, Any]:
+    """How far intervals reach down and up, and the one that reaches farthest from none."""
+    every = list(changes)
+    return {
+        "lowest": min(change.low for change in every),
+        "highest": max(change.high for change in every),
+        "widest": max(every, key=lambda change: max(-change.low, change.high)),
+    }
+
+
+def curves(measurements: Sequence[Measurement]) -> Drawing:
+    """κ and accuracy against the directions dropped, next to random ones: a row for each model."""
+    x, quantities = "directions dropped (%)", {"kurtosis": "κ", "accuracy": "accuracy (%)"}
+    orders = {"": "least text variance first", "_random": "random directions"}
+    lines = (plots.Look(LEVEL_STYLES["zero_shot"].colour), plots.Look(style.MUTED, (4, 2)))
+    looks = dict(zip(orders.values(), lines, strict=True))
+    frame = style.stacked(
+        {"panel": model_title(m), "quantity": label, "of": order}
+        | {"value": scale * np.atleast_2d(m.value(f"curve_{name}{end}"))[0][1:]}
+        | {x: 100 * m.value("steps")[1:] / m.counts["components"]}
+        for m in measurements
+        for (name, label), scale in zip(quantities.items(), (1, 100), strict=True)
+        for end, order in orders.items()
+    )
+    drawing = plots.lines(frame, x, "value", looks=looks, log="x", ticks=5, columns=2, height=1.8)
+    every = pairs(measurements)
+    chance = 100 * every.loc[every["place"] == 0, "chance"]
+    for place, axes in enumerate(drawing.figure.axes):
+        axes.axvline(chance.iloc[place // 2], color=style.INK, linewidth=0.9, linestyle=":")
+        if place % 2:
+            axes.set_ylim(0, None)
+    return drawing
+
+
+def directions(measurements: Sequence[Measurement]) -> Drawing:
+    """For each direction, how much texts vary along it and how much energy images have in it."""
+    x, y = "share of the texts' variance (%)", "share of the images' energy (%)"
+    texts = {"series": "text direction", "look": "small", "axis": ""}
+    leader = {"series": "axis of the dominant coordinate", "look": "filled", "level": "random"}
+    parts = [
+        {"panel": model_title(m), "level": m.level, y: 100 * energy, **about}
+        | {x: 100 * np.maximum(variance, 1e-9)}
+        for m in measurements
+        for about, variance, energy in (
+            (texts, m.value("text_variance"), m.value("image_energy")),
+            (
+                leader | {"axis": str(m.value("leader"))},
+                m.value("leader_variance")[:1],
+                m.value("leader_energy"),
+            ),
+        )
+    ]
+    frame = style.stacked(parts)
+    drawing = plots.scatter(frame, x, y, log="xy", ticks=5, labels="axis", height=2.6)
+    for axes, m in zip(drawing.figure.axes, measurements, strict=False):
+        axes.axhline(100 / m.counts["components"], color=style.INK, linewidth=0.9, linestyle="--")
+    return drawing

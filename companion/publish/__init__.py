@@ -1,1 +1,0 @@
-"""Makes the figures, tables and texts that a notebook shows."""

@@ -1,0 +1,1 @@
+"""Executes notebooks, and publishes what they find; knows no paper."""

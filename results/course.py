@@ -1,0 +1,138 @@
+"""The course: the teaching notebooks as files to hand out.
+
+A teaching notebook is a percent source in `notebooks/teach`. Marks in it make two notebooks of one
+source. The student's has a blank where a line ends in `#: what to compute`, and the code of a line
+that is nothing but `#: code`, which checks the blank; the teacher's has neither.
+
+    python -m results.course FOLDER    # writes all of them, with what they need
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+from analysis.common import CODE, ROOT
+from results.check import ANSWERS
+
+TEACH = ROOT / "notebooks" / "teach"
+CHECK = CODE / "results/check.py"
+#: Teaching notebook → the chapter whose exercises it goes with.
+CHAPTERS = {
+    "effective_robustness": "measuring_robustness",
+    "unread": "what_kurtosis_measures",
+    "grow_an_outlier": "where_outlier_features_come_from",
+}
+#: The branch of a repository on GitHub to which the site's workflow publishes all files.
+BRANCH = "teach"
+BLANK = re.compile(r"^([ ]*(?:return|[\w\[\]:, ]+ [-+*]?=)) [^\n]*?  #: ([^\n]*)$", re.MULTILINE)
+CHECK_LINE = re.compile(r"^([ ]*)#: ", re.MULTILINE)
+
+
+def teachers(source: str) -> str:
+    """A teaching notebook's source with every line, without the marks."""
+    return re.sub(r"^[ ]*#: [^\n]*\n|  #: [^\n]*$", "", source, flags=re.MULTILINE)
+
+
+def students(source: str, solved: bool = False) -> str:
+    """The same with blanks, which are numbers that are none, and checks; or solved, with checks."""
+    text = source if solved else BLANK.sub(r"\1 np.nan  # your turn: \2", source)
+    return CHECK_LINE.sub(r"\1", text)
+
+
+def notebook(name: str, source: str, repository: str = "") -> str:
+    """A percent source as the text of an `.ipynb` file, not executed; its last cell checks answers.
+
+    With a repository on GitHub its exercises are links, and a cell gets the files that it needs.
+    """
+    import jupytext
+
+    chapter = CHAPTERS.get(name, name)
+    page = (ROOT / "book" / f"{chapter}.md").read_text(encoding="utf-8")
+    named = re.findall(r"^:name: (\S+)$", page, re.MULTILINE)
+    first = next(label for label in named if label in ANSWERS)
+    values = ", ".join(["2.5"] * len(ANSWERS[first]["answer"]))
+    source += (
+        "\n# %% [markdown]\n# **Are your answers to the chapter's exercises right?** Put your own "
+        f'label and values in.\n\n# %%\nfrom check import check\n\ncheck("{first}", {values})\n'
+    )
+    if repository:
+        owner, _, project = repository.partition("/")
+        site = f"https://{owner}.github.io/{project}/{chapter}.html"
+        source = re.sub(r"\b([Ee]xercise )([a-z]+-\d)\b", rf"\1[\2]({site}#\2)", source)
+        head, _, rest = source.partition("\n# %%\n")
+        source = f"{head}\n# %%\n{_fetching(repository, needs(source))}\n# %%\n{rest}"
+    cells = jupytext.reads(source, fmt="py:percent")
+    for number, cell in enumerate(cells.cells):
+        cell["id"] = f"{name}-{number}"
+    return str(jupytext.writes(cells, fmt="ipynb"))
+
+
+def needs(source: str) -> list[str]:
+    """The names of the files that a notebook reads."""
+    data = [path.name for path in sorted(TEACH.iterdir()) if f'"{path.name}"' in source]
+    return ["check.json", "check.py", *data]
+
+
+def _fetching(repository: str, names: list[str]) -> str:
+    """The code of a cell that gets files, where a notebook came alone."""
+    base = f"https://raw.githubusercontent.com/{repository}/{BRANCH}/"
+    return (
+        "from pathlib import Path\nfrom urllib.request import urlretrieve\n\n"
+        f"for name in {names!r}:\n    if not Path(name).exists():\n"
+        f"        urlretrieve({base!r} + name, name)\n"
+    )
+
+
+def checking() -> dict[str, bytes]:
+    """The program that checks answers, and the answers of all exercises but the exam's."""
+    checked = {label: of for label, of in ANSWERS.items() if not label.startswith("exam-")}
+    return {
+        "check.py": CHECK.read_bytes(),
+        "check.json": json.dumps(checked, ensure_ascii=False).encode(),
+    }
+
+
+def files(name: str, repository: str = "", solved: bool = True) -> dict[str, bytes]:
+    """What a teaching notebook is handed out with, by file name; without solutions if so asked."""
+    source = (TEACH / f"{name}.py").read_text(encoding="utf-8")
+    texts = {"requirements.txt": "matplotlib\nnumpy\n"}
+    texts[f"{name}_blanks.ipynb"] = notebook(name, students(source), repository)
+    if solved:
+        texts[f"{name}.ipynb"] = notebook(name, teachers(source), repository)
+    copied = ["LICENCE.txt", "README.md", *needs(source)[2:]]
+    contents = checking() | {path: text.encode() for path, text in texts.items()}
+    return contents | {path: (TEACH / path).read_bytes() for path in copied}
+
+
+def names() -> list[str]:
+    """All teaching notebooks."""
+    return sorted(path.stem for path in TEACH.glob("*.py"))
+
+
+def packed(contents: dict[str, bytes]) -> bytes:
+    """Files as a zip: equal contents give equal bytes."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+    return target.getvalue()
+
+
+def main(folder: Path) -> None:
+    """Write all files into a folder; a notebook that is there already stays as it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names():
+        for path, content in files(name).items():
+            if not (path.endswith(".ipynb") and (folder / path).exists()):
+                (folder / path).write_bytes(content)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("Name one folder: python -m results.course lab")
+    main(Path(sys.argv[1]))

@@ -1,0 +1,284 @@
+"""The results of one notebook, published with the sentences that a writer keeps for them.
+
+A notebook computes and draws. Its captions are in `book/captions/NAME.yaml`, under the names by
+which the book's pages embed its results. A `{name}` in a caption is filled with the value that the
+notebook gives under that name. `Page.holds` guards what the book says about the numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import pandas as pd
+from pydantic import TypeAdapter, ValidationError
+
+from analysis.common import ROOT, CompanionError, Strict, first_reason, parse_yaml
+from results import cells, style, svg, words
+from results.cells import Row
+from results.style import Drawing, Measured
+
+#: What a result rests on: a kind of evidence, none for a description, or measurements.
+Basis: TypeAlias = "str | Iterable[Measured]"
+CAPTIONS = ROOT / "book" / "captions"
+#: ``{name}`` or ``{name:.1f}``. A role of MyST, as in ``{doc}`/pruning```, is none of these.
+FIELD = re.compile(r"\{([a-z_]\w*)(?::([^{}`]+))?\}(?!`)")
+
+
+class CaptionError(CompanionError):
+    """A captions file that does not fit its notebook; the message is for whoever edits either."""
+
+
+class Caption(Strict):
+    """The text below a result (MyST).
+
+    `caption` gives the message, then how to read the marks, in at most 35 words; `more` is small
+    print below it, and `method`, how it was computed, is in the menu. `pocket` has the texts of the
+    pocket lab where they differ. Instead of all this, `numbers` has templates of texts by name
+    (`Page.numbers`). The others are for tables: `missing` replaces an empty one and says how to get
+    its numbers, where the page does not; `cells` has a template (`results.cells`) for
+    each heading, in order; `columns` defines headings (`definitions`); `search` labels a box that
+    filters rows by what is typed; `choose` names a column of few values by which rows are filtered.
+    """
+
+    caption: str = ""
+    more: str = ""
+    method: str = ""
+    numbers: Mapping[str, str] = {}
+    pocket: Caption | None = None
+    missing: str = ""
+    columns: Mapping[str, str] = {}
+    cells: Mapping[str, str] = {}
+    search: str = ""
+    choose: str = ""
+
+
+def read_captions(notebook: str) -> dict[str, Caption]:
+    """The captions of a notebook by result. A key may name several results, with commas between.
+
+    A text alone, instead of fields, is a sentence that the notebook fills and publishes.
+    """
+    where = f"book/captions/{notebook}.yaml"
+    content = parse_yaml((CAPTIONS / f"{notebook}.yaml").read_bytes(), where, CaptionError)
+    try:
+        entries = TypeAdapter(dict[str, Caption | str]).validate_python(content)
+    except ValidationError as error:
+        raise CaptionError(f"{where}: {first_reason(error)}.") from None
+    captions: dict[str, Caption] = {}
+    for names, entry in entries.items():
+        for name in names.split(", "):
+            if name in captions:
+                raise CaptionError(f"{where}: the result {name!r} has two captions.")
+            captions[name] = Caption(caption=entry) if isinstance(entry, str) else entry
+    return captions
+
+
+def definitions(note: Mapping[str, Any], table: str) -> dict[str, str]:
+    """What columns of a table (Markdown) mean: by its own `columns`, or else by `columns.yaml`."""
+    known = {**read_captions("columns")["every"].columns, **note.get("columns", {})}
+    headings = map(str.strip, table.partition("\n")[0].split("|"))
+    return {heading: known[heading] for heading in headings if known.get(heading)}
+
+
+class Page:
+    """What a notebook publishes: figures, tables and texts, each under a name.
+
+    `evidence` is the kind that its numbers rest on, unless a result says otherwise; "" is for a
+    result that holds no measurement. `values` may be named in any of its captions. With
+    ``edition="pocket"`` among them captions are those of the pocket lab.
+    """
+
+    def __init__(self, notebook: str, evidence: Basis = "recorded", **values: object) -> None:
+        self.notebook, self.values = notebook, values
+        self.evidence = self._kind(evidence)
+        self.captions = read_captions(notebook)
+
+    def figure(
+        self,
+        name: str,
+        drawing: Drawing | None,
+        evidence: Basis | None = None,
+        *,
+        holds: object = True,
+        touch: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+        **values: object,
+    ) -> None:
+        """Publish a drawing; for None an empty text, because the page says what is missing.
+
+        `holds`: whether the first sentence of its caption is true of the numbers. `touch`: the name
+        of a script of the book's (`book/_static`) that replaces the drawing on a screen by one that
+        a reader changes, and the numbers that it shows.
+        """
+        caption = self._filled(name, values)
+        if drawing is None:
+            return self.texts({name: ""})
+        if not drawing.alt.strip():
+            raise ValueError(f"figure {name!r} needs an alternative text.")
+        words.place_names(drawing.figure)
+        drawing.figure.set_layout_engine(None)  # settling the layout again takes long
+        data = {"image/svg+xml": style.to_svg(drawing.figure), "text/plain": drawing.alt}
+        data["image/png"] = style.to_png(drawing.figure)
+        if svg.stack_panels(drawing.figure):
+            data[style.NARROW] = style.to_svg(drawing.figure)
+        if drawing.data is not None:
+            data["text/csv"] = style.to_csv(drawing.data)
+        for numbers in touch.values():
+            data["application/json"] = _as_json(numbers)
+        about = {"alt": drawing.alt, "script": "".join(touch)}
+        self._publish("figure", name, data, evidence, caption, holds, **about)
+
+    def table(
+        self,
+        name: str,
+        rows: pd.DataFrame | Iterable[dict[Any, Any]],
+        evidence: Basis | None = None,
+        *,
+        holds: object = True,
+        **values: object,
+    ) -> None:
+        """Publish rows of numbers and texts, written as the caption's `cells` say; without these as
+        they are, their index left out. A frame may have columns `more` in its ``attrs``, as a
+        `Caption` describes them. `holds` as above.
+        """
+        caption, frame = self._filled(name, values), pd.DataFrame(rows)
+        if caption.cells and (more := getattr(rows, "attrs", {}).get("more")):
+            added = {"cells": {**caption.cells, **more.cells}}
+            added["columns"] = {**caption.columns, **more.columns}
+            caption = caption.model_copy(update=added)
+        if frame.empty:
+            return self.texts({name: caption.missing and style.not_measured(caption.missing)})
+        try:
+            frame = cells.written(frame, caption.cells) if caption.cells else frame
+        except KeyError as error:
+            raise CaptionError(f"table {name!r}: {error.args[0]}; it has {[*frame]}.") from None
+        named = {*caption.columns, *filter(None, [caption.choose])} - {*caption.cells}
+        if unknown := sorted(named - {*frame}):
+            raise CaptionError(f"table {name!r} has no columns {unknown}; it has {[*frame]}.")
+        data = {
+            "text/markdown": style.to_markdown(frame),
+            "text/plain": frame.to_string(index=False),
+            "text/csv": style.to_csv(frame),
+        }
+        self._publish("table", name, data, evidence, caption, holds)
+
+    def sentence(self, name: str, **values: object) -> None:
+        """Publish a sentence of the captions file."""
+        self.texts({name: self._filled(name, values).caption})
+
+    def numbers(self, group: str, row: Row) -> None:
+        """Publish the numbers of a group in the captions file, taken from a row, as are names."""
+        for name, template in self._caption(group).numbers.items():
+            self.texts({cells.cell(name, row): cells.cell(template, row)})
+
+    def texts(self, *computed: Mapping[str, object] | pd.Series[Any], **named: object) -> None:
+        """Publish numbers and texts (MyST), for a page to put into its sentences.
+
+        `computed` has names that are put together. Underscores become hyphens.
+        """
+        for names in (*computed, named):
+            for name, value in names.items():
+                data = {"text/markdown": str(value), "text/plain": str(value)}
+                _display("text", str(name).replace("_", "-"), data)
+
+    def explorer(self, name: str, data: Mapping[str, Any], script: str = "explorer") -> None:
+        """Publish numbers for a page on which a reader chooses what to see, and the book's script
+        that shows them.
+        """
+        text = _as_json(data)
+        forms = {"application/json": text, "text/plain": f"{len(text)} characters"}
+        _display("explorer", name, forms, script=script)
+
+    def holds(self, condition: object, says: str, evidence: Basis | None = None) -> None:
+        """Guard what a page of the book says of the results of this cell.
+
+        Where it does not hold, the book marks the result. Of recorded or published numbers that is
+        an error of the book's, which its build reports at the end; ``live`` numbers are a reader's.
+        """
+        self._guard(condition, says, self._kind(evidence), "not-so")
+
+    def _guard(self, condition: object, says: str, kind: str, label: str) -> None:
+        if not condition:
+            note = f"*“{says}” does not hold of these numbers.*"
+            about = {"says": says, "evidence": kind}
+            _display("not-so", label, {"text/markdown": note, "text/plain": note}, **about)
+
+    def _kind(self, evidence: Basis | None) -> str:
+        if evidence is None:
+            return self.evidence
+        return evidence if isinstance(evidence, str) else style.kind(evidence)
+
+    def _caption(self, name: str) -> Caption:
+        """The caption of a result, for this edition."""
+        if name not in self.captions:
+            raise CaptionError(
+                f"book/captions/{self.notebook}.yaml has no caption for the result {name!r}."
+            )
+        caption = self.captions[name]
+        if caption.pocket is None or self.values.get("edition") != "pocket":
+            return caption
+        return caption.model_copy(update=caption.pocket.model_dump(exclude_unset=True))
+
+    def _filled(self, name: str, values: Mapping[str, object]) -> Caption:
+        """The caption of a result with its values, in one line each."""
+        caption = self._caption(name)
+        texts = {key: getattr(caption, key) for key in ("caption", "more", "method", "missing")}
+        given = {**self.values, **values}
+        where = f"book/captions/{self.notebook}.yaml, {name}"
+        named = _fields(*texts.values(), *caption.cells, *caption.columns.values())
+        if unknown := sorted(named - given.keys()):
+            raise CaptionError(f"{where}: the notebook gives no value for {unknown}.")
+        other = self.captions[name]
+        elsewhere = _fields(other.caption, other.more, other.method)
+        if unused := sorted(values.keys() - named - elsewhere):
+            raise CaptionError(f"{where}: the notebook gives {unused}, which no text names.")
+
+        def fill(text: str) -> str:
+            return FIELD.sub(lambda field: cells.cell(field[0], given), text)
+
+        filled: dict[str, Any] = {key: fill(text) for key, text in texts.items()}
+        filled["cells"] = {fill(heading): cell for heading, cell in caption.cells.items()}
+        filled["columns"] = {fill(of): fill(meaning) for of, meaning in caption.columns.items()}
+        return caption.model_copy(update=filled)
+
+    def _publish(
+        self,
+        kind: str,
+        name: str,
+        data: dict[str, str],
+        evidence: Basis | None,
+        caption: Caption,
+        holds: object,
+        **about: str,
+    ) -> None:
+        """Publish a result with its caption, and mark it if what this says does not hold."""
+        about["evidence"] = self._kind(evidence)
+        message = caption.caption.split(". ")[0].rstrip(".")
+        self._guard(holds, message, about["evidence"], name)
+        _display(
+            kind,
+            name,
+            data,
+            **about,
+            **caption.model_dump(exclude={"pocket", "missing", "cells", "numbers"}),
+        )
+
+
+def _as_json(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _fields(*texts: str) -> set[str]:
+    return {name for text in texts for name, _ in FIELD.findall(text)}
+
+
+def _display(kind: str, name: str, data: dict[str, str], **about: Any) -> None:
+    """Publish an output with what it is and under which name."""
+    from IPython.display import display
+
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name):
+        raise ValueError(f"result name {name!r} must consist of letters, digits and hyphens.")
+    note = {"kind": kind, "label": name} | {key: value for key, value in about.items() if value}
+    display(data, raw=True, metadata={"companion": note})  # type: ignore[no-untyped-call]

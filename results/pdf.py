@@ -1,0 +1,112 @@
+"""The book as one PDF: Sphinx's single page, printed by Chromium, tagged and with its links.
+
+`make pdf`, or ``python -m results.pdf``. Our report of six pages becomes a file of its
+own as well. Figures stay vectors; code is folded away by the book's own style for print. What
+Chromium prints spells out a hundred thousand small objects, most of them tags; packed into streams
+by pikepdf the file is smaller by a third.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pikepdf
+from bs4 import BeautifulSoup
+
+from analysis.common import ROOT, CompanionError, replaced, temporary_folder, write_text
+
+BUILD = ROOT / "book" / "_build"
+PAGE = BUILD / "singlehtml" / "index.html"
+PDF = BUILD / "pdf" / "interpreting-clip-companion.pdf"
+#: The label of the section that is printed alone, and where.
+SUMMARY, SUMMARY_PDF = "six-pages", BUILD / "pdf" / "six-pages.pdf"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+LONGEST = 900  # seconds
+#: After these milliseconds of the page's own time it is printed: formulas are drawn by then.
+OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
+OPTIONS += ["--generate-pdf-document-outline", "--virtual-time-budget=300000"]
+
+
+def browser() -> str:
+    """The Chromium of this machine; CompanionError if there is none."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        raise CompanionError(
+            f"a PDF is printed by Chromium, and none of {', '.join(BROWSERS)} is on the PATH: "
+            "install one, or print single pages from the browser that you read them in."
+        )
+    return path
+
+
+def alone(page: Path, section: str) -> Path:
+    """A page with nothing but the section of another that bears a label.
+
+    Links that leave the section become text.
+    """
+    soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+    label, article = soup.find(id=section), soup.find("article")
+    wanted = label and (label if label.name == "section" else label.find_parent("section"))
+    if wanted is None or article is None:
+        raise CompanionError(f"{page.name} has no section {section!r} to print.")
+    for other in soup.find_all(id="jb-print-docs-body") + wanted.find_all(class_="headerlink"):
+        other.decompose()
+    here = {element["id"] for element in wanted.find_all(id=True)}
+    for link in wanted.find_all("a", href=lambda to: to and to.startswith("#")):
+        if link["href"][1:] not in here:
+            link.unwrap()
+    article.clear()
+    article.append(wanted)
+    write_text(made := page.with_name(f"{section}.html"), str(soup))
+    return made
+
+
+def print_page(page: Path, pdf: Path) -> Path:
+    """Print an HTML page to a PDF, tagged and with an outline; CompanionError if that fails."""
+    with replaced(pdf) as part, temporary_folder() as profile:
+        files = [f"--user-data-dir={profile}", f"--print-to-pdf={part}", page.as_uri()]
+        line = [browser(), *OPTIONS, *files]
+        try:
+            done = subprocess.run(line, capture_output=True, text=True, timeout=LONGEST)
+        except subprocess.TimeoutExpired:
+            raise CompanionError(
+                f"Chromium had not printed {page.name} after {LONGEST} seconds: try again on a "
+                "machine with less to do."
+            ) from None
+        if done.returncode or not part.is_file():
+            last = (done.stderr.strip().splitlines() or ["it did not say why"])[-1]
+            raise CompanionError(f"Chromium could not print {page.name}: {last}")
+        with pikepdf.open(part, allow_overwriting_input=True) as printed:
+            printed.save(object_stream_mode=pikepdf.ObjectStreamMode.generate)
+    return pdf
+
+
+def about(pdf: Path) -> str:
+    """How large a PDF is, and whether a reader of screens finds its structure, in words."""
+    with pikepdf.open(pdf) as opened:
+        pages = len(opened.pages)
+        tagged = "/MarkInfo" in opened.Root and bool(opened.Root.MarkInfo.Marked)
+    size = f"{pdf.stat().st_size / 1e6:.1f} MB, {pages} page{'s' * (pages != 1)}"
+    return f"{size}, {'not ' * (not tagged)}tagged"
+
+
+def main() -> int:
+    """Build the page, print it, and say what came out."""
+    build = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
+    try:
+        browser()  # before minutes of building
+        if subprocess.run([*build, "--builder", "singlehtml"], cwd=ROOT, check=False).returncode:
+            raise CompanionError("the book was not built, see above, so no PDF was made.")
+        six = print_page(alone(PAGE, SUMMARY), SUMMARY_PDF)
+        pdf = print_page(PAGE, PDF)
+    except CompanionError as error:
+        print(f"companion: {error}", file=sys.stderr)
+        return 1
+    print(f"The book is at {pdf} ({about(pdf)}), its six pages at {six} ({about(six)}).")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

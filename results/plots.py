@@ -1,0 +1,294 @@
+"""Figures from tidy frames: lines with bands, marks in rows, marks on a plane.
+
+A frame has a row for each mark, or for each step of a line, and is handed on as the figure's data.
+These columns mean the same in every figure; all but `of` may be absent:
+
+- `panel`: in which axes, its title. `of`: what the mark or line is of, its name.
+- `level`: decides colour and marker (`style.LEVEL_STYLES`). `series`: the name in the legend.
+- `look`: "filled", "hollow" or "small".
+- `low`, `high`: the ends of an interval. `note`: words at the right of a row.
+
+All other columns are quantities under the names that label the axes, in the units that are drawn.
+Names of marks are tooltips in the book. What no frame describes is drawn in `figures`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from results import style
+from results.style import LEVEL_STYLES, Drawing
+from results.words import write, write_at_mark
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Dash = str | tuple[float, ...]
+Panel = tuple["Axes", str, pd.DataFrame]
+#: Names of lines through the axes, and where they are.
+Places = Mapping[str, float]
+#: What a frame without these columns means, and marks of no level.
+DEFAULTS = {"panel": "", "of": "", "level": "", "series": "", "look": "filled"}
+NO_LEVEL = style.LevelStyle("", style.MUTED, "o")
+NOWHERE: Places = MappingProxyType({})
+#: How axes of the activation kurtosis are labelled: they are logarithmic in every figure.
+KAPPA = ("κ", "activation kurtosis κ")
+
+
+class Look(NamedTuple):
+    """A line's colour, dashes ("" for none) and width."""
+
+    colour: str
+    dash: Dash = ""
+    width: float = 1.8
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Colour and dashes as matplotlib's options."""
+        return {"color": self.colour, "linestyle": (0, self.dash) if self.dash else "-"}
+
+
+#: Dashes of the first, second, … line of one level in one figure.
+DASHES: tuple[Dash, ...] = ("", (4, 2), (1, 1), (5, 1, 1, 1))
+#: How marks of a `look` differ from filled ones: size, face, edge, width of the edge, opacity.
+LOOKS: dict[str, dict[str, Any]] = {
+    "filled": {"s": 46, "edgecolor": style.PAPER, "linewidth": 0.8},
+    "hollow": {"s": 46, "facecolor": "none", "linewidth": 1.4},
+    "small": {"s": 14, "linewidth": 0, "alpha": 0.6},
+}
+
+
+def lines(
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    *,
+    looks: Mapping[str, Look] | None = None,
+    log: str = "",
+    ticks: int = 9,
+    verticals: Places = NOWHERE,
+    horizontals: Places = NOWHERE,
+    columns: int = 3,
+    height: float = 2.6,
+    **options: Any,
+) -> Drawing:
+    """Quantity `y` against `x`: a line for each `of`, a band where there are `low` and `high`.
+
+    `looks`: of each `of`, otherwise by level. `log`: "x", "y" or both, next to κ. `verticals`,
+    `horizontals`: lines at these values, with their names. `options` go to `seaborn.lineplot`. A
+    column `quantity` labels each panel's y axis.
+    """
+    by_name = dict(looks or _looks_by_level(frame))
+    width = 0 if "panel" in frame else style.PHONE
+    figure, panels = _panels(frame, columns, height, width, sharex=True)
+    for axes, _, rows in panels:
+        _draw_lines(axes, rows, x, y, by_name, **options)
+        lines_at(axes, verticals, horizontals)
+        axes.set(xlabel=x, ylabel=rows["quantity"].iloc[0] if "quantity" in rows else y)
+    _finish(panels, log, ticks)
+    return Drawing.of(figure, "Lines", frame, x, y, line=True)
+
+
+def marks(
+    frame: pd.DataFrame,
+    value: str,
+    *,
+    other: str = "",
+    label: str = "",
+    note: str = "",
+    verticals: Places = NOWHERE,
+    limits: tuple[float, float] | None = None,
+    levels: Mapping[str, str] | None = None,
+    dodge: float = 0,
+    height: float = 0.36,
+) -> Drawing:
+    """Quantity `value` in rows, one for each `of`, with intervals from `low` to `high`.
+
+    Panels are side by side and share the rows. Where `value` is "value" the panel's title is the
+    name of its quantity. `other`: a second quantity as a hollow mark, joined to the first; then
+    the names of both are shown, and `label` is the axis. `note`: the heading of the notes.
+    `levels`: names of levels, if they are shown. `dodge`: how far levels that share a row are
+    apart, in rows. A colon in a name breaks the line.
+    """
+    names, order = (list(dict.fromkeys(frame.get(c, [""]))) for c in ("of", "level"))
+    width = 6.4 if "panel" not in frame or frame["panel"].nunique() < 2 else 8.4
+    alike, tall = limits is not None or value != "value", 1.0 + height * len(names)
+    figure, panels = _panels(frame, 9, tall, width, sharey=True, sharex=alike)
+    for axes, panel, rows in panels:
+        shift = dodge * (rows["level"].map(order.index) - (len(order) - 1) / 2)
+        places = len(names) - 1 - rows["of"].map(names.index) - shift
+        _draw_rows(axes, rows.assign(place=places), value, other, levels or {})
+        for at, words in zip(places, rows["note"] if note else [], strict=False):
+            _write_outside(axes, words, at)
+        quantity = label or (value if value != "value" else panel)
+        axes.set(xlabel=quantity, ylabel="", title="" if quantity == panel else panel)
+        if limits:
+            axes.set_xlim(limits)
+        lines_at(axes, verticals, NOWHERE)
+    _finish(panels, "", 15 // len(panels))
+    _name_rows(panels[0][0], names)
+    _write_outside(panels[-1][0], note, len(names) - 0.4)
+    return Drawing.of(figure, "Dot plot", frame, *filter(None, (value, other)))
+
+
+def scatter(
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    *,
+    log: str = "",
+    ticks: int = 6,
+    verticals: Places = NOWHERE,
+    horizontals: Places = NOWHERE,
+    labels: str = "",
+    columns: int = 2,
+    height: float = 3.2,
+) -> Drawing:
+    """Quantity `y` against `x`, a mark for each row, with intervals of y from `low` to `high`.
+
+    `labels`: a column of words that are written at the marks, "" at those that bear none. A column
+    `series` is the legend. `log`: "x", "y" or both. Where `x` is "value" the panel's title is the
+    name of its quantity; then `verticals` are of κ.
+    """
+    alike, width = x != "value", 7.2 if "panel" in frame else style.PHONE
+    figure, panels = _panels(frame, columns, height, width, sharex=alike, sharey=True)
+    for axes, panel, rows in panels:
+        lines_at(axes, verticals if alike or panel in KAPPA else NOWHERE, horizontals)
+        for _, row in rows.dropna(subset=["low"]).iterrows() if "low" in rows else ():
+            axes.vlines(row[x], row["low"], row["high"], color=_colour(row), linewidth=0.9)
+        for kind, marks in rows.groupby(["level", "look", "series"], sort=False):
+            _scatter(axes, kind, marks[x], marks[y], marks["of"])
+        axes.set(xlabel=x if alike else KAPPA[1] if panel in KAPPA else panel, ylabel=y)
+        axes.margins(x=0.2 if labels else 0.05)  # room for labels at the sides
+        if not alike:
+            axes.set_title("")
+    _finish(panels, log, ticks)
+    for axes, _, rows in panels if labels else ():
+        for _, row in rows[rows[labels] != ""].iterrows():
+            write_at_mark(axes, row[labels], (row[x], row[y]))
+    return Drawing.of(figure, "Scatter plot", frame, x, y)
+
+
+def _panels(
+    frame: pd.DataFrame, columns: int, height: float, width: float = 0, **options: Any
+) -> tuple[Figure, list[Panel]]:
+    """The figure, and of each panel the axes, the title and the rows, in order."""
+    by = ["panel", "quantity"] if "quantity" in frame else ["panel"]
+    missing = {name: value for name, value in DEFAULTS.items() if name not in frame}
+    parts = list(frame.assign(**missing).groupby(by, sort=False))
+    names = [str(key[0]) for key, _ in parts]
+    titles = [name * (name != last) for name, last in zip(names, ["", *names], strict=False)]
+    figure, grid = style.panels(titles, min(columns, len(names)), height, **options)
+    if width:
+        figure.set_figwidth(width)
+    rows = (part for _, part in parts)
+    return figure, list(zip(grid.flat, names, rows, strict=False))
+
+
+def _looks_by_level(frame: pd.DataFrame) -> Iterator[tuple[str, Look]]:
+    """The lines of each level in its colour, with other dashes for the second, third, …"""
+    seen = Counter[str]()
+    for name, level in frame.groupby("of", sort=False)["level"].first().items():
+        yield str(name), Look(LEVEL_STYLES[level].colour, DASHES[seen[level] % len(DASHES)])
+        seen[level] += 1
+
+
+def _draw_lines(
+    axes: Axes, rows: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look], **options: Any
+) -> None:
+    """Each line in its look, with its band."""
+    import seaborn
+
+    options |= {"estimator": None, "sort": False, "legend": False, "ax": axes}
+    for name, line in rows.dropna(subset=[y]).groupby("of", sort=False):
+        look = looks[str(name)]
+        options |= look.line | {"linewidth": look.width}
+        seaborn.lineplot(line, x=x, y=y, label=name, **options)
+        if "low" in rows:
+            low, high = line["low"].astype(float), line["high"].astype(float)
+            axes.fill_between(line[x], low, high, color=look.colour, alpha=0.18, linewidth=0)
+
+
+def _colour(row: pd.Series) -> str:
+    return LEVEL_STYLES.get(row["level"], NO_LEVEL).colour
+
+
+def _scatter(axes: Axes, kind: Any, x: Any, y: Any, names: Iterable[str] = ()) -> None:
+    """Marks of one kind (level, look and name of the series); their names are tooltips."""
+    level, look, title = kind
+    _, colour, marker = LEVEL_STYLES.get(level, NO_LEVEL)
+    options = {"facecolor": colour, "edgecolor": colour, "marker": marker} | LOOKS[look]
+    drawn = axes.scatter(x, y, zorder=4, label=title or None, **options)
+    if any(names):
+        drawn.set_urls([style.TOOLTIP + str(name) for name in names])
+
+
+def _name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Write the rows' names at the y axis, the first at the top."""
+    titles = [name.replace(": ", "\n", 1) for name in names]
+    axes.set_yticks(range(len(names))[::-1], titles, fontsize=10)
+    axes.set_ylim(-0.6, len(names) - 0.4)
+
+
+def _draw_rows(
+    axes: Axes, rows: pd.DataFrame, value: str, other: str, levels: Mapping[str, str]
+) -> None:
+    """Marks with intervals at each row's `place`."""
+    for _, row in rows.iterrows():
+        if "low" in row and row["low"] == row["low"]:
+            ends = (row["low"], row["high"])
+            axes.hlines(row["place"], *ends, color=_colour(row), linewidth=1.4, alpha=1)
+        if other:
+            places = [row["place"]] * 2
+            axes.plot([row[value], row[other]], places, color=_colour(row), linewidth=1)
+    for (level, look), some in rows.groupby(["level", "look"], sort=False):
+        if other:
+            _scatter(axes, (level, "hollow", other), some[other], some["place"], some["of"])
+        name = value if other else levels.get(str(level), "")
+        _scatter(axes, (level, look, name), some[value], some["place"], some["of"])
+
+
+def _write_outside(axes: Axes, words: str, place: float) -> None:
+    """Words at the right of a row."""
+    write(axes, words, (1.02, place), (0, 0), xycoords=("axes fraction", "data"), va="center")
+
+
+def lines_at(axes: Axes, verticals: Places, horizontals: Places) -> None:
+    """Thin lines through the axes, with their names at the end: inside of the last of several."""
+    look: dict[str, Any] = {"color": style.INK, "linewidth": 0.9, "linestyle": (0, (4, 3))}
+    for name, place in verticals.items():
+        axes.axvline(place, **look)
+        last = len(verticals) > 1 and place == max(verticals.values())
+        offset, side = (-3 if last else 3, -2), "right" if last else "left"
+        write(axes, name, (place, 1), offset, xycoords=("data", "axes fraction"), va="top", ha=side)
+    for name, place in horizontals.items():
+        axes.axhline(place, **look)
+        write(axes, name, (1, place), (-2, 3), xycoords=("axes fraction", "data"), ha="right")
+
+
+def _finish(panels: Sequence[Panel], logs: str, ticks: int) -> None:
+    """Log axes where they are asked for and of κ; labels that the next panel repeats go.
+
+    An axis is over all that is drawn of its quantity, and the same in all panels.
+    """
+    for name, is_outer in (("x", "is_last_row"), ("y", "is_first_col")):
+        by_label: dict[str, list[Axes]] = {}
+        for axes, _, _ in panels:
+            by_label.setdefault(getattr(axes, f"get_{name}label")(), []).append(axes)
+        for label, some in by_label.items():
+            ends = [getattr(axes.dataLim, f"interval{name}") for axes in some]
+            low, high = np.min(ends), np.max(ends)
+            for axes in some if name in logs or label in KAPPA else ():
+                style.log_scale(getattr(axes, f"{name}axis"), low, high, ticks)
+                margin = (high / low) ** 0.05
+                axes.set(**{f"{name}lim": (low / margin, high * margin)})
+            for axes in some if len(by_label) == 1 else ():
+                if not getattr(axes.get_subplotspec(), is_outer)():
+                    axes.set(**{f"{name}label": ""})
