@@ -1,0 +1,159 @@
+"""Neighbours that real engines find among compressed features, as written and after a rotation.
+
+    pip install -e ".[bench]"
+    python benchmarks/quantisation.py              # published features, see `PUBLIC`
+    python benchmarks/quantisation.py features.npy # (images, components), your own
+
+Each engine stores all images and is asked for the ten nearest of each image at full precision, by
+cosine; recall at 10 is the share of the true ones that it finds, the image itself left out. The
+rotation is faiss's own `RandomRotationMatrix`; `OPQ` learns one. What is decoded is compared with
+whole queries, so recall is higher than where both sides are compressed (`analysis.metrics`). Bytes
+are those of a vector's code, without what all vectors share.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+import pandas as pd
+from usearch.index import Index
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from analysis.images.public import fetch
+from analysis.metrics.outliers import kurtosis
+
+Found = tuple[np.ndarray, float]
+Engine = Callable[[np.ndarray], Found]
+
+NEIGHBOURS, SEEDS = 10, 5
+#: Published features of single images, and which part of their array.
+PUBLIC = {
+    "ViT-B/16 OpenAI, COCO": "Modality-Gap/features_clip.npy",
+    "ViT-B/16 random weights, COCO": "Modality-Gap/features_clip_random.npy",
+}
+SCALAR = ("QT_8bit", "QT_4bit", "QT_8bit_uniform", "QT_4bit_uniform")
+#: Numbers that share a code of product quantisation, and bits of a code: a bit per number.
+PART, CODE_BITS = 4, 4
+
+
+def engines(width: int) -> dict[str, Engine]:
+    """What stores images and finds their neighbours, by name: images → neighbours, bytes."""
+    made = {name: partial(scalar, name) for name in SCALAR} | {"usearch i8": by_usearch}
+    if hasattr(faiss, "IndexRaBitQ"):
+        made["RaBitQ"] = rabitq
+    if width % PART == 0:
+        made |= {"PQ": product, "OPQ": optimised_product}
+    return made
+
+
+def scalar(name: str, h: np.ndarray) -> Found:
+    """One of faiss's scalar quantisers."""
+    kind = getattr(faiss.ScalarQuantizer, name)
+    return by_faiss(faiss.IndexScalarQuantizer(h.shape[1], kind, faiss.METRIC_INNER_PRODUCT), h)
+
+
+def rabitq(h: np.ndarray) -> Found:
+    """RaBitQ as faiss has it: a bit per number, and two factors for each vector."""
+    return by_faiss(faiss.IndexRaBitQ(h.shape[1], faiss.METRIC_INNER_PRODUCT), h)
+
+
+def product(h: np.ndarray) -> Found:
+    """Product quantisation, its codes learned from the images themselves."""
+    parts = h.shape[1] // PART
+    index = faiss.IndexPQ(h.shape[1], parts, CODE_BITS, faiss.METRIC_INNER_PRODUCT)
+    index.pq.cp.min_points_per_centroid = 1
+    return by_faiss(index, h)
+
+
+def optimised_product(h: np.ndarray) -> Found:
+    """The same after the rotation that optimised product quantisation learns."""
+    turn = faiss.OPQMatrix(h.shape[1], h.shape[1] // PART)
+    turn.pq = codes = faiss.ProductQuantizer(h.shape[1], h.shape[1] // PART, CODE_BITS)
+    codes.cp.min_points_per_centroid = 1
+    turn.train(h)
+    return product(turn.apply(h))
+
+
+def by_faiss(index: Any, h: np.ndarray) -> Found:
+    index.train(h)
+    index.add(h)
+    return index.search(h, NEIGHBOURS + 1)[1], float(index.code_size)
+
+
+def by_usearch(h: np.ndarray) -> Found:
+    """Eight bits for each number, by cosine, every image looked at."""
+    index = Index(ndim=h.shape[1], metric="cos", dtype="i8")
+    index.add(np.arange(len(h)), h)
+    return index.search(h, NEIGHBOURS + 1, exact=True).keys.astype(int), float(h.shape[1])
+
+
+def recall(near: np.ndarray, truth: np.ndarray) -> float:
+    """The share of the true neighbours (n, k) among the first k returned that are not the image."""
+    hits = []
+    for row, (some, true) in enumerate(zip(near, truth, strict=True)):
+        others = [image for image in some if image != row][: truth.shape[1]]
+        hits.append(len({*others} & {*true}) / truth.shape[1])
+    return float(np.mean(hits))
+
+
+def exact(h: np.ndarray) -> np.ndarray:
+    """The true nearest of each image of length 1: (n, d) → (n, NEIGHBOURS)."""
+    cosines = h.astype(np.float64) @ h.T
+    np.fill_diagonal(cosines, -np.inf)
+    return np.argsort(-cosines, axis=1)[:, :NEIGHBOURS]
+
+
+def rotated(h: np.ndarray, seed: int) -> np.ndarray:
+    """The images in a random basis, by faiss."""
+    turn = faiss.RandomRotationMatrix(h.shape[1], h.shape[1])
+    turn.init(seed + 1)
+    return turn.apply(np.ascontiguousarray(h))
+
+
+def compared(features: np.ndarray) -> pd.DataFrame:
+    """A row for each engine: recall at 10 in percent as written and rotated, and bytes."""
+    faiss.omp_set_num_threads(1)
+    h = np.ascontiguousarray(
+        features / np.linalg.norm(features, axis=1, keepdims=True), dtype=np.float32
+    )
+    truth, rows = exact(h), []
+    for name, engine in engines(h.shape[1]).items():
+        near, size = engine(h)
+        turned = [recall(engine(rotated(h, seed))[0], truth) for seed in range(SEEDS)]
+        rows.append(
+            {"engine": name, "bytes": size, "written": 100 * recall(near, truth)}
+            | {"rotated": 100 * np.mean(turned), "lowest": 100 * min(turned)}
+            | {"highest": 100 * max(turned)}
+        )
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("files", nargs="*", type=Path, help="features (images, components), .npy")
+    parser.add_argument("--csv", type=Path, help="write the table to this file")
+    options = parser.parse_args()
+    given = {path.name: np.load(path, allow_pickle=False) for path in options.files}
+    public = {title: np.load(fetch(name), allow_pickle=False)[0] for title, name in PUBLIC.items()}
+    tables = []
+    for title, features in (given or public).items():
+        tables.append(compared(features).assign(features=title))
+        print(f"{title}: {len(features)} images, κ {kurtosis(features).mean():.1f}")
+        print(tables[-1].drop(columns="features").round(1).to_string(index=False), "\n")
+    print(f"faiss {faiss.__version__}")
+    if options.csv:
+        pd.concat(tables).to_csv(options.csv, index=False, float_format="%.4g")
+
+
+if __name__ == "__main__":
+    main()
