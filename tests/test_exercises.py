@@ -12,7 +12,7 @@ import yaml
 from conftest import ROOT, cases, sphinx_build
 from sphinx.errors import ConfigError
 
-from analysis.metrics import basis, directions, outliers, pruning
+from analysis.metrics import basis, directions, outliers, pruning, quantisation
 from results.check import ANSWERS, ExerciseError, check
 from training import recipes
 
@@ -54,6 +54,17 @@ def text_frame(texts, h):
     return frame.directions[:24], basis.energy_by_text_variance(h, frame).energy[:24].sum()
 
 
+def error(h, width):
+    return quantisation.relative_error(h, quantisation.uniform(h, width)).mean()
+
+
+def signs_right(n):
+    """By the decoded signs of all images, as written and rotated."""
+    of = [(n["images"], n["classes"]), (n["images"] @ n["turn"], n["classes"] @ n["turn"])]
+    products = [quantisation.sign(images) @ classes.T for images, classes in of]
+    return [(product.argmax(axis=1) == n["labels"]).mean() for product in products]
+
+
 #: Where no formula gives it: the book's metrics on what a solution has drawn, by its names.
 BY_THE_METRICS = {
     "outlier-4": lambda n: [kappa(np.maximum(n["h"] - cut, 0)) for cut in (0, 1)],
@@ -65,6 +76,13 @@ BY_THE_METRICS = {
         kappa(basis.without(n["h"], text_frame(n["texts"], n["h"])[0])), 1],
     "frame-7": lambda n: [kappa(basis.without(n["h"], n["random"])), 0.335],
     "frame-8": lambda n: [kappa(n["h"] @ n["turn"]), text_frame(n["texts"], n["h"])[1]],
+    "bits-2": lambda n: [quantisation.crest(n["h"]).mean(),
+        (quantisation.uniform(n["h"], 4) == 0).mean()],
+    "bits-3": lambda n: [error(n["h"], b) / quantisation.expected_error(n["crest"], b).mean()
+        for b in (3, 8)],
+    "bits-4": lambda n: [quantisation.crest(n["turned"]).mean(),
+        error(n["h"], 4) / error(n["turned"], 4)],
+    "bits-5": signs_right,
     "directions-2": lambda n: ratio(n["h"], n["W"]),
     "directions-3": lambda n: [ratio(n["h"] + n["common"], n["W"]),
         ratio(n["h"], n["W"] + n["common"]), ratio(n["h"] + n["common"], n["W"] + n["common"])],
@@ -108,7 +126,7 @@ def test_the_answers_kept_are_what_others_found():
 
 
 def test_the_metrics_of_the_book_give_the_same(monkeypatch):
-    of = ("outlier_features", "what_kurtosis_measures", "privileged_directions", "pruning")
+    of = ("outlier_features", "what_kurtosis_measures", "bits", "privileged_directions", "pruning")
     programs = {task.program: task.label for page in of for task in exercises(page)}
     run, left = make.run, {}
 
@@ -225,7 +243,7 @@ def test_solutions_carry_computed_numbers_or_are_left_out(whom, tmp_path, monkey
     assert warned == (whom != "students")  # whose pages have no solution
     archives = [zipfile.ZipFile(p) for p in (tmp_path / "source/_build/teach").glob("*.zip")]
     solved = [n for a in archives for n in a.namelist() if n.endswith(".ipynb") and "_bl" not in n]
-    assert len(archives) == 8 and len(solved) == (0 if whom == "students" else 7)
+    assert len(archives) == 9 and len(solved) == (0 if whom == "students" else 8)
     slides = (html / "slides/one.html").read_text()
     assert "Not measured in this build." in slides
 

@@ -7,6 +7,7 @@ from tiny import unit
 
 from analysis.metrics import quantisation as q
 from analysis.metrics.basis import random_rotation
+from companion.claims import ours
 from companion.measurements import bits
 from companion.measurements.invariance import Judge
 from companion.measurements.unread import Texts
@@ -196,3 +197,32 @@ def test_without_texts_and_head_there_is_less(towering):
         "removed" in name for name in empty if name.startswith(("kept", "kurtosis", "crest"))
     )
     assert found["queries"] == 120 and len(found["bits"]) == len(bits.names())
+
+
+# A claim of ours
+
+
+def test_an_encoder_is_predicted_by_the_line_through_all_others():
+    x, y = np.log([3, 4, 9, 30, 80, 90]), np.array([0.1, 0.05, 0.3, 0.3, 0.5, 0.6])
+    lines = (np.polyfit(np.delete(x, i), np.delete(y, i), 1) for i in range(6))
+    expected = [np.polyval(line, x[i]) for i, line in enumerate(lines)]
+    assert ours.left_out(x, y) == pytest.approx(np.array(expected))
+    found = ours.kappa_predicts(np.exp(x), y)
+    assert found.error == pytest.approx(np.abs(y - expected).mean())
+    others = [np.delete(y, i).mean() for i in range(6)]
+    assert found.error_without == pytest.approx(np.abs(y - others).mean())
+
+
+def test_the_rule_holds_fails_and_is_undecided():
+    kurtosis = np.geomspace(3, 90, 12)
+    noise = np.random.default_rng(3).uniform(-0.03, 0.03, 12)
+    assert ours.kappa_predicts(kurtosis, np.log(kurtosis) / 6 + noise).result == "holds"
+    assert ours.kappa_predicts(kurtosis, 10 * noise).result == "undecided"
+    assert ours.kappa_predicts(kurtosis, -np.log(kurtosis) / 6 + noise).result == "fails"
+    assert ours.kappa_predicts(kurtosis[:4], noise[:4]).result == "undecided"
+
+
+def test_noise_passes_as_often_as_is_said():
+    rate = ours.false_rate(12, trials=300, seed=5)
+    assert rate <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
+    assert {*ours.load()} == {"B-4-bits"}

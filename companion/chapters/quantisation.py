@@ -1,0 +1,226 @@
+"""Features in few bits: rows, figures and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.common import ROOT
+from analysis.families.registry import LEVEL_TITLES
+from analysis.metrics.indicators import interval, rank_correlation
+from companion.claims.ours import Prediction, kappa_predicts
+from companion.measurements.measurement import Measurement
+from results import plots, style
+from companion.chapters.measured import model_title, set_title
+from results.style import Drawing
+
+#: The schemes by the names that measurements have, in words.
+SCHEMES = {
+    "vector": "one scale per vector",
+    "clipped": "one scale per vector, clipped",
+    "tensor": "one scale for all",
+    "range": "one range for all",
+    "dimension": "a range per dimension",
+    "product": "product codes",
+    "sign": "signs alone",
+}
+#: The scheme and the bits of which pages speak.
+SCHEME, BITS = "vector", 4
+FRAMES = ("written", "rotated", "less_mean", "removed")
+#: Second moments of an optimiser, in words.
+MOMENTS = {"element": "one for each number (Adam)", "shared": "shared by output coordinates"}
+#: Resamples of encoders, and their seed.
+RESAMPLES, SEED = 2000, 0
+
+
+class Left(NamedTuple):
+    """What a scheme leaves of the images of one measurement: means, and errors over images."""
+
+    kept: dict[str, float]
+    kept_errors: dict[str, float]
+    won: float
+    won_error: float
+    accuracy: dict[str, float]
+    changes: dict[str, float]
+    change_errors: dict[str, float]
+
+
+def schemes(m: Measurement) -> list[tuple[str, int]]:
+    """The schemes of a measurement, and their bits."""
+    return [*zip(m.names["bits"], map(int, m.value("bits")), strict=True)]
+
+
+def left(m: Measurement, scheme: str = SCHEME, bits: int = BITS) -> Left:
+    """What a scheme leaves in each frame; NaN where nothing is measured."""
+    at = schemes(m).index((scheme, bits))
+
+    def of(name: str) -> float:
+        values = np.atleast_2d(m.value(name))  # rotated: a row for each basis
+        return float(values.mean(axis=0)[at]) if values.size else np.nan
+
+    return Left(
+        {frame: of(f"kept_{frame}") for frame in FRAMES},
+        {frame: of(f"kept_{frame}_error") for frame in FRAMES},
+        of("won"),
+        of("won_error"),
+        {frame: of(f"accuracy_{frame}") for frame in FRAMES},
+        {frame: of(f"difference_{frame}") for frame in FRAMES},
+        {frame: of(f"difference_{frame}_error") for frame in FRAMES},
+    )
+
+
+def rows(
+    measurements: Iterable[Measurement], scheme: str = SCHEME, bits: int = BITS
+) -> pd.DataFrame:
+    """A row for each measurement: its subject, κ, the crest factor, and what the scheme leaves."""
+
+    def row(m: Measurement) -> dict[str, Any]:
+        found = left(m, scheme, bits)
+        return (
+            {"set": set_title(m), "of": model_title(m), "model": m.model, "level": m.level}
+            | {"images": m.counts["images"], "components": m.counts["components"]}
+            | {f"kept_{frame}": share for frame, share in found.kept.items()}
+            | {f"kept_{frame}_error": error for frame, error in found.kept_errors.items()}
+            | {"won": found.won, "won_error": found.won_error}
+            | {
+                name: float(np.mean(m.value(name)))
+                for name in ("kurtosis_written", "crest_written")
+            }
+            | {"kurtosis_rotated": float(m.value("kurtosis_rotated").mean())}
+        )
+
+    return pd.DataFrame(row(m) for m in measurements)
+
+
+def picture(measurements: Sequence[Measurement]) -> Drawing:
+    """Neighbours kept at 4 bits against κ, written and rotated: a mark for each set of images."""
+    kept, kappa = "neighbours kept (%)", plots.KAPPA[1]
+    panels = {"as written": "written", "after a random rotation": "rotated"}
+    table = rows(measurements)
+    frame = pd.concat(
+        table.assign(
+            panel=panel,
+            series=table["level"].map(LEVEL_TITLES),
+            **{
+                "of": table["set"],
+                kappa: table["kurtosis_written"],
+                kept: 100 * table[f"kept_{name}"],
+                "low": 100 * (table[f"kept_{name}"] - 1.96 * table[f"kept_{name}_error"]),
+                "high": 100 * (table[f"kept_{name}"] + 1.96 * table[f"kept_{name}_error"]),
+            },
+        )
+        for panel, name in panels.items()
+    )
+    columns = ["panel", "of", "level", "series", kappa, kept, "low", "high"]
+    return plots.scatter(frame[columns], kappa, kept, log="x", ticks=5)
+
+
+def curves(measurements: Sequence[Measurement]) -> Drawing:
+    """Neighbours kept against bits, one scale per vector: a panel for each model."""
+    names = {"written": "as written", "rotated": "rotated", "less_mean": "mean off"}
+    names |= {"removed": "one vector removed"}
+    width, kept = "bits per number", "neighbours kept (%)"
+    frame = pd.DataFrame(
+        {"panel": model_title(m), "of": name, width: bits}
+        | {kept: 100 * left(m, scheme, bits).kept[frame]}
+        for m in measurements
+        for frame, name in names.items()
+        for scheme, bits in schemes(m)
+        if scheme == SCHEME
+    )
+    colours = [level.colour for level in style.LEVEL_STYLES.values()]
+    looks = {
+        name: plots.Look(colour, dash)
+        for name, colour, dash in zip(names.values(), colours, plots.DASHES, strict=False)
+    }
+    return plots.lines(frame.dropna(), width, kept, looks=looks, columns=2, ticks=6)
+
+
+def by_scheme(front: Measurement, one_each: Sequence[Measurement]) -> pd.DataFrame:
+    """A row for each scheme: of one set what it leaves, over encoders how κ goes with what is won.
+
+    ``one_each``: one set of images for each encoder.
+    """
+    kappas = [m.value("kurtosis_written") for m in one_each]
+    table = []
+    for (scheme, words), bits in product(SCHEMES.items(), range(8, 0, -1)):
+        if (scheme, bits) not in schemes(front):
+            continue
+        found, won = left(front, scheme, bits), [left(m, scheme, bits).won for m in one_each]
+        table.append(
+            {
+                "scheme": words,
+                "key": f"{scheme}-{bits}",
+                "bits": bits,
+                "won": found.won,
+                "won_error": found.won_error,
+            }
+            | {f"kept_{frame}": share for frame, share in found.kept.items()}
+            | {f"accuracy_{frame}": share for frame, share in found.accuracy.items()}
+            | {f"change_{frame}": change for frame, change in found.changes.items()}
+            | {f"change_{frame}_error": error for frame, error in found.change_errors.items()}
+            | {"rho": rank_correlation(kappas, won), "most_won": max(won), "least_won": min(won)}
+        )
+    return pd.DataFrame(table)
+
+
+def correlations(table: pd.DataFrame) -> dict[str, Any]:
+    """Rank correlations of κ with what is kept and won: over sets and over encoders.
+
+    `table` as `rows` gives it. Intervals draw encoders with replacement, each with all of its sets.
+    Over encoders, each counts with the medians of its sets.
+    """
+    medians = table.groupby("model")[["kurtosis_written", "kept_written", "won"]].median()
+    found: dict[str, Any] = {"sets": len(table), "encoders": len(medians)}
+    for name, column in (("kept", "kept_written"), ("won", "won")):
+        pair = (table["kurtosis_written"], table[column])
+        ends = interval(rank_correlation, table["model"], *pair, resamples=RESAMPLES, seed=SEED)
+        found[f"rho_{name}"] = (rank_correlation(*pair), *ends)
+        own = (medians["kurtosis_written"], medians[column])
+        ends = interval(rank_correlation, medians.index, *own, resamples=RESAMPLES, seed=SEED)
+        found[f"rho_{name}_encoders"] = (rank_correlation(*own), *ends)
+    return found
+
+
+def encoders(table: pd.DataFrame, after: Sequence[str]) -> tuple[pd.DataFrame, Prediction]:
+    """A row for each encoder, the medians of its sets, and what κ predicts of the loss.
+
+    `predicted`: by all other encoders; of those in ``after`` by the others that are not.
+    """
+    own = table.groupby(["model", "of"], sort=False)[["kurtosis_written", "kept_written"]]
+    medians = own.median().reset_index()
+    medians["lost"] = 1 - medians["kept_written"]
+    found = kappa_predicts(medians["kurtosis_written"], medians["lost"])
+    known = ~medians["model"].isin(after)
+    x, y = np.log(medians["kurtosis_written"]), medians["lost"]
+    slope, mean = np.polyfit(x[known], y[known], 1) if known.sum() > 2 else (np.nan, np.nan)
+    predicted = np.where(known, found.predicted, mean + slope * x)
+    words = np.where(known, "left out", "first seen afterwards")
+    return medians.assign(predicted=predicted, held_out=words), found
+
+
+def errors(measurements: Iterable[Measurement]) -> Iterator[dict[str, Any]]:
+    """Measured relative squared errors of one scale per vector, and what crest factors predict."""
+    for m in measurements:
+        values = (m.value(name) for name in ("vector_bits", "error_measured", "error_expected"))
+        for bits, measured, expected in zip(*values, strict=True):
+            yield (
+                {"set": set_title(m), "of": model_title(m), "bits": int(bits)}
+                | {"crest": m.value("crest_written"), "kurtosis": m.value("kurtosis_written")}
+                | {"measured": measured, "expected": expected, "ratio": measured / expected}
+            )
+
+
+def twins() -> pd.DataFrame:
+    """A row for each pair of towers and optimiser: of every number a list over seeds."""
+    table = pd.read_csv(ROOT / "data" / "pocket" / "bits.csv")
+    by = ["model", "trained", "second_moment"]
+    lists = table.groupby(by, sort=False).agg(list).reset_index()
+    return lists.assign(
+        moment=lists["second_moment"].map(MOMENTS),
+        key=lists["model"] + "-" + lists["second_moment"],
+    )

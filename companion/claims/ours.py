@@ -1,0 +1,120 @@
+"""What this book claims itself: one rule each, tried on encoders that did not make it.
+
+These are ours, not the paper's, and no verdict on the paper counts them. `data/our_claims.yaml` has
+the words of their cards. A rule takes one number per encoder and gives a case, as in `ledger`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from analysis.common import ROOT, read_yaml
+from analysis.metrics.indicators import rank_correlation
+from companion.claims.ledger import SIGNIFICANCE, ClaimError, Entry, entries
+from companion.measurements.intervals import Result
+
+Array = NDArray[np.float64]
+
+FILE = ROOT / "data" / "our_claims.yaml"
+#: Assignments of κ to encoders that are drawn, and their seed.
+PERMUTATIONS, SEED = 2000, 0
+
+
+class OurClaim(Entry):
+    """One claim of this book: the words of its card, and the page that argues for it."""
+
+    page: str
+    short: str
+    statement: str
+    expected: str
+    rule: str
+    note: str
+    after: tuple[str, ...] = ()
+
+
+class Prediction(NamedTuple):
+    """How well one number per encoder predicts another for encoders that were left out.
+
+    `error`: mean absolute error of the prediction, and `error_without` of the mean of the others.
+    `p`: how often κ in another order of encoders predicts as well. `predicted`: (encoders,).
+    """
+
+    result: Result
+    error: float
+    error_without: float
+    rank: float
+    p: float
+    predicted: Array
+
+
+def kappa_predicts(kurtosis: ArrayLike, loss: ArrayLike) -> Prediction:
+    """Whether κ predicts a loss for an encoder that is left out: one number each, (encoders,).
+
+    A line in log κ is fitted to all other encoders. κ predicts if the mean absolute error is as
+    small in at most `SIGNIFICANCE` of all orders of κ: a permutation test, whose false rate is at
+    most that share whatever the losses are. The claim then holds if the loss rises with κ, and
+    fails if it falls. Undecided otherwise, or with fewer than five encoders.
+
+    >>> kappa_predicts([3, 3, 9, 30, 80, 90], [0.1, 0.12, 0.2, 0.35, 0.5, 0.52]).result
+    'holds'
+    """
+    x, y = np.log(np.asarray(kurtosis, np.float64)), np.asarray(loss, np.float64)
+    if len(x) < 5:
+        empty = np.full(len(x), np.nan)
+        return Prediction("undecided", np.nan, np.nan, np.nan, np.nan, empty)
+    predicted = left_out(x, y)
+    error = np.abs(predicted - y).mean()
+    rng = np.random.default_rng(SEED)
+    orders = rng.permuted(np.tile(x, (PERMUTATIONS, 1)), axis=1)
+    drawn = np.abs(left_out(orders, y) - y).mean(axis=1)
+    better = (1 + (drawn <= error + 1e-12).sum()) / (1 + PERMUTATIONS)
+    rank = rank_correlation(x, y)
+    result: Result = "undecided"
+    if better <= SIGNIFICANCE:
+        result = "holds" if rank > 0 else "fails"
+    mean = (y.sum() - y) / (len(y) - 1)
+    return Prediction(
+        result,
+        float(error),
+        float(np.abs(mean - y).mean()),
+        rank,
+        float(better),
+        predicted,
+    )
+
+
+def left_out(x: Array, y: Array) -> Array:
+    """For each place, the value there of the least-squares line through all others: (…, n), (n,).
+
+    By the leverages of the line through all (Allen 1974), for one order of x or for many.
+    """
+    apart = x - x.mean(axis=-1, keepdims=True)
+    squares = (apart**2).sum(axis=-1, keepdims=True)
+    slope = (apart * y).sum(axis=-1, keepdims=True) / np.where(squares > 0, squares, 1)
+    leverage = 1 / len(y) + apart**2 / np.where(squares > 0, squares, 1)
+    residual = y - (y.mean() + slope * apart)
+    predicted: Array = y - residual / (1 - leverage)
+    return predicted
+
+
+def false_rate(encoders: int, trials: int = 400, seed: int = 1) -> float:
+    """How often the rule calls it established that noise is predicted: a share of `trials`.
+
+    κ of so many encoders is drawn as the logarithm of a Gaussian, losses independently.
+    """
+    rng = np.random.default_rng(seed)
+    results = [
+        kappa_predicts(np.exp(rng.normal(3, 1, encoders)), rng.uniform(size=encoders)).result
+        for _ in range(trials)
+    ]
+    return results.count("holds") / trials
+
+
+def load() -> dict[str, OurClaim]:
+    """All claims of this book by id; ClaimError names the entry and the field."""
+    content: Sequence[object] = read_yaml(FILE, ClaimError)["claims"]
+    return entries(content, OurClaim, FILE.name)
