@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.common import ROOT, read_yaml
 from analysis.metrics.indicators import rank_correlation
-from companion.claims.ledger import SIGNIFICANCE, ClaimError, Entry, entries
+from companion.claims.deciding import SIGNIFICANCE
+from companion.claims.ledger import ClaimError, Entry, entries
 from companion.measurements.intervals import Result
 
 Array = NDArray[np.float64]
