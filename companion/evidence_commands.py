@@ -168,15 +168,17 @@ def probe(
     companion probe pocket-cnn-web-large --images pictures/
     companion probe ViT-B-32/laion2b_s34b_b79k --images pictures/ --html report.html
     companion probe weights.safetensors --architecture RN50 --images pictures/ --json probe.json
+    companion probe ViT-B-32/openai --images pictures/ --rotation rotation.safetensors
     """
     print(f"loading {options.checkpoint} …", file=sys.stderr, flush=True)
     from companion.measurements.records import to_text
-    from companion.probe import checkpoint, report
+    from companion.probe import checkpoint, report, rotation
     from companion.probe.judge import Probe
 
     registry.load_families()  # no two may have models of one name
-    wanted = [path for path in (options.html, options.json_file) if path]
+    wanted = [path for path in (options.html, options.json_file, options.rotation) if path]
     check_writable(*wanted)
+    rotation.check_place(options.rotation)
     said, told = sys.stderr if any(map(is_stream, wanted)) else sys.stdout, list[str]()
 
     def first(judged: Probe) -> None:
@@ -189,6 +191,8 @@ def probe(
         checkpoint.write_page(result, options.html)
     if options.json_file:
         write_output(options.json_file, to_text(result.measurement))
+    if options.rotation:
+        rotation.write(result.measurement.counts["components"], options.rotation)
     if not told:
         print(result.sentence, file=said)
     if not quiet:
@@ -197,6 +201,8 @@ def probe(
         print(f"{result.measurement.data.what}: {left_out}", file=said)
     if not quiet:
         print(*wanted, sep="\n", file=said)
+    if options.rotation:
+        print(rotation.lines(options.rotation), file=said)
 
 
 #: In the order of the help.

@@ -6,6 +6,7 @@ import io
 import math
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,11 +22,12 @@ from analysis.common import CompanionError
 from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images import imagelist
-from analysis.metrics import directions, outliers
+from analysis.metrics import directions, outliers, quantisation
+from analysis.metrics.basis import random_rotation
 from companion import cli
 from companion.measurements import records
 from companion.measurements.measurement import Value
-from companion.probe import checkpoint, encoder, judge, probe, report
+from companion.probe import checkpoint, encoder, judge, probe, report, rotation
 
 pytestmark = pytest.mark.usefixtures("own_store")
 RNG = np.random.default_rng(0)
@@ -567,3 +569,34 @@ def test_public_embeddings_of_clip_show(artefacts, own_store):
     assert value(clip, "kurtosis_mean") == pytest.approx(87.24, abs=0.01)
     assert value(clip, "outlier_coordinates").tolist() == [442]
     assert value(clip, "importance")[0] == pytest.approx(161.8, abs=0.1)
+
+
+def test_it_says_what_four_bits_leave_and_judges_nothing_by_it():
+    towering, plain = with_outlier(size=30), SIGNED
+    for h, advice in ((towering, "Rotate before you compress."), (plain, "not worth its cost.")):
+        judged = probe(h)
+        rows = np.arange(60)
+        near = quantisation.nearest(h, rows)
+        turned = unit(h) @ random_rotation(128, 0)
+        for name, some in (("four_bits", unit(h)), ("four_bits_rotated", turned)):
+            kept = quantisation.kept(near, quantisation.uniform(some, 4), rows).mean()
+            assert judged.measurement.value(name) == pytest.approx(kept, rel=1e-3)
+        assert judged.storage.endswith(advice) and report.summary(judged).endswith(judged.storage)
+        assert "neighbours" not in judged.sentence
+    few = probe(towering[:9])
+    assert few.storage == "" and "four_bits" not in few.measurement.values
+
+
+def test_a_rotation_is_written_with_the_lines_that_apply_it(tmp_path):
+    path = tmp_path / "turn.safetensors"
+    rotation.write(128, path)
+    left = {"features": SIGNED}
+    exec(rotation.lines(path), left)
+    turned = left["features"]
+    assert turned @ turned.T == pytest.approx(SIGNED @ SIGNED.T, rel=1e-4, abs=1e-3)
+    assert outliers.kurtosis(with_outlier() @ left["rotation"]).mean() < 4
+    before = path.read_bytes()
+    rotation.write(128, path)
+    assert path.read_bytes() == before and [*tmp_path.iterdir()] == [path]
+    for wrong in ("turn.npy", "-"):
+        refused("a rotation is written as a file", rotation.check_place, Path(wrong))

@@ -56,7 +56,7 @@ def of_checkpoint(options: Probing, first: Callable[[Probe], None] = lambda judg
     if model.drawn:
         name = f"{model.architecture} with random weights"
     name = options.title or name
-    given = options.model_dump(exclude_defaults=True, exclude={"html", "json_file"})
+    given = options.model_dump(exclude_defaults=True, exclude={"html", "json_file", "rotation"})
     words = ["companion", "probe", given.pop("checkpoint")]
     for option, value in given.items():
         words += [f"--{option.replace('_', '-')}", *([] if value is True else [str(value)])]

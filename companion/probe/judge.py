@@ -24,7 +24,7 @@ from analysis.quoting import Html, tag
 from companion.measurements import records
 from companion.measurements.intervals import Interval
 from companion.measurements.measurement import Measurement
-from companion.probe import measure
+from companion.probe import measure, rotation
 from companion.probe.measure import FEWEST_IMAGES
 from companion.probe.measure import ProbeError as ProbeError
 from results.cells import cell
@@ -65,7 +65,8 @@ class Probe:
     """A measurement of a checkpoint, the verdict on it, and its place among recorded models.
 
     ``answer``: shows, none or cannot tell; ``reasons``: what it rests on; ``cautions``: what must
-    be kept in mind; ``place``: its rank by κ among models with the same kind of last layer.
+    be kept in mind; ``place``: its rank by κ among models with the same kind of last layer;
+    ``storage``: what few bits cost, of which the verdict knows nothing.
     """
 
     measurement: Measurement
@@ -74,6 +75,7 @@ class Probe:
     reasons: tuple[str, ...]
     cautions: tuple[str, ...]
     place: str
+    storage: str = ""
 
     def lines(self) -> list[str]:
         """The main numbers, as a terminal shows them."""
@@ -185,7 +187,16 @@ def judge(m: Measurement, recorded: Sequence[Measurement]) -> Probe:
             *_hanging(m, others, answer),
         ),
         said("place", "alone" if among == 1 else "among", row),
+        said("storage", _storage(m), row),
     )
+
+
+def _storage(m: Measurement) -> str:
+    """What is advised before features are stored in few bits; "" where nothing was measured."""
+    if "four_bits" not in m.values:
+        return ""
+    won = float(m.value("four_bits_rotated") - m.value("four_bits"))
+    return "rotate" if won >= rotation.WORTH else "leave"
 
 
 def _hanging(m: Measurement, others: Sequence[Measurement], answer: str) -> Iterable[str]:

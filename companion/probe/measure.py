@@ -21,6 +21,7 @@ from companion.measurements.measures import Quantities
 from companion.measurements.provenance import of_today
 from companion.measurements.quantities import LARGEST
 from companion.measurements.records import Data, Measurement, Origin, Provenance
+from companion.probe import rotation
 
 #: Fewer give no meaningful estimate.
 FEWEST_IMAGES = 8
@@ -99,6 +100,7 @@ def measured(
         first(records.build("probe", numbers, counts=counts, **about))
         counts["classes"] = len(head)
         numbers |= of_head(features, head)
+    numbers |= rotation.in_four_bits(features)
     return records.build("probe", numbers, counts=counts, **about)
 
 

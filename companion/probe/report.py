@@ -30,6 +30,7 @@ BESIDE = {
 }
 #: What the notes of a report are about.
 REASON, CAUTION, NOTE, PLACE = "why", "to keep in mind", "checkpoint", "place"
+STORAGE = "storage"
 
 
 def of_store(
@@ -118,6 +119,7 @@ def summary(judged: Probe) -> str:
     numbers += [f"{judged.measurement.data.what}: {left_out}"] if left_out else []
     cautions = [text for about, text in notes(judged) if about in (CAUTION, NOTE)]
     parts = [[f"  - {line}" for line in numbers], [f"- {c}" for c in cautions]]
+    parts += [[judged.storage]] if judged.storage else []
     return "\n\n".join("\n".join(part) for part in parts)
 
 
@@ -134,6 +136,7 @@ def notes(judged: Probe) -> list[tuple[str, str]]:
         *((CAUTION, caution) for caution in judged.cautions),
         *([(NOTE, f"Note on the checkpoint: {note}")] if note else []),
         (PLACE, judged.place),
+        *([(STORAGE, judged.storage)] if judged.storage else []),
     ]
 
 

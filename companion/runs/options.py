@@ -160,6 +160,7 @@ class Probing(Machine):
     level: SaidLevel | None = option("how it was trained; random if it was not", None)
     html: Path | None = option("file for the report", None)
     json_file: Path | None = option("file for the numbers", None, flag="--json")
+    rotation: Path | None = option("file (.safetensors) for a random rotation", None)
     batch_size: int = option("images at a time (default: 32)", 32, least=1)
     leave_out_damaged: bool = option("skip images that cannot be used, and list them", False)
 

@@ -1,0 +1,62 @@
+"""What 4 bits leave of features, as they are and rotated, and a rotation to take along.
+
+No verdict on robustness rests on it. The page `bits` explains the numbers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.common import CompanionError, is_stream, replaced
+from analysis.metrics import basis
+from analysis.metrics import quantisation as metrics
+from companion.measurements.measures import Quantities
+
+#: Bits per number; the seed of the rotation; at most so many images take part.
+BITS, SEED, IMAGES = 4, 0, 4000
+#: The share of neighbours that a rotation must win before it is advised.
+WORTH = 0.05
+SUFFIX = ".safetensors"
+
+
+def in_four_bits(features: NDArray[Any]) -> Quantities:
+    """The share of ten nearest neighbours that 4 bits keep, as written and rotated: (N, d).
+
+    One scale per vector. Of many images evenly spaced ones take part. Nothing for ten images or
+    fewer, of which none has ten neighbours.
+    """
+    if len(features) <= metrics.NEIGHBOURS:
+        return {}
+    h = basis.at_length_one(features[metrics.evenly(len(features), IMAGES)])
+    queries = metrics.evenly(len(h), metrics.QUERIES)
+    found, turned = metrics.nearest(h, queries), h @ basis.random_rotation(h.shape[1], SEED)
+    kept = [metrics.kept(found, metrics.uniform(some, BITS), queries) for some in (h, turned)]
+    return {"four_bits": kept[0].mean(), "four_bits_rotated": kept[1].mean()}
+
+
+def check_place(path: Path | None) -> None:
+    """Raise CompanionError, before anything is computed, if no rotation can be written there."""
+    if path is not None and (is_stream(path) or path.suffix != SUFFIX):
+        raise CompanionError(f"a rotation is written as a file: give a name that ends in {SUFFIX}.")
+
+
+def write(width: int, path: Path) -> None:
+    """Write the rotation as safetensors: `rotation` (width, width), in float32, with its seed."""
+    from safetensors.numpy import save_file
+
+    matrix = basis.random_rotation(width, SEED).astype(np.float32)
+    with replaced(path) as part:
+        save_file({"rotation": matrix}, part, metadata={"seed": str(SEED)})
+
+
+def lines(path: Path) -> str:
+    """The lines of NumPy that apply it."""
+    return (
+        "from safetensors.numpy import load_file\n"
+        f'rotation = load_file("{path.as_posix()}")["rotation"]\n'
+        "features = features @ rotation  # and the head's rows, and every query"
+    )
