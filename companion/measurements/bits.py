@@ -92,9 +92,7 @@ def without_one_vector(h: Array, texts: Texts) -> Array:
     """Images without the direction of their mean's part that lies where texts hardly vary."""
     found = basis.text_directions(texts.rows, texts.at_length)
     least = found.directions[: int((np.cumsum(found.variance) <= SHARE).sum())]
-    part = least.T @ (least @ h.mean(axis=0))
-    length = np.linalg.norm(part)
-    return basis.without(h, part[None] / length) if length > 0 else h
+    return basis.less_direction(h, basis.mean_part(h, least))
 
 
 def _looking(h: Array, found: Any, queries: Any, judge: Judge | None) -> Callable[..., Any]:
