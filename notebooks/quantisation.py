@@ -121,7 +121,6 @@ errors = pd.DataFrame(quantisation.errors(measurements))
 if len(errors):
     fine = errors.query("bits >= 6")["ratio"]
     page.texts(error_ratio=style.span(fine, "{:.2f}".format))
-    page.table("errors", quantisation.errors(one_each))
 
 # %% [markdown]
 # ## The same models, grown with and without outlier features

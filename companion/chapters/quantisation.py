@@ -132,10 +132,10 @@ def curves(measurements: Sequence[Measurement]) -> Drawing:
         for scheme, bits in schemes(m)
         if scheme == SCHEME
     )
-    colours = [level.colour for level in style.LEVEL_STYLES.values()]
+    colours = (style.LEVEL_STYLES["zero_shot"].colour,) * 2 + (style.MUTED,) * 2
     looks = {
         name: plots.Look(colour, dash)
-        for name, colour, dash in zip(names.values(), colours, plots.DASHES, strict=False)
+        for name, colour, dash in zip(names.values(), colours, plots.DASHES, strict=True)
     }
     return plots.lines(frame.dropna(), width, kept, looks=looks, columns=2, ticks=6)
 
