@@ -68,14 +68,15 @@ page.texts({"by-hand-kappa": digits(kurtosis(h).mean())})
 
 # %%
 table = quantisation.rows(measurements)
-large = table[table["kurtosis_written"] > 30]
-falls = large.empty or large["kept_written"].max() < large["kept_rotated"].min()
-page.figure("picture", quantisation.picture(measurements) if len(table) else None, holds=falls)
-widths = table
-for bits in (8, 6, 5, 4, 3, 2):
-    of_bits = quantisation.rows(measurements, bits=bits).add_suffix(f"_{bits}")
-    widths = widths.join(of_bits)
-page.table("widths", widths)
+if len(table):
+    large = table[table["kurtosis_written"] > 30]
+    falls = large.empty or large["kept_written"].max() < large["kept_rotated"].min()
+    page.figure("picture", quantisation.picture(measurements), holds=falls)
+    widths = table
+    for bits in (8, 6, 5, 4, 3, 2):
+        of_bits = quantisation.rows(measurements, bits=bits).add_suffix(f"_{bits}")
+        widths = widths.join(of_bits)
+    page.table("widths", widths)
 
 # %%
 if len(one_each) > 3:
@@ -89,7 +90,7 @@ if len(one_each) > 3:
 # Does κ predict the loss of an encoder that is left out? This is no claim of the paper's.
 
 # %%
-if edition == "paper":
+if edition == "paper" and len(table):
     claim = ours.load()["B-4-bits"]
     each, found = quantisation.encoders(table, claim.after)
     page.table("encoders", each, holds=found.result == "holds")
@@ -128,6 +129,6 @@ if len(errors):
 # %%
 if edition == "pocket":
     twins = quantisation.twins()
-    page.table("twins", twins)
+    page.table("twins", twins, "recorded")
     for _, row in twins.iterrows():
         page.numbers("of-twins", row)

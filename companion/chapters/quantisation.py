@@ -33,6 +33,13 @@ SCHEME, BITS = "vector", 4
 FRAMES = ("written", "rotated", "less_mean", "removed")
 #: Second moments of an optimiser, in words.
 MOMENTS = {"element": "one for each number (Adam)", "shared": "shared by output coordinates"}
+#: What of the pocket models was trained, by the names in `data/pocket/bits.csv`.
+TRAINED = {
+    "vit-web": "ViT, two projections",
+    "cnn-web": "CNN, two projections",
+    "grown-vit-element": "ViT, all weights",
+    "grown-vit-shared": "ViT, all weights",
+}
 #: Resamples of encoders, and their seed.
 RESAMPLES, SEED = 2000, 0
 
@@ -222,5 +229,6 @@ def twins() -> pd.DataFrame:
     lists = table.groupby(by, sort=False).agg(list).reset_index()
     return lists.assign(
         moment=lists["second_moment"].map(MOMENTS),
+        what=lists["model"].map(TRAINED),
         key=lists["model"] + "-" + lists["second_moment"],
     )
