@@ -38,19 +38,25 @@ NEIGHBOURS, SEEDS = 10, 5
 PUBLIC = {
     "ViT-B/16 OpenAI, COCO": "Modality-Gap/features_clip.npy",
     "ViT-B/16 random weights, COCO": "Modality-Gap/features_clip_random.npy",
+    "ViT-B/16 OpenAI, histology": "Biomedical-clip-image-search/image_embeddings.npy",
 }
 SCALAR = ("QT_8bit", "QT_4bit", "QT_8bit_uniform", "QT_4bit_uniform")
 #: Numbers that share a code of product quantisation, and bits of a code: a bit per number.
 PART, CODE_BITS = 4, 4
+#: Steps in which OPQ learns its rotation (faiss's default of 50 takes minutes).
+OPQ_STEPS = 10
 
 
-def engines(width: int) -> dict[str, Engine]:
-    """What stores images and finds their neighbours, by name: images → neighbours, bytes."""
+def engines(width: int, images: int) -> dict[str, Engine]:
+    """What stores images and finds their neighbours, by name: images → neighbours, bytes.
+
+    Of fewer images than components faiss 1.15 cannot learn a rotation: it crashes.
+    """
     made = {name: partial(scalar, name) for name in SCALAR} | {"usearch i8": by_usearch}
     if hasattr(faiss, "IndexRaBitQ"):
         made["RaBitQ"] = rabitq
     if width % PART == 0:
-        made |= {"PQ": product, "OPQ": optimised_product}
+        made |= {"PQ": product} | ({"OPQ": optimised_product} if images >= width else {})
     return made
 
 
@@ -78,6 +84,7 @@ def optimised_product(h: np.ndarray) -> Found:
     turn = faiss.OPQMatrix(h.shape[1], h.shape[1] // PART)
     turn.pq = codes = faiss.ProductQuantizer(h.shape[1], h.shape[1] // PART, CODE_BITS)
     codes.cp.min_points_per_centroid = 1
+    turn.niter = OPQ_STEPS
     turn.train(h)
     return product(turn.apply(h))
 
@@ -125,15 +132,22 @@ def compared(features: np.ndarray) -> pd.DataFrame:
         features / np.linalg.norm(features, axis=1, keepdims=True), dtype=np.float32
     )
     truth, rows = exact(h), []
-    for name, engine in engines(h.shape[1]).items():
+    for name, engine in engines(h.shape[1], len(h)).items():
         near, size = engine(h)
-        turned = [recall(engine(rotated(h, seed))[0], truth) for seed in range(SEEDS)]
+        seeds = () if name == "OPQ" else range(SEEDS)  # it has a rotation of its own
+        turned = [recall(engine(rotated(h, seed))[0], truth) for seed in seeds] or [np.nan]
         rows.append(
             {"engine": name, "bytes": size, "written": 100 * recall(near, truth)}
             | {"rotated": 100 * np.mean(turned), "lowest": 100 * min(turned)}
             | {"highest": 100 * max(turned)}
         )
     return pd.DataFrame(rows)
+
+
+def published(name: str) -> np.ndarray:
+    """Features of images (n, d) from a public file, which may hold texts as well."""
+    array = np.load(fetch(name), allow_pickle=False)
+    return array[0] if array.ndim == 3 else array
 
 
 def main() -> None:
@@ -144,7 +158,7 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, help="write the table to this file")
     options = parser.parse_args()
     given = {path.name: np.load(path, allow_pickle=False) for path in options.files}
-    public = {title: np.load(fetch(name), allow_pickle=False)[0] for title, name in PUBLIC.items()}
+    public = {title: published(name) for title, name in PUBLIC.items()}
     tables = []
     for title, features in (given or public).items():
         tables.append(compared(features).assign(features=title))

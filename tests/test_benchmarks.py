@@ -37,7 +37,10 @@ def test_engines_find_neighbours_among_codes(monkeypatch):
     expected = {"QT_8bit": 32, "QT_4bit": 16, "QT_8bit_uniform": 32, "QT_4bit_uniform": 16}
     expected |= {"usearch i8": 32, "PQ": 4, "OPQ": 4}
     assert table["bytes"].drop("RaBitQ").to_dict() == expected
-    assert (table["lowest"] <= table["rotated"]).all() and table["written"].between(0, 100).all()
+    rotated = table.drop("OPQ")
+    assert (rotated["lowest"] <= rotated["rotated"]).all() and table["written"].between(
+        0, 100
+    ).all()
     # few images are needed to see that eight bits lose less than four, and four less than one
     assert table["written"]["QT_8bit"] > 95 > table["written"]["QT_4bit"] > 80
     assert table["written"]["PQ"] < table["written"]["QT_4bit"]
