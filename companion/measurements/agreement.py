@@ -57,6 +57,7 @@ ROUNDING = 2e-3
 DIFFERENT = 5
 #: Lists that models share: of texts and heads, and steps that anyone may choose.
 SHARED = {"steps", "constants", "positives", "groups", "dropped", "images_per_class", "shares"}
+SHARED |= {"bits", "vector_bits"}
 SHARED |= {"text_variance", "leader_inside", "singular_value_share", "top_components", "spanned"}
 SHARED |= {"text_rows", "judged_by_itself", "leader_variance", "other_choices"}
 #: A coordinate that leads in so many images leads on other images of the model, too.

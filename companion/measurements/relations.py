@@ -28,6 +28,8 @@ ONE: dict[str, Callable[[Array], Any]] = {"mean": np.mean, "sum": np.sum, "lengt
 FAR = 6
 #: Ends of ranges: what they are called, and which of them is the lower one.
 ENDS = {"_lowest": -1, "_highest": 1}
+#: Errors of differences that are means over random bases: smaller than those of a single one.
+AVERAGED = {"difference_rotated_error"}
 
 
 def coherence(m: Measurement) -> Iterator[str]:
@@ -56,6 +58,8 @@ def _errors(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     for name, error in v.items():
         of = v.get(name.removesuffix("_error")) if name.startswith("difference_") else None
         if not name.endswith("_error") or of is None or of.shape != error.shape:
+            continue
+        if name in AVERAGED:
             continue
         variance, size = error**2 * m.counts["images"], np.abs(of)
         slack = ROUNDING + 0.02 * size
