@@ -27,10 +27,11 @@ import pandas as pd
 from analysis.metrics import quantisation as metrics
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
+from companion.chapters import measured, quantisation
 from companion.claims import ours
-from companion.publish import measured, quantisation, style
-from companion.publish.page import Page
-from companion.publish.style import digits
+from results import style
+from results.page import Page
+from results.style import digits
 
 editions = (edition, "contrast") if edition == "paper" else (edition,)
 measurements = measured.of_editions("quantisation", *editions)

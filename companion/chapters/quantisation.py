@@ -12,10 +12,10 @@ import pandas as pd
 from analysis.common import ROOT
 from analysis.families.registry import LEVEL_TITLES
 from analysis.metrics.indicators import interval, rank_correlation
+from companion.chapters.measured import model_title, set_title
 from companion.claims.ours import Prediction, kappa_predicts
 from companion.measurements.measurement import Measurement
 from results import plots, style
-from companion.chapters.measured import model_title, set_title
 from results.style import Drawing
 
 #: The schemes by the names that measurements have, in words.
