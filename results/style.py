@@ -19,7 +19,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from analysis.common import ROOT, as_markdown, read_yaml
+from analysis.common import ROOT, as_markdown, in_paragraph, read_yaml
 
 if TYPE_CHECKING:  # what draws is imported with the first figure: a page of tables needs none
     from matplotlib.axis import Axis
@@ -232,7 +232,7 @@ def admonition(title: str, body: str, kind: str = "warning") -> str:
 
 def items(texts: Iterable[str]) -> str:
     """Sentences as a list (MyST), one alone as it is; "" of nothing."""
-    sentences = [*texts]
+    sentences = [in_paragraph(text) for text in texts]
     return "\n".join(sentences if len(sentences) == 1 else [f"- {text}" for text in sentences])
 
 

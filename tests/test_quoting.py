@@ -6,10 +6,12 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from conftest import ROOT, cases
+from conftest import ROOT, cases, sphinx_build
 
+from analysis.common import as_markdown
 from analysis.quoting import Html, in_html, joined, tag
 from results import policy, slides
+from results.style import items
 from results.svg import explorer
 
 TEXTS = cases("faults")["texts"]
@@ -61,6 +63,23 @@ def test_nothing_else_escapes():
 def rules(element):
     content = html.unescape(re.search('Policy" content="([^"]*)"', element)[1])
     return {name: sources for name, *sources in (rule.split() for rule in content.split("; "))}
+
+
+BLOCKS = ["1. a", "12) a", "# a", "~~~ a", "::: a", "% a", "(a)=", "- a", "+ a", "    a", "a\n==="]
+BLOCKS += ["a\n---", "___", "> a", ": a", "a\n\n    a"]
+
+
+@pytest.mark.parametrize("text", BLOCKS)
+def test_a_text_is_a_paragraph_as_it_stands(text, tmp_path):
+    """As the page of a family shows its description, and lists what is missing."""
+    _, warnings = sphinx_build(
+        tmp_path, {"index": f"# T\n\n{as_markdown(text)}\n\nThe end."}, smartquotes=False
+    )
+    body = (tmp_path / "html/index.html").read_text().split("</h1>")[1].split("</section>")[0]
+    shown = html.unescape(re.sub("<[^>]*>", "", body)).split()
+    assert shown == [*text.split(), "The", "end."] and warnings == ""
+    assert {*re.findall(r"<(\w+)", body)} == {"p"}
+    assert items([text.replace(">", "x")]).splitlines()[0][:1] in "\\1ax"
 
 
 def test_a_policy_names_what_runs_and_some_pages_need_more():
