@@ -34,9 +34,6 @@ MOST_LISTED = 20
 #: What HTML, MyST or mathematics reads as more than characters, entities among it.
 MARKUP = re.compile(r"[<>{}\[\]`$*|\\]|&[#\w]+;?")
 
-#: How a block of Markdown begins: after a number, or at once.
-BLOCK = re.compile(r"^(\d*)((?<=\d)[.)]|(?<!\d)[-~:%#+=(_])", re.MULTILINE)
-
 #: Names become file names: letters, digits, ``_``, ``-`` and ``.``, starting with a letter.
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=100)]
 Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
@@ -113,24 +110,6 @@ def as_words(text: str) -> str:
     shown = "".join(c if is_shown(c) else "?" for c in text.replace("\\", "/"))
     shown = MARKUP.sub(lambda found: f"?{found[0][1:]}", shown)[:LONGEST_TEXT]
     return shown if any(map(str.isalnum, shown)) else f"without a name {shown}"
-
-
-def as_markdown(text: str, special: str = "<>&{}[]`$*|\\") -> str:
-    """Text that Markdown shows as it is: a backslash before each ``special`` character.
-
-    So it is before what would begin a heading, a list, a fence or another block.
-
-    >>> as_markdown("1. run of *this*")
-    '1\\\\. run of \\\\*this\\\\*'
-    """
-    escaped = "".join("\\" * (one in special) + one for one in text)
-    return in_paragraph(escaped)
-
-
-def in_paragraph(markdown: str) -> str:
-    """Markdown in which no line begins another block than a paragraph."""
-    text = re.sub(r"^[ \t]+", "", markdown, flags=re.MULTILINE)  # which would begin code
-    return BLOCK.sub(lambda start: f"{start[1]}\\{start[2]}", text)
 
 
 def is_template(text: str) -> bool:

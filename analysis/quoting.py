@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import reprlib
 
 #: Characters of a text on a page.
@@ -41,6 +42,30 @@ def quoted(given: object) -> str:
         return in_short(QUOTES.repr(given))
     except ValueError:  # Python writes no number of thousands of digits
         return "a number that is too long"
+
+
+# Markdown
+
+#: How a block of Markdown begins: after a number, or at once.
+BLOCK = re.compile(r"^(\d*)((?<=\d)[.)]|(?<!\d)[-~:%#+=(_])", re.MULTILINE)
+
+
+def as_markdown(text: str, special: str = "<>&{}[]`$*|\\") -> str:
+    """Text that Markdown shows as it is: a backslash before each ``special`` character.
+
+    So it is before what would begin a heading, a list, a fence or another block.
+
+    >>> as_markdown("1. run of *this*")
+    '1\\\\. run of \\\\*this\\\\*'
+    """
+    escaped = "".join("\\" * (one in special) + one for one in text)
+    return in_paragraph(escaped)
+
+
+def in_paragraph(markdown: str) -> str:
+    """Markdown in which no line begins another block than a paragraph."""
+    text = re.sub(r"^[ \t]+", "", markdown, flags=re.MULTILINE)  # which would begin code
+    return BLOCK.sub(lambda start: f"{start[1]}\\{start[2]}", text)
 
 
 # HTML: the one place where a text becomes part of a page

@@ -8,8 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from conftest import ROOT, cases, sphinx_build
 
-from analysis.common import as_markdown
-from analysis.quoting import Html, in_html, joined, tag
+from analysis.quoting import Html, as_markdown, in_html, joined, tag
 from results import policy, slides
 from results.style import items
 from results.svg import explorer

@@ -27,9 +27,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 
-from analysis.common import as_markdown
 from analysis.families.registry import FAMILIES, load_family
-from analysis.quoting import tag
+from analysis.quoting import as_markdown, tag
 from companion.claims.counterparts import COUNTERPARTS, Item, bearing
 from results.downloads import ENDINGS
 
