@@ -80,6 +80,7 @@ every = table[table["role"] != "control"].groupby(["model", "mean_of"])["quiet"]
 page.holds((every < 10).sum() >= len(every) - 1, "coordinates stay in the lowest tenth")
 page.texts(
     lowest_tenth=f"{(every < 10).sum()} of {len(every)}",
+    highest=f"{every.max():.1f}",
     models=primary["model"].nunique(),
     coordinates=len(primary),
     ranks=span(primary["quiet"]),
