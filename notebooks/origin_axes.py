@@ -43,7 +43,11 @@ usual = usual.assign(
     of=usual["optimiser"],
 )
 each = usual.groupby(["panel", "level", "of"])["kurtosis"].agg(["median", "min", "max", "size"])
-each = each.reset_index().rename(columns={"median": KAPPA, "min": "low", "max": "high"})
+each = (
+    each.query("size >= 3")
+    .reset_index()
+    .rename(columns={"median": KAPPA, "min": "low", "max": "high"})
+)
 names = [title for title, _ in origin.OPTIMISERS.values()]
 shown = each.sort_values(["panel", "of"], key=lambda c: c.map({n: i for i, n in enumerate(names)}))
 shown = shown.sort_values("panel", ascending=False, kind="stable")
@@ -96,14 +100,3 @@ page.holds(
 by_axes.columns = by_axes.columns.str.replace("_", "-")
 for kind, row in by_axes.iterrows():
     page.texts({f"{name}-{kind}": origin.middle(row[name]) for name in row.index if "kurt" in name})
-
-# %% [markdown]
-# ## Gains, and no weight decay
-
-# %%
-vit = runs[runs["towers"] == "vit-web"]
-of_gains = varied(vit, "second_moment", "layer_norm").query("layer_norm")
-undecayed = varied(vit, "second_moment", "weight_decay").query("weight_decay == 0")
-for name, some in {"gains": of_gains, "undecayed": undecayed}.items():
-    found = some.groupby("second_moment")["kurtosis"].agg(origin.middle)
-    page.texts(found.add_prefix(f"kappa-{name}-"))

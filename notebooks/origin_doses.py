@@ -85,35 +85,17 @@ page.figure(
         height=3.2,
     ),
 )
-longer = varied(vit, "steps", "learning_rate")
-lengths = varied(longer, "steps").query("seed in (0, 1, 2)")
+lengths = varied(vit, "steps").query("seed in (0, 1, 2)")
 slopes = [
     np.polyfit(*np.log(some[["summed_rate", "kurtosis"]].to_numpy().T), 1)[0]
     for _, some in lengths.groupby("seed")
 ]
 page.texts(
     slope=spread(slopes, write="{:.2f}".format, middle=np.median),
-    kappa_long=origin.middle(longer.query("steps == 16000")["kurtosis"]),
-    kappa_fast=origin.middle(longer.query("learning_rate > 0.005")["kurtosis"]),
+    kappa_long=origin.middle(lengths.query("steps == 16000")["kurtosis"]),
     lab_rate=digits(of_lab),
     clip_rate=f"{of_clip:.0f}",
 )
-
-# %%
-SINGLE = {
-    "memory": "Adam's β₂",
-    "width": "coordinates",
-    "weight_decay": "weight decay",
-    "learning_rate": "learning rate",
-}
-single = [
-    row | {"setting": title, "value": row[name]}
-    for name, title in SINGLE.items()
-    for row in origin.rows(varied(vit, name).sort_values(name), name)
-    .reset_index()
-    .to_dict("records")
-]
-page.table("single", single)
 
 # %% [markdown]
 # ## Numbers for the page

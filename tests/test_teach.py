@@ -118,6 +118,7 @@ def grow_an_outlier(names):
     prevented, same_share, same_retrieved = names["prevented"]
     yield (grown > 6, prevented < 3.2, names["columns"][0] > 6), (True, True, True)
     yield np.abs([share - same_share, retrieved - same_retrieved]) < 0.03, (True, True)
+    yield names["clean"][0] < 0.7 * grown, True
     yield np.array([names["clean"][1], names["mild"][1]]) < 0.4 * share, (True, True)
 
 
