@@ -307,7 +307,7 @@ def test_shipped_whole_models_are_those_of_the_table():
         assert value == pytest.approx(table.loc["grown-vit-element", name], rel=1e-3), name
     # Few tall coordinates, most of one sign, in signed features of one style: no rectifier's.
     one_style = (emoji.metadata()["style"][tested] == emoji.IMAGENET).to_numpy()
-    measured = measure.quantities(features[one_style][:120], head.weight)
+    measured = measure.quantities(features[one_style][:120])
     assert measured["kurtosis_mean"] > 8 and measured["reach"] > judge.REACH_THRESHOLD
 
 
