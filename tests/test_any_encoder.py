@@ -190,3 +190,60 @@ def test_pictures_are_read_alike_from_folders_lists_and_arrays(tmp_path):
         grey(kind).save(tmp_path / "9.tiff")
         refused("32 bits", imagelist.unlabelled(tmp_path).image, 5)
     refused("shape .*5.*where", features_of, len, [np.ones((9, 9, 5), np.uint8)], look)
+
+
+# A layer by its name
+
+
+class Tokens(nn.Module):
+    """A small transformer: a stem that cuts patches, two blocks, and a head that must not run."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Conv2d(3, 6, 4, 4)
+        self.blocks = nn.Sequential(
+            *(nn.TransformerEncoderLayer(6, 2, 12, 0.5, batch_first=True) for _ in range(2))
+        )
+        self.head = nn.Linear(6, 3)
+        self.heads_run = 0
+
+    def forward(self, x):
+        tokens = self.blocks(self.stem(x).flatten(2).transpose(1, 2))
+        self.heads_run += 1
+        return self.head(tokens.mean(1))
+
+
+def test_a_layer_by_its_name_gives_what_a_plain_loop_gives():
+    net = Tokens().train()
+    net.eval()
+    with torch.no_grad():
+        tokens = net.blocks[0](net.stem(X).flatten(2).transpose(1, 2))
+        places = net.stem(X)
+    net.train()
+    pools = {"mean": tokens.mean(1), "first": tokens[:, 0], "all": tokens.flatten(1)}
+    for pool, expected in pools.items():
+        found = features_of(net, X, layer="blocks.0", pool=pool)
+        np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+    own = features_of(net, X, layer="blocks.0", pool=lambda made: made.amax(1))
+    np.testing.assert_allclose(own, tokens.amax(1).numpy(), atol=1e-5)
+    stem = features_of(net, X, layer="stem", batch_size=5)
+    np.testing.assert_allclose(stem, places.mean((2, 3)).numpy(), atol=1e-5)
+    assert net.training and net.heads_run == 0 and not net.blocks[0]._forward_hooks
+
+
+def test_a_layer_that_is_not_there_is_answered_with_the_nearest():
+    net = Tokens()
+    refused(
+        r"no layer 'blocks.5': the nearest of .*blocks\.[01]", features_of, net, X, layer="blocks.5"
+    )
+    refused("is named of a torch.nn.Module", features_of, lambda x: x, X, layer="stem")
+    net.unused = nn.Linear(2, 2)
+    refused("does not use its layer 'unused'", features_of, net, X, layer="unused")
+
+
+def test_a_bar_is_shown_if_that_is_wanted(capsys):
+    features_of(nn.Flatten(), X, progress=True)
+    assert f"/{len(X)}" in capsys.readouterr().err
+    features_of(nn.Flatten(), X, progress=False)
+    assert capsys.readouterr().err == ""

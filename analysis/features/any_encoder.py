@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
+from tqdm import tqdm
 
+from analysis.common import suggestion
 from analysis.features.reached import kept, networks
 from analysis.images import imagelist
 from analysis.images.imagelist import ImageList
@@ -32,6 +34,9 @@ Preprocess = Callable[[Image.Image], Tensor]
 Images: TypeAlias = (
     "str | Path | ImageList | Sequence[Image.Image | NDArray[Any] | Tensor] | NDArray[Any] | Tensor"
 )
+#: How several vectors of an image become one: their mean, the first of them (of a transformer the
+#: class token), all in a row, or by a function.
+Pool: TypeAlias = "Literal['mean', 'first', 'all'] | Callable[[Tensor], Tensor]"
 #: How far an image's features may move with its batch, as a share of their length; rounding does.
 ROUNDING, COARSE_ROUNDING = 0.01, 0.05
 #: Images that are encoded once more, in a batch of their own.
@@ -46,14 +51,20 @@ def features_of(
     images: Images,
     preprocess: Preprocess | None = None,
     *,
+    layer: str | None = None,
+    pool: Pool = "mean",
     batch_size: int = 32,
+    progress: bool | None = None,
 ) -> NDArray[np.float32]:
     """Return an encoder's features of images, (N, d), float32.
 
     ``encoder`` is a module or any function from a batch of inputs to features (n, d). The modules
     that it runs, however it reaches them, run in evaluation mode, get inputs on their device and of
     their precision, and are left as they were. The images of a folder are those that
-    `analysis.images.imagelist.unlabelled` lists, in its order. Raises DatasetError if there are no
+    `analysis.images.imagelist.unlabelled` lists, in its order. With ``layer``, what the part of a
+    module of that name gives is taken, in ``named_modules``, and nothing after it is computed;
+    ``pool`` makes one vector of several for each image (`pooled`). ``progress``: whether a bar is
+    shown, by default on a terminal. Raises DatasetError if there is no such layer, if there are no
     images, if pictures lack ``preprocess``, if features have another shape, or if those of an image
     change with its batch or from call to call.
 
@@ -73,18 +84,82 @@ def features_of(
     if not len(listed):
         raise DatasetError("there are no images: give a folder, pictures, or a tensor of inputs.")
     modules = networks(encoder)
-    with kept(modules), torch.no_grad():  # a cache made in inference mode could not be trained with
-        return _features(encoder, _batches(listed, preprocess, batch_size), _suited(modules))
+    encoder = encoder if layer is None else at_layer(encoder, layer, pool)
+    batches = _batches(listed, preprocess, batch_size)
+    silent = None if progress is None else not progress  # which tqdm decides
+    bar = tqdm(total=len(listed), unit=" images", leave=False, disable=silent)
+    with (
+        bar,
+        kept(modules),
+        torch.no_grad(),
+    ):  # a cache made in inference mode could not be trained with
+        return _features(encoder, batches, _suited(modules), bar)
+
+
+class _ReachedError(Exception):
+    """What is looked for was computed; the rest of the network need not be."""
+
+
+def at_layer(encoder: Encoder, layer: str, pool: Pool = "mean") -> Encoder:
+    """An encoder that gives what one part of a module gives: (n, d), by `pooled`.
+
+    Raises DatasetError if the encoder is no module, or has no part of that name.
+    """
+    if not isinstance(encoder, nn.Module):
+        raise DatasetError(
+            f"a layer is named of a torch.nn.Module, and the encoder is a {type(encoder).__name__}."
+        )
+    parts = dict(encoder.named_modules())
+    if layer not in parts or not layer:
+        raise DatasetError(
+            f"the encoder has no layer {layer!r}: {suggestion(layer, [*filter(None, parts)])}."
+        )
+
+    def encoded(batch: Tensor) -> Tensor:
+        reached: list[Any] = []
+
+        def keep(part: nn.Module, given: Any, made: Any) -> None:
+            reached.append(made)
+            raise _ReachedError
+
+        handle = parts[layer].register_forward_hook(keep)
+        try:
+            encoder(batch)
+        except _ReachedError:
+            pass
+        finally:
+            handle.remove()
+        if not reached:
+            raise DatasetError(f"the encoder does not use its layer {layer!r}.")
+        made = reached[0][0] if isinstance(reached[0], tuple | list) else reached[0]
+        return pooled(made, pool)
+
+    return encoded
+
+
+def pooled(made: Tensor, pool: Pool = "mean") -> Tensor:
+    """One vector for each image: (n, d) as it is, else its mean, first or all vectors in a row.
+
+    Of (n, tokens, d) the vectors are the tokens, of (n, d, height, width) the places. ``pool`` may
+    be a function from all of it to (n, d).
+    """
+    if callable(pool):
+        return pool(made)
+    vectors = made.flatten(2).movedim(1, 2) if made.ndim > 3 else made
+    if vectors.ndim < 3:
+        return vectors
+    return {"mean": vectors.mean(1), "first": vectors[:, 0], "all": vectors.flatten(1)}[pool]
 
 
 def _features(
-    encoder: Encoder, batches: Iterator[Tensor], suited: Callable[[Tensor], Tensor]
+    encoder: Encoder, batches: Iterator[Tensor], suited: Callable[[Tensor], Tensor], bar: Any
 ) -> NDArray[np.float32]:
     """The features of all batches, of which the first is looked at twice."""
     parts: list[NDArray[np.float32]] = []
     for batch in batches:
         inputs = suited(batch)
         parts.append(_encoded(encoder, inputs))
+        bar.update(len(inputs))
         if len(parts) == 1:
             fewer = max(1, min(TRIED, len(inputs) // 2))
             coarse = inputs.is_floating_point() and inputs.element_size() < 4
