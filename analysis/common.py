@@ -377,13 +377,18 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"{listing}; did you mean {close[0]!r}" if close else listing
 
 
+def _field(name: object) -> str:
+    """The name of a field, in one line: a file may have given it."""
+    return " ".join(in_short(name).split())
+
+
 def first_reason(error: ValidationError) -> str:
     """Return ``field.path[index]: reason (got …)`` of the first problem, and how many follow."""
     errors = error.errors(include_url=False)
     # pydantic calls a list too short, too, whose entries are wrong
     problems = [problem for problem in errors if problem["type"] != "too_short"] or errors
     first = problems[0]
-    path = "".join(f"[{n}]" if isinstance(n, int) else f".{in_short(n)}" for n in first["loc"])
+    path = "".join(f"[{n}]" if isinstance(n, int) else f".{_field(n)}" for n in first["loc"])
     field = path.removeprefix(".") or "the family"
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[:1].lower() + reason[1:]

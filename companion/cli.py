@@ -82,6 +82,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         import argcomplete
 
         argcomplete.autocomplete(parser)
+    if words and words[0][:1] == "-" and words[0] not in ("-h", "--help", "--version"):
+        parser.error(f"a command is expected before {words[0]}: companion --help lists them")
     parsed = parser.parse_args(words)
     options = {name: _read(model, parsed) for name, model in parsed.kinds.items()}
     single = dict(options.pop(""))  # those that are no model's
@@ -186,6 +188,11 @@ def _read(kind: type[M], parsed: argparse.Namespace) -> M:
     parser: argparse.ArgumentParser = parsed.parser
     try:
         given = {name: getattr(parsed, name) for name in kind.model_fields if name in parsed}
+        for name, value in given.items():
+            if value == "" or (isinstance(value, list) and "" in value):
+                about: Any = kind.model_fields[name].json_schema_extra or {}
+                dashes = "" if about.get("placed") else "--"
+                parser.error(f"{dashes}{name.replace('_', '-')} is empty: give it, or leave it out")
         return kind.model_validate(given)
     except ValidationError as error:
         parser.error(f"--{first_reason(error).replace('_', '-')}")

@@ -279,7 +279,8 @@ def test_a_line_that_cannot_be_done_is_refused_before_anything_is_loaded(
 ):
     monkeypatch.chdir(x_pt)
     monkeypatch.setattr(encoders, "load", lambda *given: pytest.fail("it was loaded"))
-    line = words.replace("...", "--checkpoint x.pt --architecture tiny-vit").split()
+    line = words.replace("...", "--checkpoint x.pt --architecture tiny-vit")
+    line = [word.strip("'") for word in line.split()]
     try:
         assert main(line) == status
     except SystemExit as stopped:
@@ -339,7 +340,8 @@ def test_an_error_that_no_code_foresaw_is_a_sentence_and_a_file(monkeypatch, tmp
     def fails() -> None:
         raise KeyError("no\nsuch thing\x1b[2J")
 
-    monkeypatch.setitem(cli.VERBS, "status", fails)
+    known = cli.verbs()
+    monkeypatch.setattr(cli, "verbs", lambda: known | {"status": fails})
     monkeypatch.setattr(cli, "WORKSPACE", tmp_path / "work")
     monkeypatch.setattr(cli.tempfile, "gettempdir", lambda: str(tmp_path / "temporary"))
     for folder in (tmp_path / "temporary", tmp_path / "work"):

@@ -46,7 +46,11 @@ def test_names_tell_folders_of_the_same_name_apart(tmp_path):
 
 
 def test_a_folder_without_images_to_use_is_refused(tmp_path):
-    refused(r"no images but .*it is empty; .*\.tiff, \.ppm are", imagelist.folder, tmp_path)
+    refused(
+        r"no images, it is empty; images that end in .*\.tiff, \.ppm are",
+        imagelist.folder,
+        tmp_path,
+    )
     save_folder(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "x.heic").write_bytes(b"x")
@@ -85,6 +89,14 @@ def test_the_manifest_of_what_is_not_compressed_sees_pixels(tmp_path):
             sizes.add((tmp_path / "x.png").stat().st_size)
             manifests.add(imagelist.folder(tmp_path, name="x").manifest)
         assert (len(sizes), len(manifests)) == (1, expected)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="such names are Linux's")
+def test_a_damaged_image_is_named_without_its_folder_whatever_its_name(tmp_path):
+    for name in ("a\\b.png", "a'b.png", 'a"b.png', "a\tb.png"):
+        (tmp_path / name).write_bytes(b"no picture")
+    reasons = [error.reason for error in miniatures.damaged(imagelist.unlabelled(tmp_path))]
+    assert len(reasons) == 4 and not any(str(tmp_path) in reason for reason in reasons)
 
 
 def test_damaged_images_are_named(tmp_path):

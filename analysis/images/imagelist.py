@@ -133,7 +133,10 @@ class ImageList:
             Image.DecompressionBombError,
         ) as error:
             name = _readable(source.name)
-            reason = _readable(str(error).replace(str(source), name))
+            reason = str(error)
+            for path in (str(source), repr(str(source))[1:-1]):  # Pillow writes it as Python does
+                reason = reason.replace(path, name)
+            reason = _readable(reason)
             reason = re.sub(r"<_io\.BytesIO[^>]*>", lambda _: repr(name), reason)
             raise DamagedImageError(self.keys[index], reason) from None
 
@@ -213,9 +216,10 @@ def unlabelled(path: Path, *, smallest_side: int = 8) -> ImageList:
 def _without_images(path: Path) -> DatasetError:
     """Say what is in a folder instead, and what was expected."""
     kinds = sorted({p.suffix.lower() or "no suffix" for p in path.rglob("*") if p.is_file()})
+    some = ", ".join(kinds[:5])
     return DatasetError(
-        f"{path} has no images but files of {', '.join(kinds[:5]) or 'no kind, it is empty'}; "
-        f"images that end in {', '.join(SUFFIXES)} are expected."
+        f"{path} has no images{f' but files of {some}' if some else ', it is empty'}; images that "
+        f"end in {', '.join(SUFFIXES)} are expected."
     )
 
 

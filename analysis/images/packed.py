@@ -42,6 +42,8 @@ MEMBER = re.compile(r"((?:.*/)?[^/.]+)(\.[^/]*)", re.DOTALL)
 KEPT = 4
 #: Bytes of an image, or of the images of a group of rows.
 LARGEST = 512 * 2**20
+#: Of more bytes than that, images in a Parquet file are compressed by this factor at most.
+SMALL, DENSE = 64 * 2**20, 20
 #: Bytes of a class's name, and of a name in an archive.
 LONGEST_NAME = 4096
 #: Rows of a Parquet file: equal ones take no room in it, but each is listed.
@@ -212,7 +214,12 @@ def _of_table(path: Path, file: Any) -> tuple[tuple[str, ...], list[Sample]]:
         for name in (*wanted, IMAGE):
             size = about.column(leaves[name]).total_uncompressed_size
             _check_size(path, f"{name} of its group of rows {group}", size, LARGEST)
-        size = about.column(leaves[IMAGE]).total_compressed_size
+        size, whole = about.column(leaves[IMAGE]).total_compressed_size, size
+        if whole > max(SMALL, DENSE * size):
+            raise DatasetError(
+                f"{path} would take {whole:,} bytes for the images of its group of rows {group}, "
+                f"which are {size:,} in the file: images are not compressed that far, get it again."
+            )
         table = file.read_row_group(group, columns=wanted).flatten()
         labels = _cells(table[label])
         names = _cells(table[PATH]) if PATH in wanted else [None] * len(labels)

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+#: Formats whose grey values are of 16 bits at most, also where Pillow gives them 32.
+SIXTEEN = ("PNG", "PPM")
 #: An array's channels: grey, grey with transparency, RGB, RGB with transparency.
 CHANNELS = (1, 2, 3, 4)
 
@@ -22,6 +24,8 @@ def in_rgb(picture: Image.Image | NDArray[Any]) -> Image.Image:
     if isinstance(picture, np.ndarray):
         picture = _of_array(picture)
     if picture.mode.startswith("I;16"):  # converting these directly would clip them to white
+        picture = Image.fromarray(_upper(np.asarray(picture)))
+    if picture.mode == "I" and getattr(picture, "format", None) in SIXTEEN:
         picture = Image.fromarray(_upper(np.asarray(picture)))
     if picture.mode in ("I", "F"):
         raise ValueError("grey values of 32 bits, whose range is not known: save it with 8 or 16")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from analysis.common import Strict, Text
 from analysis.families.registry import (
@@ -72,6 +72,14 @@ class Parameters(Strict):
         "set a parameter of the notebook", (), short="-p"
     )
     output: Path | None = option("file for the executed notebook", None, short="-o")
+
+    @field_validator("parameter")
+    @classmethod
+    def _once(cls, given: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        names = [name for name, _ in given]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"{twice} is set more than once")
+        return given
 
 
 class Machine(Strict):
