@@ -48,6 +48,11 @@ def version_of(library: str) -> str:
         return importlib.metadata.version(distributions[0]) if distributions else "not installed"
 
 
+def installing(extras: str) -> str:
+    """The command that adds optional libraries to an installed companion, wherever that is."""
+    return f'pip install "interpreting-clip-companion[{extras}]"'
+
+
 def imported_names(source: str) -> tuple[str, ...]:
     """Dotted names that ``source`` imports; ``from a import b`` gives both ``a`` and ``a.b``."""
     return _about(source)[1]

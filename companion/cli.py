@@ -33,7 +33,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from analysis.code import version_of
+from analysis.code import installing, version_of
 from analysis.common import (
     ROOT,
     ROOT_WAS_THERE,
@@ -100,7 +100,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         print(f"companion: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:
         extras = "extract,train" if parsed.verb == "train" else "extract"
-        needed = f"{error.name}, which is not installed: pip install -e '.[{extras}]'."
+        needed = f"{error.name}, which is not installed: {installing(extras)}."
         print(f"companion: {parsed.verb} needs {needed}", file=sys.stderr)
     except BrokenPipeError:  # whoever read the output has seen enough: `| head`, say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -50,7 +50,7 @@ page = Page("checkpoint_report", "live")
 
 # %%
 page.texts(sentences=items(probe.sentence for probe in probes.values()))
-shown = measured | report.beside()
+shown = measured | report.references()
 page.figure(
     "profile",
     figures.profiles(shown, OUTLIER_THRESHOLD) if probes else None,

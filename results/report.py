@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: Cells with this tag are of the book alone.
 BOOK = "book"
-#: A heading with this tag opens what stands below it.
+#: A heading with this tag opens what is below it.
 FOLDED = "folded"
 #: How to cite a result, from the note on it.
 Cite: TypeAlias = Callable[[Mapping[str, Any]], str]

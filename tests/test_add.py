@@ -256,7 +256,8 @@ def test_a_library_that_is_missing_is_named_with_what_installs_it(answer, monkey
         raise ModuleNotFoundError("no lightning", name="lightning")
 
     monkeypatch.setitem(cli.verbs(), "train", functools.wraps(cli.verbs()["train"])(missing))
-    said = "train needs lightning, which is not installed: pip install -e '.[extract,train]'."
+    said = 'lightning, which is not installed: pip install "interpreting-clip-companion'
+    said = f'train needs {said}[extract,train]".'
     answered = answer("train", "captions", "--model", "rn50-openai", fails=True)
     assert answered == f"companion: {said}\n"
 

@@ -206,7 +206,7 @@ def test_with_a_profile_snakemake_does_the_jobs(project, monkeypatch):
 
 def test_a_profile_without_snakemake_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(RunError, match=r"pip install -e '\.\[grid\]'"):
+    with pytest.raises(RunError, match=r'pip install "interpreting-clip-companion\[grid\]"'):
         cluster.do_all("grid", [], grid.PROFILES / "slurm", None, {})
 
 

@@ -19,6 +19,8 @@ from packaging.utils import canonicalize_name
 from sphinx_external_toc.parsing import parse_toc_yaml
 from test_house import imports
 
+from analysis.code import installing
+
 BOOK = ROOT / "book"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CASES = cases("setup")
@@ -73,6 +75,34 @@ def test_citation_names_the_companion_and_the_paper():
     (paper,) = citation["references"]
     assert paper["year"] == 2024 and len(paper["authors"]) == 5
     assert paper["title"] in citation["title"]
+    # GitHub offers what is preferred alone, and takes the year from the date
+    assert "preferred-citation" not in citation and "Crabbé" in citation["message"]
+    assert str(citation["date-released"])[:2] == "20"
+
+
+@pytest.mark.parametrize("path", ["environment.yml", "binder/environment.yml"])
+def test_environments_install_this_project_from_where_they_lie(path):
+    """conda runs pip in the folder of the file."""
+    file = ROOT / path
+    *_, of_pip = read_yaml(file)["dependencies"]
+    words = of_pip["pip"][0].replace('"', "")
+    place, _, extras = words.removeprefix("-e ").partition("[")
+    assert (file.parent / place).resolve() == ROOT and (ROOT / "pyproject.toml").is_file()
+    assert {*filter(None, extras.rstrip("]").split(","))} <= {*PROJECT["optional-dependencies"]}
+
+
+def test_messages_name_an_installation_that_works_anywhere():
+    assert installing("extract") == f'pip install "{PROJECT["name"]}[extract]"'
+    folders = ("analysis", "companion", "results", "training")
+    sources = [path.read_text() for name in folders for path in (ROOT / name).rglob("*.py")]
+    assert not [text for text in sources if re.search(r"pip install -e", text)]
+
+
+def test_every_python_that_is_named_is_tested():
+    tests = read_yaml(ROOT / ".github/workflows/tests.yml")["jobs"]
+    assert tests["newest"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
+    assert any("--frozen" in str(step) for step in tests["locked"]["steps"])
+    assert (ROOT / "uv.lock").is_file()
 
 
 @pytest.mark.parametrize("name", ["_config.yml", "_toc.yml"])

@@ -49,8 +49,8 @@ def concepts(
 
     `features`: (N, d). `labels`: (N,), a class each, or (N, C), which concepts each image shows.
     `directions`: (k, d), such as a head's right singular vectors; by default the coordinates. A
-    concept is compared with as many images that do not show it (`balanced_sample`, `seed`).
-    Raises ValueError for other shapes, and for a concept that all images show or none does.
+    concept is compared with the same number of images that do not show it (`balanced_sample`,
+    `seed`). Raises ValueError for other shapes, and for a concept of all images or of none.
 
     >>> found = concepts([[2, 0], [3, 0], [0, 1], [0, 2]], ["cat", "cat", "dog", "dog"])
     >>> found.names, found.best.tolist(), found.direction.tolist()
@@ -62,7 +62,7 @@ def concepts(
         raise ValueError(f"features are {h.shape} and labels {len(shows)}: one row each is needed.")
     positives: NDArray[np.intp] = shows.sum(axis=0).astype(np.intp)
     if wrong := [n for n, count in zip(names, positives, strict=True) if not 0 < count < len(h)]:
-        raise ValueError(f"all images or none show {wrong[0]!r}, so nothing tells it apart.")
+        raise ValueError(f"all images or none show {wrong[0]!r}, so there is no contrast.")
     axes = np.eye(h.shape[1]) if directions is None else np.asarray(directions)
     scores = project(h, axes, normalise=False)
 

@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 #: Of the normal distribution, for an interval of 95 %.
 Z = float(ndtri(0.975))
-#: How often an interval's end is halved: until float64 tells nothing apart.
+#: How often an interval's end is halved: to the precision of float64.
 HALVINGS = 60
 
 

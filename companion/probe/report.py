@@ -23,8 +23,8 @@ from results.style import listed as style_listed
 
 #: Names in `Provenance.made_from` of what a report lists besides.
 LEFT_OUT, FOLDER, COMMAND = "images left out", "folder", "command"
-#: What a checkpoint is shown beside: title → model and images.
-BESIDE = {
+#: What a checkpoint is compared with: title → model and images.
+REFERENCES = {
     "CLIP ViT-B/16": ("vit_b_16-openai", "coco_500_images"),
     "untrained ViT-B/16": ("vit_b_16-random", "coco_500_images"),
 }
@@ -179,14 +179,14 @@ def points(rows: pd.DataFrame) -> str:
     return "\n\n".join(f"**{title}**\n\n{text}" for title, text in texts.items())
 
 
-def beside() -> dict[str, Measurement]:
+def references() -> dict[str, Measurement]:
     """What a checkpoint is shown next to: recorded of CLIP, and of random weights."""
     known = {(m.model, m.data.name): m for m in known_models()}
-    return {title: known[key] for title, key in BESIDE.items() if key in known}
+    return {title: known[key] for title, key in REFERENCES.items() if key in known}
 
 
 def five_numbers(probes: Mapping[str, Probe]) -> list[dict[str, Any]]:
-    """A row of a verdict's numbers for each probe, and for each model that it is shown `beside`.
+    """A row of a verdict's numbers for each probe, and for each model of the `references`.
 
     ``answer``: of several probes each one's verdict.
     """
@@ -195,7 +195,7 @@ def five_numbers(probes: Mapping[str, Probe]) -> list[dict[str, Any]]:
         | values_of(p.measurement)
         for key, p in probes.items()
     ]
-    for key, m in beside().items():
+    for key, m in references().items():
         row = {name: m.value(name) for name in ("kurtosis_mean", "persistence_fraction")}
         named = style_listed(m.value("outlier_coordinates"))
         row |= {"interval": m.kurtosis[1:], "named": named, "layer": _layer(m), **m.counts}

@@ -19,6 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from analysis.code import installing
 from analysis.common import ROOT, temporary_folder, write_text
 from analysis.features.store import default_folder
 from companion.runs.experiments import RunError
@@ -38,8 +39,8 @@ def do_all(
     """
     if importlib.util.find_spec("snakemake") is None:
         raise RunError(
-            "a profile needs Snakemake, which is not installed: pip install -e '.[grid]' (or "
-            "'.[slurm]' with the executor for SLURM)."
+            f"a profile needs Snakemake, which is not installed: {installing('grid')} (or with "
+            "slurm for the executor for SLURM)."
         )
     LOG.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(default_folder()) as folder, LOG.open("w", encoding="utf-8") as log:
