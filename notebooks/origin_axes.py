@@ -36,21 +36,15 @@ page = Page("origin_axes")
 # %%
 KAPPA = "activation kurtosis κ"
 LEVELS = {"zero_shot": "step size differs between outputs", "supervised": "one for all outputs"}
-usual = varied(runs[runs["towers"].str.contains("web")], "second_moment")
+usual = varied(runs[runs["towers"] == "vit-web"], "second_moment")
 usual = usual.assign(
-    panel=usual["towers"].str[:3].str.upper().replace({"VIT": "ViT"}),
-    level=np.where(usual["second_moment"].isin(origin.DIFFERING), *LEVELS),
-    of=usual["optimiser"],
+    level=np.where(usual["second_moment"].isin(origin.DIFFERING), *LEVELS), of=usual["optimiser"]
 )
-each = usual.groupby(["panel", "level", "of"])["kurtosis"].agg(["median", "min", "max", "size"])
-each = (
-    each.query("size >= 3")
-    .reset_index()
-    .rename(columns={"median": KAPPA, "min": "low", "max": "high"})
-)
+each = usual.groupby(["level", "of"])["kurtosis"].agg(["median", "min", "max"]).reset_index()
 names = [title for title, _ in origin.OPTIMISERS.values()]
-shown = each.sort_values(["panel", "of"], key=lambda c: c.map({n: i for i, n in enumerate(names)}))
-shown = shown.sort_values("panel", ascending=False, kind="stable")
+shown = each.sort_values("of", key=lambda of: of.map(names.index)).rename(
+    columns={"median": KAPPA, "min": "low", "max": "high"}
+)
 page.figure(
     "optimisers",
     plots.marks(shown, KAPPA, levels=LEVELS, verticals={"Gaussian": 3}),
