@@ -9,7 +9,7 @@ from setuptools.command.build_py import build_py
 #: Of the checkout: families, tables and texts, the recorded measurements, the probe's report; not
 #: the pocket lab's drawings and weights, which are large, nor the book.
 SHIPPED = """
-families/*.yaml data/*.yaml data/*.json data/imagenet/* data/measurements/*/*.json
+families/*.yaml data/*.yaml data/*.json data/*.csv data/imagenet/* data/measurements/*/*.json
 data/moments/*.csv data/pocket/*.csv data/pocket/*.json data/pocket/*.yaml
 data/pocket/architectures/*.json data/published/*.csv data/recipes/*.yaml
 notebooks/checkpoint_report.py book/captions/checkpoint_report.yaml book/captions/columns.yaml

@@ -7,6 +7,7 @@
 #     reads:
 #     - data/embeddings.yaml
 #     - data/emoji/emoji.zip
+#     - data/engines.csv
 #     - data/our_claims.yaml
 #     - data/pocket/bits.csv
 # ---
@@ -123,6 +124,15 @@ errors = pd.DataFrame(quantisation.errors(measurements))
 if len(errors):
     fine = errors.query("bits >= 6")["ratio"]
     page.texts(error_ratio=style.span(fine, "{:.2f}".format))
+
+# %% [markdown]
+# ## Engines
+#
+# What `benchmarks/quantisation.py` found, with queries that are not compressed.
+
+# %%
+if edition == "paper":
+    page.table("engines", pd.read_csv("data/engines.csv"), "recorded")
 
 # %% [markdown]
 # ## The same models, grown with and without outlier features
