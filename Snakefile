@@ -8,7 +8,7 @@
 # (profiles/README.md). A job is a file that says what to call; its output is a receipt.
 import sys
 
-from companion.runs import experiments, fingerprints
+from results import experiments, fingerprints
 
 PYTHON = sys.executable
 

@@ -17,8 +17,11 @@ from typing import Any
 
 from analysis.common import CODE, PACKAGES, ROOT, SHIPPED, write_text
 
-#: The packages of this repository.
-OURS = ("analysis", "companion", "results", "training")
+#: Where our modules are: in the checkout, and for another paper's companion in the engine's, too.
+PLACES = (PACKAGES,) if PACKAGES == ROOT or ROOT == SHIPPED else (ROOT, PACKAGES)
+#: The packages of this repository, and of another paper's companion.
+THEIRS = sorted(path.parent.name for path in PLACES[0].glob("*/__init__.py") if PLACES[1:])
+OURS = ("analysis", "companion", "results", "training", *THEIRS)
 #: Where it is remembered what source texts are made of, which never goes out of date.
 MEMORY = (CODE / "analysis/__pycache__" if ROOT == SHIPPED else ROOT / ".companion") / "code-1"
 
@@ -96,7 +99,8 @@ def _modules(source: str) -> tuple[Path, ...]:
     names = [name.split(".") for name in imported_names(source) if name.split(".")[0] in OURS]
     dotted = {"/".join(parts[:count]) for parts in names for count in range(1, len(parts) + 1)}
     places = [f"{place}{end}" for place in sorted(dotted) for end in (".py", "/__init__.py")]
-    return tuple(PACKAGES / place for place in places if (PACKAGES / place).is_file())
+    paths = (place / name for name in places for place in PLACES)
+    return tuple(path for path in paths if path.is_file())
 
 
 def is_text(node: ast.stmt) -> bool:

@@ -41,8 +41,10 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 def is_checkout(folder: Path) -> bool:
-    """Whether a folder is a checkout of this repository."""
-    return all((folder / name).exists() for name in ("Snakefile", "families", "notebooks"))
+    """Whether a folder is a checkout of this repository, or of another paper's companion."""
+    named = folder / "pyproject.toml"
+    ours = all((folder / name).exists() for name in ("Snakefile", "families", "notebooks"))
+    return ours or (named.is_file() and "\n[tool.results]" in named.read_text(encoding="utf-8"))
 
 
 #: Whether the folder that ``COMPANION_ROOT`` names was there before anything could be written.

@@ -26,8 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from analysis.code import MEMORY, OURS, hash_of_tree, is_text
-from analysis.common import PACKAGES, CompanionError, write_text
+from analysis.code import MEMORY, OURS, PLACES, hash_of_tree, is_text
+from analysis.common import CompanionError, write_text
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Named = Function | ast.ClassDef | ast.ExceptHandler | ast.MatchAs | ast.MatchStar
@@ -76,13 +76,13 @@ class Reached:
 
 
 class Code:
-    """Our packages as they are on disk now: each module is read once.
+    """Our packages as they are on disk now, in a ``folder`` if named: each module is read once.
 
     ``beyond`` are packages and modules that count in another way: nothing in them is followed.
     """
 
-    def __init__(self, folder: Path = PACKAGES, beyond: Iterable[str] = ()) -> None:
-        self._folder, self._beyond = folder, tuple(beyond)
+    def __init__(self, folder: Path | None = None, beyond: Iterable[str] = ()) -> None:
+        self._places, self._beyond = (folder,) if folder else PLACES, tuple(beyond)
         self.path = functools.cache(self._look_for)
         self._module = functools.cache(self._read)
         self._meant = functools.cache(self._look_up)
@@ -146,8 +146,9 @@ class Code:
 
     def _look_for(self, module: str) -> Path | None:
         """The file of a module, None for what is none."""
-        place = self._folder / module.replace(".", "/")
-        paths = (place.with_name(f"{place.name}.py"), place / "__init__.py")
+        named = [place / module.replace(".", "/") for place in self._places]
+        ends = ((at.with_name(f"{at.name}.py"), at / "__init__.py") for at in named)
+        paths = (path for pair in ends for path in pair)
         return next((path for path in paths if path.is_file()), None)
 
     def _read(self, module: str) -> Module:

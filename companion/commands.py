@@ -21,8 +21,6 @@ from analysis.common import (
 )
 from analysis.families import registry
 from companion.new import Kind, begun
-from companion.runs import experiments
-from companion.runs.experiments import Run
 from companion.runs.options import (
     Chapter,
     Choice,
@@ -36,6 +34,8 @@ from companion.runs.options import (
     Wish,
     option,
 )
+from results import experiments
+from results.experiments import Run
 from training.recipes import TrainOptions
 
 
@@ -45,7 +45,7 @@ def run(experiment: Experiment, family: FamilyName, parameters: Parameters) -> N
     companion run effective_robustness vit_b_32
     companion run effective_robustness vit_b_32 -p resamples 500 --output trial.ipynb
     """
-    from companion.runs import engine
+    from results import engine
 
     registry.load_families()  # no two may have models of one name
     given = dict(parameters.parameter)
@@ -61,8 +61,8 @@ def build(
     companion build
     companion build --runs --jobs 4
     """
-    from companion.runs.engine import bring_up_to_date
     from companion.runs.status import false_sentences
+    from results.engine import bring_up_to_date
 
     executed = bring_up_to_date(jobs)
     print(f"{executed} runs executed, {len(experiments.all_runs())} up to date.", flush=True)
@@ -90,7 +90,8 @@ def status(
         fields = [data_set.fields for data_set in sets]
         print(json.dumps(fields, indent=1, default=str) if as_json else "\n".join(map(str, sets)))
         return
-    from companion.runs import fingerprints, status
+    from companion.runs import status
+    from results import fingerprints
 
     statuses = [*fingerprints.statuses(experiments.all_runs()), *status.without_evidence()]
     names = ["experiment", "family", "state", "why"]
@@ -167,9 +168,10 @@ def rerun(
     companion rerun pruning --checkpoint weights.pt --architecture RN50 --data birds/ --name birds
     """
     from companion import readers
-    from companion.runs import engine, execute
+    from companion.runs.project import of_checkpoints
+    from results import engine, execute
 
-    experiment, given = experiments.of_checkpoints(chapter), dict(parameters.parameter)
+    experiment, given = of_checkpoints(chapter), dict(parameters.parameter)
     execute.check_parameters(Run(experiment, "any"), given)
     engine.check_output(parameters.output)
     images = extraction.images()  # before anything is loaded
@@ -218,8 +220,8 @@ def grid(
     companion grid --edition paper --profile slurm --jobs 16
     """
     from companion.runs import dry_run as the_dry_run
-    from companion.runs import engine
     from companion.runs import grid as the_grid
+    from results import engine
 
     the_grid.profile_folder(profile)  # before anything takes long
     plan = the_grid.plan(choice)

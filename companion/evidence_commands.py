@@ -16,7 +16,6 @@ from analysis.common import (
 )
 from analysis.families import registry
 from companion.measurements.quantities import Experiment as Measured
-from companion.runs.experiments import RunError
 from companion.runs.options import (
     Extraction,
     FamilyName,
@@ -24,6 +23,7 @@ from companion.runs.options import (
     Probing,
     option,
 )
+from results.experiments import RunError
 
 
 def extract(

@@ -32,8 +32,8 @@ from analysis.families.registry import (
 from analysis.features import store
 from analysis.images.find import class_prompts
 from companion.measurements import atlas, records
-from companion.runs.experiments import RunError
 from companion.runs.options import Description, Wish
+from results.experiments import RunError
 from results.jobs import alone
 
 #: No weight of a trained network is nearly as large.

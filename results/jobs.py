@@ -13,7 +13,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
@@ -36,15 +36,20 @@ BAR = 10
 
 @dataclass(frozen=True)
 class Call:
-    """A job: its name, the function ``module:function`` and its arguments.
+    """A job: its name, a function at the top of a module, and its arguments.
 
     ``made_from`` is noted with a failure, so that others see whether it still applies.
     """
 
     name: str
-    function: str
+    function: Callable[..., Any]
     arguments: Sequence[Any] = ()
     made_from: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """The function as ``module:function``, by which another process finds it."""
+        return f"{self.function.__module__}:{self.function.__qualname__}"
 
 
 @contextlib.contextmanager
@@ -120,7 +125,7 @@ def attempt(call: Call) -> Any:
 def _start(call: Call, places: int = 1) -> tuple[Any, BaseProcess]:
     _failure(call.name).unlink(missing_ok=True)
     log_of(call.name).unlink(missing_ok=True)
-    return processes.start(call.function, *call.arguments, jobs=places)
+    return processes.start(call.address, *call.arguments, jobs=places)
 
 
 def _result(call: Call, reader: Any, process: BaseProcess) -> Any:

@@ -26,13 +26,15 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from analysis.code import PLACES
 from analysis.common import ROOT, CompanionError, about_disk
 from results import threads
 
 #: What takes long to import, and is the same for all.
 LOADED = ["IPython", "jupytext", "matplotlib.backends.backend_svg", "numba", "papermill", "seaborn"]
 #: The same everywhere, since the order of sets follows from it, and numbers from that order.
-ENVIRONMENT = {"PYTHONHASHSEED": "0", "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
+PATHS = [*map(str, PLACES)]
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "MPLBACKEND": "agg", "PYTHONPATH": os.pathsep.join(PATHS)}
 #: A socket's path has at most 107 bytes, of which the server's own name takes 32.
 SHORT = len(os.fsencode(tempfile.gettempdir())) <= 75
 FORKS = sys.platform == "linux" and SHORT
@@ -85,7 +87,7 @@ def _surroundings(wanted: Mapping[str, str]) -> Iterator[None]:
     """
     main, path, environment = sys.modules["__main__"], sys.path, dict(os.environ)
     sys.modules["__main__"] = types.ModuleType("__main__")
-    sys.path = [str(ROOT), *path]
+    sys.path = [*PATHS, *path]
     os.environ.update(wanted)
     try:
         yield

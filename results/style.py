@@ -60,7 +60,10 @@ class Measured(Protocol):
 
 #: The looks of the project, by level.
 LOOKS = ROOT / "data" / "looks.yaml"
-LEVEL_STYLES = {level: LevelStyle(**look) for level, look in read_yaml(LOOKS).items()}
+LEVEL_STYLES = {
+    level: LevelStyle(**look)
+    for level, look in (read_yaml(LOOKS) if LOOKS.is_file() else {}).items()
+}
 
 
 class Drawing(NamedTuple):

@@ -77,7 +77,7 @@ def make_project(folder, families, notebooks=None, files=None, data=()):
     text of a percent notebook by its name; ``files``: the text of any other file by its path;
     ``data``: files or folders that are taken over as they are.
     """
-    data = ("data/imagenet", "data/looks.yaml", "data/quantities.yaml", *data)
+    data = ("pyproject.toml", "data/imagenet", "data/looks.yaml", "data/quantities.yaml", *data)
     ours = ("analysis", "companion", "results", "training", "profiles", "Snakefile")
     for name in (*ours, *data):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2

@@ -314,7 +314,8 @@ def test_a_root_that_is_not_there_is_not_made(tmp_path):
 
 def test_nothing_to_measure_says_what_is_lacking(file, folder, extract):
     from companion.measurements import pending
-    from companion.runs import experiments, status
+    from companion.runs import status
+    from results import experiments
 
     def why(experiment):
         family = load_family("mine", folder)

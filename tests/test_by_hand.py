@@ -12,7 +12,7 @@ from analysis.families.registry import Family
 from analysis.features.store import Head
 from companion.chapters import arrays, measured
 from companion.measurements import from_store, pending, records
-from companion.runs import execute
+from results import execute
 
 N, WIDTH, CLASSES = 60, 24, 40
 SOME = ("c31", "c07", "c18")  # the data set's classes, of the head's many

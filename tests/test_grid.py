@@ -15,8 +15,8 @@ from analysis.families.registry import load_families
 from analysis.images import find, imagelist, sets
 from companion.cli import main
 from companion.runs import cluster, grid
-from companion.runs.experiments import RunError
 from companion.runs.grid import Choice
+from results.experiments import RunError
 
 pytestmark = pytest.mark.usefixtures("own_store")
 TEXTS, CASES = cases("projects"), cases("grid")

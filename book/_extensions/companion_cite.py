@@ -26,9 +26,9 @@ from sphinx_external_toc.collectors import TocTreeCollectorWithStyles
 from analysis.families.registry import load_families
 from analysis.quoting import Html, joined, tag
 from companion.claims.counterparts import borne_on, load_counterparts
-from companion.runs.experiments import NOTEBOOKS, OUTPUTS
-from companion.runs.fingerprints import code_version
 from results import downloads
+from results.experiments import NOTEBOOKS, OUTPUTS
+from results.fingerprints import code_version
 from results.labels import line_in_source
 
 FOLDER = "results"

@@ -34,10 +34,9 @@ from analysis.code import hash_of
 from analysis.common import fingerprint
 from analysis.families.registry import FAMILIES, load_family
 from analysis.quoting import joined, tag
-from companion.runs import experiments
-from companion.runs.experiments import OUTPUTS as RUNS
-from results import runpage
+from results import experiments, runpage
 from results.downloads import shown_in
+from results.experiments import OUTPUTS as RUNS
 from results.labels import line_in_source
 from results.page import CAPTIONS, definitions, read_captions
 from results.style import NARROW, unusable

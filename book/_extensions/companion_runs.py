@@ -30,10 +30,10 @@ sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is in
 from analysis.common import CompanionError  # noqa: E402
 from analysis.families.registry import load_families  # noqa: E402
 from analysis.quoting import as_markdown  # noqa: E402
-from companion.runs import experiments, status  # noqa: E402
-from companion.runs.engine import bring_up_to_date  # noqa: E402
-from companion.runs.experiments import OUTPUTS  # noqa: E402
-from results import threads  # noqa: E402
+from companion.runs import status  # noqa: E402
+from results import experiments, threads  # noqa: E402
+from results.engine import bring_up_to_date  # noqa: E402
+from results.experiments import OUTPUTS  # noqa: E402
 from results.jobs import alone  # noqa: E402
 
 logger = logging.getLogger(__name__)

@@ -28,9 +28,8 @@ from companion.measurements import records
 from companion.probe import measure
 from companion.probe.judge import Probe, title
 from companion.probe.report import COMMAND, FOLDER, of_store
-from companion.runs import execute
 from companion.runs.options import Probing
-from results import downloads
+from results import downloads, execute
 from results.report import page
 
 if TYPE_CHECKING:

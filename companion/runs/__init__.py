@@ -1,1 +1,1 @@
-"""Executes notebooks, finds out what is current, and runs the grid."""
+"""Says what runs need of features and measurements, and runs the grid."""

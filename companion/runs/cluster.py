@@ -10,19 +10,19 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import json
+import pkgutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from analysis.code import installing
 from analysis.common import ROOT, temporary_folder, write_text
 from analysis.features.store import default_folder
-from companion.runs.experiments import RunError
+from results.experiments import RunError
 from results.jobs import STATE, Call, Progress, attempt
 
 LOG = STATE / "logs" / "snakemake.log"
@@ -46,7 +46,8 @@ def do_all(
     with temporary_folder(default_folder()) as folder, LOG.open("w", encoding="utf-8") as log:
         receipts = {call.name: folder / f"{call.name.replace(' ', '/')}.json" for call in calls}
         for call in calls:
-            write_text(receipts[call.name].with_suffix(".call"), json.dumps(asdict(call)))
+            asked = json.dumps([call.name, call.address, *call.arguments])
+            write_text(receipts[call.name].with_suffix(".call"), asked)
         words = [*receipts.values(), "--snakefile", ROOT / "Snakefile", "--directory", ROOT]
         words += ["--profile", profile, "--keep-going", "--nolock", "--rerun-incomplete"]
         words += ["--jobs", str(places)] if places else []
@@ -71,7 +72,8 @@ def do_all(
 
 def do(asked: Path, receipt: Path) -> None:
     """Do the job that a file says, and write its receipt; a failure is noted."""
-    call = Call(**json.loads(asked.read_text(encoding="utf-8")))
+    name, address, *arguments = json.loads(asked.read_text(encoding="utf-8"))
+    call = Call(name, pkgutil.resolve_name(address), arguments)
     write_text(receipt, json.dumps(attempt(call)))
 
 

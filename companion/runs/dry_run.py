@@ -6,7 +6,7 @@ import itertools
 
 from analysis.common import aligned
 from analysis.images import sets
-from companion.runs.grid import Plan
+from companion.runs.grid import Plan, Task
 
 #: Bytes of an image's label and row number.
 LABEL_BYTES = 16
@@ -20,11 +20,11 @@ def describe(plan: Plan) -> str:
     images = {name: sum(map(len, lists)) for name, lists in plan.data.items()}
     left = here = plan.lacking()
     for name, family in itertools.product(plan.absent, plan.families):
-        left = left | {f"features {family.name} {name}": plan.choice.of(family)}
+        left = left | {Task("features", family.name, name): plan.choice.of(family)}
     each = 4 if plan.choice.precision in ("fp32", "tf32") else 2
     table, total = [("family", "data set", "models", "images", "MB")], 0
     for job, models in left.items():
-        _, of_family, data = job.split()
+        of_family, data = job.family, job.data
         number = images[data] if data in images else sets.images(data)
         size = number * sum(model.width * each + LABEL_BYTES for model in models)
         table.append((of_family, data, str(len(models)), f"{number:,}", f"{size / 1e6:,.0f}"))

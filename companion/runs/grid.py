@@ -18,7 +18,7 @@ import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from analysis.common import ROOT, CompanionError, suggestion
 from analysis.families.registry import Edition, Family, Model, load_families, load_family
@@ -28,8 +28,8 @@ from analysis.images.imagelist import ImageList
 from companion.measurements import from_store, pending, records
 from companion.measurements.quantities import Experiment
 from companion.runs import cluster
-from companion.runs.experiments import RunError
 from companion.runs.options import Choice
+from results.experiments import RunError
 from results.jobs import Call, do_all, read_failure
 
 PROFILES = ROOT / "profiles"
@@ -48,11 +48,25 @@ MEASURED: dict[Edition, tuple[Experiment, ...]] = {
 }
 
 
+class Task(NamedTuple):
+    """One job: what it does, for which family, on which data set of the command line.
+
+    ``experiment``: the only one that is measured, if one is named.
+    """
+
+    kind: Literal["features", "measure"]
+    family: str
+    data: str
+    experiment: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, self))
+
+
 @dataclass(frozen=True)
 class Plan:
     """A choice with the families and data sets that it comes to here, and those that are absent.
 
-    A job's name is what it does, ``features`` or ``measure``, its family and its data set.
     ``data`` has the image lists of each data set: the pocket lab's has ten. ``absent`` has a
     sentence on each that is not here.
     """
@@ -62,26 +76,26 @@ class Plan:
     data: Mapping[str, Sequence[ImageList]] = field(repr=False)
     absent: Mapping[str, str]
 
-    def lacking(self) -> dict[str, list[Model]]:
+    def lacking(self) -> dict[Task, list[Model]]:
         """The jobs that extract, with the models whose features or heads are not current."""
-        settings, jobs = self.choice.settings(), dict[str, list[Model]]()
+        settings, jobs = self.choice.settings(), dict[Task, list[Model]]()
         for family, (name, lists) in itertools.product(self.families, self.data.items()):
             for model in self.choice.of(family):
                 if not all(
                     is_current(model, images, settings) and head_is_current(model, images)
                     for images in lists
                 ):
-                    jobs.setdefault(f"features {family.name} {name}", []).append(model)
+                    jobs.setdefault(Task("features", family.name, name), []).append(model)
         return jobs
 
-    def unrecorded(self) -> dict[str, list[Model]]:
+    def unrecorded(self) -> dict[Task, list[Model]]:
         """The jobs that measure what is in the store of these data sets and not recorded."""
-        jobs: dict[str, list[Model]] = {}
+        jobs: dict[Task, list[Model]] = {}
         here = {images.name for lists in self.data.values() for images in lists}
         for family in self.families if self.choice.records else ():
             for job in _to_measure(self.choice, family):
                 if here & {*job.parts}:
-                    jobs.setdefault(f"measure {family.name} {job.data}", []).append(job.model)
+                    jobs.setdefault(Task("measure", family.name, job.data), []).append(job.model)
         return jobs
 
 
@@ -195,28 +209,26 @@ def measure_live(
     ``experiments``: of these alone, each a job of its own.
     """
     families = list(families)
-    names = [
-        f"measure {job.family} {job.data}" + f" {job.experiment}" * (experiments is not None)
+    tasks = (
+        Task("measure", job.family, job.data, "" if experiments is None else job.experiment)
         for job in pending.jobs_to_take(families, experiments)
-    ]
-    if waiting := list(dict.fromkeys(names)):
+    )
+    if waiting := list(dict.fromkeys(tasks)):
         for problem in _do("measurements", waiting, Choice(record=False), cores, None):
             print(problem, file=sys.stderr)
     pending.remove_outdated(families, experiments)
 
 
 def _do(
-    what: str, jobs: Sequence[str], choice: Choice, cores: int | None, profile: Path | None
+    what: str, jobs: Sequence[Task], choice: Choice, cores: int | None, profile: Path | None
 ) -> list[str]:
     """Do jobs; returns a sentence on each that failed, and on each model left out."""
     asked = choice.model_dump(mode="json")
-    parts = [(job, *job.split()) for job in jobs]
-    calls = [Call(job, f"{__name__}:{kind}", (asked, *of)) for job, kind, *of in parts]
+    does = {"features": features, "measure": measure}
+    calls = [Call(str(job), does[job.kind], (asked, *filter(None, job[1:]))) for job in jobs]
     if profile is None:
         places = cores or os.cpu_count() or 1
-        if jobs[0].startswith(
-            "features"
-        ):  # of which each has threads that decode, and waits for a GPU
+        if jobs[0].kind == "features":  # each has threads that decode, and waits for a GPU
             places = max(1, places // choice.workers)
         left_out = do_all(what, calls, places)
     else:
@@ -265,7 +277,7 @@ def features(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
     wanted, left_out = Choice.model_validate(choice), dict[str, str]()
     named = (data,) if data in _texts(wanted) else wanted.data  # a folder has another name
     whole = plan(wanted.model_copy(update={"families": (family,), "data": named}))
-    models = whole.lacking().get(f"features {family} {data}", [])
+    models = whole.lacking().get(Task("features", family, data), [])
 
     def leave_out(model: Model, error: Exception) -> None:
         left_out.setdefault(model.name, str(error))

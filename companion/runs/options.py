@@ -27,7 +27,7 @@ from analysis.families.registry import (
 )
 from analysis.features import store
 from analysis.features.store import Precision
-from companion.runs.experiments import load_experiments
+from results.experiments import load_experiments
 
 if TYPE_CHECKING:
     from analysis.features.plan import Settings

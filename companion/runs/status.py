@@ -10,16 +10,18 @@ import json
 from collections.abc import Collection, Container, Sequence
 from pathlib import Path
 from string import Template
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
+from analysis.common import ROOT
 from analysis.families.registry import Family, Model, load_families, load_family
+from analysis.features.store import default_folder
 from companion.measurements import pending, records
 from companion.measurements.pending import in_words
 from companion.measurements.quantities import Experiment as Measured
 from companion.measurements.quantities import declared
-from companion.measurements.records import Measurement
-from companion.runs import experiments, fingerprints
-from companion.runs.experiments import Experiment, Run
+from companion.measurements.records import Measurement, live_path, recorded_path
+from results import experiments, fingerprints
+from results.experiments import Experiment, Run
 
 #: Chapters whose measurements are called otherwise.
 TAKEN_AS = {"effective_robustness": "accuracy"}
@@ -90,9 +92,38 @@ def lacks(experiment: Experiment, family: Family) -> list[tuple[Model, str, str]
     Models of random weights count where they say something: not where accuracies are looked at.
     """
     labelled = {"accuracies", *(name for name, kind in declared().items() if kind.labels)}
-    of_classes = not labelled.isdisjoint(experiment.kinds)
+    of_classes = not labelled.isdisjoint(kinds_of(experiment))
     models = [m for m in family.models if not (of_classes and m.level == "random")]
-    return [(m, *_lack(experiment, family, m)) for m in models if not experiment.shows(m)]
+    return [(m, *_lack(experiment, family, m)) for m in models if not shows(experiment, m)]
+
+
+def shows(experiment: Experiment, model: Model) -> bool:
+    """Whether there is some of the `evidence` named in a notebook's header for a model.
+
+    ``accuracies``: published ones; ``features``: some in the store; a path: a table of which the
+    first column names models; ``EXPERIMENT`` or ``EXPERIMENT--DATA``: a measurement, recorded or
+    live, of which only the file's name is looked at.
+    """
+    return any(_is_there(kind, model) for kind in experiment.evidence)
+
+
+def kinds_of(experiment: Experiment) -> set[str]:
+    """The `evidence` whatever the data: experiments, ``accuracies``, ``features``, paths."""
+    return {kind.partition("--")[0] for kind in experiment.evidence}
+
+
+def _is_there(kind: str, model: Model) -> bool:
+    """Whether a model has one kind of evidence, as `shows` names them."""
+    if kind == "accuracies":
+        return bool(model.published)
+    if kind == "features":
+        return any((default_folder() / model.name).glob("*.json"))
+    if "/" in kind:
+        return f"\n{model.name}," in (ROOT / kind).read_text(encoding="utf-8")
+    experiment, _, data = kind.partition("--")
+    name, data = model.name, data or "*"
+    places = (place(name, data, cast(Any, experiment)) for place in (recorded_path, live_path))
+    return any(any(path.parent.glob(path.name)) for path in places)
 
 
 def not_measured() -> str:
@@ -125,7 +156,7 @@ def _filled(template: str, rows: Sequence[str]) -> str:
 
 
 def _lack(experiment: Experiment, family: Family, model: Model) -> tuple[str, str]:
-    measured = [name for name in get_args(Measured) if name in experiment.kinds]
+    measured = [name for name in get_args(Measured) if name in kinds_of(experiment)]
     for job in pending.jobs(family, measured):
         names = {job.experiment, f"{job.experiment}--{job.data}"}
         if job.model.name == model.name and names & {*experiment.evidence}:  # a run takes it first

@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 from companion.measurements import records
-from companion.runs import experiments
+from results import experiments
 
 HUGE = (1e15, -1e15, 2e15, 1e308, -1e308, 10**30, 10**309, -(10**400), 5e-324)
 TEXTS = ("", " ", "x", "&lt;b&gt;", "---", "a\nb", "\u202e", "x" * 100_000, "../x", "NaN")

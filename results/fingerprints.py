@@ -16,21 +16,19 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
-from analysis.code import import_closure, version_of
+from analysis.code import PLACES, import_closure, version_of
 from analysis.common import ROOT, changes, fingerprint, sha256_of
-from analysis.families.registry import FAMILIES, Family, Model, load_families, load_family
-from analysis.features.store import default_folder, local_weights
 from analysis.reach import Code, ReachError
-from companion.measurements.records import FOLDER, code_parts
-from companion.runs.experiments import Experiment, Run, RunError, made
+from results import project
+from results.experiments import Experiment, Run, RunError, made
 from results.jobs import read_failure
+from results.project import Listed
 
 #: Changes when `execute` writes runs differently.
 FORMAT = "5"
 
 Parts = dict[str, str]
 Described = Callable[[Experiment], Parts]
-Listed = Callable[[Path], list[Path]]
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def _code_parts(experiment: Experiment, code: Code | None = None) -> Parts:
     try:
         made_from = code_and_libraries(path.read_text(encoding="utf-8"), code or Code())
         for measured in experiment.measurements:
-            made_from |= code_parts(measured)
+            made_from |= project.current().code(measured)
     except ReachError as error:
         raise RunError(str(error)) from None
     except SyntaxError as error:
@@ -123,7 +121,7 @@ def declared_files(run: Run, listed: Listed = _listed) -> list[Path]:
     Raises RunError for a pattern that matches no file.
     """
     paths = [path for folder in recorded(run) for path in listed(folder)]
-    hidden = files_of_readers() if run.hides_readers else set()
+    hidden = project.current().unseen(run)
     for pattern in run.reads:
         matches = sorted(path for path in {*ROOT.glob(pattern)} - hidden if path.is_file())
         if not matches:
@@ -135,50 +133,14 @@ def declared_files(run: Run, listed: Listed = _listed) -> list[Path]:
     return paths
 
 
-def files_of_readers() -> set[Path]:
-    """The files of families that readers have added."""
-    return {FAMILIES / f"{name}.yaml" for name in load_families("reader")}
-
-
 def recorded(run: Run) -> list[Path]:
     """The folders of the recorded measurements that a run reads."""
-    return [FOLDER / measured for measured in run.experiment.measurements]
+    return [project.current().recorded(kind) for kind in run.experiment.measurements]
 
 
 def from_store(run: Run, listed: Listed = _listed) -> list[Path]:
-    """What a run may read in the store, perhaps nothing, for its family or its edition's families.
-
-    These are all live measurements and, where the run reads features and heads, their sidecars,
-    which hold checksums, and local files of weights: features made from others are not used.
-    """
-    models = _models(run)
-    folders = [default_folder() / model.name for model in models]
-    live = [path for folder in folders for path in listed(folder / "measurements")]
-    read = [path for path in live if path.name.partition("--")[0] in run.experiment.measurements]
-    if run.experiment.features:
-        read += [path for folder in folders for path in listed(folder)]
-        read += [path for path in map(local_weights, models) if path and path.is_file()]
-    return read
-
-
-def folders_in_store(run: Run) -> list[Path]:
-    """The folders that a run may look into to find them."""
-    if not run.experiment.features and not run.experiment.measurements:
-        return []
-    folders = [default_folder() / model.name for model in _models(run)]
-    return [default_folder(), *folders, *(folder / "measurements" for folder in folders)]
-
-
-def families_read(run: Run) -> list[Family]:
-    """The families that a run looks at: its own, or its edition's."""
-    if run.experiment.scope == "family":
-        return [load_family(run.subject)]
-    editions = {run.subject, *(() if run.hides_readers else ("reader",))}
-    return [family for family in load_families().values() if family.edition in editions]
-
-
-def _models(run: Run) -> list[Model]:
-    return [model for family in families_read(run) for model in family.models]
+    """What a run may read in the store, perhaps nothing."""
+    return project.current().stored(run, listed)
 
 
 def code_version(made_from: Parts) -> str:
@@ -195,4 +157,5 @@ def inputs(run: Run) -> list[Path]:
 
 @cache
 def _shown(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
+    place = next(place for place in (ROOT, *PLACES) if place in path.parents)
+    return path.relative_to(place).as_posix()

@@ -1,6 +1,7 @@
 """Experiments and runs: one notebook, and one notebook executed for one subject.
 
-The subject is a family, or an edition for notebooks that look at all families at once. What a run
+What subjects there are is a matter of the `project`: here a family, or an edition for notebooks
+that look at all families at once. What a run
 is made from, and whether it is current, is a matter of `fingerprints`; executing is one of
 `execute` and `engine`.
 """
@@ -14,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal
 
-from pydantic import StrictBool, ValidationError
+from pydantic import StrictBool, ValidationError, create_model
 
 from analysis.common import (
     ROOT,
@@ -27,20 +28,10 @@ from analysis.common import (
     suggestion,
     write_text,
 )
-from analysis.families.registry import Model, load_families, load_family
-from analysis.features.store import default_folder
-from companion.measurements.quantities import Experiment as Measured
-from companion.measurements.records import live_path, recorded_path
+from results import project
 
 NOTEBOOKS = ROOT / "notebooks"
 OUTPUTS = ROOT / "book" / "runs"
-#: What the data sets, quantities and looks are, which almost every page names.
-NAMED = (
-    "data/imagenet/sets.yaml",
-    "data/imagenet/objectnet.csv",
-    "data/looks.yaml",
-    "data/quantities.yaml",
-)
 #: Stands for the checksum of a notebook while that is computed.
 UNSIGNED = "0" * 64
 
@@ -52,20 +43,18 @@ class RunError(CompanionError):
 class Experiment(Strict):
     """One notebook: its name, scope, editions, and what it declares to read.
 
-    `editions` are by default the paper's and, for a single family, the reader's and the pocket
-    lab's. `measurements`: of which experiments it reads all that there are, recorded and live.
-    `features`: whether it looks at the features in the store, by default where it reads
-    measurements. Of the store it is what belongs to its family, or to all families of its edition.
-    `reads` are further glob patterns from the repository's root, in addition to what every run
-    reads. `readers`: whether an edition's page shows readers' families, too, else they are hidden
-    from it. `evidence`: what a family must have some of to get a page, see `has_evidence`; where
-    none is named every subject gets one.
+    `scope` says what its subjects are, and is the parameter that carries one. `measurements`: of
+    which kinds it reads all that there are, recorded and live. `reads` are further glob patterns
+    from the repository's root, in addition to what every run reads. The rest is for the project to
+    read: `features`, whether it looks at the features in the store, by default where it reads
+    measurements; `readers`, whether an edition's page shows what readers added; `evidence`, what a
+    subject must have some of to get a page.
     """
 
     name: str
-    scope: Literal["family", "edition"]
+    scope: str
     editions: tuple[str, ...] = ()
-    measurements: tuple[Measured, ...] = ()
+    measurements: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     features: StrictBool = False
     readers: StrictBool = False
@@ -75,20 +64,6 @@ class Experiment(Strict):
     def notebook(self) -> Path:
         """The percent-format source."""
         return NOTEBOOKS / f"{self.name}.py"
-
-    @property
-    def kinds(self) -> set[str]:
-        """The `evidence` whatever the data: experiments, ``accuracies``, ``features``, paths."""
-        return {kind.partition("--")[0] for kind in self.evidence}
-
-    def shows(self, model: Model) -> bool:
-        """Whether there is some of the `evidence` named in the header for a model.
-
-        ``accuracies``: published ones; ``features``: some in the store; a path: a table of which
-        the first column names models; ``EXPERIMENT`` or ``EXPERIMENT--DATA``: a measurement,
-        recorded or live, of which only the file's name is looked at.
-        """
-        return any(_is_there(kind, model) for kind in self.evidence)
 
 
 @dataclass(frozen=True)
@@ -107,17 +82,12 @@ class Run:
         return OUTPUTS / self.experiment.name / f"{self.subject}.ipynb"
 
     @property
-    def hides_readers(self) -> bool:
-        """Whether readers' families cannot be seen by it, so that one more changes nothing."""
-        return self.experiment.scope == "edition" and not self.experiment.readers
-
-    @property
     def reads(self) -> tuple[str, ...]:
-        """The declared patterns, and what every run reads: captions, family files, `NAMED`."""
-        name = self.subject if self.experiment.scope == "family" else "*"
+        """The declared patterns, captions and looks, and what the project adds."""
         captions = f"book/captions/{self.experiment.name}.yaml"
         written = [captions] * (ROOT / captions).is_file()
-        return (*self.experiment.reads, *written, f"families/{name}.yaml", *NAMED)
+        looks = ["data/looks.yaml"] * (ROOT / "data" / "looks.yaml").is_file()
+        return (*self.experiment.reads, *written, *looks, *project.current().reads(self))
 
 
 def load_experiments() -> dict[str, Experiment]:
@@ -133,8 +103,7 @@ def all_runs() -> list[Run]:
 
 def has_evidence(run: Run) -> bool:
     """Whether there is evidence that the run's page could show."""
-    models = load_family(run.subject).models if run.experiment.evidence else ()
-    return not run.experiment.evidence or any(map(run.experiment.shows, models))
+    return project.current().has_evidence(run)
 
 
 def possible_runs() -> list[Run]:
@@ -145,9 +114,7 @@ def possible_runs() -> list[Run]:
 
 def subjects_of(experiment: Experiment) -> Sequence[str]:
     """The subjects of an experiment."""
-    if experiment.scope == "edition":
-        return experiment.editions
-    return [f.name for f in load_families().values() if f.edition in experiment.editions]
+    return project.current().subjects(experiment)
 
 
 def find_run(experiment: str, subject: str) -> Run:
@@ -161,16 +128,6 @@ def find_run(experiment: str, subject: str) -> Run:
         near = suggestion(subject, subjects)
         raise RunError(f"experiment {experiment} does not run for {subject!r}: {near}.")
     return Run(experiments[experiment], subject)
-
-
-def of_checkpoints(chapter: str) -> Experiment:
-    """The experiment of that name, if it runs for a reader's single family; else RunError."""
-    every = load_experiments()
-    usable = [e.name for e in every.values() if e.scope == "family" and "reader" in e.editions]
-    if chapter not in usable:
-        what = "does not run for a single checkpoint" if chapter in every else "is unknown"
-        raise RunError(f"the chapter {chapter!r} {what}: {suggestion(chapter, usable)}.")
-    return every[chapter]
 
 
 def made(run: Run) -> dict[str, Any]:
@@ -232,20 +189,6 @@ def header(source: str, name: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _is_there(kind: str, model: Model) -> bool:
-    """Whether a model has one kind of evidence, as `Experiment.shows` names them."""
-    if kind == "accuracies":
-        return bool(model.published)
-    if kind == "features":
-        return any((default_folder() / model.name).glob("*.json"))
-    if "/" in kind:
-        return f"\n{model.name}," in (ROOT / kind).read_text(encoding="utf-8")
-    experiment, _, data = kind.partition("--")
-    name, data = model.name, data or "*"
-    places = (place(name, data, cast(Any, experiment)) for place in (recorded_path, live_path))
-    return any(any(path.parent.glob(path.name)) for path in places)
-
-
 @cache
 def _described(name: str, source: str) -> Experiment:
     """Read the `companion` block of a notebook's header."""
@@ -253,14 +196,21 @@ def _described(name: str, source: str) -> Experiment:
     where = f"the header of notebooks/{name}.py"
     if not isinstance(block, dict):
         raise RunError(f"{where} has no `companion:` block under `jupyter:`; see another notebook.")
-    usual = ["paper"] if block.get("scope") == "edition" else ["paper", "reader", "pocket"]
+    ours = project.current()
+    usual = ours.editions(str(block.get("scope")))
     given = {"name": name, "editions": usual, "features": "measurements" in block} | block
     if given.get("measurements") == "all":
-        given["measurements"] = get_args(Measured)
+        given["measurements"] = ours.kinds
     try:
+        kind: Any = Literal.__getitem__(ours.kinds or ("none",))
+        scope: Any = Literal.__getitem__(ours.scopes)
+        fields: Any = {"scope": (scope, ...), "measurements": (tuple[kind, ...], ())}
+        strict: Any = create_model("Header", __base__=Experiment, **fields)
+        strict.model_validate(given)
         return Experiment.model_validate(given)
     except ValidationError as error:
         raise RunError(
-            f"{where}: {first_reason(error)}; its fields are scope (family or edition), editions, "
-            "measurements (or all), features and readers (true or false), reads, evidence."
+            f"{where}: {first_reason(error)}; its fields are scope ({' or '.join(ours.scopes)}), "
+            "editions, measurements (or all), features and readers (true or false), reads, "
+            "evidence."
         ) from None

@@ -19,15 +19,11 @@ from typing import Annotated, Any, NoReturn
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from analysis.code import MEMORY, OURS
-from analysis.common import PACKAGES, ROOT, temporary_folder, write_text
-from analysis.families import registry
-from analysis.families.registry import load_family
-from companion.measurements import records
-from companion.measurements.measurement import NothingMeasuredError
-from companion.runs import experiments, fingerprints
-from companion.runs.experiments import Run, RunError
-from companion.runs.fingerprints import Parts
+from analysis.code import MEMORY, OURS, PLACES
+from analysis.common import ROOT, temporary_folder, write_text
+from results import experiments, fingerprints, project
+from results.experiments import Run, RunError
+from results.fingerprints import Parts
 from results.jobs import log_of
 
 Parameter = str | int | float | bool
@@ -87,11 +83,11 @@ def execute(
     """
     run = experiments.find_run(experiment, subject)
     reads = Reads()
-    hidden = fingerprints.files_of_readers() if run.hides_readers else set()
-    registry.HIDDEN |= {"reader"} if run.hides_readers else set()
+    ours = project.current()
+    ours.hide(run)
     notebook, unsound = executed(run, parameters, reads)
     given = {ROOT / str(value) for value in parameters.values()}
-    _check_reads(run, reads, made_from, given | hidden)  # opened, and seen by none
+    _check_reads(run, reads, made_from, given | ours.unseen(run))  # opened, and seen by none
     about: dict[str, Any] = {"experiment": experiment, "subject": subject, "made_from": made_from}
     about |= _evidence(notebook)
     lacks = {"lacks": unsound} if unsound else {}
@@ -181,8 +177,8 @@ def executed(
         notebook = in_this_process(source, parameters, reads)
     except CellError as cell:
         error, what = cell.error, f"{type(cell.error).__name__}: {cell.error}"
-        unsound = records.unsound(run.experiment.measurements)
-        if isinstance(error, NothingMeasuredError):
+        unsound = project.current().unsound(run.experiment.measurements)
+        if isinstance(error, project.current().nothing):
             unsound = [str(error)]
         if not unsound or len(parameters) > 1:
             _fail(run, str(cell), what, traceback.format_exception(error))
@@ -203,7 +199,7 @@ def _fail(run: Run, where: str, what: str, details: list[str]) -> NoReturn:
     text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(details))
     log = log_of(str(run))
     write_text(log, f"{run}: {where} failed\n{what}\n\n{text}\n")
-    unsound = records.unsound(run.experiment.measurements)
+    unsound = project.current().unsound(run.experiment.measurements)
     why = f"; left out, perhaps the reason: {unsound[0]}" if unsound else ""
     raise RunError(
         f"notebook {run.experiment.name} failed for {run.experiment.scope} {run.subject} in "
@@ -218,8 +214,8 @@ def _check_reads(run: Run, reads: Reads, made_from: Parts, given: set[Path]) -> 
     """
     parts, stored = {ROOT / name for name in made_from}, fingerprints.from_store(run)
     declared = {*given, *parts, *stored, *(path.with_suffix(".safetensors") for path in stored)}
-    packages = {PACKAGES / room for room in OURS}
-    listed = {ROOT, *fingerprints.folders_in_store(run), *fingerprints.recorded(run)}
+    packages = {place / room for place in PLACES for room in OURS}
+    listed = {ROOT, *project.current().stores(run), *fingerprints.recorded(run)}
     patterns = [pattern for pattern in run.reads if set(pattern) & set("*?[")]
     listed |= {folder for p in patterns for folder in ROOT.glob(p.rpartition("/")[0])}
     for event, name in sorted(reads):
@@ -250,8 +246,7 @@ def _canonical(run: Run, notebook: dict[str, Any]) -> dict[str, Any]:
         cell["metadata"] = {k: v for k, v in cell["metadata"].items() if k == "tags"}
         if "outputs" in cell:
             cell["outputs"] = json.loads(_clean(json.dumps(cell["outputs"], ensure_ascii=False)))
-    if run.experiment.scope == "family":
-        title = load_family(run.subject).title  # goes in front of the notebook's own
+    if title := project.current().title(run):  # goes in front of the notebook's own
         first = next(cell for cell in notebook["cells"] if cell["cell_type"] == "markdown")
         first["source"] = re.sub(
             r"^# (\w)", lambda m: f"# {title}: {m[1].lower()}", first["source"]

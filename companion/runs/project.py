@@ -1,0 +1,192 @@
+"""What this companion answers to the engine: its subjects are families, or editions of them.
+
+A run reads its family's file, or those of all families, and of the store what belongs to these.
+Before runs, the pocket lab's features and live measurements are brought up to date; with nothing to
+do, what reads images is not imported.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+from analysis.common import ROOT, fingerprint, sha256_of, suggestion, write_text
+from analysis.families import registry
+from analysis.families.registry import FAMILIES, Family, Model, load_families, load_family
+from analysis.features.store import default_folder, local_weights
+from analysis.reach import Code
+from companion.measurements import records
+from companion.measurements.measurement import NothingMeasuredError
+from companion.measurements.quantities import Experiment as Measured
+from companion.runs import status
+from results.experiments import Experiment, Run, RunError, load_experiments
+from results.fingerprints import code_and_libraries
+from results.jobs import STATE, alone
+from results.project import Listed, Project
+
+#: What the data sets and the quantities are, which almost every page names.
+NAMED = (
+    "data/imagenet/sets.yaml",
+    "data/imagenet/objectnet.csv",
+    "data/quantities.yaml",
+)
+#: What decides which features and live measurements there should be, apart from the store.
+STORE_CODE = "from companion.runs import grid\ngrid"
+STORE_DATA = ("emoji", "imagenet", "pocket", "measurements")
+
+
+class Companion(Project):
+    """The companion to *Interpreting CLIP*."""
+
+    scopes = ("family", "edition")
+    kinds = get_args(Measured)
+    nothing = (NothingMeasuredError,)
+    written = (default_folder(), ROOT / "data", ROOT / "families")
+
+    def editions(self, scope: str) -> Sequence[str]:
+        """The paper's and, for a single family, the reader's and the pocket lab's."""
+        return ["paper"] if scope == "edition" else ["paper", "reader", "pocket"]
+
+    def subjects(self, experiment: Experiment) -> Sequence[str]:
+        """Editions, or the families of some."""
+        if experiment.scope == "edition":
+            return experiment.editions
+        return [f.name for f in load_families().values() if f.edition in experiment.editions]
+
+    def title(self, run: Run) -> str:
+        """The family's, if it is one family's page."""
+        return load_family(run.subject).title if run.experiment.scope == "family" else ""
+
+    def reads(self, run: Run) -> Sequence[str]:
+        """Its family's file, or all of them, and `NAMED`."""
+        name = run.subject if run.experiment.scope == "family" else "*"
+        return (f"families/{name}.yaml", *NAMED)
+
+    def unseen(self, run: Run) -> set[Path]:
+        """Families that readers added, on a page that does not show them."""
+        hidden = load_families("reader") if _hides_readers(run) else ()
+        return {FAMILIES / f"{name}.yaml" for name in hidden}
+
+    def hide(self, run: Run) -> None:
+        """Read no family of a reader's, so that one more changes nothing."""
+        registry.HIDDEN |= {"reader"} if _hides_readers(run) else set()
+
+    def has_evidence(self, run: Run) -> bool:
+        """Whether a model of the family has some of the evidence that the header names."""
+        models = load_family(run.subject).models if run.experiment.evidence else ()
+        shown = (status.shows(run.experiment, model) for model in models)
+        return not run.experiment.evidence or any(shown)
+
+    def why_nothing(self, run: Run) -> str:
+        """What the family's models lack, and the commands that bring it."""
+        return status.why_nothing(run)
+
+    def code(self, kind: str) -> Mapping[str, str]:
+        """What is reached of our modules."""
+        return records.code_parts(_kind(kind))
+
+    def recorded(self, kind: str) -> Path:
+        """The folder of the recorded measurements of an experiment."""
+        return records.FOLDER / kind
+
+    def unsound(self, kinds: Collection[str]) -> list[str]:
+        """A sentence on each recorded measurement that is broken, or gone."""
+        return records.unsound(map(_kind, kinds))
+
+    def stored(self, run: Run, listed: Listed) -> list[Path]:
+        """What a run may read in the store for its family, or its edition's families.
+
+        These are all live measurements and, where the run reads features and heads, their sidecars,
+        which hold checksums, and local files of weights: features made from others are not used.
+        """
+        models, wanted = _models(run), run.experiment.measurements
+        folders = [default_folder() / model.name for model in models]
+        live = [path for folder in folders for path in listed(folder / "measurements")]
+        read = [path for path in live if path.name.partition("--")[0] in wanted]
+        if run.experiment.features:
+            read += [path for folder in folders for path in listed(folder)]
+            read += [path for path in map(local_weights, models) if path and path.is_file()]
+        return read
+
+    def stores(self, run: Run) -> list[Path]:
+        """The folders that a run may look into to find them."""
+        if not run.experiment.features and not run.experiment.measurements:
+            return []
+        folders = [default_folder() / model.name for model in _models(run)]
+        return [default_folder(), *folders, *(folder / "measurements" for folder in folders)]
+
+    def prepare(self, runs: Sequence[Run], jobs: int, only_theirs: bool) -> None:
+        """Bring the pocket lab's features up to date, and live measurements of all features.
+
+        That nothing is to be done is remembered by the content of everything it follows from,
+        because finding it out again takes seconds. Raises RunError, after all others have finished,
+        if a job failed.
+        """
+        reading = [run for run in runs if self.stores(run)]
+        families = {f.name: f for run in reading for f in families_read(run)}
+        named = {_kind(name) for run in reading for name in run.experiment.measurements}
+        measured = named if only_theirs else None
+        if not families or any(mark.exists() for mark in _marks(families, measured)):
+            return
+        from companion.runs import grid
+
+        pocket = [f.name for f in families.values() if f.edition == "pocket"]
+        with alone("what measures features in the store"):
+            grid.refresh_pocket_lab(pocket, jobs)
+            grid.measure_live(families.values(), jobs, measured)
+            write_text(_marks(families, measured)[-1], "")
+
+
+def families_read(run: Run) -> list[Family]:
+    """The families that a run looks at: its own, or its edition's."""
+    if run.experiment.scope == "family":
+        return [load_family(run.subject)]
+    editions = {run.subject, *(() if _hides_readers(run) else ("reader",))}
+    return [family for family in load_families().values() if family.edition in editions]
+
+
+def of_checkpoints(chapter: str) -> Experiment:
+    """The experiment of that name, if it runs for a reader's single family; else RunError."""
+    every = load_experiments()
+    usable = [e.name for e in every.values() if e.scope == "family" and "reader" in e.editions]
+    if chapter not in usable:
+        what = "does not run for a single checkpoint" if chapter in every else "is unknown"
+        raise RunError(f"the chapter {chapter!r} {what}: {suggestion(chapter, usable)}.")
+    return every[chapter]
+
+
+def _hides_readers(run: Run) -> bool:
+    return run.experiment.scope == "edition" and not run.experiment.readers
+
+
+def _kind(name: str) -> Measured:
+    """A kind of measurements that a header names, which was checked."""
+    kind: Measured = name  # type: ignore[assignment]
+    return kind
+
+
+def _models(run: Run) -> list[Model]:
+    return [model for family in families_read(run) for model in family.models]
+
+
+def _marks(families: Iterable[str], measured: Iterable[str] | None) -> list[Path]:
+    """The files that remember that the store is up to date, named by what decides that.
+
+    The first is of all that can be measured, the last of what is ``measured``, all if None.
+    """
+    parts = code_and_libraries(STORE_CODE, Code())
+    folders = [default_folder(), ROOT / "families", *(ROOT / "data" / name for name in STORE_DATA)]
+    files = [path for folder in folders for path in folder.rglob("*.*") if path.is_file()]
+    features = {*default_folder().rglob("*.safetensors")}  # their sidecars have the checksums
+    content = {path for path in {*files} - features if path.suffix not in (".lock", ".part")}
+    parts |= {str(path): sha256_of(path) for path in content}
+    kept = sorted(map(str, features))
+    state = [parts, kept, sorted(families), os.environ.get("COMPANION_DATA")]
+    whole = STATE / "store-up-to-date" / fingerprint(state)
+    part = "" if measured is None else f"-{fingerprint(sorted(measured))}"
+    return [whole, whole.with_name(whole.name + part)]
+
+
+PROJECT = Companion()
