@@ -36,8 +36,6 @@ from companion.runs.options import Description, Wish
 from results.experiments import RunError
 from results.jobs import alone
 
-#: No weight of a trained network is nearly as large.
-LARGEST_WEIGHT = 1e10
 #: Reader families come after the book's own.
 FIRST_ORDER = 100
 HEADER = """# Added by `companion add`, which writes this file again when it adds to the family.
@@ -212,7 +210,6 @@ def _checked(model: Model) -> Model:
     from analysis.features import encoders
 
     loaded = encoders.load(model)
-    _check_size(loaded)
     kind: HeadKind = "own" if loaded.head else "zero_shot" if loaded.text else "none"
     head = model.head or kind
     sha256 = None if model.drawn else loaded.weights_sha256
@@ -221,17 +218,6 @@ def _checked(model: Model) -> Model:
     if head == "zero_shot":
         _check_text_encoder(loaded)
     return described
-
-
-def _check_size(loaded: Any) -> None:
-    """Refuse weights that no training gives: all zero, or without measure."""
-    sizes = (p.abs().max().item() for p in loaded.encoder.parameters() if p.numel())
-    if not 0 < (largest := max(sizes, default=1)) < LARGEST_WEIGHT:
-        what = f"reach {largest:.3g}" if largest else "are all zero"
-        raise AddError(
-            f"the weights of {loaded.model.weights} {what}, which is no trained network: check the "
-            "file."
-        )
 
 
 def _check_text_encoder(loaded: Any) -> None:

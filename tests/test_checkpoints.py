@@ -320,6 +320,20 @@ def test_weights_that_differ_in_names_alone_are_recognised_and_loaded_if_that_is
     assert "no file of weights" in fails("ViT-B-32/openai", renamed=True)
 
 
+def test_weights_of_no_trained_network_are_refused(tmp_path):
+    state = timm.create_model("resnet18", num_classes=7).state_dict()
+    first = "conv1.weight"
+    damaged = {
+        "running variance 0": {n: v * 0 for n, v in state.items() if n.endswith("running_var")},
+        "are all zero": {n: v * 0 for n, v in state.items() if v.is_floating_point()},
+        "float8_e4m3fn for conv1.weight": {first: state[first].to(torch.float8_e4m3fn)},
+    }
+    for message, changed in damaged.items():
+        save_file(state | changed, path := tmp_path / "net.safetensors")
+        said = sentence(load, find(str(path), architecture="resnet18.a1_in1k"))
+        assert message in said, said
+
+
 def test_timm_files_with_and_without_a_classifier(tmp_path):
     state = timm.create_model("resnet18", num_classes=7).state_dict()
     path = tmp_path / "net.safetensors"

@@ -31,6 +31,8 @@ from analysis.features.weights import ModelError, checked, read_weights, weights
 from analysis.images import imagenet
 from analysis.images.imagelist import Pixels
 
+#: No weight of a trained network is nearly as large.
+LARGEST_WEIGHT = 1e10
 TextEncoder = Callable[[Sequence[str]], Tensor]
 
 
@@ -91,6 +93,8 @@ def load(model: Model, checkpoint: Path | None = None, device: str = "cpu") -> L
     loaded = of_library(model, checkpoint, device)
     loaded.encoder.eval().requires_grad_(False)
     loaded = with_head(loaded)
+    if not model.drawn:
+        _check_trained(loaded)
     _check_output(loaded)
     return loaded
 
@@ -251,8 +255,9 @@ def _take_head(model: Model, state: State, metadata: Mapping[str, str]) -> Head 
 
 
 def _is_kind(wanted: Tensor, given: Tensor) -> bool:
-    """Whether numbers can be loaded as what they are: none of integers, or of complex ones."""
-    return given.is_floating_point() or not (wanted.is_floating_point() or given.is_complex())
+    """Whether numbers can be loaded as what they are: none of integers, of 8 bits, or complex."""
+    real = given.is_floating_point() and given.element_size() > 1
+    return real or not (wanted.is_floating_point() or given.is_complex())
 
 
 def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: bool) -> None:
@@ -290,6 +295,21 @@ def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: b
             f"{path.name} is not of the architecture {model.architecture}: {', '.join(counts)}; "
             "get the whole file, or name its architecture."
         ) from error
+
+
+def _check_trained(loaded: Loaded) -> None:
+    """Refuse weights that no training gives: all zero, without measure, or without any variance."""
+    sizes = (p.abs().max().item() for p in loaded.encoder.parameters() if p.numel())
+    largest = max(sizes, default=1)
+    variances = [b for n, b in loaded.encoder.named_buffers() if n.endswith("running_var")]
+    what = f"reach {largest:.3g}" if largest else "are all zero"
+    if largest and variances and not any(variance.any() for variance in variances):
+        what, largest = "have the running variance 0 in every normalisation", 0
+    if not 0 < largest < LARGEST_WEIGHT:
+        raise ModelError(
+            f"the weights of {loaded.model.weights or loaded.model.name} {what}, which is no "
+            "trained network: check the file."
+        )
 
 
 def _check_output(loaded: Loaded) -> None:
