@@ -1,6 +1,6 @@
 """What pages of this project let a browser run and fetch: a Content-Security-Policy, in one place.
 
-A page runs the scripts that lie beside it and the ones within it that are known by their hash, and
+A page runs the scripts that come with it and the ones within it that are known by their hash, and
 fetches from nowhere else: a text that became a script all the same would do nothing. Pages that
 need more, as those that run Python in the browser, are named in `WIDER`.
 """
@@ -35,7 +35,7 @@ SINGLE = {
     "base-uri": ("'none'",),
     "form-action": ("'none'",),
 }
-#: Pages of the book, by a pattern of their name → what they may load besides. A worker in a file of
+#: Pages of the book, by a pattern of their name → what else they may load. A worker in a file of
 #: its own needs nothing: `script-src` lets a page start it, and it obeys no policy of the page.
 WIDER: dict[str, dict[str, tuple[str, ...]]] = {"lite/*": {"script-src": ("'wasm-unsafe-eval'",)}}
 

@@ -302,6 +302,8 @@ def _called(what: str, function: Callable[[Given], Made], given: Given, about: s
     """What a function of the reader's makes; an error of its own becomes the cause of ours."""
     try:
         return function(given)
+    except DatasetError:  # of ours already
+        raise
     except Exception as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())
         raise DatasetError(f"{what} fails at {about}: {in_short(said, 300)}") from error

@@ -303,7 +303,7 @@ def _version(source: Path | Packed) -> int | str:
 def _pixels_of_png(path: Path) -> float:
     """How many bytes the rows of a PNG take before they are compressed, by its header.
 
-    A file of as many keeps its size whatever is in them.
+    A file of that size keeps it whatever is in them.
     """
     with path.open("rb") as file:
         start = file.read(26)

@@ -61,7 +61,7 @@ UNTIMED = {"exercise", "solution", "hint", "instructor", "dropdown"}
 TEX = re.compile(r"\\(?:math\w+|operatorname|[lr](?=Vert)|[bB]ig[lr]?|,)|[{}\\]")
 #: A page's number, before its title in the contents.
 NUMBER = r"^\w+\. "
-#: A script that stands in a template.
+#: A script within a template.
 INLINE = r"<script(?: data-cfasync=\"false\")?>(.*?)</script>"
 TO_FILE = r'<a href="(?!https?:|mailto:|#)[^"]*">(.*?)</a>'
 
@@ -286,7 +286,7 @@ def set_policy(app: Sphinx, name: str, _: str, context: dict[str, Any], __: Any)
 
 @cache
 def _inline_scripts(mode: str) -> list[str]:
-    """What stands within script elements of the theme's templates."""
+    """The scripts within the theme's templates."""
     folder = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme"
     texts = [(folder / name).read_text(encoding="utf-8") for name in ("layout.html", "search.html")]
     scripts = [script for text in texts for script in re.findall(INLINE, text, flags=re.S)]

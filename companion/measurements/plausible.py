@@ -57,7 +57,7 @@ def report(paths: Sequence[Path], families: Mapping[str, Family]) -> tuple[list[
 
 
 def evidence(paths: Sequence[Path]) -> list[Measurement]:
-    """The readable recorded measurements, with those of given files in their place or beside."""
+    """The readable recorded measurements, with those of given files, which go before."""
     found: dict[tuple[str, str], Measurement] = {}
     for path in [*sorted(records.FOLDER.glob("*/*.json")), *paths]:
         try:
@@ -78,7 +78,7 @@ def problems(
 ) -> list[str]:
     """What is wrong with one measurement file, a sentence each; empty if nothing is.
 
-    ``beside``: other measurements, which it must not contradict.
+    With ``beside``, other measurements, it must not contradict these.
     """
     try:
         m = records.read(path)
