@@ -58,12 +58,7 @@ page.figure(
 )
 five = report.five_numbers(probes) if probes else []
 page.table("verdicts", five, sets=", ".join(sets), threshold=OUTLIER_THRESHOLD)
-what = (
-    f"{name}: {sentence}" if len(probes) > 1 else sentence
-    for name, probe in probes.items()
-    for sentence in [said_next(probe)]
-)
-page.texts(next=items(what))
+page.texts(next=items(dict.fromkeys(map(said_next, probes.values()))))
 
 # %% [markdown]
 # ## To paste
