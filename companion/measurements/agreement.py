@@ -208,11 +208,20 @@ def _copies(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
     peers = [o for o in others if o.experiment == m.experiment]
     for name in m.values.keys() - SHARED:
         values = np.asarray(m.value(name))
-        if len(np.unique(values)) >= DIFFERENT:
-            for other in peers:
-                if name in other.values and np.array_equal(other.value(name), values):
-                    yield f"{name} is that of {other.model} on {other.data.name}, to the digit."
-                    return
+        if len(_measured(values)) < DIFFERENT:
+            continue
+        equal = [o for o in peers if name in o.values and np.array_equal(o.value(name), values)]
+        if len({m.model, *(o.model for o in equal)}) > 2:  # a choice, which others made as well
+            continue
+        for other in equal[:1]:
+            yield f"{name} is that of {other.model} on {other.data.name}, to the digit."
+            return
+
+
+def _measured(values: Array) -> set[str]:
+    """The different numbers of three digits or more: fewer are a choice, as of shares and steps."""
+    written = {f"{value:.4g}" for value in np.unique(values)}
+    return {text for text in written if len(re.sub(r"e.*|[-.]|^-?0\.0*", "", text).strip("0")) >= 3}
 
 
 def _other_encoder(m: Measurement, of_model: Sequence[Measurement]) -> Iterator[str]:
