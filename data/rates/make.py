@@ -25,6 +25,7 @@ CLAIMS, LISTED = load_claims(), worlds.worlds()
 
 if __name__ == "__main__":
     wanted = [*CLAIMS] if sys.argv[1:] == ["--all"] else stale()
+    wanted = [name for name in sys.argv[1:] if name in CLAIMS] or wanted
     if sys.argv[1:] == ["--check"]:
         said = f"{', '.join(wanted)}: drawn by another rule; run python data/rates/make.py"
         sys.exit(said if wanted else 0)
