@@ -20,6 +20,7 @@ from analysis.common import (
     aligned,
 )
 from analysis.families import registry
+from companion.extraction import extracted
 from companion.new import Kind, begun
 from companion.runs.options import (
     Chapter,
@@ -178,7 +179,7 @@ def rerun(
     family, model, path = readers.find_or_add(
         checkpoint, name, about, with_features=experiment.features and not images
     )
-    for line in [*filter(None, [path]), *extraction.extracted([model], images)]:
+    for line in [*filter(None, [path]), *extracted(extraction, [model], images)]:
         print(line)
     print(engine.run(experiments.find_run(chapter, family.name), given, parameters.output))
     print("next: jupyter-book build book/")

@@ -15,6 +15,7 @@ from analysis.common import (
     write_output,
 )
 from analysis.families import registry
+from companion.extraction import extracted
 from companion.measurements.quantities import Experiment as Measured
 from companion.runs.options import (
     Extraction,
@@ -44,7 +45,7 @@ def extract(
         raise RunError("--data is missing: name a data set, or a folder of images.")
     if checkpoint and not checkpoint.exists():
         raise RunError(f"there are no weights at {checkpoint}: check the path.")
-    for line in extraction.extracted(chosen, extraction.images(), checkpoint):
+    for line in extracted(extraction, chosen, extraction.images(), checkpoint):
         print(line)
     registry.load_family(family)  # or it was removed meanwhile
 

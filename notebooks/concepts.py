@@ -110,7 +110,7 @@ for m in [m for m in measured.values() if m.live][:1]:
     assert np.isclose(by_hand, average_precision_on(scores, drawn)[0, 0], atol=1e-3)
     assert np.isclose(by_hand, m.value("best")[0], atol=1e-3)
     named = {"model": model.title, "direction": number + 1, "concept": probe.names[0]}
-    page.sentence("by-hand", **named, precision=by_hand)
+    page.by_hand("by-hand", **named, precision=by_hand)
 
 # %%
 images, _ = concept_tables.emoji_of(probe)

@@ -126,4 +126,5 @@ for model in models[0].to_dict("records")[:1]:
     expected = 1 / (1 + np.exp(-(first.reference.slope * logit + first.reference.intercept)))
     by_hand = shifted - expected
     assert np.isclose(by_hand, effective_robustness(shifted, model["imagenet"], first.reference))
-    page.texts(by_hand=f"${100 * shifted:.2f} - {100 * expected:.2f} = {100 * by_hand:+.2f}$")
+    says = f"${100 * shifted:.2f} - {100 * expected:.2f} = {100 * by_hand:+.2f}$"
+    page.by_hand("by-hand", says)

@@ -46,7 +46,7 @@ turn, constant = random_rotation(64, seed=1), 12 * np.eye(64)[7]
 there = h @ turn + constant
 logits = there @ (head @ turn).T + (b - head @ turn @ constant)
 assert np.allclose(logits, h @ head.T + b)
-page.texts(by_hand=f"{digits(kurtosis(h).mean())} to {digits(kurtosis(there).mean())}")
+page.by_hand("by-hand", f"{digits(kurtosis(h).mean())} to {digits(kurtosis(there).mean())}")
 assert np.allclose((h - h.mean(0)) @ head.T + (b + head @ h.mean(0)), logits)
 
 # %% [markdown]

@@ -93,7 +93,7 @@ z = (h - h.mean(axis=1, keepdims=True)) / h.std(axis=1, keepdims=True)
 of_each_image = (z**4).mean(axis=1)
 assert np.allclose(of_each_image, kurtosis(h))
 assert taken is None or np.isclose(of_each_image.mean(), taken.value("kurtosis_mean"), rtol=0.001)
-page.sentence("by-hand", what=what, kappa=of_each_image.mean(), rows=len(h))
+page.by_hand("by-hand", what=what, kappa=of_each_image.mean(), rows=len(h))
 
 # %% tags=["remove-input"]
 page.texts(measured.closing_notes("outlier_features", backbone, measurements))

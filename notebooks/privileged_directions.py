@@ -86,7 +86,7 @@ assert np.allclose(by_hand, of_package, atol=1e-6)
 if one is not None:  # which was measured of these arrays
     assert np.allclose(by_hand / by_hand.mean(), one.value("importance"), rtol=0.01, atol=0.001)
 largest = digits(by_hand.max() / by_hand.mean())
-page.sentence("by-hand", what=what, directions=len(by_hand), largest=largest)
+page.by_hand("by-hand", what=what, directions=len(by_hand), largest=largest)
 
 # %% tags=["remove-input"]
 page.texts(measured.closing_notes("privileged_directions", backbone, taken))

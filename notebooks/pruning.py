@@ -85,7 +85,7 @@ of_package = pruning.right_at_every_step(h, labels, directions.decompose(W), ord
 curve = of_package.mean(axis=1) if taken is None else taken.value("accuracy_importance")
 assert np.isclose(by_hand, curve[len(kept) - 1], atol=0.01)
 assert np.isclose(of_package[-1].mean(), curve[-1], atol=0.01)
-page.sentence(
+page.by_hand(
     "by-hand",
     what=what,
     whole=percent(of_package[-1].mean()),

@@ -168,6 +168,15 @@ class Page:
         """Publish a sentence of the captions file."""
         self.texts({name: self._filled(name, values).caption})
 
+    def by_hand(self, name: str, text: str = "", **values: object) -> None:
+        """Publish what this cell works out by hand; a run's page shows the cell with it.
+
+        It is a sentence of the captions file, or ``text``.
+        """
+        text = text or self._filled(name, values).caption
+        data = {"text/markdown": text, "text/plain": text}
+        _display("text", name, data, by_hand=True)
+
     def numbers(self, group: str, row: Row) -> None:
         """Publish the numbers of a group in the captions file, taken from a row, as are names."""
         for name, template in self._caption(group).numbers.items():

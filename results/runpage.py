@@ -23,10 +23,11 @@ def of(notebook: dict[str, Any], edition: str) -> dict[str, Any]:
     rest = "\n\n".join(c["source"] for c in code if not c["metadata"].get("tags"))
     cells = []
     for cell in in_the_pages_order(notebook["cells"], edition):
-        labels = [note["label"] for note in _notes(cell)]
+        notes = _notes(cell)
+        labels = [note["label"] for note in notes]
         if labels:
             run = "{experiment}/{subject}".format(**about)
-            by_hand = f"```python\n{cell['source']}\n```\n\n" * (labels == ["by-hand"])
+            by_hand = f"```python\n{cell['source']}\n```\n\n" * all(map(_is_by_hand, notes))
             directives = (f"```{{result}} {run}#{label}\n```" for label in labels)
             cell = _markdown(cell["id"], by_hand + "\n\n".join(directives))
         elif cell["cell_type"] == "code":
@@ -66,7 +67,7 @@ def in_the_pages_order(cells: list[dict[str, Any]], edition: str) -> list[dict[s
 def _rank(section: list[dict[str, Any]]) -> tuple[bool, bool]:
     """Where a section comes: first those with results, then what is worked out, then the end."""
     ends = any("remove-input" in cell["metadata"].get("tags", []) for cell in section)
-    return ends, {note["label"] for cell in section for note in _notes(cell)} <= {"by-hand"}
+    return ends, all(_is_by_hand(note) for cell in section for note in _notes(cell))
 
 
 def _notes(cell: dict[str, Any]) -> list[dict[str, str]]:
@@ -76,10 +77,15 @@ def _notes(cell: dict[str, Any]) -> list[dict[str, str]]:
     return sorted(results, key=lambda note: note["kind"] != "figure")
 
 
+def _is_by_hand(note: dict[str, Any]) -> bool:
+    """Whether a result is worked out by hand, so that its cell is shown with it."""
+    return bool(note.get("by_hand"))
+
+
 def _is_bare(output: dict[str, Any]) -> bool:
     """Whether an output is a number or a name, published for a sentence of another page."""
     note = output.get("metadata", {}).get("companion", {"kind": "", "label": ""})
-    is_text = note["kind"] == "text" and note["label"] != "by-hand"
+    is_text = note["kind"] == "text" and not _is_by_hand(note)
     return is_text and 0 < len(output["data"]["text/plain"].split()) < 5
 
 

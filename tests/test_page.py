@@ -36,7 +36,7 @@ def test_results_carry_their_captions_filled(outputs):
     chapter = Page("chapter", "published", seed=0)
     chapter.figure("line", drawing(), models=7, slope=0.756)
     chapter.table("every", FRAME, "", command="measure")
-    chapter.sentence("by-hand", models=7)
+    chapter.by_hand("by-hand", models=7)
     chapter.texts({"er-rn50": 1.5}, er_all="2 points")
     (figure, about), (table, of_table), *texts = outputs
     assert about == {
@@ -52,6 +52,7 @@ def test_results_carry_their_captions_filled(outputs):
     assert base64.b64decode(figure["image/png"]).startswith(b"\x89PNG")
     assert of_table["columns"] == {"x": "An input."} and "evidence" not in of_table
     by_label = {about["label"]: data["text/markdown"] for data, about in texts}
+    assert [about["label"] for _, about in texts if about.get("by_hand")] == ["by-hand"]
     assert by_label == {"by-hand": "7 by hand.", "er-rn50": "1.5", "er-all": "2 points"}
 
 

@@ -6,10 +6,8 @@ How a field is typed follows from its annotation, see `companion.cli`.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -25,7 +23,6 @@ from analysis.families.registry import (
     family_files,
     load_families,
 )
-from analysis.features import store
 from analysis.features.store import Precision
 from results.experiments import load_experiments
 
@@ -129,22 +126,6 @@ class Extraction(Computing):
 
         accept, without = self.accept_counts, self.without_labels
         return find_all(self.data, accept_counts=accept, without_labels=without)
-
-    def extracted(
-        self, models: Sequence[Model], data: Sequence[ImageList], checkpoint: Path | None = None
-    ) -> Iterator[str]:
-        """Extract the features of data sets; yields their paths, with the images left out."""
-        from analysis.features.extract import extract
-
-        for images in data:
-            for path in (store.features_path(model.name, images.name) for model in models):
-                with contextlib.suppress(store.StoreError):
-                    before = store.read_sidecar(path)["precision"]
-                    if before != self.precision:
-                        yield f"{path} exists in {before}: it is computed again in {self.precision}"
-        for path in extract(models, data, self.settings(), checkpoint=checkpoint):
-            left_out = store.read_features(path).sidecar["data"]["left_out"]
-            yield str(path) + f" ({len(left_out)} left out: {', '.join(left_out)})" * bool(left_out)
 
 
 #: The levels that a reader can name.

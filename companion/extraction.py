@@ -1,0 +1,32 @@
+"""Extracting the features that a command asks for, with a line on each file for who waits."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from analysis.families.registry import Model
+from analysis.features import store
+from analysis.images.imagelist import ImageList
+from companion.runs.options import Extraction
+
+
+def extracted(
+    asked: Extraction,
+    models: Sequence[Model],
+    data: Sequence[ImageList],
+    checkpoint: Path | None = None,
+) -> Iterator[str]:
+    """Extract the features of data sets; yields their paths, with the images left out."""
+    from analysis.features.extract import extract
+
+    for images in data:
+        for path in (store.features_path(model.name, images.name) for model in models):
+            with contextlib.suppress(store.StoreError):
+                before = store.read_sidecar(path)["precision"]
+                if before != asked.precision:
+                    yield f"{path} exists in {before}: it is computed again in {asked.precision}"
+    for path in extract(models, data, asked.settings(), checkpoint=checkpoint):
+        left_out = store.read_features(path).sidecar["data"]["left_out"]
+        yield str(path) + f" ({len(left_out)} left out: {', '.join(left_out)})" * bool(left_out)
