@@ -1,18 +1,21 @@
 """The course: the teaching notebooks as files to hand out.
 
 A teaching notebook is a percent source in `notebooks/teach`. Marks in it make two notebooks of one
-source. The student's has a blank where a line ends in `#: what to compute`, and the code of a line
-that is nothing but `#: code`, which checks the blank; the teacher's has neither.
+source. The student's has blanks: where a line ends in `#: what to compute`, and instead of the
+lines between `#:[ what to do` and `#:]`, the body of a function. It also has the code of lines that
+are nothing but `#: code`, which check the blanks; the teacher's has neither.
 
     python -m results.course FOLDER    # writes all of them, with what they need
 """
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import re
 import sys
+import textwrap
 import zipfile
 from pathlib import Path
 
@@ -30,18 +33,30 @@ CHAPTERS = {
 #: The branch of a repository on GitHub to which the site's workflow publishes all files.
 BRANCH = "teach"
 BLANK = re.compile(r"^([ ]*(?:return|[\w\[\]:, ]+ [-+*]?=)) [^\n]*?  #: ([^\n]*)$", re.MULTILINE)
+BODY = re.compile(r"^([ ]*)#:\[ ([^\n]*)\n(.*?)^[ ]*#:\]\n", re.MULTILINE | re.DOTALL)
 CHECK_LINE = re.compile(r"^([ ]*)#: ", re.MULTILINE)
 
 
 def teachers(source: str) -> str:
     """A teaching notebook's source with every line, without the marks."""
-    return re.sub(r"^[ ]*#: [^\n]*\n|  #: [^\n]*$", "", source, flags=re.MULTILINE)
+    marks = r"^[ ]*#: [^\n]*\n|  #: [^\n]*$"
+    return re.sub(marks, "", BODY.sub(r"\3", source), flags=re.MULTILINE)
 
 
 def students(source: str, solved: bool = False) -> str:
     """The same with blanks, which are numbers that are none, and checks; or solved, with checks."""
-    text = source if solved else BLANK.sub(r"\1 np.nan  # your turn: \2", source)
+    text = BODY.sub(r"\3" if solved else _blank, source)
+    text = text if solved else BLANK.sub(r"\1 np.nan  # your turn: \2", text)
     return CHECK_LINE.sub(r"\1", text)
+
+
+def _blank(body: re.Match[str]) -> str:
+    """Instead of a function's body: what to do, and as many numbers that are none."""
+    indent, what, code = body.groups()
+    returned = ast.parse(textwrap.dedent(code)).body[-1]
+    value = getattr(returned, "value", None)
+    count = len(value.elts) if isinstance(value, ast.Tuple) else 1
+    return f"{indent}# your turn: {what}\n{indent}return {', '.join(['np.nan'] * count)}\n"
 
 
 def notebook(name: str, source: str, repository: str = "") -> str:
@@ -103,7 +118,7 @@ def files(name: str, repository: str = "", solved: bool = True) -> dict[str, byt
     texts = {"requirements.txt": "matplotlib\nnumpy\n"}
     texts[f"{name}_blanks.ipynb"] = notebook(name, students(source), repository)
     if solved:
-        texts[f"{name}.ipynb"] = notebook(name, teachers(source), repository)
+        texts[f"{name}_solved.ipynb"] = notebook(name, teachers(source), repository)
     copied = ["LICENCE.txt", "README.md", *needs(source)[2:]]
     contents = checking() | {path: text.encode() for path, text in texts.items()}
     return contents | {path: (TEACH / path).read_bytes() for path in copied}

@@ -173,7 +173,10 @@ def place(site: Path, static: str = "_static", folder: Path = KEPT) -> bool:
                 shutil.copyfile(path, target)
     for name in course.names():
         source = (course.TEACH / f"{name}.py").read_text(encoding="utf-8")
-        for kind, text in (("_blanks", course.students(source)), ("", course.teachers(source))):
+        for kind, text in (
+            ("_blanks", course.students(source)),
+            ("_solved", course.teachers(source)),
+        ):
             page = page_of(json.loads(course.notebook(name, text)), f"{name}{kind}")
             write_text(site / "lite" / f"{name}{kind}.html", page)
     return True

@@ -45,7 +45,7 @@ def test_a_chapters_download_is_its_teaching_notebook_with_its_data(built_book):
     for name in course.names():
         with zipfile.ZipFile(built_book / f"_downloads/teach/{name}.zip") as archive:
             files = {path: archive.read(path) for path in archive.namelist()}
-        assert files == course.files(name) and f"{name}.ipynb" in files
+        assert files == course.files(name) and f"{name}_solved.ipynb" in files
         for path in files:
             assert (built_book / "_downloads/teach" / path).is_file()
     for chapter in ("measuring_robustness", "what_kurtosis_measures"):

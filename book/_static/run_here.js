@@ -151,7 +151,7 @@
       if (!name || name === "check") continue;
       const address = (kind) => `${SITE}lite/${name}${kind}.html`;
       link.after(" (run it here: ", make("a", { href: address("_blanks"), class: "run-link" }, "with blanks"), ", ",
-        make("a", { href: address(""), class: "run-link" }, "solved"), ")");
+        make("a", { href: address("_solved"), class: "run-link" }, "solved"), ")");
     }
   };
 

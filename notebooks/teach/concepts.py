@@ -14,8 +14,10 @@
 # caption of each. Each cell asks one question: answer it for yourself, then run the cell.
 
 # %%
+import os
 from itertools import combinations
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: on a shared server threads wait
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -34,29 +36,48 @@ rng = np.random.default_rng(0)
 # %%
 def average_precision(scores, positive):
     """Average precision by column: (images, d), (images,) → (d,)."""
+    #:[ sort images by falling score; at each positive, the share of positives so far; their mean
     hits = positive[np.argsort(-scores, axis=0)]
-    precision = hits.cumsum(axis=0) / np.arange(1, len(hits) + 1)[:, None]  #: hits so far / place
-    return (precision * hits).sum(axis=0) / positive.sum()  #: mean precision at the positives
+    precision = hits.cumsum(axis=0) / np.arange(1, len(hits) + 1)[:, None]
+    return (precision * hits).sum(axis=0) / positive.sum()
+    #:]
 
 
-#: by_hand = average_precision(np.array([[4.0], [3], [2], [1]]), np.array([1, 0, 1, 0]))
-#: assert np.all(abs(by_hand - 5 / 6) < 1e-9), "Places 1 and 3: (1/1 + 2/3) / 2."
+#: five = np.array([[-4.0, 1], [-5, 2], [-6, 3], [-7, 4], [-8, 0]])
+#: value = average_precision(five, np.array([True, False, True, False, False]))
+#: assert np.shape(value) == (2,), "One number for each column: sort and count along axis 0."
+#: assert np.allclose(value, [5 / 6, 1 / 2]), "Places 1 and 3: (1 + 2/3) / 2; places 2 and 4: 1/2."
 
 # %% [markdown]
 # **How often does chance reach 0.9?** With n positives and n negatives, every set of n places is
 # equally likely, so count them all. How many positives would you require? Exercises concepts-4 and
 # concepts-5 ask for such probabilities.
 
+
 # %%
-passes = {}
-for n in (2, 3, 5, 8):
-    places = np.array(list(combinations(range(2 * n), n)))  # each row: places of the positives
+def by_chance(n):
+    """The probability that a random order of n positives and n negatives reaches 0.9."""
+    places = np.array(list(combinations(range(2 * n), n)))  # a row each: places, counted from 0
+    #:[ the average precision of each row, and the share of rows with 0.9 or more (less 1e-12)
     precision = np.arange(1, n + 1) / (places + 1)
-    passes[n] = (precision.mean(axis=1) >= 0.9 - 1e-12).mean()  #: the share of rows that reach 0.9
-    #: assert 0 < passes[n] <= 1 / 6, "With n = 2 one order of six passes."
-    some = 1 - (1 - passes[n]) ** 500  #: that at least one of 500 independent directions passes
-    #: assert passes[n] < some <= 1, "First compute the probability that none passes."
-    print(f"n = {n}: {passes[n]:.5f}, for at least one of 500 directions {some:.3f}")
+    return (precision.mean(axis=1) >= 0.9 - 1e-12).mean()
+    #:]
+
+
+def at_least_one(probability, count):
+    """The probability that at least one of some independent directions reaches it."""
+    #:[ one minus the probability that none does
+    return 1 - (1 - probability) ** count
+    #:]
+
+
+#: value = by_chance(2)
+#: assert np.isclose(value, 1 / 6), "With n = 2 one order of six passes; places count from 0."
+#: assert np.isclose(by_chance(5), 8 / 252), "0.9 itself passes: compare with >= 0.9 - 1e-12."
+#: assert np.isclose(at_least_one(0.2, 3), 0.488), "That none passes has probability 0.8 cubed."
+for n in (2, 3, 5, 8):
+    some = at_least_one(by_chance(n), 500)
+    print(f"n = {n}: {by_chance(n):.5f}, for at least one of 500 directions {some:.3f}")
 
 # %% [markdown]
 # **Which words lie along a direction of the head?** For each word take all photographs that show
@@ -88,5 +109,10 @@ plt.scatter(along_random, along_head, s=10 + shown.sum(axis=0))
 plt.plot([0.5, 1], [0.5, 1], color="grey")
 plt.xlabel("best of 500 random directions")
 plt.ylabel("best of the head's directions")
-encoded, by_chance = ((ap >= 0.9).sum() for ap in (along_head, along_random))
-print(f"words at 0.9: {encoded} along the head's directions, {by_chance} along random ones")
+encoded, drawn = ((ap >= 0.9).sum() for ap in (along_head, along_random))
+print(f"words at 0.9: {encoded} along the head's directions, {drawn} along random ones")
+
+# %% [markdown]
+# **In one sentence:** what has to stand next to every count of concepts?
+#
+# *Write here.*

@@ -15,6 +15,9 @@
 # cell.
 
 # %%
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: on a shared server threads wait
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -32,10 +35,13 @@ pool, zero_shot, finetuned = (table["group"] == g for g in ("pool", "zero_shot",
 # %%
 def logit(a):
     """Log-odds of an accuracy between 0 and 1."""
-    return np.log(a / (1 - a))  #: the logarithm of the odds
+    #:[ the natural logarithm of the odds
+    return np.log(a / (1 - a))
+    #:]
 
 
-#: assert abs(logit(0.75) - 1.0986) < 1e-3, "The odds of 0.75 are 3 to 1."
+#: assert np.isclose(logit(0.75), np.log(3)), "The odds of 0.75 are 3 to 1; take np.log of them."
+#: assert np.isclose(logit(0.2), -np.log(4)), "The odds of 0.2 are 1 to 4."
 figure, axes = plt.subplots(1, 2, figsize=(9, 4))
 for axis, scale in zip(axes, (lambda a: a, logit), strict=True):
     for group, name in ((pool, "pool"), (finetuned, "finetuned"), (zero_shot, "zero-shot")):
@@ -62,11 +68,19 @@ print(f"{pool.sum()} models: slope {slope:.3f}, intercept {intercept:.3f}")
 # %%
 def effective_robustness(shifted, imagenet, slope, intercept):
     """Accuracy under shift minus what the line predicts, as a fraction."""
-    predicted = slope * logit(imagenet) + intercept  #: the logit on the line
-    return shifted - 1 / (1 + np.exp(-predicted))  #: from a logit to an accuracy; subtract
+    #:[ predict the logit under shift, turn it into an accuracy, and compare
+    predicted = slope * logit(imagenet) + intercept
+    return shifted - 1 / (1 + np.exp(-predicted))
+    #:]
 
 
-#: assert abs(effective_robustness(0.7, 0.6, 1, 0) - 0.1) < 1e-9, "Where the line is y = x: 0.1."
+#: one, other = effective_robustness(0.5, 0.8, 0.5, -1), effective_robustness(0.7, 0.6, 1, 0)
+#: logits = "This is a difference of logits: turn the predicted logit into an accuracy first."
+#: assert not np.isclose(one, 1 - np.log(2)), logits
+#: assert not np.isclose(one, 1 / (1 + np.e / 2) - 0.5), "Which minus which? Above the line is +."
+#: assert not np.isclose(one, 0.5 - 1 / (1 + np.exp(0.6))), "The line needs logit(imagenet)."
+#: assert np.isclose(one, 0.5 - 1 / (1 + np.e / 2)), "On the line, the odds here are 2 to e."
+#: assert np.isclose(other, 0.1), "Where the line is y = x, 0.7 lies 0.1 above 0.6."
 er = effective_robustness(shifted, imagenet, slope, intercept)
 for name, group in (("pool", pool), ("zero-shot", zero_shot), ("finetuned", finetuned)):
     low, middle, high = 100 * np.percentile(er[group], [5, 50, 95])
@@ -76,11 +90,28 @@ for name, group in (("pool", pool), ("zero-shot", zero_shot), ("finetuned", fine
 # **Does the line matter?** Compute everything again with the constants that the paper prints. Does
 # the *level* of effective robustness change? And the *order* of the models?
 
+
 # %%
+def rank_correlation(a, b):
+    """The correlation of the ranks of two lists of numbers, in which none is equal to another."""
+    #:[ replace numbers by their ranks, then correlate the ranks
+    return np.corrcoef(a.argsort().argsort(), b.argsort().argsort())[0, 1]
+    #:]
+
+
+#: up, far, mixed = np.array([1.0, 2, 3, 4]), np.array([1.0, 2, 3, 100]), np.array([3.0, 1, 4, 2])
+#: assert np.isclose(rank_correlation(up, far), 1), "Correlate ranks, not the numbers themselves."
+#: ranks = "argsort lists places; the ranks are argsort of that list."
+#: assert np.isclose(rank_correlation(up, mixed), 0) and rank_correlation(up, -far) < 0, ranks
+#: assert np.isclose(rank_correlation(mixed, np.array([9.0, 1, 2, 0])), 0.6), ranks
 printed = effective_robustness(shifted, imagenet, 0.76, -1.49)
 moved = 100 * (printed - er)
-ranks = [values[zero_shot].argsort().argsort() for values in (er, printed)]
-rank_correlation = np.corrcoef(*ranks)[0, 1]  #: the correlation of the two lists of ranks
-#: assert 0.9 < rank_correlation < 1, "The order hardly changes."
 print(f"ER changes by {moved.min():+.1f} to {moved.max():+.1f} points")
-print(f"rank correlation of the zero-shot models: {rank_correlation:.3f}")
+order = rank_correlation(er[zero_shot], printed[zero_shot])
+print(f"rank correlation of the zero-shot models: {order:.3f}")
+
+# %% [markdown]
+# **In one sentence:** which part of a statement on robustness depends on the pool, and which does
+# not?
+#
+# *Write here.*

@@ -20,6 +20,9 @@
 # the chapter has runs on images.
 
 # %%
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: on a shared server threads wait
 import matplotlib.pyplot as plt
 import numpy as np
 

@@ -16,6 +16,9 @@
 # answer it for yourself, then run the cell.
 
 # %%
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: on a shared server threads wait
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -34,12 +37,24 @@ gaussian = rng.normal(size=images.shape)
 # %%
 def kurtosis(h):
     """Mean over images of the kurtosis of each: (images, d) → a number."""
+    #:[ standardise the numbers of each image, average their fourth powers, then average over images
     centred = h - h.mean(axis=1, keepdims=True)
     z = centred / centred.std(axis=1, keepdims=True)
-    return (z**4).mean(axis=1).mean()  #: the mean of the fourth powers of z
+    return (z**4).mean(axis=1).mean()
+    #:]
 
 
-#: assert abs(kurtosis(gaussian) - 3) < 0.05, "Gaussian numbers should have a κ near 3."
+#: spike = np.zeros((2, 10))
+#: spike[:, 3] = -7, 7
+#: exact = 8 + 1 / 9  # of ten numbers of which one is not 0
+#: value, scaled, moved = kurtosis(spike), kurtosis(3 * spike), kurtosis(spike + 5)
+#: both = kurtosis(np.array([[1.0, -1, 1, -1], [0, 0, 0, 5]]))
+#: assert np.isfinite(value) and np.ndim(value) == 0, "kurtosis has to return one number."
+#: assert not np.isclose(value, exact - 3), "Do not subtract 3: that is the excess kurtosis."
+#: assert np.isclose(moved, value), "Subtract each image's own mean, over axis 1."
+#: assert np.isclose(scaled, value), "Divide by the standard deviation: the scale must not matter."
+#: assert np.isclose(value, exact), "Standardise over axis 1, then take the mean of fourth powers."
+#: assert np.isclose(both, (1 + 7 / 3) / 2), "First κ of each image, then the mean over images."
 kappa = kurtosis(images)
 print(f"κ: CLIP {kappa:.1f}, Gaussian {kurtosis(gaussian):.2f}")
 print(f"random weights {kurtosis(untrained):.2f}, supervised {kurtosis(supervised):.1f}")
@@ -54,13 +69,17 @@ print(f"random weights {kurtosis(untrained):.2f}, supervised {kurtosis(supervise
 # %%
 def persistence(h):
     """The most frequent dominant coordinate, and the share of images in which it is dominant."""
+    #:[ find each image's coordinate that is farthest from the image's mean, and count
     dominant = np.abs(h - h.mean(axis=1, keepdims=True)).argmax(axis=1)
     counts = np.bincount(dominant, minlength=h.shape[1])
-    share = counts.max() / len(h)  #: the largest count as a share of the images
-    return counts.argmax(), share
+    return counts.argmax(), counts.max() / len(h)
+    #:]
 
 
-#: assert persistence(np.eye(4)[[1, 1, 1, 2]])[1] == 0.75, "Coordinate 1 dominates 3 of these 4."
+#: five = np.array([[0.0, -9, 1], [10, 4, 10], [2, 2, -8], [0, 1, 7], [3, -6, 3]])
+#: most, often = persistence(five)
+#: assert most == 1, "Centre each image, take np.abs, then argmax over axis 1."
+#: assert np.isclose(often, 3 / 5), "It dominates 3 of 5 images: divide by the number of images."
 leader, share = persistence(images)
 print(f"coordinate {leader} is dominant in {share:.1%} of the images")
 for name, h in (("Gaussian", gaussian), ("random", untrained), ("supervised", supervised)):
@@ -82,18 +101,29 @@ plt.legend()
 
 # %%
 rotation = np.linalg.qr(rng.normal(size=(images.shape[1],) * 2))[0]
-kappa_turned = kurtosis(images @ rotation)  #: κ of the rotated vectors
-#: assert 2.5 < kappa_turned < 3.5, "A random rotation spreads the outlier over all coordinates."
+kappa_turned = kurtosis(images @ rotation)
 print(f"κ {kappa:.1f} before, {kappa_turned:.2f} after the rotation")
 
 # %% [markdown]
 # **Does the outlier belong to the images or to their mean?** Subtract the mean of all images; the
-# rest differs from image to image. Which share of the vectors' energy was in the mean?
+# rest differs from image to image. Which share of the vectors' energy, the sum of their squares,
+# was in the mean?
+
 
 # %%
-mean = images.mean(axis=0)
-kappa_centred = kurtosis(images - mean)  #: κ after subtracting the mean
-#: assert 3 < kappa_centred < kappa / 5, "Subtract the mean over images, one number a coordinate."
-mean_share = (mean**2).sum() / (images**2).sum(axis=1).mean()  #: energy of the mean / mean energy
-#: assert 0.5 < mean_share < 0.55, "Square and sum first, then average over images."
+def share_of_mean(h):
+    """Energy of the mean image / mean energy of the images: (images, d) → a number."""
+    #:[ the sum of squares of the mean image, divided by the mean over images of such sums
+    return (h.mean(axis=0) ** 2).sum() / (h**2).sum(axis=1).mean()
+    #:]
+
+
+#: three = np.array([[3.0, 4], [3, 4], [0, 0]])
+#: assert np.isclose(share_of_mean(-2 * three), 2 / 3), "Square and sum; then average over images."
+kappa_centred, mean_share = kurtosis(images - images.mean(axis=0)), share_of_mean(images)
 print(f"κ {kappa_centred:.1f} without the mean, which holds {mean_share:.0%} of the energy")
+
+# %% [markdown]
+# **In one sentence:** what does a large κ tell about this model's images, and what does it not?
+#
+# *Write here.*

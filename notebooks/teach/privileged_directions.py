@@ -15,6 +15,9 @@
 # then run the cell.
 
 # %%
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: on a shared server threads wait
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -31,15 +34,22 @@ rng = np.random.default_rng(0)
 # %%
 def importance(h, head):
     """By right singular vector: (images, d), (classes, d) → (rank,)."""
+    #:[ each singular value's share of their sum, times the images' mean |cosine| with the direction
     _, weights, directions = np.linalg.svd(head, full_matrices=False)
     unit = h / np.linalg.norm(h, axis=1, keepdims=True)
-    return weights / weights.sum() * np.abs(unit @ directions.T).mean(axis=0)  #: share × |cosine|
+    return weights / weights.sum() * np.abs(unit @ directions.T).mean(axis=0)
+    #:]
 
 
-#: assert np.allclose(importance(np.eye(2), np.diag([3, 1])), [3 / 8, 1 / 8]), "Multiply."
+#: three, classes = np.array([[2.0, 0], [0, -4], [-6, 8]]), np.array([[3.0, 0], [0, 1], [0, 0]])
+#: value = importance(three, classes)
+#: assert np.shape(value) == (2,), "One number for each direction: average over images, axis 0."
+#: assert abs(value[1]) > 0.05, "Take np.abs of each cosine before you average."
+#: assert np.allclose(importance(5 * three, classes), value), "Scale each image to length 1."
+#: assert not np.isclose(value[0], 0.48), "A share of the singular values, not of their squares."
+#: assert np.allclose(value, [0.4, 0.15]), "Multiply the two shares, direction by direction."
 found = importance(images, captions)
-ratio = found.max() / found.mean()  #: the largest importance over the mean
-#: assert 100 < ratio < 200, "Divide the largest importance by the mean importance."
+ratio = found.max() / found.mean()
 print(f"the largest importance is {ratio:.0f} times the mean")
 
 # %% [markdown]
@@ -55,13 +65,24 @@ plt.legend()
 
 # %% [markdown]
 # **Is the first direction just the mean caption?** The rows of a head resemble each other if they
-# have a common part. How close is the first direction to it? Exercise directions-3 adds one.
+# have a common part. How close is the first direction to it? The sign of a singular vector means
+# nothing. Exercise directions-3 adds a common part.
+
 
 # %%
-first = np.linalg.svd(captions)[2][0]
+def alike(a, b):
+    """How much two vectors have the same direction or the opposite one: 0 to 1."""
+    #:[ the absolute cosine
+    return abs(a @ b) / (np.linalg.norm(a) * np.linalg.norm(b))
+    #:]
+
+
+#: right, up = np.array([3.0, 0]), np.array([3.0, 4])
+#: assert np.isclose(alike(right, -right), 1), "The absolute value, divided by both lengths."
+#: assert np.isclose(alike(right, up), 0.6), "Divide by both lengths."
+#: assert np.isclose(alike(2 * up, right), 0.6), "Divide by both lengths, not by one of them."
 mean_caption = captions.mean(axis=0)
-with_mean = abs(first @ mean_caption) / np.linalg.norm(mean_caption)  #: |cosine| of the two
-#: assert 0.9 < with_mean <= 1, "Divide by the length of the mean caption."
+with_mean = alike(np.linalg.svd(captions)[2][0], mean_caption)
 print(f"|cos| with the mean caption: {with_mean:.3f}")
 
 # %% [markdown]
@@ -69,10 +90,24 @@ print(f"|cos| with the mean caption: {with_mean:.3f}")
 # all scores fall by the same number, so the same class wins. What is the largest importance now?
 # Exercise directions-4 asks why.
 
+
 # %%
-centred = captions - mean_caption
+def less_common(head):
+    """The head without what all its rows have in common: (classes, d) → (classes, d)."""
+    #:[ subtract the mean row from every row
+    return head - head.mean(axis=0)
+    #:]
+
+
+#: centred = less_common(np.array([[1.0, 5], [3, 5]]))
+#: assert np.allclose(centred, [[-1, 0], [1, 0]]), "Subtract the mean row: axis 0, not axis 1."
+centred = less_common(captions)
 same = (images @ centred.T).argmax(axis=1) == (images @ captions.T).argmax(axis=1)
 less = importance(images, centred)
-ratio_centred = less.max() / less.mean()  #: the same ratio with the centred head
-#: assert 30 < ratio_centred < 45, "Use the importances of the centred head."
+ratio_centred = less.max() / less.mean()
 print(f"{same.mean():.0%} of the predictions stay; now {ratio_centred:.0f} times the mean")
+
+# %% [markdown]
+# **In one sentence:** what has to be compared before a large importance means something?
+#
+# *Write here.*
