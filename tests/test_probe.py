@@ -371,7 +371,7 @@ def test_a_probe_from_the_command_line(tiny, images, tmp_path, answer):
     (rows,) = re.findall(r'base64,([^"]*)" download="profile.csv"', page)
     drawn = pd.read_csv(io.BytesIO(base64.b64decode(rows)))
     assert [*drawn["of"].unique()] == ["das beste.pt", "CLIP ViT-B/16", "untrained ViT-B/16"]
-    assert "@misc{companion-probe of das beste.pt-profile" in page
+    assert "@misc{companion-probe-das-beste.pt-profile-" in page
     assert report.latex(result).count(" & ") == 12 and report.latex(result) in markup.unescape(page)
     for words in (*ALWAYS, note, "companion probe ", "vit_b_16-openai", source.weights_sha256):
         assert words in page, words

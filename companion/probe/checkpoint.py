@@ -7,6 +7,7 @@ is the book's notebook ``checkpoint_report``, of this probe alone.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -103,7 +104,8 @@ def write_page(judged: Probe, path: Path) -> None:
     book = downloads.Book(AUTHOR, BOOK, year)
 
     def cite(note: Mapping[str, Any]) -> str:
-        reference = f"probe of {title(m)}#{note['label']}"
+        name = re.sub(r"[^A-Za-z0-9.]+", "-", title(m)).strip("-")  # a key has no blanks
+        reference = f"probe-{name}#{note['label']}"
         return downloads.bibtex(reference, note, m.provenance.version, book)
 
     write_output(path, page(executed, f"Probe of {title(m)}", cite))
