@@ -1,5 +1,6 @@
 // Below each result of a search, a piece of the text in which it was found. The texts were written
-// when the book was built (searchtexts.js), so that it works from a file, too.
+// when the book was built (searchtexts.js), so that it works from a file, too. If no page has all
+// words, those with most of them are found. What may be a model's name leads to the explorer.
 (() => {
   "use strict";
 
@@ -9,7 +10,33 @@
   if (typeof Search !== "undefined") {
     const search = Search.performSearch;
     Search.performSearch = (text) => search(companionQuery(text)); // abbreviations in full
+    const byTerms = Search.performTermsSearch;
+    Search.performTermsSearch = (terms, excluded) => {
+      const every = byTerms(terms, excluded);
+      if (every.length || terms.size < 2) return every;
+      const found = new Map(); // page → its result, with the scores of all words that it has
+      for (const term of terms) {
+        for (const result of byTerms(new Set([term]), excluded)) {
+          const before = found.get(result[0]);
+          if (before) before[4] += result[4];
+          else found.set(result[0], result);
+        }
+      }
+      return [...found.values()];
+    };
   }
+
+  /** A link to the explorer, if a model may be meant: letters with a number, or a known maker. */
+  const offerExplorer = (results) => {
+    if (!/[a-z]+[-/ ]?\d|clip\b/i.test(asked)) return;
+    const link = document.createElement("a");
+    link.href = `guide/explore.html#${new URLSearchParams({ find: asked.replace(/\//g, "-"), least: "0" })}`;
+    link.textContent = `“${asked}” among all published models`;
+    const line = document.createElement("p");
+    line.className = "companion-explorer-link";
+    line.append(link);
+    results.before(line);
+  };
   const words = companionQuery(asked)
     .split(/[^\p{L}\p{N}_]+/u)
     .filter(Boolean);
@@ -65,6 +92,7 @@
     const look = () => results.querySelectorAll("ul.search > li").forEach(addExcerpt);
     new MutationObserver(look).observe(results, { childList: true, subtree: true });
     look();
+    offerExplorer(results);
   };
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

@@ -1,7 +1,17 @@
 // How the search orders what it finds: chapters first, then guides and the appendix, then the pages
 // of single runs. Before them all come the counterpart of a figure or table of the paper that was
 // asked for by its number, and the glossary's entry or the page that was asked for by its name.
-// Abbreviations of the field are searched for in full. Otherwise as Sphinx does.
+// Abbreviations of the field are searched for in full. A page that answers a common question comes
+// first, and the report of six pages, which has a word of everything, after the chapters. Otherwise as
+// Sphinx does.
+var companionAnswers = {
+  install: "guide/use_this_book",
+  installation: "guide/use_this_book",
+  "rotation invariance": "what_kurtosis_measures",
+  "outlier features": "outlier_features",
+  pdf: "guide/use_this_book",
+  emoji: "guide/pocket_lab",
+};
 var companionQuery = (text) =>
   text
     .toLowerCase()
@@ -21,8 +31,8 @@ var Scorer = {
     const entry = page === "appendix/glossary" && `${name}s`.startsWith(asked);
     const counterpart = page === "appendix/paper" && name === asked;
     const titled = !anchor && title.toLowerCase().replace(/^\w+\. /, "") === query;
-    if (asked && (entry || counterpart || titled)) return score + 1000;
-    return score + (page.startsWith("runs/") ? 0 : page.includes("/") ? 100 : 200);
+    if (asked && (entry || counterpart || titled || companionAnswers[asked] === page)) return score + 1000;
+    return score + (page.startsWith("runs/") ? 0 : page.includes("/") || page === "summary" ? 100 : 200);
   },
   objNameMatch: 11,
   objPartialMatch: 6,
