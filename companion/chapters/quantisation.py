@@ -32,7 +32,7 @@ SCHEMES = {
 SCHEME, BITS = "vector", 4
 FRAMES = ("written", "rotated", "less_mean", "removed")
 #: Second moments of an optimiser, in words.
-MOMENTS = {"element": "one for each number (Adam)", "shared": "shared by output coordinates"}
+MOMENTS = {"element": "own (Adam)", "shared": "shared"}
 #: What of the pocket models was trained, by the names in `data/pocket/bits.csv`.
 TRAINED = {
     "vit-web": "ViT, two projections",
