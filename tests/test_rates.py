@@ -1,0 +1,93 @@
+"""How often each rule is wrong where the truth is known: kept rates, and draws of today's rules."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from companion.chapters.claim_cards import error_rates
+from companion.claims import made_up, rates, worlds
+from companion.claims.ledger import OUTCOMES, load_claims
+
+CLAIMS, WORLDS = load_claims(), worlds.worlds()
+KEPT = rates.kept()
+#: No rule may be wrong more often in any world.
+ALLOWED = 0.05
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_rates_are_of_todays_rule_and_worlds(claim):
+    code = {*KEPT.loc[KEPT["claim"] == claim, "code"]}
+    assert claim in WORLDS, f"list worlds of {claim} in data/rates/worlds.yaml"
+    message = f"{claim} was drawn by another rule: run python data/rates/make.py"
+    assert code == {worlds.code_of(CLAIMS[claim], WORLDS[claim])}, message
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_every_claim_has_worlds_for_it_against_it_and_as_printed(claim):
+    listed = WORLDS[claim]
+    assert sum(world.printed for world in listed) == 1
+    assert any(world.wrongly_for for world in listed)
+    assert any(world.wrongly_against for world in listed)
+    assert len({world.name for world in listed}) == len(listed)
+
+
+def test_no_rule_was_wrong_more_often_than_it_may():
+    assert (KEPT["draws"] >= 400).all() and {*KEPT["claim"]} == {*CLAIMS}
+    wrong = KEPT[["wrongly for", "wrongly against"]].max(axis=1) / KEPT["draws"]
+    assert KEPT[wrong > ALLOWED].empty
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_a_few_draws_are_hardly_ever_wrong(claim):
+    """Of eight, four by a rule that is wrong in one of twenty: 4 in 10,000."""
+    for world in WORLDS[claim]:
+        found = worlds.rate(CLAIMS[claim], world, 8, seed=1)
+        for wrong in (world.wrongly_for, world.wrongly_against):
+            assert sum(found[outcome] for outcome in wrong) < 4, (world.name, found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_rates_drawn_again_are_those_that_are_kept(claim):
+    fresh = worlds.rates(CLAIMS[claim], WORLDS[claim])
+    before = KEPT[KEPT["claim"] == claim].reset_index(drop=True)
+    assert fresh["world"].tolist() == before["world"].tolist()
+    columns = [*OUTCOMES, "wrongly for", "wrongly against"]
+    apart = (fresh[columns] - before[columns]).abs().to_numpy()
+    assert apart.max() <= 2  # another NumPy rounds differently
+    assert fresh[["wrongly for", "wrongly against"]].to_numpy().max() <= ALLOWED * worlds.DRAWS
+
+
+def test_a_card_says_the_worst_rates_and_the_power():
+    rows = {
+        "claim": "P-80",
+        "world": ["nothing there", "at the cut", "as printed"],
+        "wrongly for": [3, 12, 0],
+        "wrongly against": [0, 8, 9],
+        "reproduced": [0, 4, 300],
+        "printed": [False, False, True],
+        "draws": 400,
+    }
+    found = rates.of_claim("P-80", pd.DataFrame(rows))
+    assert found == (3, "at the cut", 2.25, "as printed", 75, 400, 3)
+    assert "%" in error_rates(CLAIMS["P-80"]) and "{" not in error_rates(CLAIMS["P-80"])
+
+
+def test_made_up_measurements_say_what_is_true():
+    """Means over many draws against the truth that was asked for."""
+    rng = np.random.default_rng(0)
+    drawn = made_up.kurtosis(rng, {"zero_shot": 12, "rn50-openai": 40}, images=4000, spread=0.5)
+    of = {m.model: m.kurtosis.value for m in drawn.measurements}
+    assert of.pop("rn50-openai") == pytest.approx(40, rel=0.05)
+    assert len(of) == 15 and list(of.values()) == pytest.approx([12] * 15, rel=0.05)
+    covered = [m.kurtosis.low < 12 < m.kurtosis.high for m in drawn.measurements if m.model in of]
+    assert sum(covered) > 11
+    encoded = [(m.value("best") > 0.9).sum() for m in _concepts(rng, alike=5)]
+    assert np.mean(encoded) == pytest.approx(0.8 * 360, rel=0.03)
+    heads = made_up.gauge(rng).measurements
+    assert {m.level for m in heads} == {"zero_shot", "supervised", "random"}
+
+
+def _concepts(rng, alike):
+    drawn = [made_up.overlap(rng, 0.8, 0.8, alike=alike).measurements for _ in range(5)]
+    return [m for each in drawn for m in each if m.level in ("zero_shot", "supervised")]
