@@ -254,7 +254,8 @@ def _other_texts(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]
     """Whether the model's texts are those that it was measured with on other images."""
     for other in others:
         alike = other.names.get("text_rows") == m.names.get("text_rows")
-        if alike and not np.allclose(other.value("text_variance"), m.value("text_variance")):
+        theirs, ours = (np.asarray(o.value("text_variance")) for o in (other, m))
+        if alike and not np.allclose(theirs, ours, rtol=ROUNDING, atol=1e-6):
             yield f"text_variance is not that of the same texts on {other.data.name}."
             return
 

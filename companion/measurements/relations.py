@@ -213,6 +213,21 @@ def _unread(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
         yield "difference_without is not accuracy_without minus one accuracy."
 
 
+def _quantisation(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    if not np.allclose(v["won"], v["kept_rotated"].mean(axis=0) - v["kept_written"], atol=ROUNDING):
+        yield "won is not the mean of kept_rotated minus kept_written."
+    for of in ("written", "rotated", "less_mean", "removed"):
+        accuracy, difference = v[f"accuracy_{of}"], v[f"difference_{of}"]
+        if accuracy.shape != difference.shape or not accuracy.size:
+            continue
+        if not np.allclose(difference, accuracy - v["accuracy_whole"], atol=ROUNDING):
+            yield f"difference_{of} is not accuracy_{of} minus accuracy_whole."
+    for of in ("written", "less_mean", "removed"):  # of shares of neighbours, for each query
+        kept, error = v[f"kept_{of}"], v[f"kept_{of}_error"]
+        if (error**2 * v["queries"] > 1.05 * kept * (1 - kept) + ROUNDING).any():
+            yield f"kept_{of}_error is more than shares of neighbours with this mean can have."
+
+
 def _accuracy(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     right, images = v["right_per_class"], v["images_per_class"]
     if (right > 0).sum() >= 20 and not (np.mod(right, 2).any() or np.mod(images, 2).any()):
@@ -232,7 +247,7 @@ def _accuracy(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
 #: Experiment → what is true of its numbers alone.
 _RULES = (
     *(_outlier_features, _privileged_directions, _pruning, _concepts, _interventions, _unread),
-    *(_basis, _image_by_image),
+    *(_basis, _image_by_image, _quantisation),
 )
 _COHERENT: dict[str, Callable[[Measurement, Mapping[str, Array]], Iterator[str]]] = {
     rules.__name__.removeprefix("_"): rules for rules in (*_RULES, _accuracy)
