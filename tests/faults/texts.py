@@ -104,8 +104,8 @@ def _probed(project):
     for number, text in enumerate(PAYLOADS.values()):
         name = _file_name(text)
         (project / name).mkdir()
-        for picture in sorted(project.glob("one/*/*.png"))[:9]:
-            (project / name / picture.name).write_bytes(picture.read_bytes())
+        for place, picture in enumerate(sorted(project.glob("two/*/*.png"))[:9]):
+            (project / name / f"{place}.png").write_bytes(picture.read_bytes())
         file = project / f"{name}.safetensors"
         file.write_bytes((project / ground.CHECKPOINT).read_bytes())
         line = [*ground.COMPANION, "probe", file, "--architecture", "pocket-cnn"]
