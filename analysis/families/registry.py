@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from analysis.common import (
     ROOT,
@@ -288,17 +288,17 @@ class Family(Strict):
     backbone: Words
     models: Annotated[tuple[Model, ...], Field(min_length=1)]
 
-    @model_validator(mode="after")
-    def _names_and_titles_differ(self) -> Family:
+    @field_validator("models")
+    @classmethod
+    def _differ(cls, models: tuple[Model, ...], given: Any) -> tuple[Model, ...]:
         """Titles identify models on pages, so a reader's models with equal ones get their names."""
-        if repeated := _repeated(model.name for model in self.models):
+        if repeated := _repeated(model.name for model in models):
             raise ValueError(f"model names must differ, but {repeated[0]!r} appears more than once")
-        equal = _repeated(model.title for model in self.models) * (self.edition == "reader")
-        self.__dict__["models"] = tuple(
+        equal = _repeated(m.title for m in models) * (given.data.get("edition") == "reader")
+        return tuple(
             m.model_copy(update={"own_title": f"{m.title} ({m.name})"}) if m.title in equal else m
-            for m in self.models
+            for m in models
         )
-        return self
 
     def at_level(self, level: Level) -> tuple[Model, ...]:
         """Return the models at ``level``, in the file's order, each once.
