@@ -78,7 +78,7 @@ def problems(
 ) -> list[str]:
     """What is wrong with one measurement file, a sentence each; empty if nothing is.
 
-    With ``beside``, other measurements, it must not contradict these.
+    It must not contradict the other measurements that are given.
     """
     try:
         m = records.read(path)

@@ -113,6 +113,6 @@ encoded, drawn = ((ap >= 0.9).sum() for ap in (along_head, along_random))
 print(f"words at 0.9: {encoded} along the head's directions, {drawn} along random ones")
 
 # %% [markdown]
-# **In one sentence:** what has to stand next to every count of concepts?
+# **In one sentence:** what has to be reported with every count of concepts?
 #
 # *Write here.*
