@@ -71,7 +71,7 @@ def test_features_are_measured_live_once_in_the_familys_order(own_store):
     assert [m.level for m in pruned] == ["zero_shot", "supervised"]
     assert records.available("outlier_features", SMALL, ["other"]) == []
     whole = {path: path.read_bytes() for path in own_store.rglob("measurements/*.json")}
-    assert len(whole) == 7 * 3 + 2  # no pruning of the random one
+    assert len(whole) == 8 * 3 + 2  # no pruning of the random one
     assert take_pending(SMALL) == 0
     assert {path: path.read_bytes() for path in own_store.rglob("measurements/*.json")} == whole
 
@@ -100,7 +100,8 @@ def test_other_code_damage_and_other_features_make_a_measurement_pending(monkeyp
 def test_live_beats_recorded_unless_it_rests_on_the_same_features(own_store):
     put(MODEL)
     recorded = measured("outlier_features")
-    for measurement in (recorded, measured("basis"), measured("image_by_image")):
+    others = map(measured, ("basis", "image_by_image", "quantisation"))
+    for measurement in (recorded, *others):
         records.write(measurement, records.FOLDER)
     assert gather("outlier_features") == [recorded]
     assert not gather("outlier_features")[0].live
