@@ -214,18 +214,37 @@ def _unread(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
 
 
 def _quantisation(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    if wrong := [*_partly_there(v)]:
+        yield from wrong  # numbers of different lengths are compared with nothing
+        return
     if not np.allclose(v["won"], v["kept_rotated"].mean(axis=0) - v["kept_written"], atol=ROUNDING):
         yield "won is not the mean of kept_rotated minus kept_written."
     for of in ("written", "rotated", "less_mean", "removed"):
         accuracy, difference = v[f"accuracy_{of}"], v[f"difference_{of}"]
-        if accuracy.shape != difference.shape or not accuracy.size:
-            continue
         if not np.allclose(difference, accuracy - v["accuracy_whole"], atol=ROUNDING):
             yield f"difference_{of} is not accuracy_{of} minus accuracy_whole."
     for of in ("written", "less_mean", "removed"):  # of shares of neighbours, for each query
         kept, error = v[f"kept_{of}"], v[f"kept_{of}_error"]
         if (error**2 * v["queries"] > 1.05 * kept * (1 - kept) + ROUNDING).any():
             yield f"kept_{of}_error is more than shares of neighbours with this mean can have."
+
+
+def _partly_there(v: Mapping[str, Array]) -> Iterator[str]:
+    """What is judged, and what is taken off, is there for every scheme or not at all."""
+    schemes, judged = v["kept_written"].size, v["accuracy_whole"].size
+    vector = bool(v["kurtosis_removed"].size)
+    for name, values in v.items():
+        wanted = schemes
+        if name.startswith(("accuracy_", "difference_")):
+            wanted = judged if name == "accuracy_whole" else schemes * judged
+        elif not name.endswith(("_removed", "_removed_error")):
+            continue
+        elif not name.startswith("kept_"):
+            wanted = 1
+        if name.endswith(("_removed", "_removed_error")):
+            wanted *= vector
+        if values.size != wanted or judged > 1:
+            yield f"{name} must have {wanted} numbers, like the others."
 
 
 def _accuracy(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
