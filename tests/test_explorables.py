@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, what_axe_finds
 
+from analysis.metrics import quantisation
 from analysis.metrics.basis import quarter_turn, text_directions
 from analysis.metrics.outliers import kurtosis
 from companion.chapters import explorables, origin
@@ -91,6 +92,28 @@ def test_the_axes_turn_as_the_package_turns_them(open_page, addresses, clip, dat
     )
     assert "40 of 40 find the same caption" in page.locator(".explorable-says").inner_text()
     assert not page.locator("li b b").count() and page.locator("li").first.inner_text()[:3] == "<b>"
+
+
+@pytest.mark.parametrize("degrees", [0, 90])
+def test_four_bits_break_captions_as_written_and_keep_them_turned(
+    open_page, addresses, clip, data, degrees
+):
+    page = open_page(addresses["turn_axes"], DESK)
+    page.get_by_role("button", name="4 bits a number").click()
+    move(page, degrees)
+    images, captions = (of[:40] for of in clip)
+    frame = explorables.rotation(quarter_turn(512, 0), degrees)
+    rounded = quantisation.uniform(images @ frame, 4)
+    place, texts = explorables.examples(images)[0], captions @ frame
+    cosines = texts @ rounded[place] / np.linalg.norm(texts, axis=1)
+    best = np.sort(cosines / np.linalg.norm(rounded[place]))[::-1][:5]
+    assert page.locator("li").evaluate_all("all => all.map((e) => Number(e.dataset.cosine))") == (
+        pytest.approx(best, abs=2e-4)
+    )
+    same = (rounded @ texts.T).argmax(1) == (images @ captions.T).argmax(1)
+    assert f"{same.sum()} of 40 find the same" in page.locator(".explorable-says").inner_text()
+    coarse = data["turn_axes"]["sources"][0]["coarse"]["unchanged"]
+    assert coarse[0] < coarse[90]
 
 
 @pytest.mark.parametrize("count", [0, 25, explorables.MOST])

@@ -6,7 +6,7 @@
     window.companionExplorable;
 
   start("turn_axes", (stage, { sources }) => {
-    let [source, example, degrees] = [0, 0, 0];
+    let [source, example, degrees, coarse] = [0, 0, 0, false];
     let vectors = [];
     const numbers = stems();
     const needle = gauge();
@@ -20,23 +20,34 @@
       return vectors[2 * n].map((x, i) => c * x + s * vectors[2 * n + 1][i]);
     };
 
+    /** Rounded to few levels, evenly spaced up to the largest magnitude. */
+    const rounded = (h, bits) => {
+      const step = Math.max(...h.map(Math.abs)) / (2 ** (bits - 1) - 1);
+      return h.map((x) => step * Math.round(x / step));
+    };
+
     const draw = () => {
       const from = sources[source];
       const { captions } = from.examples[example];
-      const image = at(0);
+      bits.hidden = !from.coarse;
+      const few = coarse && from.coarse;
+      const image = few ? rounded(at(0), from.coarse.bits) : at(0);
       const most = Math.max(...vectors[0].map(Math.abs), ...vectors[1].map(Math.abs));
       numbers.show(image, 1.1 * most);
       const [own, mean] = [kurtosis(image), from.kurtosis[degrees]];
       needle.show(own, mean);
-      found.replaceChildren(...captions.map((words, n) => {
+      const exact = captions.map((words, n) => {
         const caption = at(n + 1);
-        const cosine = dot(image, caption) / Math.sqrt(dot(image, image) * dot(caption, caption));
+        return [words, dot(image, caption) / Math.sqrt(dot(image, image) * dot(caption, caption))];
+      });
+      const now = few ? from.coarse.best[degrees][example].map(([n, cosine]) => [from.coarse.words[n], cosine]) : exact;
+      found.replaceChildren(...now.map(([words, cosine]) => {
         return make("li", { "data-cosine": cosine.toFixed(5) }, make("span", {}, words),
           make("b", {}, cosine.toFixed(2)));
       }));
       const average = `On average over ${from.images} images κ is ${digits(mean)}`;
       const kept = from.unchanged
-        ? `; ${from.unchanged[degrees]} of ${from.images} find the same caption as before, and ${percent(from.found)} their own.`
+        ? `; ${(few ? from.coarse : from).unchanged[degrees]} of ${from.images} find the same caption as before, and ${percent(few ? from.coarse.found[degrees] : from.found)} their own.`
         : ".";
       says.textContent = average + kept;
       Object.assign(stage.dataset, { kurtosis: own.toFixed(4), mean: mean.toFixed(4), degrees });
@@ -56,11 +67,16 @@
       example = (example + 1) % sources[source].examples.length;
       pick();
     } }, "Another image");
+    const bits = make("button", { type: "button", "aria-pressed": "false", onclick: () => {
+      coarse = !coarse;
+      bits.setAttribute("aria-pressed", String(coarse));
+      draw();
+    } }, "4 bits a number");
     const models = choice("Features of", sources.map(({ title }) => title), (n) => {
       [source, example] = [n, 0];
       pick();
     });
-    stage.append(make("div", { class: "explorable-row" }, models, next), heading, numbers.node,
+    stage.append(make("div", { class: "explorable-row" }, models, next, bits), heading, numbers.node,
       needle.node, dial.node, found, says);
     pick();
     dial.set(0);

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.metrics import basis
+from analysis.metrics import basis, quantisation
 from analysis.metrics.outliers import kurtosis
 from results import plots, style
 from results.plots import Look
@@ -25,6 +25,8 @@ Packed = dict[str, Any]
 
 #: Angles on the way, in degrees.
 ANGLES = range(91)
+#: Bits per number to which images are rounded, one scale for each, if a reader asks for it.
+BITS = 4
 #: Captions that a page shows of a photograph.
 BEST = 5
 #: What is played of a training, and the looks of lines where the step size differs, or not.
@@ -109,25 +111,38 @@ def turning(
         ends.append((captions, captions @ turn))
         before = found(images, captions)
     data: dict[str, Any] = {"title": title, "images": len(images), "kurtosis": [], "examples": []}
+    coarse: dict[str, list[Any]] = {"unchanged": [], "found": [], "best": []}
     for angle in np.radians(ANGLES):
         turned = [np.cos(angle) * start + np.sin(angle) * end for start, end in ends]
         data["kurtosis"].append(round(float(kurtosis(turned[0]).mean()), 4))
         if captions is not None:
             same = int((found(*turned) == before).sum())
             data["unchanged"] = [*data.get("unchanged", []), same]
+            rounded = quantisation.uniform(turned[0], BITS)
+            now = found(rounded, turned[1])
+            coarse["unchanged"].append(int((now == before).sum()))
+            coarse["found"].append(round(float((now == np.arange(len(images))).mean()), 4))
+            coarse["best"].append([_best(rounded[n], turned[1]) for n in examples(images)])
     if captions is not None:
         data["found"] = float((before == np.arange(len(images))).mean())
+        shown = {n for step in coarse["best"] for best in step for n, _ in best}
+        data["coarse"] = coarse | {"bits": BITS, "words": {n: names[n] for n in sorted(shown)}}
     for place in examples(images):
         best: list[int] = []
         vectors = [images[place]]
         if captions is not None:
-            cosines = basis.at_length_one(images[[place]]) @ basis.at_length_one(captions).T
-            best = [int(n) for n in np.argsort(-cosines[0])[:BEST]]
+            best = [n for n, _ in _best(images[place], captions)]
             vectors += [captions[n] for n in best]
         pair = np.concatenate([(v, v @ turn) for v in vectors])
         own = {"name": names[place], "captions": [names[n] for n in best], **packed(pair)}
         data["examples"].append(own)
     return data
+
+
+def _best(image: Array, captions: Array) -> list[tuple[int, float]]:
+    """The captions (N, d) of the largest cosine with an image (d,), and the cosines."""
+    cosines = basis.at_length_one(captions) @ image / np.linalg.norm(image)
+    return [(int(n), round(float(cosines[n]), 4)) for n in np.argsort(-cosines)[:BEST]]
 
 
 def rotation(turn: Array, degrees: float) -> Array:
