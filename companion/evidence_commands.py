@@ -171,7 +171,6 @@ def probe(
     companion probe weights.safetensors --architecture RN50 --images pictures/ --json probe.json
     companion probe ViT-B-32/openai --images pictures/ --rotation rotation.safetensors
     """
-    print(f"loading {options.checkpoint} …", file=sys.stderr, flush=True)
     from companion.measurements.records import to_text
     from companion.probe import checkpoint, report, rotation
     from companion.probe.judge import Probe
@@ -179,6 +178,7 @@ def probe(
     registry.load_families()  # no two may have models of one name
     wanted = [path for path in (options.html, options.json_file, options.rotation) if path]
     check_writable(*wanted)
+    print(f"loading {options.checkpoint} …", file=sys.stderr, flush=True)
     rotation.check_place(options.rotation)
     said, told = sys.stderr if any(map(is_stream, wanted)) else sys.stdout, list[str]()
 
