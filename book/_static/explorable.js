@@ -18,12 +18,15 @@
     return node;
   };
 
-  /** Vectors as arrays of numbers: 16 bits each, low byte first, times the vector's factor. */
-  const unpack = ({ width, scale, numbers }) => {
+  /** Vectors as arrays of numbers: 16 or 32 bits each, low byte first, times the vector's factor. */
+  const unpack = ({ width, bits, scale, numbers }) => {
     const bytes = Uint8Array.from(atob(numbers), (letter) => letter.charCodeAt(0));
     const view = new DataView(bytes.buffer);
     return scale.map((factor, n) =>
-      Float64Array.from({ length: width }, (_, i) => factor * view.getInt16(2 * (n * width + i), true)));
+      Float64Array.from({ length: width }, (_, i) => {
+        const at = (bits / 8) * (n * width + i);
+        return factor * (bits === 32 ? view.getInt32(at, true) : view.getInt16(at, true));
+      }));
   };
 
   /** Activation kurtosis of one vector: the mean fourth power of its standardised numbers. */

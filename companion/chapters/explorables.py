@@ -1,7 +1,7 @@
 """The numbers of figures that a reader changes, and their still drawings.
 
-Vectors are packed as whole numbers of 16 bits, which a page's script unpacks; what it computes of
-them agrees with the numbers here to four digits. `book/_static/explorable.js` explains the form.
+Vectors are packed as whole numbers, which a page's script unpacks; what it computes of them agrees
+with the numbers here to four digits. `book/_static/explorable.js` explains the form.
 """
 
 from __future__ import annotations
@@ -73,13 +73,14 @@ def grown(data: Mapping[str, Any]) -> Drawing:
     return plots.lines(style.stacked(parts), step, "κ", looks=looks, horizontals={"Gaussian": 3})
 
 
-def packed(vectors: Array) -> Packed:
-    """Vectors (n, d) as text: whole numbers between −32767 and 32767, and the factor of each."""
-    scale = np.abs(vectors).max(axis=1) / 32767
-    whole = np.round(vectors / scale[:, None]).astype("<i2")
+def packed(vectors: Array, bits: int = 32) -> Packed:
+    """Vectors (n, d) as text: whole numbers of 16 or 32 bits, and the factor of each vector."""
+    scale = np.abs(vectors).max(axis=1) / (2 ** (bits - 1) - 1)
+    whole = np.round(vectors / scale[:, None]).astype(f"<i{bits // 8}")
     return {
         "width": vectors.shape[1],
-        "scale": [float(f"{factor:.7g}") for factor in scale],
+        "bits": bits,
+        "scale": [float(f"{factor:.10g}") for factor in scale],
         "numbers": base64.b64encode(whole.tobytes()).decode(),
     }
 
@@ -193,7 +194,7 @@ def dropping(images: Array, captions: Array, names: Sequence[str]) -> dict[str, 
         "random": {key: np.mean([d[key] for d in drawn], 0).round(4).tolist() for key in drawn[0]},
         "vector": _one(h, texts, vector[None]) | packed(vector[None]),
         "energy": float((vector @ h.mean(axis=0)) ** 2 / (h.mean(axis=0) ** 2).sum()),
-        "directions": packed(least),
+        "directions": packed(least, 16),
         "examples": [{"name": names[n], **packed(h[[n]])} for n in examples(h)],
     }
 
