@@ -74,10 +74,16 @@ def brief(claim: Claim, verdict: Verdict) -> str:
     return f"{badge(verdict)} {claim.pocket.get(key, '')}".rstrip()
 
 
-def strip(claims: Mapping[str, Claim], verdicts: Mapping[str, Verdict]) -> str:
-    """All claims by outcome, each a link to its card, as a list (MyST)."""
+#: Outcomes of claims for which evidence is lacking.
+OPEN = ("undecided", "not measured")
+
+
+def strip(
+    claims: Mapping[str, Claim], verdicts: Mapping[str, Verdict], lacking: bool = False
+) -> str:
+    """Claims by outcome, each a link to its card, as a list (MyST): decided ones, or the others."""
     rows = []
-    for outcome in OUTCOMES:
+    for outcome in [outcome for outcome in OUTCOMES if (outcome in OPEN) == lacking]:
         names = [name for name, verdict in verdicts.items() if verdict.outcome == outcome]
         links = [f"{{ref}}`{claims[name].short} <claim-{name}>`" for name in names]
         if names:
