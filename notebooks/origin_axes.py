@@ -89,7 +89,8 @@ half, whole = (rotations.query("rotated == @kind") for kind in ("half", "outputs
 kept = half["kurtosis_first_half"].max() < 4 < half["kurtosis_second_half"].min()
 page.holds(kept, "only the half that is not rotated has outliers")
 page.holds(
-    whole["kurtosis"].max() < 4 < whole["kurtosis_working_axes"].min(), "the axes are Adam's"
+    whole["kurtosis"].max() < 4 < whole["kurtosis_working_axes"].min(),
+    "in the axes in which Adam works",
 )
 by_axes.columns = by_axes.columns.str.replace("_", "-")
 for kind, row in by_axes.iterrows():

@@ -179,7 +179,8 @@ def test_the_list_is_complete_and_unambiguous():
     assert len({(item.repository, item.path) for item in catalogue.values()}) == len(catalogue)
     stated = {i.licence for i in catalogue.values() if not i.licence.startswith("none stated")}
     notice = "notice of the University of Maryland (license.txt)"
-    assert stated == {"CC-BY-4.0", "MIT", "MIT-style", "Apache-2.0", notice}
+    of_texts = "S-Lab License 1.0 (non-commercial)"
+    assert stated == {"CC-BY-4.0", "MIT", "MIT-style", "Apache-2.0", notice, of_texts}
     origin, *mirrors = catalogue["open_clip/openclip_results.csv"].urls
     place = re.fullmatch(
         r"https://raw\.githubusercontent\.com/mlfoundations/open_clip/([0-9a-f]{40})(/docs/.*)",

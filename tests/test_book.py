@@ -175,7 +175,7 @@ def test_figures_have_one_plain_number_by_chapter_or_by_family(clone):
     every = [number for of_page in by_page.values() for number in of_page]
     again = sum(page(clone, name).count("(Shown again.)") for name in by_page)
     assert len(every) - again == len({*every}) > 150
-    plain = r"(?:Fig\.|Table) (?:[A-Z]?\d+|[A-Z])(?:\.\d+)? "
+    plain = r"(?:Fig\.|Table|Listing) (?:[A-Z]?\d+|[A-Z])(?:\.\d+)? "
     assert all(re.fullmatch(plain, number) for number in every)
 
 

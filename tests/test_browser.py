@@ -228,7 +228,7 @@ def test_a_table_that_scrolls_shows_that_there_is_more_and_its_caption_stays(ope
     before = caption.bounding_box()
     assert before["width"] <= PHONE["width"]
     edges.evaluate("e => e.firstElementChild.scrollTo(e.firstElementChild.scrollWidth, 0)")
-    page.wait_for_selector(".companion-edges.more-before:not(.more-after)")
+    page.wait_for_selector(".companion-edges.more-before:not(.more-after)", state="attached")
     assert abs(caption.bounding_box()["x"] - before["x"]) < 1
 
 
@@ -267,7 +267,8 @@ def test_a_term_shows_its_definition_to_mouse_keyboard_and_finger(open_page, sit
     term.focus()
     assert page.get_by_role("tooltip").is_visible()
     page.keyboard.press("Tab")
-    assert not page.get_by_role("tooltip").is_visible()
+    at_another = page.evaluate("document.activeElement.matches('a:has(.std-term)')")
+    assert page.get_by_role("tooltip").is_visible() == at_another
     page = open_page(f"{site}/outlier_features.html", PHONE)
     term = page.locator("article a:has(.std-term)").first
     term.tap()

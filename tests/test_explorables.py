@@ -84,7 +84,7 @@ def test_the_axes_turn_as_the_package_turns_them(open_page, addresses, clip, dat
     images, captions = (of[:40] for of in clip)
     turned = images @ explorables.rotation(quarter_turn(512, 0), degrees)
     place = explorables.examples(images)[0]
-    assert float(values["kurtosis"]) == pytest.approx(kurtosis(turned)[place], rel=1e-6)
+    assert float(values["kurtosis"]) == pytest.approx(kurtosis(turned)[place], abs=1e-4)
     assert float(values["mean"]) == pytest.approx(kurtosis(turned).mean(), rel=1e-4)
     cosines = captions @ images[place] / np.linalg.norm(captions, axis=1)
     best = np.sort(cosines / np.linalg.norm(images[place]))[::-1][:5]

@@ -300,7 +300,7 @@ def test_models_that_fail_are_left_out(tmp_path, checkpoints, monkeypatch):
         "there are no weights at": described("absent", weights="absent.safetensors"),
         "is not the file that other was described": described("other", weights_sha256="0" * 64),
         "is of the architecture tiny-cnn": described("misfit", weights="tiny-cnn.safetensors"),
-        "features of 12 images are not finite": described("nan", weights="nan.safetensors"),
+        "which is no trained network": described("nan", weights="nan.safetensors"),
         "the head of dull does not know": described("dull", head="zero_shot", classes=("red",)),
     }
     decoded, failed = [], {}

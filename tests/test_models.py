@@ -138,7 +138,7 @@ def clip_model(architecture, weights, **fields):
 
 
 def test_gelu_where_quick_gelu_is_built_in(monkeypatch):
-    monkeypatch.setattr(networks, "get_pretrained_cfg", lambda *name: {"url": "somewhere"})
+    monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda *name: {"url": "somewhere"})
     with pytest.raises(ModelError, match=r"trained with GELU, but .* uses QuickGELU: .* without"):
         load(clip_model("ViT-B-16-quickgelu", "some_tag"))
 
