@@ -1,5 +1,6 @@
 """The benchmarks run: that of a GPU on a processor, that of engines on features of noise."""
 
+import csv
 import re
 import sys
 
@@ -44,3 +45,10 @@ def test_engines_find_neighbours_among_codes(monkeypatch):
     # few images are needed to see that eight bits lose less than four, and four less than one
     assert table["written"]["QT_8bit"] > 95 > table["written"]["QT_4bit"] > 80
     assert table["written"]["PQ"] < table["written"]["QT_4bit"]
+
+
+def test_the_page_on_speed_shows_a_recorded_run_with_its_day():
+    rows = list(csv.reader((ROOT / "benchmarks/speed.csv").open(encoding="utf-8")))
+    assert all(float(seconds) > 0 for _, seconds in rows[1:-1]) and len(rows) > 6
+    assert re.match(r"\d{4}-\d\d-\d\d, \d+ cores, ", rows[-1][0])
+    assert "benchmarks/speed.csv" in (ROOT / "book/appendix/speed.md").read_text()
