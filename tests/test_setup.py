@@ -54,18 +54,32 @@ def test_workflows_are_valid_and_call_what_is_here():
     assert set(called) <= targets and "book" in called
 
 
-def test_everything_imported_is_declared():
-    """A library that comes along with another may go with it."""
-    folders = ("analysis", "companion", "results", "training", "notebooks", "book/_extensions")
+def undeclared(folders, lines):
+    """Packages that Python files below `folders` import and no line of requirements names."""
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     imported = {name.split(".")[0] for path in paths for name, _ in imports(path)}
-    ours = {*folders, *(path.stem for path in (BOOK / "_extensions").iterdir())}
-    extras = chain(*PROJECT["optional-dependencies"].values())
-    lines = (*PROJECT["dependencies"], *extras)
-    declared = {canonicalize_name(Requirement(line).name) for line in lines}
+    homes = ("benchmarks", "tests", "tests/another", "tests/faults", "book/_extensions")
+    ours = {path.stem for home in homes for path in (ROOT / home).iterdir()}
+    ours |= {path.name for path in ROOT.iterdir()}
     outside = imported - ours - set(sys.stdlib_module_names)
-    missing = {canonicalize_name(CASES["packages"].get(name, name)) for name in outside} - declared
+    declared = {canonicalize_name(Requirement(line).name) for line in lines}
+    return {canonicalize_name(CASES["packages"].get(name, name)) for name in outside} - declared
+
+
+def test_everything_imported_is_declared():
+    """A library that comes along with another may go with it."""
+    extras = PROJECT["optional-dependencies"]
+    folders = ("analysis", "companion", "results", "training", "notebooks", "book/_extensions")
+    missing = undeclared(folders, [*PROJECT["dependencies"], *chain(*extras.values())])
     assert not missing, f"declare in pyproject.toml: {sorted(missing)}"
+
+
+def test_what_tests_import_comes_with_their_extras():
+    """`make test` installs two extras; what stands in a third is not there on a fresh machine."""
+    extras = PROJECT["optional-dependencies"]
+    lines = [*PROJECT["dependencies"], *extras["extract"], *extras["test"]]
+    missing = undeclared(("tests", "benchmarks"), lines)
+    assert not missing, f"add to the extra `test`: {sorted(missing)}"
 
 
 def test_citation_names_the_companion_and_the_paper():
