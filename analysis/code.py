@@ -15,7 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from analysis.common import CODE, PACKAGES, ROOT, SHIPPED, write_text
+from analysis.files import write_text
+from analysis.roots import CODE, PACKAGES, ROOT, SHIPPED
 
 #: Where our modules are: in the checkout, and for another paper's companion in the engine's, too.
 PLACES = (PACKAGES,) if PACKAGES == ROOT or ROOT == SHIPPED else (ROOT, PACKAGES)

@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from analysis.code import MEMORY, OURS, PLACES, hash_of_tree, is_text
-from analysis.common import CompanionError, write_text
+from analysis.files import write_text
+from analysis.texts import CompanionError
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Named = Function | ast.ClassDef | ast.ExceptHandler | ast.MatchAs | ast.MatchStar

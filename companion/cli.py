@@ -34,19 +34,11 @@ from pydantic import BaseModel, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from analysis.code import installing, version_of
-from analysis.common import (
-    ROOT,
-    ROOT_WAS_THERE,
-    SHIPPED,
-    WORKSPACE,
-    CompanionError,
-    Strict,
-    about_disk,
-    first_reason,
-    is_checkout,
-    write_text,
-)
+from analysis.files import about_disk, write_text
 from analysis.quoting import in_short, printable
+from analysis.roots import ROOT, ROOT_WAS_THERE, SHIPPED, WORKSPACE, is_checkout
+from analysis.strict import Strict, first_reason
+from analysis.texts import CompanionError
 from results import threads
 
 M = TypeVar("M", bound=BaseModel)

@@ -12,14 +12,9 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Literal
 
-from analysis.common import (
-    ROOT,
-    SHIPPED,
-    WORKSPACE,
-    CompanionError,
-    aligned,
-)
 from analysis.families import registry
+from analysis.roots import ROOT, SHIPPED, WORKSPACE
+from analysis.texts import CompanionError, aligned
 from companion.extraction import extracted
 from companion.new import Kind, begun
 from companion.runs.options import (

@@ -7,14 +7,9 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from analysis.common import (
-    ROOT,
-    SHIPPED,
-    check_writable,
-    is_stream,
-    write_output,
-)
 from analysis.families import registry
+from analysis.files import check_writable, is_stream, write_output
+from analysis.roots import ROOT, SHIPPED
 from companion.extraction import extracted
 from companion.measurements.quantities import Experiment as Measured
 from companion.runs.options import (

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from analysis.common import ROOT, CompanionError, write_text
+from analysis.files import write_text
+from analysis.roots import ROOT
+from analysis.texts import CompanionError
 
 PAGE = ROOT / "book" / "guide" / "add_your_own.md"
 Kind = Literal["metric", "experiment", "claim", "data-set"]

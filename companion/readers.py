@@ -17,7 +17,6 @@ import pandas as pd
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from analysis.common import WORKSPACE, Name, checked, suggestion, write_text
 from analysis.families.registry import (
     FAMILIES,
     ZOO,
@@ -30,7 +29,11 @@ from analysis.families.registry import (
     load_family,
 )
 from analysis.features import store
+from analysis.files import write_text
 from analysis.images.find import class_prompts
+from analysis.roots import WORKSPACE
+from analysis.strict import Name, checked
+from analysis.texts import suggestion
 from companion.measurements import atlas, records
 from companion.runs.options import Description, Wish
 from results.experiments import RunError

@@ -22,8 +22,8 @@ draws: int = 100_000  # random choices of coordinates, for the p value
 import numpy as np
 import pandas as pd
 
-from analysis.common import ROOT
 from analysis.families.registry import load_families
+from analysis.roots import ROOT
 from results import plots
 from results.page import Page
 from results.style import LEVEL_STYLES, minus, span

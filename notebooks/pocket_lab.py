@@ -24,11 +24,11 @@ family: str = "pocket_cnn"  # the model family that is shown
 import numpy as np
 import pandas as pd
 
-from analysis.common import ROOT
 from analysis.families.registry import level_title, load_family
 from analysis.features import store
 from analysis.images import emoji, sets
 from analysis.metrics.robustness import recognised
+from analysis.roots import ROOT
 from companion.chapters import pocket
 from companion.chapters.pocket_models import look
 from results import plots

@@ -19,7 +19,7 @@ import textwrap
 import zipfile
 from pathlib import Path
 
-from analysis.common import CODE, ROOT
+from analysis.roots import CODE, ROOT
 from results.check import ANSWERS
 
 TEACH = ROOT / "notebooks" / "teach"

@@ -20,7 +20,8 @@ from typing import Annotated, Any, NoReturn
 from pydantic import Field, TypeAdapter, ValidationError
 
 from analysis.code import MEMORY, OURS, PLACES
-from analysis.common import ROOT, temporary_folder, write_text
+from analysis.files import temporary_folder, write_text
+from analysis.roots import ROOT
 from results import experiments, fingerprints, project
 from results.experiments import Run, RunError
 from results.fingerprints import Parts

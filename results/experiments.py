@@ -19,15 +19,10 @@ from typing import Any, Literal
 
 from pydantic import StrictBool, ValidationError, create_model
 
-from analysis.common import (
-    ROOT,
-    CompanionError,
-    Strict,
-    first_reason,
-    parse_yaml,
-    suggestion,
-    write_text,
-)
+from analysis.files import write_text
+from analysis.roots import ROOT
+from analysis.strict import Strict, first_reason, parse_yaml
+from analysis.texts import CompanionError, suggestion
 from results import project
 
 NOTEBOOKS = ROOT / "notebooks"

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Literal
 
 from analysis.code import PLACES, import_closure, version_of
-from analysis.common import ROOT, changes, fingerprint, sha256_of
+from analysis.files import fingerprint, sha256_of
 from analysis.reach import Code, ReachError
+from analysis.roots import ROOT
+from analysis.texts import changes
 from results import project
 from results.experiments import Experiment, Run, RunError, made
 from results.jobs import read_failure

@@ -16,7 +16,9 @@ from typing import Any, TypeAlias
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from analysis.common import ROOT, CompanionError, Strict, first_reason, parse_yaml
+from analysis.roots import ROOT
+from analysis.strict import Strict, first_reason, parse_yaml
+from analysis.texts import CompanionError
 from results import cells, style, svg, words
 from results.cells import Row
 from results.style import Drawing, Measured

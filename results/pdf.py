@@ -16,7 +16,9 @@ from pathlib import Path
 import pikepdf
 from bs4 import BeautifulSoup
 
-from analysis.common import ROOT, CompanionError, replaced, temporary_folder, write_text
+from analysis.files import replaced, temporary_folder, write_text
+from analysis.roots import ROOT
+from analysis.texts import CompanionError
 
 BUILD = ROOT / "book" / "_build"
 PAGE = BUILD / "singlehtml" / "index.html"

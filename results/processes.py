@@ -27,7 +27,9 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from analysis.code import PLACES
-from analysis.common import ROOT, CompanionError, about_disk
+from analysis.files import about_disk
+from analysis.roots import ROOT
+from analysis.texts import CompanionError
 from results import threads
 
 #: What takes long to import, and is the same for all.

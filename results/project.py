@@ -19,7 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.common import ROOT, CompanionError
+from analysis.roots import ROOT
+from analysis.texts import CompanionError
 
 if TYPE_CHECKING:
     from results.experiments import Experiment, Run

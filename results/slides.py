@@ -15,8 +15,8 @@ from string import Template
 from typing import Any
 from xml.etree import ElementTree
 
-from analysis.common import ROOT
 from analysis.quoting import Html, in_html, tag
+from analysis.roots import ROOT
 from results import policy
 from results.svg import inline_svg
 

@@ -203,7 +203,7 @@ def refuses(*rows):
 
 def sentence(call, *given, **named):
     """What a call is refused with, in one line."""
-    from analysis.common import CompanionError
+    from analysis.texts import CompanionError
 
     with pytest.raises((CompanionError, ValueError)) as caught:
         call(*given, **named)

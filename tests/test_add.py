@@ -19,12 +19,12 @@ from safetensors.torch import load_file, save_file
 from tiny import CLASSES, WIDTH, architectures, image_list, save_clip, save_folder  # noqa: F401 - a fixture
 from tiny import model as tiny_model
 
-from analysis.common import sha256_of
 from analysis.families import registry
 from analysis.families.registry import load_families, load_family
 from analysis.features import encoders, store
 from analysis.features.plan import ExtractionError
 from analysis.features.weights import ModelError
+from analysis.files import sha256_of
 from analysis.images import find
 from companion import cli, readers
 from companion.cli import main

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from tiny import keep, model
 
-from analysis.common import ROOT
 from analysis.families import registry
 from analysis.families.registry import Family
 from analysis.features.store import Head
+from analysis.roots import ROOT
 from companion.chapters import arrays, measured
 from companion.measurements import from_store, pending, records
 from results import execute

@@ -16,13 +16,14 @@ from conftest import cases, refused, sentence
 from safetensors.torch import load_file, save_file
 from tiny import WIDTH, architectures, in_parts, model, save_clip  # noqa: F401 - a fixture
 
-from analysis.common import ROOT, sha256_of
 from analysis.families import registry
 from analysis.families.registry import shown_weights
 from analysis.features import networks, parts, weights
 from analysis.features.checkpoints import default_name, find
 from analysis.features.encoders import load
 from analysis.features.weights import read_weights, weights_file
+from analysis.files import sha256_of
+from analysis.roots import ROOT
 
 torch.set_num_threads(1)
 CASES = cases("checkpoints")

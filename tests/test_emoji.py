@@ -11,7 +11,6 @@ import pytest
 from conftest import cases, refused
 from PIL import Image
 
-from analysis.common import ROOT
 from analysis.images.emoji import (
     ARCHIVE,
     STYLES,
@@ -21,6 +20,7 @@ from analysis.images.emoji import (
     sizes,
 )
 from analysis.images.emoji import appearance as stored_appearance
+from analysis.roots import ROOT
 
 FOLDER = ROOT / "data" / "emoji"
 

@@ -13,7 +13,6 @@ from conftest import refused
 from safetensors.torch import load_file, save_file
 from tiny import PROMPTS, WIDTH, image_list, model, save_clip, save_folder, use_architectures
 
-from analysis.common import CompanionError, sealed, sha256_of
 from analysis.families import registry
 from analysis.families.registry import Family
 from analysis.features import decode, encoders, plan, store
@@ -21,8 +20,10 @@ from analysis.features import extract as extraction
 from analysis.features.extract import extract
 from analysis.features.plan import ExtractionError, Settings
 from analysis.features.store import StoreError
+from analysis.files import sealed, sha256_of
 from analysis.images import imagelist
 from analysis.images.imagelist import ImageList
+from analysis.texts import CompanionError
 
 torch.set_num_threads(1)
 QUICK = Settings(batch_size=4, shard_size=12, workers=2, progress=False)

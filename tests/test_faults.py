@@ -16,10 +16,10 @@ import pytest
 import tiny
 from conftest import ROOT, companion_in, copy_checkout, refused
 
-from analysis.common import CompanionError
 from analysis.families.registry import load_families
 from analysis.features import encoders, store
 from analysis.images import emoji
+from analysis.texts import CompanionError
 from companion.measurements import plausible, records
 
 FAULTS = Path(__file__).with_name("faults")

@@ -20,14 +20,14 @@ ROWS = {
         re.M,
     )
 }
-BOTTOM = ("analysis.common", "analysis.code", "analysis.reach", "analysis.quoting")
+#: What every package but the metrics may use, each importing those before it alone.
+BOTTOM = tuple(
+    f"analysis.{name}" for name in ("quoting", "texts", "strict", "roots", "files", "code", "reach")
+)
 #: Room → what its modules may import of ours besides each other. The longest name decides.
 ROOMS = {name: used + BOTTOM for name, (_, used) in ROWS.items()} | {
     "analysis.metrics": (),
-    "analysis.quoting": (),
-    "analysis.common": ("analysis.quoting",),
-    "analysis.code": ("analysis.common",),
-    "analysis.reach": ("analysis.common", "analysis.code"),
+    **{name: BOTTOM[:place] for place, name in enumerate(BOTTOM)},
     "companion": ("analysis", "results"),
     **dict.fromkeys(COMMAND_LINE, OURS),
 }

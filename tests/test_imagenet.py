@@ -15,10 +15,10 @@ from conftest import cases, refused
 from PIL import Image
 from pyarrow import parquet
 
-from analysis.common import ROOT
 from analysis.images import copies, find, imagenet, packed, sets
 from analysis.images.imagelist import ImageList
 from analysis.images.sets import DatasetError
+from analysis.roots import ROOT
 
 TRUE, READ_ANEW = sets.descriptions(), sets.descriptions.__wrapped__
 

@@ -82,7 +82,7 @@ def test_what_needs_a_checkout_says_so_and_finds_it(python, tmp_path):
 
 def test_where_the_root_is(python, tmp_path):
     def root(folder, **more):
-        program = "import analysis.common as c; print(c.ROOT, c.WORKSPACE, sep='\\n')"
+        program = "import analysis.roots as c; print(c.ROOT, c.WORKSPACE, sep='\\n')"
         done = python_in(folder, "-c", program, python=python, **UNSET, **more)
         return done.stdout.splitlines()
 

@@ -18,11 +18,11 @@ from tiny import WIDTH, architectures, in_parts, save_clip  # noqa: F401 - a fix
 from torch.nn import DataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from analysis.common import sha256_of
 from analysis.features import layouts, store, weights
 from analysis.features.checkpoints import find
 from analysis.features.encoders import load
 from analysis.features.weights import ModelError
+from analysis.files import sha256_of
 
 torch.set_num_threads(1)
 TRANSFORMERS = cases("transformers")

@@ -20,12 +20,12 @@ from tiny import (
     pictures,
 )
 
-from analysis.common import sha256_of
 from analysis.families.registry import load_family
 from analysis.features import encoders, heads, networks, plan, store
 from analysis.features.encoders import load
 from analysis.features.heads import zero_shot_head
 from analysis.features.weights import ModelError
+from analysis.files import sha256_of
 from analysis.images import imagenet
 from analysis.images.find import find
 from analysis.images.imagelist import Prompts

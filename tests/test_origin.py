@@ -17,7 +17,7 @@ from scipy.stats import percentileofscore
 from test_train import recipe
 from tiny import unit
 
-from analysis.common import sha256_of
+from analysis.files import sha256_of
 from analysis.images import emoji, public
 from analysis.metrics import modalities
 from companion.chapters import origin as figures

@@ -15,7 +15,7 @@ import pikepdf
 import pytest
 from conftest import ROOT, build_book, run_in
 
-from analysis.common import CompanionError
+from analysis.texts import CompanionError
 from results import course, pdf
 from results.labels import line_in_source
 
@@ -60,7 +60,7 @@ def test_a_runs_download_says_what_it_needs_and_runs_in_any_folder(clone, built_
     assert "COMPANION_ROOT" in cells[0]["source"]
     assert not any("{doc}" in "".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
     code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
-    where = "from analysis.common import ROOT\nprint(ROOT)"
+    where = "from analysis.roots import ROOT\nprint(ROOT)"
     (tmp_path / "all.py").write_text("\n".join([*code, where]))
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"MPLBACKEND": "agg"}
     kept = {"text": True, "capture_output": True, "env": env | {"COMPANION_ROOT": str(clone)}}

@@ -18,12 +18,12 @@ from scipy.special import erf, expit
 from statsmodels.stats.proportion import proportion_confint
 from tiny import save_clip, save_folder, unit, use_architectures
 
-from analysis.common import CompanionError
 from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images import imagelist
 from analysis.metrics import directions, outliers, quantisation
 from analysis.metrics.basis import random_rotation
+from analysis.texts import CompanionError
 from companion import cli
 from companion.measurements import records
 from companion.measurements.measurement import Value

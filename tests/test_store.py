@@ -19,9 +19,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from tiny import model
 
-from analysis.common import ROOT, sealed, sha256_of, temporary_folder, write_text
 from analysis.features import store
 from analysis.features.store import Head, StoreError
+from analysis.files import sealed, sha256_of, temporary_folder, write_text
+from analysis.roots import ROOT
 
 PROGRAMS = cases("programs")
 N, D = 12, 5

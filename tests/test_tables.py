@@ -9,8 +9,8 @@ import pytest
 from conftest import cases, refused
 from scipy import sparse
 
-from analysis.common import ROOT
 from analysis.families.registry import load_families
+from analysis.roots import ROOT
 from companion.chapters import measured, tables
 from companion.claims.evidence import gather
 from companion.measurements.intervals import Interval

@@ -20,9 +20,9 @@ import pandas as pd
 import torch
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from analysis.common import replaced, sha256_of, write_text
 from analysis.features import checkpoints, encoders, networks
 from analysis.features.weights import read_weights
+from analysis.files import replaced, sha256_of, write_text
 from analysis.images import find
 from analysis.images.imagelist import ImageList
 from training import full_size, recipes, results, tables

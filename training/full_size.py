@@ -1,11 +1,10 @@
 """Training at full size: finetuning and supervised training of CLIP's image towers on ImageNet.
 
-Lightning's Trainer does it: one process for each GPU, which it starts itself (or srun, or
-torchrun), precision, checkpoints. Here is what is trained, and on what; the losses are those of
-`objectives`. Every random draw follows from the seed, the epoch and the image. The state is kept
-after every epoch, and a training that was killed goes on from there as it would have gone on; a
-state is opened as tensors and plain values alone. Normalisation over a batch (CLIP's ResNets) uses
-what a process computes at a time, and its running averages are those of the first process.
+Lightning trains, in one process for each GPU that it (or srun, or torchrun) starts. Here is what is
+trained, and on what; the losses are those of `objectives`. Every random draw follows from the seed,
+the epoch and the image. The state is kept after every epoch, and a killed training goes on from
+there as it would have gone on; a state is opened as tensors and plain values alone. Normalisation
+over a batch (CLIP's ResNets) uses what one process computes; its averages are the first's.
 """
 
 from __future__ import annotations
@@ -34,14 +33,15 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from torchvision.transforms import InterpolationMode, v2
 
-from analysis.common import CompanionError, replaced
 from analysis.families.registry import Model
 from analysis.features import checkpoints, encoders, heads, networks
 from analysis.features.plan import head_prompts
 from analysis.features.preprocess import to_pixels
+from analysis.files import replaced
 from analysis.images import find, sets
 from analysis.images.imagelist import DamagedImageError, ImageList
 from analysis.images.sets import DatasetError
+from analysis.texts import CompanionError
 from training import recipes, results, tables
 from training.objectives import Classifier, weights_of
 from training.recipes import ClassifierSettings, TrainingError, TrainOptions

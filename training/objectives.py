@@ -27,8 +27,8 @@ from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normalize
 
-from analysis.common import replaced
 from analysis.features.preprocess import POCKET
+from analysis.files import replaced
 from training.optimizers import ProjectionAdamW, projections
 from training.pocket import Recipe
 from training.recipes import warmed_cosine

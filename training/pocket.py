@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from analysis.common import ROOT, Name, Strict, Text, checked, read_yaml
 from analysis.families.registry import Level
 from analysis.images.emoji import TEMPLATES
+from analysis.roots import ROOT
+from analysis.strict import Name, Strict, Text, checked, read_yaml
 from training.recipes import Count, Positive, Share
 
 POCKET = ROOT / "data" / "pocket"

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from analysis.common import fingerprint, replaced, write_text
 from analysis.features import checkpoints, encoders, heads, networks
 from analysis.features.any_encoder import features_of
 from analysis.features.preprocess import POCKET, to_pixels
 from analysis.features.store import Head
 from analysis.features.tokenizer import WordTokenizer
 from analysis.features.weights import read_weights
+from analysis.files import fingerprint, replaced, write_text
 from analysis.images import emoji, find
 from training import objectives, pocket
 from training.pocket import Recipe, Recipes

@@ -15,7 +15,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from analysis.common import ROOT, CompanionError, Name, Strict, Text, checked, read_yaml, suggestion
+from analysis.roots import ROOT
+from analysis.strict import Name, Strict, Text, checked, read_yaml
+from analysis.texts import CompanionError, suggestion
 
 FOLDER = ROOT / "data" / "recipes"
 #: How a source says that a value is nobody's but ours.

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from analysis.common import changes, replaced, sha256_of, write_text
+from analysis.files import replaced, sha256_of, write_text
+from analysis.texts import changes
 from training.objectives import write_tensors
 from training.recipes import TrainingError
 

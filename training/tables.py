@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.common import read_yaml
 from analysis.families.registry import Family
 from analysis.images.sets import descriptions
+from analysis.strict import read_yaml
 from training.recipes import CAPTIONS, FOLDER, Plan, Recipe
 
 #: What estimates rest on: ``gpus`` with their peaks, ``utilisation`` of these.

@@ -17,13 +17,13 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from analysis.common import suggestion
 from analysis.features.reached import kept, networks
 from analysis.images import imagelist
 from analysis.images.imagelist import ImageList
 from analysis.images.pictures import in_rgb
 from analysis.images.sets import DatasetError
 from analysis.quoting import in_short
+from analysis.texts import suggestion
 
 #: Maps a batch of inputs (n, ...) to features (n, d).
 Encoder = Callable[[Tensor], Any]

@@ -19,7 +19,6 @@ from typing import Any
 import timm
 from pydantic import ValidationError
 
-from analysis.common import WORKSPACE, first_reason, suggestion
 from analysis.families import registry
 from analysis.families.registry import (
     HUB,
@@ -36,6 +35,9 @@ from analysis.features.lazily import open_clip
 from analysis.features.networks import CheckpointError
 from analysis.features.parts import INDEX
 from analysis.features.weights import HUB_FILES, ModelError, from_hub, read_weights
+from analysis.roots import WORKSPACE
+from analysis.strict import first_reason
+from analysis.texts import suggestion
 
 #: Names of weights in a folder that is laid out as a repository, the first that is there is meant.
 FOLDER_FILES = [

@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from analysis.common import fingerprint
 from analysis.families.registry import Model
 from analysis.features import plan, store
 from analysis.features.decode import AHEAD, Batch, decoded
@@ -37,6 +36,7 @@ from analysis.features.plan import ExtractionError, Settings
 from analysis.features.preprocess import geometry
 from analysis.features.store import StoreError
 from analysis.features.weights import ModelError
+from analysis.files import fingerprint
 from analysis.images.imagelist import ImageList
 
 AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}

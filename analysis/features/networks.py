@@ -21,13 +21,15 @@ from timm.data.config import resolve_model_data_config
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from analysis.common import ROOT, first_reason, suggestion
 from analysis.families.registry import HUB, LOCAL_DIR, NOT_STATED, Level, Model, Preprocessing
 from analysis.features import lazily
 from analysis.features.lazily import open_clip
 from analysis.features.preprocess import POCKET
 from analysis.features.store import local_weights
 from analysis.features.weights import HUB_FILES, ModelError, from_hub
+from analysis.roots import ROOT
+from analysis.strict import first_reason
+from analysis.texts import suggestion
 
 ARCHITECTURES = ROOT / "data" / "pocket" / "architectures"
 RANDOM_SEED = 0

@@ -12,13 +12,15 @@ from functools import cache
 from pathlib import Path
 
 from analysis import code
-from analysis.common import PACKAGES, CompanionError, fingerprint
 from analysis.families.registry import Model
 from analysis.features import store
 from analysis.features.store import Precision
+from analysis.files import fingerprint
 from analysis.images import imagenet
 from analysis.images.find import class_prompts
 from analysis.images.imagelist import ImageList, Prompts
+from analysis.roots import PACKAGES
+from analysis.texts import CompanionError
 
 LIBRARIES = ("torch", "open_clip", "timm", "PIL")
 #: What decides numbers in the code. Images and models count by their content, not by how they are

@@ -13,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.common import ROOT, write_text
+from analysis.files import write_text
+from analysis.roots import ROOT
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -24,7 +24,6 @@ from huggingface_hub.errors import EntryNotFoundError
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from analysis.common import CompanionError
 from analysis.families.registry import HUB, PACKAGE, Model
 from analysis.features import parts
 from analysis.features.layouts import State as State
@@ -32,6 +31,7 @@ from analysis.features.layouts import Weights, arranged, shown, taken
 from analysis.features.lazily import open_clip
 from analysis.features.store import local_weights
 from analysis.images.public import in_package
+from analysis.texts import CompanionError
 
 #: From this version on PyTorch reads files of tensors without a known way to run code.
 SAFE_TORCH = (2, 6)

@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from analysis.common import fingerprint, replaced, sha256_of
+from analysis.files import fingerprint, replaced, sha256_of
 from analysis.images.imagelist import ImageList
 from analysis.images.sets import DIFFERS, DatasetError, descriptions, locate
 

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.common import fingerprint
+from analysis.files import fingerprint
 from analysis.images import imagenet, packed
 from analysis.images.imagelist import ImageList, Packed, is_image
 from analysis.images.sets import DIFFERS, DatasetError, Description, descriptions, locate

@@ -22,10 +22,12 @@ import pandas as pd
 import scipy
 from PIL import Image
 
-from analysis.common import ROOT, sha256_of, suggestion
+from analysis.files import sha256_of
 from analysis.images import sets
 from analysis.images.imagelist import Pixels
 from analysis.images.sets import DatasetError
+from analysis.roots import ROOT
+from analysis.texts import suggestion
 
 ARCHIVE = ROOT / "data" / "emoji" / "emoji.zip"
 TABLE = "concepts.csv"

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.common import fingerprint, suggestion
+from analysis.files import fingerprint
 from analysis.images import broden, copies, emoji, imagelist, imagenet, public, sets
 from analysis.images.imagelist import ImageList, Prompts
 from analysis.images.sets import Availability, DatasetError, Description
+from analysis.texts import suggestion
 
 
 def pocket(style: str, split: str = "test") -> ImageList:

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.common import CompanionError, fingerprint, sha256_of
+from analysis.files import fingerprint, sha256_of
 from analysis.images.pictures import in_rgb
 from analysis.images.sets import DatasetError
+from analysis.texts import CompanionError
 
 Pixels = NDArray[np.uint8]
 

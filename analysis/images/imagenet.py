@@ -11,9 +11,9 @@ from __future__ import annotations
 import csv
 from functools import cache
 
-from analysis.common import ROOT
 from analysis.images.imagelist import Prompts, class_prompts
 from analysis.images.sets import Description, column, locate
+from analysis.roots import ROOT
 
 FOLDER = ROOT / "data" / "imagenet"
 

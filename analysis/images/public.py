@@ -25,7 +25,10 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field, PositiveInt, ValidationError
 
-from analysis.common import ROOT, CompanionError, Sha256, Strict, read_yaml, sha256_of, suggestion
+from analysis.files import sha256_of
+from analysis.roots import ROOT
+from analysis.strict import Sha256, Strict, read_yaml
+from analysis.texts import CompanionError, suggestion
 
 CATALOGUE = ROOT / "data" / "artifacts.yaml"
 HOST = "https://raw.githubusercontent.com"

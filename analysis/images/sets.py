@@ -26,17 +26,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from analysis.common import (
-    ROOT,
-    CompanionError,
-    Name,
-    Strict,
-    Text,
-    checked,
-    parse_yaml,
-    read_yaml,
-    suggestion,
-)
+from analysis.roots import ROOT
+from analysis.strict import Name, Strict, Text, checked, parse_yaml, read_yaml
+from analysis.texts import CompanionError, suggestion
 
 SETS = ROOT / "data" / "imagenet" / "sets.yaml"
 CONFIG = Path("~/.config/companion/data.yaml")

@@ -27,8 +27,9 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import SphinxError
 
-from analysis.common import ROOT, write_text
+from analysis.files import write_text
 from analysis.quoting import tag
+from analysis.roots import ROOT
 from results import course
 from results.policy import of_book
 from results.style import ROLE

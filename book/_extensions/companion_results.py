@@ -31,8 +31,8 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from analysis.code import hash_of
-from analysis.common import fingerprint
 from analysis.families.registry import FAMILIES, load_family
+from analysis.files import fingerprint
 from analysis.quoting import joined, tag
 from results import experiments, runpage
 from results.downloads import shown_in

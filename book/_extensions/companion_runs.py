@@ -27,9 +27,9 @@ from sphinx.util import logging
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
 
-from analysis.common import CompanionError  # noqa: E402
 from analysis.families.registry import load_families  # noqa: E402
 from analysis.quoting import as_markdown  # noqa: E402
+from analysis.texts import CompanionError  # noqa: E402
 from companion.runs import status  # noqa: E402
 from results import experiments, threads  # noqa: E402
 from results.engine import bring_up_to_date  # noqa: E402

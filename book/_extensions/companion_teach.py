@@ -29,7 +29,8 @@ from sphinx.config import Config
 from sphinx.errors import ConfigError
 from sphinx.util.docutils import SphinxRole
 
-from analysis.common import ROOT, fingerprint, sha256_of
+from analysis.files import fingerprint, sha256_of
+from analysis.roots import ROOT
 from results import check, course, lite
 from results.slides import deck
 

@@ -9,7 +9,6 @@ from typing import Any, NoReturn
 
 import pandas as pd
 
-from analysis.common import ROOT, read_yaml
 from analysis.families.registry import (
     LEVEL_TITLES,
     Edition,
@@ -19,6 +18,8 @@ from analysis.families.registry import (
     load_families,
     load_family,
 )
+from analysis.roots import ROOT
+from analysis.strict import read_yaml
 from companion.measurements import records
 from companion.measurements.quantities import Experiment, Measured, declared
 from companion.measurements.records import (

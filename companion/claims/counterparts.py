@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from analysis.common import ROOT, Strict, read_yaml
+from analysis.roots import ROOT
+from analysis.strict import Strict, read_yaml
 from companion.claims.ledger import ClaimError, Entry, entries
 
 COUNTERPARTS = ROOT / "data" / "counterparts.yaml"

@@ -39,8 +39,10 @@ from typing import Any, Literal, TypeVar, get_args
 import numpy as np
 from pydantic import Field
 
-from analysis.common import ROOT, CompanionError, Strict, checked, read_yaml
 from analysis.families.registry import Level
+from analysis.roots import ROOT
+from analysis.strict import Strict, checked, read_yaml
+from analysis.texts import CompanionError
 from companion.measurements.intervals import Result
 
 CLAIMS = ROOT / "data" / "claims.yaml"

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.common import ROOT, read_yaml
 from analysis.metrics.indicators import rank_correlation
+from analysis.roots import ROOT
+from analysis.strict import read_yaml
 from companion.claims.deciding import SIGNIFICANCE
 from companion.claims.ledger import ClaimError, Entry, entries
 from companion.measurements.intervals import Result

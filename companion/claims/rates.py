@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from analysis.common import ROOT
+from analysis.roots import ROOT
 
 FOLDER = ROOT / "data" / "rates"
 

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from analysis.common import Strict, read_yaml
 from analysis.reach import Code
+from analysis.strict import Strict, read_yaml
 from companion.claims import made_up
 from companion.claims.ledger import OUTCOMES, RULES, Claim, Outcome
 from companion.claims.rates import FOLDER
@@ -26,9 +26,12 @@ from companion.claims.rules import judge
 DRAWS, SEED = 400, 0
 #: Code that the rules reach and that decides no rate: how what exists is read.
 BEYOND = (
-    "analysis.common",
     "analysis.families",
+    "analysis.files",
     "analysis.images",
+    "analysis.roots",
+    "analysis.strict",
+    "analysis.texts",
     "companion.measurements.records",
 )
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.common import ROOT
 from analysis.images import sets
 from analysis.metrics.robustness import effective_robustness
+from analysis.roots import ROOT
 from companion.measurements import records
 from companion.measurements.accuracies import (
     CLIP_V2,

@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 
-from analysis.common import CompanionError, Name, Plain, Sha256, Strict, Words
 from analysis.families.registry import Level
 from analysis.images import sets
+from analysis.strict import Name, Plain, Sha256, Strict, Words
+from analysis.texts import CompanionError
 from companion.measurements.intervals import Interval
 from companion.measurements.quantities import (
     LARGEST,

@@ -14,13 +14,14 @@ from typing import get_args
 
 import numpy as np
 
-from analysis.common import ROOT, is_intact, sha256_of
 from analysis.families.registry import Family, Model
 from analysis.features import store
 from analysis.features.store import StoreError
+from analysis.files import is_intact, sha256_of
 from analysis.images import imagenet, sets
 from analysis.images.sets import DatasetError
 from analysis.metrics.quantisation import NEIGHBOURS
+from analysis.roots import ROOT
 from companion.measurements import records
 from companion.measurements.quantities import Experiment, declared
 

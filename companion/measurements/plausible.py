@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from analysis.common import suggestion
 from analysis.families.registry import ZOO, Family
 from analysis.images import sets
+from analysis.texts import suggestion
 from companion.measurements import atlas, records
 from companion.measurements.agreement import contradictions, unusual
 from companion.measurements.records import Measurement, MeasurementError

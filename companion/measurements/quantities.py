@@ -11,7 +11,8 @@ from typing import Literal
 
 from pydantic import Field, TypeAdapter
 
-from analysis.common import ROOT, Strict, read_yaml
+from analysis.roots import ROOT
+from analysis.strict import Strict, read_yaml
 
 Order = Literal["importance", "singular_value", "reversed", "random"]
 Experiment = Literal[

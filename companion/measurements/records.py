@@ -22,11 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from analysis import common, reach
-from analysis.common import ROOT, write_text
+from analysis import reach
 from analysis.families.registry import Family, Model
 from analysis.features import store
+from analysis.files import is_intact, sealed, write_text
 from analysis.images import sets
+from analysis.roots import ROOT
+from analysis.strict import checked
 from companion.measurements.measurement import Data as Data
 from companion.measurements.measurement import Measurement as Measurement
 from companion.measurements.measurement import MeasurementError as MeasurementError
@@ -51,11 +53,14 @@ ROUNDING = 1e-4
 MEASURES = "companion.measurements.from_store.TAKE"
 #: Features, models and images count by their content, not by how they are read and described.
 COUNTED_OTHERWISE = (
-    "analysis.common",
     "analysis.families",
     "analysis.features",
+    "analysis.files",
     "analysis.images.sets",
     "analysis.quoting",
+    "analysis.roots",
+    "analysis.strict",
+    "analysis.texts",
     "companion.measurements.provenance",
 )
 #: A list without others in it, as `json` writes it on lines of its own, behind its key if any.
@@ -123,13 +128,13 @@ def parse(path: Path) -> Measurement:
     try:
         content = json.loads(path.read_bytes(), object_pairs_hook=_unique_keys)
         live = path.parent.name == "measurements"
-        if live and not common.is_intact(content):
+        if live and not is_intact(content):
             raise MeasurementError(
                 f"{path.name}: it is not what was written (its digest differs): take it again."
             )
         if live:
             del content["digest"]
-        measurement = common.checked(Measurement, content, path.name, MeasurementError)
+        measurement = checked(Measurement, content, path.name, MeasurementError)
         for problem in misfits(measurement):
             raise MeasurementError(f"{path.name}: {problem}.")
     except MeasurementError:
@@ -290,7 +295,7 @@ def to_text(measurement: Measurement, *, seal: bool = False) -> str:
     """
     fields = measurement.model_dump(mode="json")
     kept = {name: value for name, value in fields.items() if name != "names" or value}
-    content = common.sealed(kept) if seal else kept
+    content = sealed(kept) if seal else kept
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     return LIST.sub(_wrapped, text) + "\n"
 

@@ -15,16 +15,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from analysis.common import (
-    ROOT,
-    temporary_folder,
-    write_output,
-    write_text,
-)
 from analysis.families.registry import Model
 from analysis.features import store
+from analysis.files import temporary_folder, write_output, write_text
 from analysis.images import find, imagelist
 from analysis.images.imagelist import ImageList
+from analysis.roots import ROOT
 from companion.measurements import records
 from companion.probe import measure
 from companion.probe.judge import Probe, title

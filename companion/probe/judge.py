@@ -17,10 +17,11 @@ import pandas as pd
 import scipy
 from numpy.typing import ArrayLike
 
-from analysis.common import ROOT, read_yaml
 from analysis.families.registry import Level, load_families
 from analysis.metrics.outliers import OUTLIER_THRESHOLD, far_above_mean
 from analysis.quoting import Html, tag
+from analysis.roots import ROOT
+from analysis.strict import read_yaml
 from companion.measurements import records
 from companion.measurements.intervals import Interval
 from companion.measurements.measurement import Measurement

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.common import CompanionError, as_words
 from analysis.families.registry import LEVEL_TITLES, Family, Model
 from analysis.features import store
+from analysis.texts import CompanionError, as_words
 from companion.measurements import provenance, records
 from companion.measurements.records import Data, Measurement
 from companion.probe import judge, measure

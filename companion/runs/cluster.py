@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from analysis.code import installing
-from analysis.common import ROOT, temporary_folder, write_text
 from analysis.features.store import default_folder
+from analysis.files import temporary_folder, write_text
+from analysis.roots import ROOT
 from results.experiments import RunError
 from results.jobs import STATE, Call, Progress, attempt
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from analysis.common import aligned
 from analysis.images import sets
+from analysis.texts import aligned
 from companion.runs.grid import Plan, Task
 
 #: Bytes of an image's label and row number.

@@ -20,11 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from analysis.common import ROOT, CompanionError, suggestion
 from analysis.families.registry import Edition, Family, Model, load_families, load_family
 from analysis.features.plan import head_is_current, is_current
 from analysis.images import find, sets
 from analysis.images.imagelist import ImageList
+from analysis.roots import ROOT
+from analysis.texts import CompanionError, suggestion
 from companion.measurements import from_store, pending, records
 from companion.measurements.quantities import Experiment
 from companion.runs import cluster

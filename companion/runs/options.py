@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from analysis.common import Strict, Text
 from analysis.families.registry import (
     Edition,
     Family,
@@ -24,6 +23,7 @@ from analysis.families.registry import (
     load_families,
 )
 from analysis.features.store import Precision
+from analysis.strict import Strict, Text
 from results.experiments import load_experiments
 
 if TYPE_CHECKING:

@@ -12,11 +12,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from analysis.common import ROOT, fingerprint, sha256_of, suggestion, write_text
 from analysis.families import registry
 from analysis.families.registry import FAMILIES, Family, Model, load_families, load_family
 from analysis.features.store import default_folder, local_weights
+from analysis.files import fingerprint, sha256_of, write_text
 from analysis.reach import Code
+from analysis.roots import ROOT
+from analysis.texts import suggestion
 from companion.measurements import records
 from companion.measurements.measurement import NothingMeasuredError
 from companion.measurements.quantities import Experiment as Measured

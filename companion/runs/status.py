@@ -12,9 +12,9 @@ from pathlib import Path
 from string import Template
 from typing import Any, cast, get_args
 
-from analysis.common import ROOT
 from analysis.families.registry import Family, Model, load_families, load_family
 from analysis.features.store import default_folder
+from analysis.roots import ROOT
 from companion.measurements import pending, records
 from companion.measurements.pending import in_words
 from companion.measurements.quantities import Experiment as Measured

@@ -24,9 +24,9 @@ import yaml
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from analysis.common import write_text
 from analysis.families.registry import Model, load_families
 from analysis.features import store
+from analysis.files import write_text
 from analysis.metrics import basis, modalities
 
 HERE = Path(__file__).resolve().parent

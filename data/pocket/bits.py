@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from analysis.common import write_text
+from analysis.files import write_text
 from analysis.images import emoji
 from companion.measurements import bits
 from companion.measurements.invariance import Judge

@@ -24,11 +24,12 @@ import pandas as pd
 import yaml
 from numpy.typing import ArrayLike
 
-from analysis.common import ROOT, sha256_of, write_text
 from analysis.families.registry import FAMILIES
 from analysis.features.tokenizer import TOKENIZER, WordTokenizer
+from analysis.files import sha256_of, write_text
 from analysis.images import emoji
 from analysis.metrics import concept_counts, directions, outliers
+from analysis.roots import ROOT
 from companion.measurements import concept_probe
 from companion.measurements.accuracies import packed
 from training import pocket, pocket_lab

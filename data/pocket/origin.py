@@ -45,11 +45,12 @@ from safetensors.numpy import save as arrays_as_bytes
 from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
-from analysis.common import ROOT, fingerprint, replaced, sha256_of, write_text
 from analysis.features.store import Head
 from analysis.features.weights import read_weights
+from analysis.files import fingerprint, replaced, sha256_of, write_text
 from analysis.images import emoji
 from analysis.metrics import basis, modalities, outliers, robustness
+from analysis.roots import ROOT
 from companion.measurements import accuracies
 from training import objectives, origin, pocket, pocket_lab
 from training.origin import Locked, Projections, Settings

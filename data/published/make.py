@@ -22,8 +22,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.common import write_text
 from analysis.families.registry import ZOO, load_families
+from analysis.files import write_text
 from analysis.images.public import artifact, fetch
 from analysis.metrics.robustness import effective_robustness
 from companion.measurements.accuracies import (

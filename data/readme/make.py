@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 
-from analysis.common import ROOT, write_text
+from analysis.files import write_text
 from analysis.quoting import tag
+from analysis.roots import ROOT
 from companion.chapters import measured, tables
 from results import style, words
 from results.style import Drawing

@@ -23,10 +23,11 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.common import ROOT, write_text
 from analysis.families.registry import load_family
 from analysis.features import store
+from analysis.files import write_text
 from analysis.images.public import fetch
+from analysis.roots import ROOT
 from companion.measurements import accuracies
 from results.style import plain
 

@@ -17,7 +17,7 @@ import pikepdf
 from conftest import cases, settle
 from playwright.sync_api import sync_playwright
 
-from analysis.common import MARKUP
+from analysis.texts import MARKUP
 from results.pdf import print_page
 
 RAN = "window.ran"
