@@ -94,7 +94,9 @@ if probes:
 # ## More numbers and pictures
 
 # %%
-page.table("numbers", ({"model": name} | row for name, row in said.items()))
+levels = {name: report.how_trained(m) for name, m in measured.items()}
+rows = ({"model": name, "how_trained": levels[name]} | row for name, row in said.items())
+page.table("numbers", rows)
 page.figure("kurtosis", figures.kurtosis(measured) if probes else None)
 page.figure("heat-map", figures.heat_maps(measured) if probes else None)
 heads = {name: m for name, m in measured.items() if "importance" in m.values}

@@ -40,8 +40,12 @@ page = Page("pruning", measurements, backbone=backbone.title)
 
 # %%
 if measurements:
-    parts = (in_each_order(m, KEPT).assign(model=title) for title, m in by_title.items())
-    rows = pd.concat(parts)
+    rows = pd.concat(
+        in_each_order(m, KEPT).assign(
+            model=title, how_trained=measured.how_trained(backbone, m.level)
+        )
+        for title, m in by_title.items()
+    )
     changes = [change.value for change in rows["change"].iloc[KEPT.index(0.2) :: len(KEPT)]]
     page.figure(
         "curve",
@@ -62,6 +66,7 @@ for title, m in by_title.items():
     others = np.delete(without, worst)
     row = {"model": title, "all": m.value("accuracy_importance")[-1], "direction": worst + 1}
     row |= {"without": without[worst], "low": others.min(), "high": others.max()}
+    row |= {"how_trained": measured.how_trained(backbone, m.level)}
     rows.append(row)
 page.table("leave-one-out", rows)
 

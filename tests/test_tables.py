@@ -18,6 +18,8 @@ from companion.measurements.pruned import in_each_order
 from companion.measurements.records import MeasurementError, available, read_all
 from companion.measurements.textures import textures
 from results import style
+from results.cells import written
+from results.page import read_captions
 
 FAMILIES = load_families("paper") | load_families("contrast")
 IMAGES, CAPTIONS, RANDOM, _ = measured.example(measured.of_editions("outlier_features", "paper"))
@@ -51,6 +53,24 @@ def test_the_seven_encoders_and_their_dominant_coordinates():
     assert style.span(by_model.loc["ViT-B/32 OpenAI", "kurtosis_mean"]) == "71.3 to 128"
     both = tables.kappa_and_robustness(clip, gather("paper", experiments=("accuracy",)).intervals)
     assert both[tables.ER].is_monotonic_decreasing and len(both) == 7
+
+
+LISTS = [("pruning", "kept"), ("pruning", "leave-one-out"), ("own_accuracies", "own-accuracies")]
+LISTS += [("own_accuracies", "own-robustness"), ("outlier_features", "kurtosis")]
+LISTS += [("outliers_overview", "kurtosis"), ("checkpoint_report", "verdicts")]
+
+
+@pytest.mark.parametrize(("page", "table"), LISTS)
+def test_how_a_readers_model_was_trained_is_a_column_where_models_are_listed(page, table):
+    family = FAMILIES["rn50"].model_copy(update={"edition": "reader"})
+    levels = {
+        of.edition: measured.how_trained(of, "zero_shot") for of in (family, FAMILIES["rn50"])
+    }
+    assert levels == {"reader": "zero-shot", "paper": None}
+    cells = {name: read_captions(page)[table].cells[name] for name in ("model", "level")}
+    named = {"model": "mine", "title": "mine"}
+    for level, expected in (("zero-shot", ["model", "level"]), (None, ["model"])):
+        assert [*written(pd.DataFrame([named | {"how_trained": level}]), cells)] == expected
 
 
 def test_what_pruning_costs_and_whether_that_is_a_loss():

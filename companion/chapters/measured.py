@@ -194,6 +194,11 @@ def coverage(measurements: Sequence[Measurement], *editions: Edition) -> str:
     return f"{text} (we inferred the identity of {', '.join(inferred)})" if inferred else text
 
 
+def how_trained(family: Family, level: Level) -> str | None:
+    """The level in words of a reader's model, whose title does not say it; else None."""
+    return LEVEL_TITLES[level] if family.edition == "reader" else None
+
+
 def frame(
     measurements: Iterable[Measurement],
     more: Callable[[Measurement], Mapping[str, Any]] = lambda m: {},
@@ -201,13 +206,12 @@ def frame(
     """A row for each measurement: its subject, its counts and quantities by name, and ``more``.
 
     A list or table is one value; a quantity that is not in a file is None, or pandas' NA if it is
-    in none of them, so that a table shows the column. ``how_trained``: the level in words of a
-    reader's model, whose title does not say it.
+    in none of them, so that a table shows the column. ``how_trained`` has a column of its own.
     """
     measurements = [*measurements]
     rows = pd.DataFrame(
         {"of": model_title(m), "set": set_title(m), "data": m.data.title, "level": m.level}
-        | {"how_trained": LEVEL_TITLES[m.level] if family_of(m).edition == "reader" else None}
+        | {"how_trained": how_trained(family_of(m), m.level)}
         | dict.fromkeys(m.lacks)
         | m.counts
         | {name: m.value(name) for name in m.values}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import pandas as pd
 
 from analysis.families.registry import Family
 from analysis.images import sets
+from companion.chapters.measured import how_trained
 from companion.chapters.robustness import intervals
 from companion.measurements import accuracies
 from results import style
@@ -19,7 +23,7 @@ def evidence(compared: pd.DataFrame, measured: str) -> str:
 def rows(family: Family, compared: pd.DataFrame) -> pd.DataFrame:
     """One row per model and data set (`with_published`), with the gap to the published accuracy."""
     table = compared.assign(
-        model=compared["name"].map(lambda name: family.model(name).title),
+        **_models(family, compared["name"]),
         set=compared["dataset"].map(lambda name: sets.short(sets.published()[name])),
         limit=compared["limit"].where(compared["limit"] > 0),
         gap=100 * (compared["accuracy"] - compared["published"]),
@@ -27,6 +31,13 @@ def rows(family: Family, compared: pd.DataFrame) -> pd.DataFrame:
     )
     within = (table["gap"].abs() <= 100 * compared["limit"]).astype(object)
     return table.assign(within=within.where(table["gap"].notna(), None))
+
+
+def _models(family: Family, names: Iterable[str]) -> dict[str, Any]:
+    """Of each model its title, and its level in words where the title does not say it."""
+    models = [family.model(name) for name in names]
+    levels = [how_trained(family, model.level) for model in models]
+    return {"model": [model.title for model in models], "how_trained": levels}
 
 
 def robustness(
@@ -45,7 +56,7 @@ def robustness(
     rows = published[published["name"].isin(same)]
     theirs = dict(zip(rows["name"], intervals(rows), strict=True))
     return measured.assign(
-        model=measured["name"].map(lambda name: family.model(name).title),
+        **_models(family, measured["name"]),
         ends=intervals(measured),
         published=measured["name"].map(theirs),
     )

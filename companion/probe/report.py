@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.families.registry import LEVEL_TITLES, Family, Model
+from analysis.families.registry import Family, Model, level_title, load_families
 from analysis.features import store
 from analysis.texts import CompanionError, as_words
 from companion.measurements import provenance, records
@@ -191,7 +191,11 @@ def five_numbers(probes: Mapping[str, Probe]) -> list[dict[str, Any]]:
     ``answer``: of several probes each one's verdict.
     """
     rows = [
-        {"model": f"**{key}**", "answer": p.answer if len(probes) > 1 else None}
+        {
+            "model": f"**{key}**",
+            "how_trained": how_trained(p.measurement),
+            "answer": p.answer if len(probes) > 1 else None,
+        }
         | values_of(p.measurement)
         for key, p in probes.items()
     ]
@@ -199,8 +203,15 @@ def five_numbers(probes: Mapping[str, Probe]) -> list[dict[str, Any]]:
         row = {name: m.value(name) for name in ("kurtosis_mean", "persistence_fraction")}
         named = style_listed(m.value("outlier_coordinates"))
         row |= {"interval": m.kurtosis[1:], "named": named, "layer": _layer(m), **m.counts}
-        rows.append({"model": key, "answer": None} | row)
+        rows.append({"model": key, "how_trained": how_trained(m), "answer": None} | row)
     return rows
+
+
+def how_trained(m: Measurement) -> str | None:
+    """A model's level in words; None where nobody said it."""
+    family = load_families().get(m.family)
+    edition = family.edition if family else "reader"
+    return None if m.level == "unknown" else level_title(m.level, edition)
 
 
 def latex(judged: Probe) -> str:
@@ -237,7 +248,7 @@ def among_recorded(probes: Mapping[str, Probe], alike: bool = True) -> pd.DataFr
             "κ": digits(m.value("kurtosis_mean")),
             "persistence": share(m.value("persistence_fraction")),
             "last layer": _layer(m),
-            "level": "" if m.level == "unknown" else LEVEL_TITLES[m.level],
+            "level": how_trained(m) or "",
             "images": "images" if name in measured else m.data.title,
         }
         for name, m in rows
