@@ -98,15 +98,17 @@ parts = {
 marks = pd.concat(parts, names=["series"]).reset_index("series").query("imagenet > 0.6")
 marks = marks.assign(of=marks["model"], **{X: 100 * marks["imagenet"]})
 counts = marks["series"].value_counts()
+drawing = plots.scatter(
+    robustness.in_points(marks, X), X, robustness.ER, horizontals={"": 0}, height=3.8
+)
 page.figure(
     "equals",
-    plots.scatter(
-        robustness.in_points(marks, X), X, robustness.ER, horizontals={"": 0}, height=3.8
-    ),
+    drawing,
     supervised=counts["supervised"],
     zero_shot=counts["zero-shot CLIP"],
     finetuned=len(finetuned),
 )
+page.slide("equals", drawing)
 
 # %%
 comparable = finetuned.dropna(subset=["excess", "limit"])

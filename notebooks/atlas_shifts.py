@@ -79,9 +79,9 @@ parts = [
 ]
 marks = pd.concat(parts, ignore_index=True)
 axes = {"verticals": {"": 0}, "horizontals": {"": 0}}
-page.figure(
-    "kinds", plots.scatter(marks, X, Y, labels="label", height=3.8, **axes), models=len(high)
-)
+drawing = plots.scatter(marks, X, Y, labels="label", height=3.8, **axes)
+page.figure("kinds", drawing, models=len(high))
+page.slide("kinds", drawing)
 
 # %%
 PAIRS = {

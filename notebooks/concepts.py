@@ -103,7 +103,8 @@ for m in [m for m in measured.values() if m.live][:1]:
     v = directions[[number]]  # (1, d)
     drawn = probe.sample(0, concept_probe.Reading.of(m.data.name).annotated)  # of each concept
     images, shows = drawn.rows[: drawn.starts[1]], drawn.positive[: drawn.starts[1]]  # the first's
-    in_order = shows[np.argsort(-(h[images] @ v[0]), kind="stable")]
+    order = np.argsort(-(h[images] @ v[0]), kind="stable")
+    in_order, ranked = shows[order], images[order]
     share = in_order.cumsum() / np.arange(1, len(in_order) + 1)
     by_hand = share[in_order].mean()
     scores = project(h, v, normalise=False)
@@ -122,6 +123,8 @@ page.figure(
     "live",
     concept=concept,
 )
+if len(images):
+    page.slide("ranked", pictures.ranked(images[ranked], in_order, probe.names[0]), 1.7)
 
 # %% [markdown]
 # ## What follows for the claims

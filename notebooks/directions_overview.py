@@ -41,6 +41,8 @@ for m in measured.with_imagenets_head(measurements):
     heads[f"{measured.model_title(m)}, ImageNet's head"] = m
 exceeds = min(m.value("importance").max() for m in heads.values()) > threshold
 page.figure("importance", figures.importance(heads, threshold), heads.values(), holds=exceeds)
+first = {title: heads[title] for title in [*heads][:1]}
+page.slide("importance", figures.importance(first, threshold), 3)
 
 # %%
 rows = measured.frame(measurements, measured.top_direction)
@@ -64,7 +66,9 @@ clouds = {
     "rows of the head (captions)": ("captions", captions @ v.T),
 }
 axes = ("component in the head's first direction", "component in its second direction")
-page.figure("cone", figures.clouds(clouds, axes, "modality gap"), "recorded")
+drawing = figures.clouds(clouds, axes, "modality gap")
+page.figure("cone", drawing, "recorded")
+page.slide("cone", drawing, 3.7)
 
 # %% [markdown]
 # ## The example and its control

@@ -58,6 +58,8 @@ for name, view, rows in zip(("figure-1", "figure-2"), views, models, strict=True
         above=(trained > 0).sum(),
         models=len(trained),
     )
+    if view is views[0]:
+        page.slide(name, drawing)
 
 # %% [markdown]
 # ## Effective robustness of each model

@@ -42,9 +42,9 @@ page.figure("seven", tables.kappa(first), first, holds=len(clip) == 7 and lowest
 others = [m for m in first if m.level != "zero_shot"]
 least = min(sets[0].value("persistence_fraction") for sets in clip.values())
 most_often = max(m.value("persistence_fraction") for m in others)
-page.figure(
-    "kappa-persistence", tables.kappa_and_persistence(first), first, holds=least > 2 * most_often
-)
+drawing = tables.kappa_and_persistence(first)
+page.figure("kappa-persistence", drawing, first, holds=least > 2 * most_often)
+page.slide("kappa-persistence", drawing, 3.7)
 page.texts(least_often=style.share(least), most_often=style.share(most_often))
 supervised = [m for m in first if m.level == "supervised"]
 high = [m for m in supervised if m.value("kurtosis_mean") > 6]
@@ -70,12 +70,14 @@ certain = both[~both["of"].str.contains("inferred")]
 robust = [evidence.robust[name].robust is True for name in clip]
 page.holds(all(robust), "All seven encoders are more robust than their ImageNet accuracy predicts")
 most = both.loc[both[tables.ER].idxmax(), "κ"]
+drawing = plots.scatter(both, tables.ER, "κ", labels="of", horizontals=figures.GAUSSIAN)
 page.figure(
     "beside-robustness",
-    plots.scatter(both, tables.ER, "κ", labels="of", horizontals=figures.GAUSSIAN),
+    drawing,
     style.kinds("published", style.kind(several)),
     holds=most < both["κ"].max(),
 )
+page.slide("beside-robustness", drawing)
 page.holds(most < both["κ"].max(), "the most robust of these encoders does not have the highest κ")
 page.texts({f"pairs-{key}": n for key, n in tables.orders(certain).items()})
 laion, openai = (certain.set_index("of").loc[f"ViT-B/32 {of}"] for of in ("LAION-2B", "OpenAI"))

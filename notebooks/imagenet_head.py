@@ -74,7 +74,9 @@ strips = {
     f"all {len(accuracy)} directions": (len(accuracy), accuracy[-1]),
     f"{100 * share:g} % pruned: {kept} directions kept": (kept, accuracy[kept - 1]),
 }
-page.figure("strips", pruning_figures.strips(importance, strips), [b32], share=100 * share)
+drawing = pruning_figures.strips(importance, strips)
+page.figure("strips", drawing, [b32], share=100 * share)
+page.slide("strips", drawing, 2.8)
 
 # %% [markdown]
 # ## Textures, and a warning about counts of concepts
@@ -82,9 +84,11 @@ page.figure("strips", pruning_figures.strips(importance, strips), [b32], share=1
 # %%
 (concepts,) = (m for m in records.read_all("concepts", "vit_b_32") if m.data.name == "textures")
 rows, axis = tables.encoded(concepts)
+limits = (-2, concepts.counts["concepts"])
+page.slide("concepts", plots.marks(rows, axis, limits=limits), 3)
 page.figure(
     "concepts",
-    plots.marks(rows, axis, limits=(-2, concepts.counts["concepts"])),
+    plots.marks(rows, axis, limits=limits),
     [concepts],
     probe=concept_tables.probe([concepts]),
     holds=rows["low"][0] <= rows["high"][2],

@@ -83,12 +83,9 @@ cells = pd.DataFrame(
     }
 )
 robust_without = cells.query("language == 'no' and robust == 'yes'")
-page.figure(
-    "quadrants",
-    sketches.in_cells(cells, "language", "robust", WORDS) if edition == "paper" else None,
-    of_robustness,
-    holds=robust_without.empty,
-)
+drawing = sketches.in_cells(cells, "language", "robust", WORDS) if edition == "paper" else None
+page.figure("quadrants", drawing, of_robustness, holds=robust_without.empty)
+page.slide("quadrants", drawing, 3.2)
 
 # %% [markdown]
 # ## Why version 2 withdrew a claim of version 1
@@ -103,6 +100,9 @@ titles |= {"random_directions": "random directions"}
 rows = counted[[*titles]].rename(columns=titles)
 drawing = plots.marks(rows, "concepts", other="random directions") if len(rows) else None
 page.figure("captions-control", drawing)
+if len(rows):
+    few = rows[rows["panel"] == rows["panel"].iloc[0]]
+    page.slide("captions-control", plots.marks(few, "concepts", other="random directions"), 2.8)
 
 # %%
 regions = load_claims()["C-overlap"].regions

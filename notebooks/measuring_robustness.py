@@ -28,7 +28,13 @@ from analysis.families.registry import load_families
 from analysis.images import sets
 from companion.chapters import robustness
 from companion.measurements import accuracies, records
-from companion.measurements.effective_robustness import fit_choices, groups, of_measured, view
+from companion.measurements.accuracies import CLIP_V2
+from companion.measurements.effective_robustness import (
+    fit_choices,
+    groups,
+    of_measured,
+    view,
+)
 from results import style
 from results.page import Page
 
@@ -62,11 +68,9 @@ NAMED = {
     "rn50-yfcc15m": "RN50 YFCC",
     "vit_b_32-openai-soup-members": "ViT-B/32, mean of soups",
 }
-page.figure(
-    "figure-1",
-    robustness.against_baseline(view_five, five, edition, resamples, seed, **NAMED),
-    holds=(zero_shot["er"] > 0).all(),
-)
+drawing = robustness.against_baseline(view_five, five, edition, resamples, seed, **NAMED)
+page.figure("figure-1", drawing, holds=(zero_shot["er"] > 0).all())
+page.slide("figure-1", drawing, 3.7)
 
 # %%
 of_five, of_four = groups(five, families), groups(four, families)
@@ -75,6 +79,8 @@ rows = pd.concat(by_level, names=["view"]).reset_index("view")
 er = rows.pivot(index=["view", "name"], columns="level", values="er")
 rises = er[["zero_shot", "finetuned", "supervised"]].diff(axis=1) >= 0
 page.figure("levels", robustness.by_level(by_level), holds=not rises.any(axis=None))
+of_openai = of_five[of_five["pretraining"].str.contains("OpenAI")]
+page.slide("levels", robustness.by_level({"": of_openai}))
 spread = f" ({style.points(soups['er'].min())} to {style.points(soups['er'].max())})"
 page.table("table-1", robustness.level_table(of_five, spread), soups=len(soups))
 
@@ -98,9 +104,12 @@ page.table("fits", robustness.fits(choices))
 page.figure(
     "fit-choice", robustness.spans_of_lines(five[five["source"] != "model_soups"], view_five)
 )
+openai = zero_shot[zero_shot["pretraining"].str.contains("OpenAI")]
+page.slide("fit-choice", robustness.spans_of_lines(openai, view_five))
 
 # %%
 page.numbers("lowest", zero_shot.iloc[0])
 page.numbers("highest", zero_shot.iloc[-1])
 page.numbers("fit", choices.query("v2 == 'mean' and kinds == 'all'").iloc[0])
+page.numbers("matched", choices[choices["v2"].eq(CLIP_V2) & choices["kinds"].eq("all")].iloc[0])
 page.texts(pool_size=len(pool))

@@ -41,7 +41,9 @@ watched = curves[(curves["towers"] == f"{kind}-web")].query(
     "second_moment in ('element', 'column', 'shared', 'none')"
 )
 panels = origin.PANELS | {"accuracy": "accuracy, training style (%)"}
-page.figure("curves", origin.curves(origin.over_seeds(watched, ("step", "step"), panels), "step"))
+over = origin.over_seeds(watched, ("step", "step"), panels)
+page.figure("curves", origin.curves(over, "step"))
+page.slide("curves", origin.curves(over[over["quantity"].str.contains("κ|accuracy")], "step"), 3)
 
 # %% [markdown]
 # ## Two causes

@@ -40,11 +40,9 @@ marks = runs.assign(er=100 * runs["er"], series=runs["of"]).rename(columns=names
 marks["level"] = np.where(marks["of"] == CAPTIONS[True], "zero_shot", "captions")
 marks["of"] = marks["towers"] + ", " + marks["optimiser"]
 of_one, of_six = (runs["er"][runs["of"] == CAPTIONS[many]] for many in (False, True))
-page.figure(
-    "robustness",
-    plots.scatter(marks[["of", "series", "level", *names.values()]], *names.values()),
-    holds=of_one.max() < of_six.min(),
-)
+drawing = plots.scatter(marks[["of", "series", "level", *names.values()]], *names.values())
+page.figure("robustness", drawing, holds=of_one.max() < of_six.min())
+page.slide("robustness", drawing)
 within = {of: spearmanr(some["kurtosis"], some["er"]).statistic for of, some in runs.groupby("of")}
 page.texts(
     rank_within=", ".join(minus(f"{rho:+.2f} ({of})") for of, rho in within.items()), runs=len(runs)

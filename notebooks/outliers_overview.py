@@ -63,16 +63,19 @@ four = {
     "random, captions": untrained,
     "EfficientNet": sparse,
 }
+drawing = figures.kurtosis(four)
 page.figure(
     "kurtosis-distribution",
-    figures.kurtosis(four),
+    drawing,
     four.values(),
     holds=min(clip.value("kurtosis_mean"), captions.value("kurtosis_mean")) > 6,
 )
+page.slide("kurtosis", drawing)
 
 # %%
 pair = {"CLIP": clip, "random weights": control}
 page.figure("heat-map", figures.heat_maps(pair), pair.values())
+page.slide("heat-map", figures.heat_maps(pair), 2.8)
 
 # %%
 lowest, highest = clip.value("kurtosis_percentiles")[0], control.value("kurtosis_percentiles")[-1]
@@ -96,6 +99,9 @@ page.figure(
     three.values(),
     holds=far["CLIP, images"] and not far["random weights"],
 )
+one, *_, other = titled
+page.slide("profile", figures.profiles({one: titled[one]}, threshold))
+page.slide("sparse", figures.profiles({of: titled[of] for of in (one, other)}, threshold), 3)
 images = sparse.counts["images"]
 page.holds(not far["EfficientNet"], "no coordinate crosses the dashed line")
 page.holds(sparse.value("leaders") == images, "photographs has its own dominant coordinate")

@@ -52,6 +52,7 @@ page = Page("pocket_lab")
 
 # %%
 page.figure("styles", pocket.some_emoji(data), "live")
+page.slide("styles", pocket.some_emoji(data, [*styles][:5]))
 
 # %%
 columns = [(emoji.IMAGENET, "train"), *((art, "test") for art in styles)]
@@ -123,14 +124,9 @@ page.table(
 ACCURACY = "accuracy on test concepts (%)"
 marks = pd.concat(test[test["style"] == art].assign(of=pocket.titled(art)) for art in styles)
 marks = marks.assign(**{ACCURACY: 100 * marks["accuracy"]}, look=marks["model"].map(look))
-page.figure(
-    "by-style",
-    plots.marks(
-        marks[["of", "level", "look", ACCURACY]],
-        ACCURACY,
-        verticals={"chance": CHANCE},
-        levels={level: level_title(level, "pocket") for level in marks["level"].unique()},
-        dodge=0.14,
-        height=0.7,
-    ),
-)
+options = {"verticals": {"chance": CHANCE}, "dodge": 0.14, "height": 0.7}
+options["levels"] = {level: level_title(level, "pocket") for level in marks["level"].unique()}
+by_style = marks[["of", "level", "look", ACCURACY]]
+page.figure("by-style", plots.marks(by_style, ACCURACY, **options))
+five = by_style[by_style["of"].isin(by_style["of"].unique()[:5])]
+page.slide("by-style", plots.marks(five, ACCURACY, **options))

@@ -38,6 +38,7 @@ page.figure(
     classes=first.counts["classes"],
     holds=change.high < 0,
 )
+page.slide("pruning", pruning_figures.curves({"": pruning_figures.all_steps(first)}), 3.2)
 
 # %%
 KEPT = (1, 0.6, 0.4, 0.3, 0.2, 0.1)

@@ -74,6 +74,7 @@ if len(table):
     large = table[table["kurtosis_written"] > 30]
     falls = large.empty or large["kept_written"].max() < large["kept_rotated"].min()
     page.figure("picture", quantisation.picture(measurements), holds=falls)
+    page.slide("picture", quantisation.picture(measurements), 3)
     widths = table
     for bits in (8, 6, 5, 4, 3, 2):
         of_bits = quantisation.rows(measurements, bits=bits).add_suffix(f"_{bits}")

@@ -77,6 +77,8 @@ for name, (frame, of_kind) in SHOWN.items():
             of_kind,
             and_seed=" and seed" * bool(name),
         )
+        if name and not part and len(rows):
+            page.slide("scatter", plots.scatter(rows, "value", ER, verticals=figures.GAUSSIAN), 3)
 
 # %%
 for name, (frame, of_kind) in SHOWN.items():

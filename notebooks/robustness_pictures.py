@@ -66,11 +66,9 @@ for where, shares in {"inside": inside, "outside": outside}.items():
 five = view("five")
 er = five.models(accuracies.known(load_families(edition).values()))
 best = er[er["level"] == "zero_shot"].sort_values("er").iloc[-1]
-page.figure(
-    "arrow",
-    sketches.arrow(five, best, f"{best['title']}, {best['pretraining']}"),
-    er=style.points(best["er"]),
-)
+drawing = sketches.arrow(five, best, f"{best['title']}, {best['pretraining']}")
+page.figure("arrow", drawing, er=style.points(best["er"]))
+page.slide("arrow", drawing, 2.8)
 
 # %% [markdown]
 # ## One model, three baselines
@@ -92,3 +90,5 @@ rows = pd.DataFrame({"of": baselines.keys(), "level": "finetuned", "er": baselin
 rows["note"] = rows["er"].map(style.points)
 drawing = plots.marks(in_points(rows, "note"), ER, note="points", verticals={"": 0})
 page.figure("three", drawing, holds=rows["er"].is_monotonic_decreasing)
+drawing = plots.marks(in_points(rows, "note"), ER, note="points", verticals={"": 0})
+page.slide("three", drawing, 2.6)

@@ -48,7 +48,9 @@ numbers = (
     {"of": title, "level": "zero_shot", "coordinate": np.arange(h.size), "number": h[0]}
     for title, h in frames.items()
 )
-page.figure("one-image", figures.stems(style.stacked(numbers), "number"), holds=before > 10 > after)
+drawing = figures.stems(style.stacked(numbers), "number")
+page.figure("one-image", drawing, holds=before > 10 > after)
+page.slide("one-image", drawing, 2.8)
 
 # %% [markdown]
 # ## The same cloud in two bases
@@ -66,10 +68,12 @@ clouds = {
     f"{title}: κ = {digits(kurtosis(h).mean())}": ("zero_shot", h[:, [first, second]])
     for title, h in {"mean off the axes": turned, "mean on an axis": images}.items()
 }
+axes = ("one coordinate", "another coordinate")
 page.figure(
     "clouds",
-    figures.clouds(clouds, ("one coordinate", "another coordinate"), apart=True),
+    figures.clouds(clouds, axes, apart=True),
     first=first,
     second=second,
     holds=kurtosis(turned).mean() < 0.7 * kurtosis(images).mean(),
 )
+page.slide("clouds", figures.clouds(clouds, axes, apart=True), 3)

@@ -60,6 +60,8 @@ trained = [m for m in measurements if m.level != "random"]
 judged = [m for m in trained if unread.pairs([m])["judged"].iloc[0]]
 chosen = measured.one_set_each(judged or trained)
 page.figure("curves", unread.curves(chosen[:4]) if chosen else None)
+b_32 = [m for m in chosen if "ViT-B/32" in measured.model_title(m)][:1] or chosen[:1]
+page.slide("curves", unread.curves(b_32) if b_32 else None, 2.9)
 page.figure("directions", unread.directions(chosen[:4]) if chosen else None)
 
 # %%

@@ -71,6 +71,11 @@ axis = {"label": "activation kurtosis κ"}
 if bases:
     marks = plots.marks(rows, GIVEN, other=CHANGED, verticals=figures.GAUSSIAN, **axis)
 page.figure("turned", marks if bases else None)
+if bases:
+    by_level = rows[rows["panel"] == "after a rotation"].groupby("level", sort=False)
+    few = by_level.head(1).index.union(by_level.get_group("zero_shot").index[:2])
+    marks = plots.marks(rows.loc[few], GIVEN, other=CHANGED, verticals=figures.GAUSSIAN, **axis)
+page.slide("turned", marks if bases else None)
 for name, some in (("statements", one_each), ("every-set", bases)):
     rotated = measured.frame(some, lambda m: {"most_rotated": np.max(m.value("kurtosis_rotated"))})
     page.table(name, rotated)

@@ -132,6 +132,18 @@ class Page:
         about = {"alt": drawing.alt, "script": "".join(touch)}
         self._publish("figure", name, data, evidence, caption, holds, **about)
 
+    def slide(self, name: str, drawing: Drawing | None, height: float = 3.5) -> None:
+        """Publish a drawing for slides alone, under `slide-` and a name; no page shows it.
+
+        It is laid out anew for a screen: wide, `height` inches tall, with axes of its own. Text
+        below it on the slide takes about a quarter of an inch a line.
+        """
+        if drawing is None:
+            return self.texts({f"slide-{name}": ""})
+        svg.lay_out_for_slides(drawing.figure, height)
+        data = {"image/svg+xml": style.to_svg(drawing.figure), "text/plain": drawing.alt}
+        _display("slide", f"slide-{name}", data, alt=drawing.alt)
+
     def table(
         self,
         name: str,

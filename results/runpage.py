@@ -83,8 +83,10 @@ def _is_by_hand(note: dict[str, Any]) -> bool:
 
 
 def _is_bare(output: dict[str, Any]) -> bool:
-    """Whether an output is a number or a name, published for a sentence of another page."""
+    """Whether an output is for another page: a number or a name for a sentence, or a slide's."""
     note = output.get("metadata", {}).get("companion", {"kind": "", "label": ""})
+    if note["kind"] == "slide":
+        return True
     is_text = note["kind"] == "text" and not _is_by_hand(note)
     return is_text and 0 < len(output["data"]["text/plain"].split()) < 5
 

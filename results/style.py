@@ -32,6 +32,8 @@ INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
 LONGEST_TITLE = 54  # letters that fit above the narrowest panel of a whole row
 #: Inches that a phone shows legibly, and the type of a drawing that is no wider.
 PHONE, NARROW = 4.7, "image/vnd.companion.narrow+svg"
+#: Inches of a slide's width, which 9-point type then fills as a room needs it.
+SLIDE = 6.4
 #: What a mark links to is its name: `to_svg` makes it a tooltip.
 TOOLTIP = "tooltip:"
 #: A role of MyST, and in it the words that it stands for.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from itertools import pairwise
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from analysis.quoting import Html, in_html, joined, tag
@@ -81,6 +82,27 @@ def stack_panels(figure: Figure) -> bool:
         _make_labels_fit(axes)
     figure.set_layout_engine(None)
     return True
+
+
+def lay_out_for_slides(figure: Figure, height: float) -> None:
+    """Lay a figure out as wide as a screen, `height` inches tall: its type is then large enough."""
+    figure.set(figwidth=style.SLIDE, figheight=height, layout_engine="constrained")
+    for _ in range(2):  # a legend makes the axes lower
+        figure.canvas.draw()  # or words have the size that a picture of more dots gave them
+        for axes in figure.axes:
+            _wrap_label(axes)
+        words.place_names(figure)
+    figure.set_layout_engine(None)
+    figure.canvas.draw()  # settles axes whose units are equal
+    words.place_names(figure)
+
+
+def _wrap_label(axes: Axes) -> None:
+    """Break a label of the y axis that is longer than the axis."""
+    label, whole = axes.yaxis.label, axes.get_window_extent().height
+    if label.get_text() and (long := label.get_window_extent().height / whole) > 1:
+        letters = int(len(label.get_text()) / long)
+        axes.set_ylabel(fill(label.get_text(), letters, break_long_words=False))
 
 
 def _names_above_rows(axes: Axes) -> None:

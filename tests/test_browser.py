@@ -96,7 +96,7 @@ def test_the_front_page_shows_what_was_found_without_scrolling(width, open_page,
     assert drawing["y"] + drawing["height"] <= page.viewport_size["height"]
 
 
-def test_slides_fit_their_screen(browser, site, built_book):
+def test_slides_fit_their_screen_are_large_enough_and_name_their_axes(browser, site, built_book):
     window = browser.new_page(viewport={"width": 1280, "height": 720})
     wrong, decks = {}, sorted((built_book / "slides").glob("*.html"))
     for deck in decks:
@@ -106,7 +106,47 @@ def test_slides_fit_their_screen(browser, site, built_book):
                 wrong[deck.stem, number + 1] = outside
             window.keyboard.press("ArrowRight")
     window.close()
-    assert len(decks) == 9 and wrong == {}
+    assert len(decks) == 12 and wrong == {}
+
+
+def test_what_is_wrong_with_a_slide_is_found(browser):
+    window = browser.new_page(viewport={"width": 1280, "height": 720})
+    axis = "<g id='matplotlib.axis_{}'><g id='xtick_1'>{}</g>{}</g>"
+    word = "<text x='9' y='9' font-size='{}'>5</text>"
+    for ticks, name, said in [
+        (word.format(20), word.format(20), []),
+        ("", word.format(20), ["an x axis without numbers or a name"]),
+        (word.format(20), "", ["an x axis without numbers or a name"]),
+        (word.format(9), word.format(20), ["too small"]),
+    ]:
+        axes = axis.format(1, ticks, name) + axis.format(2, word.format(20), "")
+        panel = f"<g id='axes_1'><path d='M0 0H90V90'/>{axes}</g>"
+        svg = f"<svg width='300' height='300'>{panel}</svg>"
+        window.set_content(
+            f"<section class='shown'><div class='slide'><figure>{svg}</figure></div>"
+        )
+        assert [text.split(":")[0] for text in window.evaluate(OFF_SCREEN)] == said
+    window.close()
+
+
+def test_notes_and_the_clock_are_shown_on_request_and_printed(browser, site):
+    window = browser.new_page(viewport={"width": 1280, "height": 720})
+    window.goto(f"{site}/slides/meeting_5.html#slide-3", wait_until="load")
+    shown = "section.shown blockquote, section.shown .clock"
+    assert not any(e.is_visible() for e in window.query_selector_all(shown))
+    window.goto(f"{site}/slides/meeting_5.html?notes#slide-3", wait_until="load")
+    notes, clock = window.query_selector_all(shown)
+    assert "fourth power" in notes.inner_text() and " of 82" in clock.inner_text()
+    window.emulate_media(media="print")
+    each = window.evaluate(
+        """() => [...document.querySelectorAll("section")].map((section) => {
+            const [slide, notes] = section.children;
+            return [slide, notes].map((e) => e.scrollHeight - e.clientHeight + e.scrollWidth
+                - e.clientWidth);
+        })"""
+    )
+    window.close()
+    assert len(each) == 14 and all(slide <= 2 and notes <= 2 for slide, notes in each)
 
 
 @pytest.mark.parametrize(

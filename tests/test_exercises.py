@@ -225,7 +225,10 @@ def test_what_the_solution_of_lab_1_says_of_styles():
 def built_for(whom, folder, monkeypatch, slides):
     """What the folder then holds as pages, and Sphinx's warnings."""
     monkeypatch.setenv("COMPANION_FOR", whom)
-    pages = {"index": CASES["page"], "guide/slides/one": f"# T\n\n```{{result}} {slides}\n```\n"}
+    pages = {
+        "index": CASES["page"],
+        "guide/slides/one": f"# T\n\n> 1 min\n\n```{{result}} {slides}\n```\n",
+    }
     return sphinx_build(folder, pages, "companion_teach", exclude_patterns=["guide", "_build"])[1]
 
 

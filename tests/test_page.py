@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, cases, refused
 
-from results import labels, page, plots, style
+from results import labels, page, plots, runpage, style
 from results.page import CaptionError, Page
 
 FRAME = pd.DataFrame({"x": [1 / 3], "of": ["`a`"]})
@@ -71,6 +71,26 @@ def test_panels_side_by_side_are_drawn_below_one_another_for_a_phone(outputs):
     square = style.Drawing(style.new_figure(width=4)[0], "Five marks.", FRAME)
     Page("chapter", seed=0).figure("line", square, models=1, slope=1)
     assert style.NARROW not in outputs[1][0]
+
+
+def test_a_slide_is_wide_has_large_type_and_no_caption_and_a_page_leaves_it_out(outputs):
+    long = "a quantity with a name that is far too long for an axis of three inches"
+    frame = pd.DataFrame({"of": ["a", "b"], "x": [1.0, 2.0], long: [1.0, 2.0], "name": ["a", "b"]})
+    drawing = plots.scatter(frame, "x", long, labels="name")
+    one = Page("chapter", seed=0)
+    one.figure("line", drawing, models=1, slope=1)
+    one.slide("line", drawing, 3)
+    one.slide("none", None)
+    (figure, _), (slide, about), (nothing, _) = outputs
+    assert about == {"kind": "slide", "label": "slide-line", "alt": drawing.alt}
+    assert 'viewBox="0 0 460.8 216"' in slide["image/svg+xml"] and long in figure["image/svg+xml"]
+    assert long not in slide["image/svg+xml"], "a long name takes two lines"
+    sizes = [float(n) for n in re.findall(r"font(?:-size)?: ([\d.]+)px", slide["image/svg+xml"])]
+    assert min(sizes) >= 9 and nothing["text/plain"] == ""
+    cell = {"cell_type": "code", "metadata": {}, "source": "", "id": "a"}
+    output = {"data": slide, "metadata": {"companion": about}}
+    kept = runpage.in_the_pages_order([cell | {"outputs": [output]}], "paper")
+    assert [cell["outputs"] for cell in kept] == [[]]
 
 
 def test_cells_and_numbers_are_written_as_the_captions_say(outputs):

@@ -248,20 +248,36 @@ def test_the_optimisers_of_an_exercise_do_what_its_solution_says():
 
 def test_the_slides_of_the_book_are_next_to_its_pages(built_book):
     decks = sorted((built_book / "slides").glob("*.html"))
-    assert [path.stem for path in decks] == ["afternoon", *(f"meeting_{i}" for i in range(1, 9))]
+    assert {path.stem for path in decks} == {"afternoon", *(f"meeting_{i}" for i in range(1, 12))}
     for path in decks:
         page = path.read_text()
-        assert 10 <= page.count("<section") <= (15 if path.stem == "afternoon" else 13)
+        assert 8 <= page.count("<section") <= (18 if path.stem == "afternoon" else 14)
         text = re.sub(r"<(style|script|svg)\b.*?</\1>", "", page, flags=re.S)
         assert "{" not in text and "Not measured in this build" not in text
-        if path.stem != "afternoon":
-            for part in ("prove it wrong", "Exercise", "language-formula", "<figure>"):
-                assert part in page, (path.stem, part)
+        parts = ["prove", "Exercise", 'class="vote"', "<figure>", 'class="clock"']
+        labs = ("afternoon", "meeting_3", "meeting_8", "meeting_10", "meeting_11")
+        for part in [*parts, *["language-formula"] * (path.stem not in labs)]:
+            assert part in page, (path.stem, part)
     teach = (built_book / "guide/teach.html").read_text()
     assert all(f'href="../slides/{path.name}"' in teach for path in decks)
+    assert all(f'href="../slides/{path.name}?notes"' in teach for path in decks)
+    assert teach.count(" = ") >= 12 and "minutes of talk" in teach
     source = (built_book / "_sources/guide/teach.md").read_text()
     assert "Question 6" in source and "exam-1" not in teach + source
     assert "Answer key" not in teach + source
+
+
+def test_slides_say_of_a_verdict_what_the_ledger_says(built_book):
+    """On the screen a sentence that opens with the verdict; its coverage is in the notes."""
+    said = 0
+    for path in (built_book / "slides").glob("*.html"):
+        for section in path.read_text().split("<section")[1:]:
+            shown, _, notes = section.partition("<blockquote>")
+            words = {word.casefold() for word in re.findall(r"<em>([A-Z][a-z ]+):</em>", shown)}
+            ledger = {*re.findall(r"is <em>([a-z ]+)</em> \(", notes)}
+            assert words == ledger or (not ledger and not words), (path.name, words, ledger)
+            said += len(words)
+    assert said >= 10
 
 
 def test_the_code_of_the_lab_sheet_gives_what_was_recorded(clone):

@@ -29,7 +29,7 @@ from sphinx.errors import ExtensionError
 from analysis.quoting import in_html
 
 STYLES = ["companion.css", "run_here.css"]
-SCRIPTS = ["vendor/sortable/sortable.js", "companion.js", "lite.js", "run_here.js"]
+SCRIPTS = ["vendor/sortable/sortable.js", "companion.js", "forms.js", "lite.js", "run_here.js"]
 
 # Pages that Sphinx makes without a source of their own.
 GENERATED_PAGES = frozenset({"genindex", "slides", "search"})

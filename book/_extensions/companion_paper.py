@@ -107,7 +107,8 @@ class GlanceDirective(CounterpartsDirective):
             run, link = page.removeprefix("runs/"), f"{{doc}}`/{page}`"
             depend_on(self.env, run)
             kinds = {label: result.note["kind"] for label, result in results_of(run).items()}
-            first = min((k for k in kinds if kinds[k] != "text"), key=kinds.__getitem__, default="")
+            shown = (label for label in kinds if kinds[label] not in ("text", "slide"))
+            first = min(shown, key=kinds.__getitem__, default="")
             box = self.beside(f"{run}#{first}", link) if first else self.parse_text_to_nodes(link)
             boxes += box
         return boxes

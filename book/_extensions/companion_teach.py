@@ -32,7 +32,7 @@ from sphinx.util.docutils import SphinxRole
 from analysis.files import fingerprint, sha256_of
 from analysis.roots import ROOT
 from results import check, course, lite
-from results.slides import deck
+from results.slides import PACE, deck, minutes, slides
 
 #: Whom a build is for → the classes of boxes that it leaves out.
 LEFT_OUT = {"readers": ("instructor",), "students": ("solution", "instructor"), "instructors": ()}
@@ -58,7 +58,10 @@ def write_files(app: Sphinx, config: Config) -> None:
         contents[f"{name}.zip"] = files[f"{name}.zip"] = course.packed(contents)
         files |= {f"site/{OFFERED}/{path}": content for path, content in contents.items()}
     for source in sorted((Path(app.srcdir) / "guide" / "slides").glob("*.md")):
-        page = deck(source.read_text(encoding="utf-8"), partial(_published, source.name))
+        try:
+            page = deck(source.read_text(encoding="utf-8"), partial(_published, source.name))
+        except ValueError as error:
+            raise ConfigError(f"guide/slides/{source.name}: {error}") from error
         files[f"site/slides/{source.stem}.html"] = page.encode()
     for name, content in (files | {note.name: made_from}).items():
         write_if_changed(folder / name, content)
@@ -103,13 +106,43 @@ class AnswerRole(SphinxRole):
         return [nodes.inline("", text)], []
 
 
+class MinutesRole(SphinxRole):
+    """The role `minutes`: how long a deck takes, of talk and of work, from its slides."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Build the sum."""
+        path = Path(self.env.srcdir, "guide", "slides", f"{self.text}.md")
+        self.env.note_dependency(str(path))
+        talk, work = minutes(path.read_text(encoding="utf-8"))
+        return [nodes.inline("", f"{talk} + {work} = {talk + work}")], []
+
+
+class SpokenRole(SphinxRole):
+    """The role `spoken`: how many words a deck's notes have, and how long it takes to say them."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Build the sentence's end."""
+        path = Path(self.env.srcdir, "guide", "slides", f"{self.text}.md")
+        self.env.note_dependency(str(path))
+        every = slides(path.read_text(encoding="utf-8"))
+        words, talk = (
+            sum(slide.words for slide in every),
+            sum(s.minutes for s in every if not s.work),
+        )
+        told = f"{words / PACE:.0f} minutes at {PACE} a minute"
+        text = f"their {words:,} words take {told}; the slides plan {talk} minutes of talk"
+        return [nodes.inline("", text)], []
+
+
 class SlidesRole(SphinxRole):
-    """The role `slides`: a link to the slides of this name."""
+    """The role `slides`: links to the slides of this name, and to the same with notes."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Build the link."""
         address = "../" * self.env.docname.count("/") + f"slides/{self.text}.html"
-        return [nodes.reference("", "slides", refuri=address, internal=True)], []
+        shown = nodes.reference("", "slides", refuri=address, internal=True)
+        notes = nodes.reference("", "notes", refuri=f"{address}?notes", internal=True)
+        return [shown, nodes.Text(", "), notes], []
 
 
 def leave_out(app: Sphinx, name: str, source: list[str]) -> None:
@@ -141,5 +174,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     when_written(app, leave_out_of_sources)
     app.connect("build-finished", bring_python)
     app.add_role("answer", AnswerRole())
+    app.add_role("minutes", MinutesRole())
+    app.add_role("spoken", SpokenRole())
     app.add_role("slides", SlidesRole())
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

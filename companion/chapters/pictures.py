@@ -67,6 +67,18 @@ def ends(
     return pictures(drawn, alt, {0: "highest", half: "lowest"})._replace(data=frame)
 
 
+def ranked(images: NDArray[np.uint8], shows: NDArray[np.bool_], concept: str) -> Drawing:
+    """The first pictures along a direction, above each that shows a concept the precision there.
+
+    `images` (N, height, width, 3), the highest first; `shows` (N,): which of them show it.
+    """
+    hits = np.cumsum(shows)
+    titles = {n: f"{hits[n]}/{n + 1}" if shows[n] else "–" for n in range(min(len(images), 10))}
+    above = ", ".join(titles.values())
+    alt = f"A row of small drawings, the first along a direction; {concept} shown: {above}."
+    return pictures({concept: [*images[: len(titles)]]}, alt, titles)
+
+
 def pictures(
     rows: Mapping[str, Sequence[ArrayLike]], alt: str, titles: Mapping[int, str] | None = None
 ) -> Drawing:

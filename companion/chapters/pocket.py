@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from analysis.images import emoji, sets
 from analysis.images.emoji import CLASSES, STYLES, Emoji
 from companion.chapters import pictures
 from results.style import Drawing
 
 
-def some_emoji(data: Emoji) -> Drawing:
-    """Nine test concepts, one from each of nine classes, as every style draws them."""
+def some_emoji(data: Emoji, styles: Sequence[str] = tuple(STYLES)) -> Drawing:
+    """Nine test concepts, one from each of nine classes, as every one of some styles draws them."""
     table = data.table
     drawn = table.groupby("concept")["style"].nunique()
     test = table[(table["split"] == "test") & (table["class_index"] >= 0)]
@@ -18,9 +20,9 @@ def some_emoji(data: Emoji) -> Drawing:
     names = [table[table["concept"] == c]["name"].iloc[0] for c in chosen]
     places = table.reset_index().set_index(["style", "concept"])["index"]
     drawings = {
-        titled(art): [data.images[places[art, concept]] for concept in chosen] for art in STYLES
+        titled(art): [data.images[places[art, concept]] for concept in chosen] for art in styles
     }
-    alt = f"A grid of small drawings: {', '.join(names)}, each in ten drawing styles."
+    alt = f"A grid of small drawings: {', '.join(names)}, each in {len(styles)} drawing styles."
     return pictures.pictures(drawings, alt)
 
 

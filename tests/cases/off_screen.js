@@ -1,16 +1,39 @@
-// Texts of the slide shown that are not on the screen or too small, and a figure that is too low to
-// be read.
+// What is wrong with the slide that is shown: texts that are not on the screen or too small for a
+// last row, a figure that is too low, and axes without numbers or a name where panels end.
 () => {
-  const tooSmall = (e) => {
+  const LEAST = 18, slide = "section.shown .slide", found = [];
+  const say = (what, e) => found.push(`${what}: ${e.tagName} ${e.textContent.trim().slice(0, 60)}`);
+  const size = (e) => {
     const at = e.ownerSVGElement && e.getScreenCTM();
-    const size = parseFloat(getComputedStyle(e).fontSize);
-    return at ? size * Math.hypot(at.a, at.b) < 11 : size < 14;
+    return parseFloat(getComputedStyle(e).fontSize) * (at ? Math.hypot(at.a, at.b) : 1);
   };
-  return [...document.querySelectorAll(
-    "section.shown :is(h1, p, li, td, th, pre, footer, figure, svg text)")].filter((e) => {
-  const box = e.getBoundingClientRect();
-  return box.width && (box.top < 0 || box.left < 0 || box.bottom > innerHeight
-    || box.right > innerWidth || e.scrollWidth > e.clientWidth + 1 && e.tagName == "PRE"
-    || e.tagName == "FIGURE" && box.height < 200 || tooSmall(e));
-  }).map((e) => `${e.tagName} ${e.textContent.trim().slice(0, 60)}`);
+  const texts = `${slide} :is(h1, p, li, td, th, pre, figure, svg text), section.shown footer`;
+  for (const e of document.querySelectorAll(texts)) {
+    const box = e.getBoundingClientRect();
+    if (!box.width) continue;
+    if (box.top < 0 || box.left < 0 || box.bottom > innerHeight || box.right > innerWidth) {
+      say("off the screen", e);
+    }
+    if (e.tagName === "PRE" && e.scrollWidth > e.clientWidth + 1) say("cut off", e);
+    if (e.tagName === "FIGURE" ? box.height < 160 : size(e) < LEAST) say("too small", e);
+  }
+  for (const figure of document.querySelectorAll(`${slide} figure`)) {
+    const panels = [...figure.querySelectorAll('g[id*="axes_"]')].map((panel) => {
+      const { left, top } = panel.querySelector("path").getBoundingClientRect();
+      const axes = [...panel.querySelectorAll('g[id*="matplotlib.axis_"]')].map((axis) => {
+        const written = [...axis.querySelectorAll("text")];
+        const ticks = axis.querySelectorAll('g[id*="tick_"]').length;
+        return { ticks, numbers: written.filter((e) => e.closest('g[id*="tick_"]')).length,
+          name: written.filter((e) => !e.closest('g[id*="tick_"]')).length };
+      });
+      return { panel, left: Math.round(left), top: Math.round(top), x: axes[0], y: axes[1] };
+    }).filter(({ x }) => x && x.ticks);  // what has no axes is a picture
+    for (const { panel, left, top, x, y } of panels) {
+      const lowest = !panels.some((o) => o.left === left && o.top > top);
+      const first = !panels.some((o) => o.top === top && o.left < left);
+      if (lowest && !(x.numbers && x.name)) say("an x axis without numbers or a name", panel);
+      if (first && !(y.numbers || y.name)) say("a y axis without a word", panel);
+    }
+  }
+  return found;
 }

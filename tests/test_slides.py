@@ -1,0 +1,105 @@
+"""Decks: how long they take, what they show before they tell, and what they say of verdicts."""
+
+import re
+
+import pytest
+from conftest import ROOT
+
+from results import slides
+
+FOLDER = ROOT / "book" / "guide" / "slides"
+DECKS = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.md"))}
+MEETINGS = [name for name in DECKS if name.startswith("meeting_")]
+TEACH = (ROOT / "book/guide/teach.md").read_text()
+SHEET = (ROOT / "book/guide/lab_sheet.md").read_text()
+#: The exercises of the course: label → how long they take, in minutes.
+EXERCISES = {
+    label: int(minutes)
+    for path in (ROOT / "book").rglob("*.md")
+    for label, minutes in re.findall(
+        r"\{admonition\} Exercise ([a-z]+-\d+) · \w+ · (\d+) minutes", path.read_text()
+    )
+}
+
+
+def test_every_slide_says_how_long_it_stays_and_meetings_fit_into_ninety_minutes():
+    source = "# A\n\n> 6 min\n>\n> Say it (and wait).\n\n---\n\n# B\n\n> 20 min: a-1, in pairs\n"
+    first, second = slides.slides(source)
+    assert (first.minutes, first.work, first.words) == (6, "", 2)
+    assert (second.minutes, second.work) == (20, "a-1, in pairs")
+    assert slides.minutes(source) == (6, 20)
+    assert {name: sum(slides.minutes(DECKS[name])) <= 90 for name in MEETINGS} == dict.fromkeys(
+        MEETINGS, True
+    )
+    assert sum(slides.minutes(DECKS["afternoon"])) <= 240 - 25  # two breaks
+
+
+@pytest.mark.parametrize(
+    "text", ["# A\n\ntext", "# A\n\n> 6 min\n\n> 7 min\n", "# A\n\n> 6 minutes\n"]
+)
+def test_a_slide_without_its_time_is_refused_in_one_sentence(text):
+    with pytest.raises(ValueError, match=r"^slide 2 has \d lines like `> 6 min`; it needs one, or"):
+        slides.deck(f"# T\n\n> 1 min\n\n---\n\n{text}", {}.get)
+
+
+def test_the_syllabus_takes_its_minutes_from_the_decks():
+    assert re.findall(r"\{slides\}`(\w+)` \| \{minutes\}`(\w+)`", TEACH) == [
+        (f"meeting_{n}", f"meeting_{n}") for n in range(1, len(MEETINGS) + 1)
+    ]
+    assert "{minutes}`afternoon`" in TEACH and "{slides}`afternoon`" in TEACH
+    assert not re.search(r"\b\d+ (?:\+ \d+ = \d+|minutes of (?:talk|work))", TEACH)
+
+
+@pytest.mark.parametrize("name", DECKS)
+def test_exercises_in_the_room_have_the_time_that_they_take(name):
+    for slide in slides.slides(DECKS[name]):
+        labels = re.findall(r"\b[a-z]+-\d+\b", slide.work)
+        assert {*labels} <= {*EXERCISES}, labels
+        assert slide.minutes >= sum(EXERCISES[label] for label in labels), (slide.text, labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "title"), [("meeting_4", "Session 1"), ("meeting_8", "Session 2")]
+)
+def test_the_lab_sheet_and_its_slides_plan_the_same_minutes(name, title):
+    session = SHEET.split(f"## {title}")[1].split("\n## ")[0]
+    planned = [
+        int(n) for n in re.findall(r"^\*\*[A-Z][^*]* \((\d+) minutes\)\.\*\*", session, re.M)
+    ]
+    work = [s.minutes for s in slides.slides(DECKS[name]) if s.work.startswith("lab sheet")]
+    assert len(planned) >= 3 and sum(planned) == sum(work)
+
+
+@pytest.mark.parametrize("name", DECKS)
+def test_notes_can_be_said_in_the_time_of_their_slide(name):
+    for number, slide in enumerate(slides.slides(DECKS[name]), 1):
+        assert slide.words <= slides.PACE * slide.minutes, number
+
+
+def test_one_deck_is_written_out_for_whoever_teaches_it_first():
+    every = slides.slides(DECKS["meeting_5"])
+    assert sum(slide.words for slide in every) > 1300
+    assert all(slide.words > 50 for slide in every if not slide.work)
+
+
+@pytest.mark.parametrize("name", DECKS)
+def test_each_deck_has_a_vote_with_options_before_the_answer(name):
+    votes = [slide for slide in slides.slides(DECKS[name]) if slide.text.startswith("# Vote")]
+    assert votes and all(slide.work.startswith("vote") for slide in votes)
+    assert all(len(re.findall(r"^\d\. ", slide.text, re.M)) == 3 for slide in votes)
+    assert all("{result}`" not in vote.text.split("\n1. ")[1].split("\n>")[0] for vote in votes)
+
+
+def test_options_of_a_vote_have_letters():
+    page = slides.deck("# Vote: which?\n\n1. this\n2. that\n\n> 3 min: vote\n", {}.get)
+    assert '<section class="vote"' in page and "3 minutes: vote" in page
+    assert ".vote ol { list-style: upper-alpha; }" in page
+
+
+@pytest.mark.parametrize("name", DECKS)
+def test_drawings_on_slides_are_laid_out_for_them(name):
+    shown = re.findall(r"^```\{result\} (\S+)$", DECKS[name], re.M)
+    assert all("#slide-" in reference for reference in shown)
+    if name not in ("meeting_4", "meeting_8", "meeting_11"):
+        of_definitions = [s.text for s in slides.slides(DECKS[name]) if "# Definition" in s.text]
+        assert of_definitions and all("```{result}" in text for text in of_definitions), name
