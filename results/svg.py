@@ -100,9 +100,10 @@ def lay_out_for_slides(figure: Figure, height: float) -> None:
 def _wrap_label(axes: Axes) -> None:
     """Break a label of the y axis that is longer than the axis."""
     label, whole = axes.yaxis.label, axes.get_window_extent().height
-    if label.get_text() and (long := label.get_window_extent().height / whole) > 1:
+    long = label.get_window_extent().height / whole
+    if label.get_text() and label.get_rotation() and long > 1:
         letters = int(len(label.get_text()) / long)
-        axes.set_ylabel(fill(label.get_text(), letters, break_long_words=False))
+        label.set_text(fill(label.get_text(), letters, break_long_words=False))
 
 
 def _names_above_rows(axes: Axes) -> None:

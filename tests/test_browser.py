@@ -149,6 +149,18 @@ def test_notes_and_the_clock_are_shown_on_request_and_printed(browser, site):
     assert len(each) == 14 and all(slide <= 2 and notes <= 2 for slide, notes in each)
 
 
+def test_a_form_can_be_filled_in_and_is_kept(browser, site):
+    window = browser.new_page(viewport=DESK)
+    window.goto(f"{site}/guide/lab_sheet.html", wait_until="load")
+    boxes = window.get_by_role("textbox", name=": reason")
+    assert boxes.count() == 6 + 8 and window.locator(".companion-form [role=textbox]").count() == 54
+    box = window.get_by_role("textbox", name="supervised: unseen styles (%)")
+    box.fill("12")
+    window.reload(wait_until="load")
+    assert box.inner_text() == "12" and boxes.first.inner_text() == ""
+    window.close()
+
+
 @pytest.mark.parametrize(
     ("theme", "options", "pages"),
     [
