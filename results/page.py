@@ -135,7 +135,7 @@ class Page:
     def slide(self, name: str, drawing: Drawing | None, height: float = 3.5) -> None:
         """Publish a drawing for slides alone, under `slide-` and a name; no page shows it.
 
-        It is laid out anew for a screen: wide, `height` inches tall, with axes of its own. Text
+        It is laid out again for a screen: wide, `height` inches tall, with axes of its own. Text
         below it on the slide takes about a quarter of an inch a line.
         """
         if drawing is None:

@@ -123,7 +123,7 @@ def deck(source: str, find: Find) -> str:
 
 
 def _heading_apart(body: str, told: str) -> Html:
-    """A slide's HTML with what is told below its heading, and its notes after the rest."""
+    """A slide's HTML with the room's task below its heading, and its notes after the rest."""
     quotation = re.compile(r"<blockquote>(.*?)</blockquote>\n?", re.DOTALL)
     notes = [match[0] for match in quotation.finditer(body) if match[1].strip()]
     heading, end, rest = quotation.sub("", body).partition("</h1>")
