@@ -88,7 +88,7 @@ def lay_out_for_slides(figure: Figure, height: float) -> None:
     """Lay a figure out as wide as a screen, `height` inches tall: its type is then large enough."""
     figure.set(figwidth=style.SLIDE, figheight=height, layout_engine="constrained")
     for _ in range(2):  # a legend makes the axes lower
-        figure.draw_without_rendering()  # or words have the size that a picture of more dots gave them
+        figure.draw_without_rendering()  # or words are as large as in a picture of more dots
         for axes in figure.axes:
             _wrap_label(axes)
         words.place_names(figure)
