@@ -65,8 +65,8 @@ page.figure(
 for name, which in {"above": "low > 0", "below": "high < 0"}.items():
     some = of_set.query(f"panel != 'alone' and {which}").drop(columns=["panel", "level"])
     texts = map("{} {:.2f} ({:.2f} to {:.2f})".format, *some.to_numpy().T)
-    page.texts({name: style.minus(", ".join(texts)) or "none"})
-page.texts(expected=f"{0.05 * len(given):.1f}")
+    page.number({name: style.minus(", ".join(texts)) or "none"})
+page.number(expected=f"{0.05 * len(given):.1f}")
 
 # %% [markdown]
 # ## The mean of all other data sets
@@ -79,11 +79,11 @@ for name, (statistic, *columns) in {
     "er-given": (partial_rank_correlation, "er", "others", "imagenet"),
     "imagenet-given": (partial_rank_correlation, "imagenet", "others", "er"),
 }.items():
-    page.texts({name: robustness.statistic(statistic, high, *columns, **drawn)})
+    page.number({name: robustness.statistic(statistic, high, *columns, **drawn)})
 columns = (high[name] for name in ("er", "others", "imagenet"))
 low, top = interval(partial_rank_correlation, high["group"], *columns, **drawn)
 page.holds(low < 0 < top, "effective robustness adds nothing measurable")
-page.texts(models=len(high), families=families, sets=elsewhere.shape[1])
+page.number(models=len(high), families=families, sets=elsewhere.shape[1])
 
 # %% [markdown]
 # ## A partial correlation by hand

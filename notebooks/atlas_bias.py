@@ -56,4 +56,4 @@ page.table(
 rank = rank_correlation(supervised["imagenet"], supervised["er"])
 accurate = supervised[supervised["imagenet"] > 0.84]
 slope = np.polyfit(accurate["imagenet"], accurate["er"], 1)[0]
-page.texts(supervised_rank=f"{rank:.2f}", supervised_slope=f"{slope:.1f}")
+page.number(supervised_rank=f"{rank:.2f}", supervised_slope=f"{slope:.1f}")

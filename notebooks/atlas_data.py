@@ -70,13 +70,13 @@ page.figure(
 )
 page.holds(bent.p_value < 0.001, "the relation is bent", "published")
 figures, power = f"{bent.p_value:.1e}".split("e")
-page.texts(
+page.number(
     bent=rf"$p = {figures} \cdot 10^{{{int(power)}}}$",
     misses=f"{bent.line_misses:.3f} to {bent.parabola_misses:.3f}",
 )
 scale = pools["data"].replace("DataComp-1B", "CommonPool extra large")
 share = share_explained(off_the_line(pools["imagenet"], pools["shifted"]), scale)
-page.texts(explained_scale=f"{100 * share:.0f} %")
+page.number(explained_scale=f"{100 * share:.0f} %")
 by_data = pools.sort_values("imagenet").groupby("data", sort=False)
 slopes = by_data[["imagenet", "shifted"]].apply(lambda models: slope_of(**models))
 page.table("scales", joined(by_data[["imagenet", "er", "off"]].agg(RANGE)).assign(slope=slopes))
@@ -106,8 +106,8 @@ for name, causes in {"data": ["group"], "size": ["size"], "both": ["group", "siz
         100 * share_explained(off_the_line(m["imagenet"], m["shifted"]), *[m[c] for c in causes])
         for m in (strong, rest)
     ]
-    page.texts({f"explained-{name}": "{:.0f} % ({:.0f} %)".format(*shares)})
-page.texts(
+    page.number({f"explained-{name}": "{:.0f} % ({:.0f} %)".format(*shares)})
+page.number(
     explained_models=len(strong),
     rank=robustness.statistic(rank_correlation, usable, "imagenet", "er", **drawn),
     slope=robustness.statistic(slope_of, usable, "imagenet", "shifted", **drawn),

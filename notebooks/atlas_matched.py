@@ -114,7 +114,7 @@ page.slide("equals", drawing)
 comparable = finetuned.dropna(subset=["excess", "limit"])
 further = "lie further above the expectation than 97.5 % of the supervised models do"
 page.holds((comparable["excess"] > comparable["limit"]).all(), further)
-page.texts(exceed=len(comparable))
+page.number(exceed=len(comparable))
 openai = finetuned[finetuned["weights"] == "openai_ft_in1k"].set_index("model")
 for name, tag in {"b32": "base_patch32", "b16": "base_patch16", "l14": "large_patch14"}.items():
     page.numbers("of-openai", {"of": name} | openai.loc[f"vit_{tag}_clip_224"].to_dict())

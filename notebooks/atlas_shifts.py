@@ -55,7 +55,7 @@ for first, second in combinations(FIVE_SHIFTS, 2):
     rows.append({"shifts": names, "r": r, "rho": rho})
 page.table("shifts", rows, models=len(high), families=high["group"].nunique())
 shares = np.linalg.eigvalsh(off.corr())[::-1] / len(FIVE_SHIFTS)
-page.texts(axes=f"{100 * shares[0]:.0f} % and {100 * shares[1]:.0f} %")
+page.number(axes=f"{100 * shares[0]:.0f} % and {100 * shares[1]:.0f} %")
 
 # %%
 X, Y = "renditions (logits off the line)", "hard photographs (logits off the line)"

@@ -58,7 +58,7 @@ ends = (
     f"{100 * zero_shot[name]:.0f} % ({name})" for name in (zero_shot.idxmin(), zero_shot.idxmax())
 )
 page.sentence("shares", ends=" and ".join(ends))
-page.texts(shares_supervised=f"{100 * supervised.min():.0f} to {100 * supervised.max():.0f} %")
+page.number(shares_supervised=f"{100 * supervised.min():.0f} to {100 * supervised.max():.0f} %")
 
 # %% [markdown]
 # ## What is measured

@@ -30,7 +30,7 @@ measurements = measured.of_editions("privileged_directions", edition, "reader")
 example = measured.example(measurements)
 clip, control = (measured.of_level(level, example) for level in ("zero_shot", "random"))
 page = Page("directions_overview", measurements)
-page.texts(coverage=measured.coverage(measurements, edition, "reader"))
+page.number(coverage=measured.coverage(measurements, edition, "reader"))
 
 # %% [markdown]
 # ## Importance of every direction
@@ -88,7 +88,7 @@ dominant = {data: int(m.value("persistence_coordinate")) for data, m in of_data.
 images, most = dominant[clip.data.name], int(parts.argmax())
 captions = next(c for data, c in dominant.items() if "captions" in data)
 page.holds(most == captions != images, "which is dominant in captions")
-page.texts(
+page.number(
     images_dominant=images,
     images_part=f"{100 * parts[images]:.1f} %",
     captions_dominant=most,

@@ -107,7 +107,7 @@ page.figure(
 # Version 1 prints its constants. We do not know which variant of ImageNet-V2 is in its mean, or
 # which models are in its pool. The same accuracies give other values under other choices.
 
-# %% [markdown] tags=["paper"]
+# %% [markdown] tags=["paper", "reader"]
 # For five shifts the table has the printed constants and eight refits: four choices of ImageNet-V2
 # with two pools each. The models' own accuracies stay the same (V2 matched-frequency).
 

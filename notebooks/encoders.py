@@ -45,7 +45,7 @@ most_often = max(m.value("persistence_fraction") for m in others)
 drawing = tables.kappa_and_persistence(first)
 page.figure("kappa-persistence", drawing, first, holds=least > 2 * most_often)
 page.slide("kappa-persistence", drawing, 3.7)
-page.texts(least_often=style.share(least), most_often=style.share(most_often))
+page.number(least_often=style.share(least), most_often=style.share(most_often))
 supervised = [m for m in first if m.level == "supervised"]
 high = [m for m in supervised if m.value("kurtosis_mean") > 6]
 often = [m for m in high if m.value("persistence_fraction") > 0.5]
@@ -79,14 +79,14 @@ page.figure(
 )
 page.slide("beside-robustness", drawing)
 page.holds(most < both["κ"].max(), "the most robust of these encoders does not have the highest κ")
-page.texts({f"pairs-{key}": n for key, n in tables.orders(certain).items()})
+page.number({f"pairs-{key}": n for key, n in tables.orders(certain).items()})
 laion, openai = (certain.set_index("of").loc[f"ViT-B/32 {of}"] for of in ("LAION-2B", "OpenAI"))
 lower = "LAION-2B's ViT-B/32 has a lower κ than OpenAI's on every set"
 page.holds(laion["high"] < openai["low"], lower)
 page.holds(laion["ER low"] > openai["ER high"], "is the more robust of the two")
 page.numbers("of-laion", laion)
 page.numbers("of-openai", openai)
-page.texts(certain=len(certain), openai_sets=len(clip["vit_b_32-openai"]))
+page.number(certain=len(certain), openai_sets=len(clip["vit_b_32-openai"]))
 
 # %% [markdown]
 # ## Encoders of other kinds
@@ -99,7 +99,7 @@ clear = siglip.kurtosis.low > 6 > dino.kurtosis.high and siglip.data == dino.dat
 page.figure("other-kinds", tables.kappa([*of.values()]), [*of.values()], holds=clear)
 for name, m in (("siglip", siglip), ("dino", dino), ("bioclip", of["bioclip-treeoflife"])):
     page.numbers("of-kind", measured.frame([m]).iloc[0].to_dict() | {"kind": name})
-page.texts(panels=siglip.counts["images"])
+page.number(panels=siglip.counts["images"])
 page.numbers("of-inside", measured.frame([of["vit_b_32_inside-openai"]]).iloc[0])
 behind = min(m.value("kurtosis_mean") for m in clip["vit_b_32-openai"])
 before = of["vit_b_32_inside-openai"].kurtosis.high
@@ -117,8 +117,8 @@ low = [m for m in texts if m.kurtosis.high < 6]
 eva = all(m.model.startswith("eva") for m in low) and len(low) == 2 and len(texts) == 5
 page.figure("same-texts", tables.kappa(texts), texts, holds=eva)
 for name, some in (("eva", low), ("openai", [m for m in texts if m not in low])):
-    page.texts({f"texts-{name}": style.span(m.value("kurtosis_mean") for m in some)})
+    page.number({f"texts-{name}": style.span(m.value("kurtosis_mean") for m in some)})
 known = accuracies.known(load_families("contrast").values())
 er = view("five").models(known).set_index("name")["er"].filter(like="eva")
 page.holds(len(er) == 2 and er.min() > 0.2, "both are far above the paper's line")
-page.texts(eva_er=style.minus(style.span(100 * er, "{:+.1f}".format)))
+page.number(eva_er=style.minus(style.span(100 * er, "{:+.1f}".format)))

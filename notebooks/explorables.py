@@ -66,7 +66,7 @@ page.figure(
     touch={"turn_axes": {"sources": sources}},
     holds={*first["unchanged"]} == {len(images)} and first["kurtosis"][-1] < 3.2,
 )
-page.texts(
+page.number(
     kappa_before=f"{first['kurtosis'][0]:.0f}",
     kappa_after=f"{first['kurtosis'][-1]:.0f}",
     found=f"{100 * first['found']:.1f} %",

@@ -49,8 +49,8 @@ page.explorer("models", data)
 page.explorer("lookup", explore.lookup(table, data), "lookup")
 facts = atlas.facts()
 aside = facts[facts["set_aside"] != ""]
-page.texts(count=f"{len(data['model']):,}", not_counted=len(aside))
-page.texts(groups=", ".join(data["group"]["names"]))
+page.number(count=f"{len(data['model']):,}", not_counted=len(aside))
+page.number(groups=", ".join(data["group"]["names"]))
 names = (aside["model"] + " " + aside["weights"]).str.strip()
 rows = aside.assign(model=names, why=aside["set_aside"])[["model", "source", "why"]]
 page.table("aside", rows, "")

@@ -93,7 +93,7 @@ page.figure(
     probe=concept_tables.probe([concepts]),
     holds=rows["low"][0] <= rows["high"][2],
 )
-page.texts(
+page.number(
     concepts_all=concepts.counts["concepts"],
     concepts_head=f"{rows[axis][0]:.4g}",
     concepts_random=f"{rows[axis][2]:.4g}",

@@ -101,4 +101,4 @@ for front in sorted(zero_shot, key=lambda m: m.counts["images"])[-1:]:
     page.holds(of_head["change_leader_at_mean"].above(0) == "undecided", hardly, [front])
 every = sum(np.sum(m.value(f"changed_{name}")) for m in changed for name in CHANGES)
 page.holds(not every, "no prediction changes", changed)
-page.texts(changed=f"none of {sum(m.counts['images'] for m in changed):,} predictions")
+page.number(changed=f"none of {sum(m.counts['images'] for m in changed):,} predictions")

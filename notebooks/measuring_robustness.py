@@ -95,7 +95,7 @@ measured = [m for f in families.values() for m in records.available("accuracy", 
 of_book = of_measured(families, measured)
 of_own = groups(of_book, families)
 of_own = of_own[of_own.groupby("name")["er"].transform("count") > 0]
-page.texts(own_count=len(of_book))
+page.number(own_count=len(of_book))
 page.table("own", robustness.level_table(of_own), robustness.evidence(of_book))
 
 # %%
@@ -112,4 +112,4 @@ page.numbers("lowest", zero_shot.iloc[0])
 page.numbers("highest", zero_shot.iloc[-1])
 page.numbers("fit", choices.query("v2 == 'mean' and kinds == 'all'").iloc[0])
 page.numbers("matched", choices[choices["v2"].eq(CLIP_V2) & choices["kinds"].eq("all")].iloc[0])
-page.texts(pool_size=len(pool))
+page.number(pool_size=len(pool))

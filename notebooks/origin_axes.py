@@ -94,4 +94,6 @@ page.holds(
 )
 by_axes.columns = by_axes.columns.str.replace("_", "-")
 for kind, row in by_axes.iterrows():
-    page.texts({f"{name}-{kind}": origin.middle(row[name]) for name in row.index if "kurt" in name})
+    page.number(
+        {f"{name}-{kind}": origin.middle(row[name]) for name in row.index if "kurt" in name}
+    )

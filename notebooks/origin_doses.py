@@ -56,7 +56,7 @@ def publish_doses(name, column, label, log=""):
     adam = (risen["kurtosis"].xs("element", level=1) > 1.7).all()
     accuracy = 100 * every["accuracy"].mean().groupby("towers").agg(["min", "max"])
     spans = (f"{low:.1f} to {high:.1f} %" for low, high in accuracy.to_numpy()[::-1])
-    page.texts({f"accuracy-{column}": " (ViT) and ".join(spans) + " (CNN)"})
+    page.number({f"accuracy-{column}": " (ViT) and ".join(spans) + " (CNN)"})
     frame = pd.concat(frames, ignore_index=True)
     drawing = origin.curves(frame, label, log=log, columns=2, height=2.2)
     page.figure(name, drawing, holds=either and adam)
@@ -90,7 +90,7 @@ slopes = [
     np.polyfit(*np.log(some[["summed_rate", "kurtosis"]].to_numpy().T), 1)[0]
     for _, some in lengths.groupby("seed")
 ]
-page.texts(
+page.number(
     slope=spread(slopes, write="{:.2f}".format, middle=np.median),
     kappa_long=origin.middle(lengths.query("steps == 16000")["kurtosis"]),
     lab_rate=digits(of_lab),
@@ -105,8 +105,8 @@ usual = origin.rows(varied(runs, "second_moment"), "towers", "second_moment")
 for row in usual.reset_index().to_dict("records"):
     page.numbers("of-runs", row)
 growth = mechanism.query("towers == 'vit-web'")
-page.texts(mechanism_steps=", ".join(f"{step:,}" for step in growth["step"].unique()))
+page.number(mechanism_steps=", ".join(f"{step:,}" for step in growth["step"].unique()))
 for name in mechanism.columns[3:-1]:
     means = growth.groupby("step")[name].mean()
     label = name.replace(", ", "-").replace(" ", "-").replace("1/", "inverse-")
-    page.texts({f"rho-{label}": " → ".join(minus(f"{value:+.2f}") for value in means)})
+    page.number({f"rho-{label}": " → ".join(minus(f"{value:+.2f}") for value in means)})

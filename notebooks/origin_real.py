@@ -28,7 +28,7 @@ from results import plots
 from results.page import Page
 from results.style import LEVEL_STYLES, minus, span
 
-models = {m.name: (f, m) for f in load_families().values() for m in f.models}
+models = {m.name: (f, m) for f in load_families(hide=["reader"]).values() for m in f.models}
 table = pd.read_csv(ROOT / "data/modalities/quiet.csv")
 level = {name: model.level for name, (_, model) in models.items()}
 backbone = table["model"].map(lambda name: models[name][0].title)
@@ -78,7 +78,7 @@ by_chance = 100 * rng.integers(0, width, size=(draws, len(width))) / (width - 1)
 p = (1 + (by_chance.mean(axis=1) <= primary["quiet"].mean()).sum()) / (1 + draws)
 every = table[table["role"] != "control"].groupby(["model", "mean_of"])["quiet"].max()
 page.holds((every < 10).sum() >= len(every) - 1, "coordinates stay in the lowest tenth")
-page.texts(
+page.number(
     lowest_tenth=f"{(every < 10).sum()} of {len(every)}",
     highest=f"{every.max():.1f}",
     models=primary["model"].nunique(),

@@ -44,7 +44,7 @@ drawing = plots.scatter(marks[["of", "series", "level", *names.values()]], *name
 page.figure("robustness", drawing, holds=of_one.max() < of_six.min())
 page.slide("robustness", drawing)
 within = {of: spearmanr(some["kurtosis"], some["er"]).statistic for of, some in runs.groupby("of")}
-page.texts(
+page.number(
     rank_within=", ".join(minus(f"{rho:+.2f} ({of})") for of, rho in within.items()), runs=len(runs)
 )
 
@@ -57,7 +57,7 @@ of_twins = usual.groupby("second_moment")[["accuracy", "er"]].agg(["mean", "sem"
 for name in ("accuracy", "er"):
     adam, shared = (Interval.of_mean(*of_twins.loc[kind, name]) for kind in ("element", "shared"))
     ends = adam.less(shared)
-    page.texts({f"{name}-within": f"{100 * max(-ends.low, ends.high):.1f}"})
+    page.number({f"{name}-within": f"{100 * max(-ends.low, ends.high):.1f}"})
 
 # %% [markdown]
 # ## All weights trained
@@ -72,11 +72,11 @@ TITLES = {
 }
 rows = origin.rows(models, "model")
 page.table("models", rows.assign(trained=rows.index.map(TITLES)))
-page.texts(rows["kurtosis"].map(spread).add_prefix("kappa-"))
-page.texts(rows["er"].map(lambda er: spread(er, 100)).add_prefix("er-"))
+page.number(rows["kurtosis"].map(spread).add_prefix("kappa-"))
+page.number(rows["er"].map(lambda er: spread(er, 100)).add_prefix("er-"))
 kappa, er = (models.pivot(index="seed", columns="model", values=of) for of in ("kurtosis", "er"))
 before, after = "grown-vit-element", "grown-vit-finetuned"
 page.holds((kappa[after] < kappa[before]).all(), "Finetuning the models trained with Adam lowers κ")
 near = kappa["grown-vit-shared"].max() < kappa[before].min() / 3
 page.holds(near, "The twins with a shared second moment stay near the Gaussian's value")
-page.texts(er_falls=f"{(er[after] < er[before]).sum()} of {len(er[after])}")
+page.number(er_falls=f"{(er[after] < er[before]).sum()} of {len(er[after])}")

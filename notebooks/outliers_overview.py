@@ -28,7 +28,7 @@ example = measured.example(measurements)
 photographs = records.read_all("outlier_features", "efficientnet_lite0")
 sparse = next(m for m in photographs if m.data.name == "scikit_image_photographs")
 page = Page("outliers_overview", threshold=threshold)
-page.texts(coverage=measured.coverage(measurements, edition, "reader"))
+page.number(coverage=measured.coverage(measurements, edition, "reader"))
 
 # %% [markdown]
 # ## Every model
@@ -82,7 +82,7 @@ lowest, highest = clip.value("kurtosis_percentiles")[0], control.value("kurtosis
 page.holds(lowest > highest, "every image of CLIP lies above every image of the control")
 leaders = [m.value("persistence_coordinate") for m in (clip, captions)]
 page.holds(leaders[0] != leaders[1], "of them, but a different one")
-page.texts(clip_images_lowest=digits(lowest), control_images_highest=digits(highest))
+page.number(clip_images_lowest=digits(lowest), control_images_highest=digits(highest))
 for of, m in {"clip-images": clip, "control-images": control, "clip-captions": captions}.items():
     page.numbers("of-each", measured.frame([m]).iloc[0].to_dict() | {"of": of})
 
@@ -105,4 +105,4 @@ page.slide("sparse", figures.profiles({of: titled[of] for of in (one, other)}, t
 images = sparse.counts["images"]
 page.holds(not far["EfficientNet"], "no coordinate crosses the dashed line")
 page.holds(sparse.value("leaders") == images, "photographs has its own dominant coordinate")
-page.texts(sparse_kurtosis=digits(sparse.value("kurtosis_mean")), sparse_images=images)
+page.number(sparse_kurtosis=digits(sparse.value("kurtosis_mean")), sparse_images=images)

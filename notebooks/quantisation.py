@@ -62,8 +62,8 @@ queries = np.arange(400)
 found, turned = metrics.nearest(h, queries), h @ random_rotation(64, seed=0)
 kept = [metrics.kept(found, four_bits(some), queries).mean() for some in (h, turned)]
 by_hand = dict(zip(("before", "after"), kept, strict=True))
-page.texts({f"by-hand-{name}": f"{100 * share:.0f} %" for name, share in by_hand.items()})
-page.texts({"by-hand-kappa": digits(kurtosis(h).mean())})
+page.number({f"by-hand-{name}": f"{100 * share:.0f} %" for name, share in by_hand.items()})
+page.number({"by-hand-kappa": digits(kurtosis(h).mean())})
 
 # %% [markdown]
 # ## Neighbours kept
@@ -126,7 +126,7 @@ for front in sorted(judged, key=lambda m: m.counts["images"])[-1:]:
 errors = pd.DataFrame(quantisation.errors(measurements))
 if len(errors):
     fine = errors.query("bits >= 6")["ratio"]
-    page.texts(error_ratio=style.span(fine, "{:.2f}".format))
+    page.number(error_ratio=style.span(fine, "{:.2f}".format))
 
 # %% [markdown]
 # ## Engines

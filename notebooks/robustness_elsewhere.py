@@ -55,7 +55,7 @@ page.table("models", theirs.assign(er=intervals(theirs)))
 finetuned = theirs[plain & (theirs["level"] == "finetuned")].groupby("family")["er"]
 first = theirs[theirs["level"] == "zero_shot"].groupby("family")["er"].first()
 scratch = theirs.loc[theirs["level"] == "supervised", "er"].item()
-page.texts(
+page.number(
     scratch=style.points(scratch),
     papers=theirs.loc[plain & (theirs["level"] == "finetuned"), "source"].nunique(),
     **{f"finetuned-{name}": style.span(er, style.points) for name, er in finetuned},
@@ -77,7 +77,7 @@ rows = [f"{size[which]} trained with {which}" for which in one["supervision"]]
 marks = one.assign(of=rows, level=levels, look="hollow", series="")
 drawing = plots.marks(in_points(marks), ER, verticals={"": 0}, height=0.5)
 page.figure("one-evaluator", drawing, holds=by_text.max()["labels"] < by_text.min()["texts"])
-page.texts(
+page.number(
     count_labels=size["labels"],
     count_texts=size["texts"],
     labels=style.span(by_text.get_group("labels"), style.points),

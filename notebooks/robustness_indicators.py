@@ -87,7 +87,7 @@ for name, (frame, of_kind) in SHOWN.items():
     if len(judged):
         robust = indicator_tables.of_known_robustness(frame)["robust"]
         counts = {"models": len(frame), "robust": robust.sum(), "not": (~robust).sum()}
-        page.texts({f"{label}{name}": count for label, count in counts.items()})
+        page.number({f"{label}{name}": count for label, count in counts.items()})
         few = min(robust.sum(), (~robust).sum()) < indicators.LEAST_OF_A_SORT
         page.holds(few or edition == "paper", "separation cannot be judged", of_kind)
     page.table(f"candidates{name}", judged, of_kind)
@@ -119,7 +119,7 @@ if orders:
         axes.set_xticks(range(3), names)
         axes.set(xlim=(-0.3, 2.3), ylim=(frame[ER].min() - 0.5, frame[ER].max() + 0.5))
     falls = [rows["er"].is_monotonic_decreasing for rows in orders]
-    page.texts(orders=f"{sum(falls)} of {len(falls)}")
+    page.number(orders=f"{sum(falls)} of {len(falls)}")
     last = [rows["er"].idxmin() == rows.index[-1] for rows in orders]
     page.holds(all(last), "Supervised models are the least robust in each of them")
     page.figure("order", drawing, falling=sum(falls), trainings=len(falls))

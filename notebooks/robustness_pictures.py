@@ -57,7 +57,7 @@ page.figure(
     holds=lost[0] > lost[1] > 0,
 )
 for where, shares in {"inside": inside, "outside": outside}.items():
-    page.texts({f"{name}-{where}": f"{style.percent(share)} %" for name, share in shares.items()})
+    page.number({f"{name}-{where}": f"{style.percent(share)} %" for name, share in shares.items()})
 
 # %% [markdown]
 # ## Effective robustness as an arrow

@@ -50,7 +50,7 @@ assert (h @ texts.T).argmax(1).tolist() == (left @ texts.T).argmax(1).tolist()
 assert np.allclose(left, basis.without(h, basis.least_varying(texts, 0)))
 one = basis.mean_part(h, least)
 assert kurtosis(h - np.outer(h @ one, one) / (one @ one)).mean() < 1.1 * kurtosis(left).mean()
-page.texts(by_hand_before=digits(kurtosis(h).mean()), by_hand_after=digits(kurtosis(left).mean()))
+page.number(by_hand_before=digits(kurtosis(h).mean()), by_hand_after=digits(kurtosis(left).mean()))
 
 # %% [markdown]
 # ## Dropped, and next to random directions
@@ -83,7 +83,7 @@ if shares:
 for name, which in (("trained", "!="), ("drawn", "==")):
     energy = 100 * pairs.query(f"place == 0 and level {which} 'random'")["energy"]
     text = f"{style.span(energy, '{:.0f}'.format)} %" if len(energy) else "not measured"
-    page.texts({f"energy-{name}": text})
+    page.number({f"energy-{name}": text})
 
 # %% [markdown]
 # ## In words
@@ -123,6 +123,6 @@ if edition == "paper" and len(whole):
             low < part.min() and part.max() < high,
             "about a twentieth in the ViT-B models, a fifth in ViT-L/14 and half in RN50",
         )
-    page.texts(exceptions=len(above), exceptions_kappa=style.span(above["kurtosis_without"]))
+    page.number(exceptions=len(above), exceptions_kappa=style.span(above["kurtosis_without"]))
     for _, control in pairs[pairs["level"] == "random"].head(1).iterrows():
         page.numbers("control-of", control)

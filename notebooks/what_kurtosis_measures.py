@@ -53,7 +53,7 @@ turn = np.linalg.qr(rng.normal(size=(64, 64)))[0]
 assert np.allclose(h @ head.T, (h @ turn) @ (head @ turn).T)
 assert np.isclose(basis.mean_share(h), basis.mean_share(h @ turn))
 before, after = (digits(kurtosis(some).mean()) for some in (h, h @ turn))
-page.texts(by_hand_before=before, by_hand_after=after)
+page.number(by_hand_before=before, by_hand_after=after)
 
 # %% [markdown]
 # ## A rotation, and the mean image
@@ -88,7 +88,7 @@ if len(clip) > 2:
     apart = [abs(m.value("kurtosis_gaussian") / m.value("kurtosis") - 1) for m in clip]
     share = [m.counts["components"] * m.value("mean_share") ** 2 for m in clip]
     r = np.corrcoef(np.log([m.value("kurtosis_eigenframe") for m in clip]), np.log(share))[0, 1]
-    page.texts(
+    page.number(
         gaussian_apart=f"{100 * max(apart):.0f} %", sets=len(clip), eigenframe_share=f"{r:.3f}"
     )
 for control in [m for m in one_each if m.level == "random"][:1]:
@@ -96,7 +96,7 @@ for control in [m for m in one_each if m.level == "random"][:1]:
         of_clip = [m.value(name) for m in one_each if m in clip]
         above = control.value(name) > max(of_clip, default=0)
         page.holds(above, "both above those of all the paper's zero-shot models")
-        page.texts({f"random-{name}": digits(control.value(name))})
+        page.number({f"random-{name}": digits(control.value(name))})
 
 # %%
 if edition == "paper":
@@ -104,7 +104,7 @@ if edition == "paper":
     page.holds(sparse.value("kurtosis") > 2 * sparse.value("kurtosis_gaussian"), "something else")
     moments = pd.read_csv("data/moments/kurtosis.csv")
     kappas = (m.value("kurtosis") for m in bases if m.model in set(moments["model"]))
-    page.texts(
+    page.number(
         sparse_kurtosis=digits(sparse.value("kurtosis")),
         sparse_gaussian=digits(sparse.value("kurtosis_gaussian")),
         moments=" or ".join(map(digits, moments["kurtosis"])),

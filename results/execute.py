@@ -84,11 +84,10 @@ def execute(
     """
     run = experiments.find_run(experiment, subject)
     reads = Reads()
-    ours = project.current()
-    ours.hide(run)
     notebook, unsound = executed(run, parameters, reads)
     given = {ROOT / str(value) for value in parameters.values()}
-    _check_reads(run, reads, made_from, given | ours.unseen(run))  # opened, and seen by none
+    unseen = project.current().unseen(run)  # opened, and seen by none
+    _check_reads(run, reads, made_from, given | unseen)
     about: dict[str, Any] = {"experiment": experiment, "subject": subject, "made_from": made_from}
     about |= _evidence(notebook)
     lacks = {"lacks": unsound} if unsound else {}

@@ -194,17 +194,25 @@ class Page:
     def numbers(self, group: str, row: Row) -> None:
         """Publish the numbers of a group in the captions file, taken from a row, as are names."""
         for name, template in self._caption(group).numbers.items():
-            self.texts({cells.cell(name, row): cells.cell(template, row)})
+            self.number({cells.cell(name, row): cells.cell(template, row)})
 
-    def texts(self, *computed: Mapping[str, object] | pd.Series[Any], **named: object) -> None:
-        """Publish numbers and texts (MyST), for a page to put into its sentences.
+    def number(self, *computed: Mapping[str, object] | pd.Series[Any], **named: object) -> None:
+        """Publish numbers and names, for a page of the book to put into its sentences.
 
-        `computed` has names that are put together. Underscores become hyphens.
+        The run's own page does not show them. `computed` has names that are put together;
+        underscores become hyphens.
         """
-        for names in (*computed, named):
+        self._texts(*computed, named, inline=True)
+
+    def texts(self, *computed: Mapping[str, object], **named: object) -> None:
+        """Publish texts (MyST) that stand by themselves, under names as for `number`."""
+        self._texts(*computed, named)
+
+    def _texts(self, *groups: Mapping[str, object] | pd.Series[Any], inline: bool = False) -> None:
+        for names in groups:
             for name, value in names.items():
                 data = {"text/markdown": str(value), "text/plain": str(value)}
-                _display("text", str(name).replace("_", "-"), data)
+                _display("text", str(name).replace("_", "-"), data, inline=inline)
 
     def explorer(self, name: str, data: Mapping[str, Any], script: str = "explorer") -> None:
         """Publish numbers for a page on which a reader chooses what to see, and the book's script
@@ -220,13 +228,14 @@ class Page:
         Where it does not hold, the book marks the result. Of recorded or published numbers that is
         an error of the book's, which its build reports at the end; ``live`` numbers are a reader's.
         """
-        self._guard(condition, says, self._kind(evidence), "not-so")
+        self._guard(condition, says, self._kind(evidence))
 
-    def _guard(self, condition: object, says: str, kind: str, label: str) -> None:
+    def _guard(self, condition: object, says: str, kind: str, result: str = "") -> None:
+        """Mark a result, or all of this cell's, where what is said of it does not hold."""
         if not condition:
             note = f"*“{says}” does not hold of these numbers.*"
-            about = {"says": says, "evidence": kind}
-            _display("not-so", label, {"text/markdown": note, "text/plain": note}, **about)
+            data = {"text/markdown": note, "text/plain": note}
+            _show(data, {"kind": "not-so", "of": result, "says": says, "evidence": kind})
 
     def _kind(self, evidence: Basis | None) -> str:
         if evidence is None:
@@ -298,10 +307,15 @@ def _fields(*texts: str) -> set[str]:
 
 
 def _display(kind: str, name: str, data: dict[str, str], **about: Any) -> None:
-    """Publish an output with what it is and under which name."""
-    from IPython.display import display
-
+    """Publish a result under its name."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]*", name):
         raise ValueError(f"result name {name!r} must consist of letters, digits and hyphens.")
-    note = {"kind": kind, "label": name} | {key: value for key, value in about.items() if value}
+    _show(data, {"kind": kind, "label": name, **about})
+
+
+def _show(data: dict[str, str], about: dict[str, Any]) -> None:
+    """Put out what is in ``data``, with a note on what that is."""
+    from IPython.display import display
+
+    note = {key: value for key, value in about.items() if value}
     display(data, raw=True, metadata={"companion": note})  # type: ignore[no-untyped-call]

@@ -58,11 +58,8 @@ class Project:
         return ()
 
     def unseen(self, run: Run) -> set[Path]:
-        """Files that a run may list and must not see."""
+        """Files that a run may read and shows nothing of, so that they outdate none."""
         return set()
-
-    def hide(self, run: Run) -> None:
-        """Do, in the process of a run, what keeps these files from being seen."""
 
     def has_evidence(self, run: Run) -> bool:
         """Whether there is something that the run's page could show."""

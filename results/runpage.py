@@ -6,6 +6,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from results import project
 from results.style import unusable
 
 #: The end of a run's page.
@@ -46,9 +47,11 @@ def _markdown(name: str, text: str) -> dict[str, Any]:
 
 def in_the_pages_order(cells: list[dict[str, Any]], edition: str) -> list[dict[str, Any]]:
     """A notebook's cells as a page shows them: what was found, what is worked out by hand, what is
-    missing. Words for another edition, empty texts and sections that show nothing are left out.
+    missing. Cells whose tags name other editions alone, empty texts and sections that show nothing
+    are left out.
     """
-    other = "paper" if edition == "pocket" else "pocket"
+    ours = project.current()
+    known = {name for scope in ours.scopes for name in ours.editions(scope)}
     sections: list[list[dict[str, Any]]] = [[]]
     for cell in cells:
         if "outputs" in cell:
@@ -57,7 +60,8 @@ def in_the_pages_order(cells: list[dict[str, Any]], edition: str) -> list[dict[s
         heading = cell["cell_type"] == "markdown" and cell["source"].startswith("## ")
         if heading or "remove-input" in tags:  # what ends a page belongs to no section
             sections.append([])
-        if _shows(cell) is not False and other not in tags:
+        named = tags & known
+        if _shows(cell) is not False and (not named or edition in named):
             sections[-1].append(cell)
     first, *rest = sections
     kept = [section for section in rest if any(_shows(cell) for cell in section)]
@@ -84,11 +88,8 @@ def _is_by_hand(note: dict[str, Any]) -> bool:
 
 def _is_bare(output: dict[str, Any]) -> bool:
     """Whether an output is for another page: a number or a name for a sentence, or a slide's."""
-    note = output.get("metadata", {}).get("companion", {"kind": "", "label": ""})
-    if note["kind"] == "slide":
-        return True
-    is_text = note["kind"] == "text" and not _is_by_hand(note)
-    return is_text and 0 < len(output["data"]["text/plain"].split()) < 5
+    note = output.get("metadata", {}).get("companion", {})
+    return note.get("kind") == "slide" or bool(note.get("inline"))
 
 
 def _shows(cell: dict[str, Any]) -> bool | None:

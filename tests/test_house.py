@@ -109,6 +109,20 @@ def test_who_edits_a_reader_of_images_runs_no_chapter_again():
     assert not using
 
 
+def test_an_editions_page_loads_readers_families_only_if_its_header_says_so():
+    """So that one more family outdates no page that shows none."""
+    loading = []
+    for path in (ROOT / "notebooks").glob("*.py"):
+        source = path.read_text()
+        if "\n#     scope: edition\n" in source and "\n#     readers: true\n" not in source:
+            calls = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call)]
+            loading += [n for n in calls if ast.unparse(n.func) == "load_families"]
+    given = [ast.unparse(argument) for call in loading for argument in call.args]
+    hidden = ["reader" in ast.unparse(each.value) for call in loading for each in call.keywords]
+    assert loading and len(given) + len(hidden) == len(loading)
+    assert all(hidden) and not {"'reader'"} & {*given}
+
+
 def test_a_function_a_module_and_a_notebook_fit_into_a_head():
     """What grows beyond holds two ideas: a new one needs its own place."""
     paths = [path for room in OURS for path in (ROOT / room).rglob("*.py")]

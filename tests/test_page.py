@@ -37,7 +37,8 @@ def test_results_carry_their_captions_filled(outputs):
     chapter.figure("line", drawing(), models=7, slope=0.756)
     chapter.table("every", FRAME, "", command="measure")
     chapter.by_hand("by-hand", models=7)
-    chapter.texts({"er-rn50": 1.5}, er_all="2 points")
+    chapter.number({"er-rn50": 1.5}, er_all="2 points")
+    chapter.texts(next="Measure more.")
     (figure, about), (table, of_table), *texts = outputs
     assert about == {
         "kind": "figure",
@@ -53,7 +54,10 @@ def test_results_carry_their_captions_filled(outputs):
     assert of_table["columns"] == {"x": "An input."} and "evidence" not in of_table
     by_label = {about["label"]: data["text/markdown"] for data, about in texts}
     assert [about["label"] for _, about in texts if about.get("by_hand")] == ["by-hand"]
-    assert by_label == {"by-hand": "7 by hand.", "er-rn50": "1.5", "er-all": "2 points"}
+    inline = {about["label"] for _, about in texts if about.get("inline")}
+    assert inline == {"er-rn50", "er-all"}  # which the run's own page does not show
+    assert by_label.pop("by-hand") == "7 by hand." and by_label.pop("next") == "Measure more."
+    assert by_label == {"er-rn50": "1.5", "er-all": "2 points"}
 
 
 def test_panels_side_by_side_are_drawn_below_one_another_for_a_phone(outputs):
@@ -155,8 +159,8 @@ def test_what_a_page_says_is_marked_where_it_does_not_hold(outputs):
     chapter.table("first", FRAME, "live", command="", holds=2 > 3)
     (_, about), (_, of_table), (_, table) = outputs
     about_both, about_table = ("recorded, live", "two is more"), ("live", "Rows")
-    assert (about["evidence"], about["says"]) == about_both and about["label"] == "not-so"
-    assert (of_table["evidence"], of_table["says"]) == about_table and of_table["label"] == "first"
+    assert (about["evidence"], about["says"]) == about_both and "of" not in about  # the whole cell
+    assert (of_table["evidence"], of_table["says"]) == about_table and of_table["of"] == "first"
     assert table["label"] == "first"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -325,16 +325,14 @@ def load_family(name: str, folder: Path = FAMILIES) -> Family:
     raise RegistryError(f"unknown family {name!r}: {suggestion(name, names)}.")
 
 
-#: Editions that cannot be seen: set in the process of a page that is about others.
-HIDDEN: set[Edition] = set()
-
-
-def load_families(edition: Edition | None = None, folder: Path = FAMILIES) -> dict[str, Family]:
+def load_families(
+    edition: Edition | None = None, folder: Path = FAMILIES, *, hide: Collection[Edition] = ()
+) -> dict[str, Family]:
     """Read every family file in ``folder``, in the families' ``order``.
 
-    ``edition`` selects one edition; the zoo's families are read only if it is named. Model names
-    must differ across families, since features and measurements are filed under them; otherwise
-    RegistryError is raised.
+    ``edition`` selects one edition, ``hide`` leaves some out; the zoo's families are read only if
+    it is named. Model names must differ across families, since features and measurements are filed
+    under them; otherwise RegistryError is raised.
     """
     place = folder / ZOO if edition == ZOO else folder
     families = sorted(
@@ -348,8 +346,8 @@ def load_families(edition: Edition | None = None, folder: Path = FAMILIES) -> di
             f"model name {repeated[0]!r} is used by the families {' and '.join(holders)}: "
             "give each model a name of its own."
         )
-    visible = (f for f in families if f.edition not in HIDDEN)
-    return {f.name: f for f in visible if edition is None or f.edition == edition}
+    wanted = (f for f in families if edition is None or f.edition == edition)
+    return {f.name: f for f in wanted if f.edition not in hide}
 
 
 def is_file_name(weights: str) -> bool:

@@ -114,7 +114,7 @@ def _results(path: Path, changed: int) -> dict[str, Result]:
         for output, note in outputs:
             if note and note not in guards:
                 label = note["label"]
-                not_so = [n["says"] for n in guards if n["label"] in (label, "not-so")]
+                not_so = [n["says"] for n in guards if n.get("of", label) == label]
                 about = notebook["metadata"]["companion"]
                 results[label] = Result(note, output["data"], about, not_so)
     return results

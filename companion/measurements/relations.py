@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.measurements.measurement import Measurement
-from companion.measurements.quantities import declared
+from companion.measurements.quantities import Measured, declared
 
 Array = NDArray[np.float64]
 
@@ -31,11 +31,25 @@ ENDS = {"_lowest": -1, "_highest": 1}
 #: Errors of differences that are means over random bases: smaller than those of a single one.
 AVERAGED = {"difference_rotated_error"}
 
+Rules = Callable[[Measurement, Mapping[str, Array]], Iterator[str]]
+#: Experiment → what is true of its numbers alone.
+RULES: dict[Measured, Rules] = {}
+
+
+def _of(experiment: Measured) -> Callable[[Rules], Rules]:
+    """Give an experiment its rules."""
+
+    def register(rules: Rules) -> Rules:
+        RULES[experiment] = rules
+        return rules
+
+    return register
+
 
 def coherence(m: Measurement) -> Iterator[str]:
     """Which relations between the numbers do not hold."""
     v = {name: np.asarray(m.value(name), dtype=np.float64) for name in m.values}
-    if rules := _COHERENT.get(m.experiment):
+    if rules := RULES.get(m.experiment):
         yield from rules(m, v)
     yield from _errors(m, v)
     for name, values in v.items():
@@ -67,6 +81,7 @@ def _errors(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
             yield f"{name} is not the standard error of {name.removesuffix('_error')}."
 
 
+@_of("outlier_features")
 def _outlier_features(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     if v["outlier_threshold"] != OUTLIER_THRESHOLD:
         yield f"outlier_threshold must be this book's {OUTLIER_THRESHOLD:g}."
@@ -93,6 +108,7 @@ def _outlier_features(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
         yield "sample has an image of a kurtosis above the highest of kurtosis_percentiles."
 
 
+@_of("privileged_directions")
 def _privileged_directions(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     importance, top = v["importance"], v["top_direction"]
     if importance[min(int(top), len(importance) - 1)] != importance.max():
@@ -104,6 +120,7 @@ def _privileged_directions(m: Measurement, v: Mapping[str, Array]) -> Iterator[s
         yield "singular_value_share must fall."
 
 
+@_of("pruning")
 def _pruning(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     best = v["accuracy_importance"]
     orders = [v[f"accuracy_{order}"] for order in ("singular_value", "reversed", "random")]
@@ -116,6 +133,7 @@ def _pruning(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
         yield "difference_importance is not accuracy_importance minus that of the whole head."
 
 
+@_of("concepts")
 def _concepts(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     if len(v["other_choices"]) < 7:
         yield "other_choices must have seven rows: three choices along both bases, and one more."
@@ -125,6 +143,7 @@ def _concepts(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
             yield f"{name} does not begin with how many concepts reach {at} in best."
 
 
+@_of("basis")
 def _basis(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     width, share = m.counts["components"], v["mean_coordinate_share"]
     yield from _of_rotations(v["kurtosis_rotated"], width)
@@ -143,6 +162,7 @@ def _of_rotations(kurtosis: Array, width: int) -> Iterator[str]:
         yield "kurtosis_rotated must be near 3, as of any vector that is rotated at random."
 
 
+@_of("image_by_image")
 def _image_by_image(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     for of in ("kurtosis", "cosine"):
         if abs(v[f"accuracy_by_{of}"].mean() - v["accuracy"]) > 1 / m.counts["images"] + ROUNDING:
@@ -163,6 +183,7 @@ def _correlation_of_fifths(values: Array, accuracy: Array, mean: Array) -> float
     return float(covariance / max(spread, 1e-12))
 
 
+@_of("interventions")
 def _interventions(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     width, constants, rotated = m.counts["components"], v["constants"], v["kurtosis_rotated"]
     yield from _of_rotations(rotated, width)
@@ -183,6 +204,7 @@ def _interventions(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
             yield f"difference_{name} is not accuracy_{name} minus accuracy_whole."
 
 
+@_of("unread")
 def _unread(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     scored = v["accuracy_without"].size > 0
     like = dict.fromkeys([n for n in v if n.startswith(("accuracy_", "difference_"))], "dropped")
@@ -213,6 +235,7 @@ def _unread(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
         yield "difference_without is not accuracy_without minus one accuracy."
 
 
+@_of("quantisation")
 def _quantisation(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     if wrong := [*_partly_there(v)]:
         yield from wrong  # numbers of different lengths are compared with nothing
@@ -247,6 +270,7 @@ def _partly_there(v: Mapping[str, Array]) -> Iterator[str]:
             yield f"{name} must have {wanted} numbers, like the others."
 
 
+@_of("accuracy")
 def _accuracy(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     right, images = v["right_per_class"], v["images_per_class"]
     if (right > 0).sum() >= 20 and not (np.mod(right, 2).any() or np.mod(images, 2).any()):
@@ -261,16 +285,6 @@ def _accuracy(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
         yield "top1_standard_error is not the binomial one of right_per_class in images_per_class."
     if n != m.counts["images"]:
         yield f"images_per_class adds up to {n} images, counts.images is {m.counts['images']}."
-
-
-#: Experiment → what is true of its numbers alone.
-_RULES = (
-    *(_outlier_features, _privileged_directions, _pruning, _concepts, _interventions, _unread),
-    *(_basis, _image_by_image, _quantisation),
-)
-_COHERENT: dict[str, Callable[[Measurement, Mapping[str, Array]], Iterator[str]]] = {
-    rules.__name__.removeprefix("_"): rules for rules in (*_RULES, _accuracy)
-}
 
 
 def _mean_of(percentiles: Array, mean: Array, error: Array, images: int) -> Iterator[str]:

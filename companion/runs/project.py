@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from analysis.families import registry
 from analysis.families.registry import FAMILIES, Family, Model, load_families, load_family
 from analysis.features.store import default_folder, local_weights
 from analysis.files import fingerprint, sha256_of, write_text
@@ -67,13 +66,12 @@ class Companion(Project):
         return (f"families/{name}.yaml", *NAMED)
 
     def unseen(self, run: Run) -> set[Path]:
-        """Families that readers added, on a page that does not show them."""
+        """Families that readers added, for a page of an edition that names others.
+
+        Its notebook leaves them out of what it loads (`load_families`), and a test says so.
+        """
         hidden = load_families("reader") if _hides_readers(run) else ()
         return {FAMILIES / f"{name}.yaml" for name in hidden}
-
-    def hide(self, run: Run) -> None:
-        """Read no family of a reader's, so that one more changes nothing."""
-        registry.HIDDEN |= {"reader"} if _hides_readers(run) else set()
 
     def has_evidence(self, run: Run) -> bool:
         """Whether a model of the family has some of the evidence that the header names."""
