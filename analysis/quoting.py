@@ -103,9 +103,9 @@ def tag(name: str, /, *content: object, **attributes: object) -> Html:
         if value is not None
     )
     end = "" if name in VOID else f"</{name}>"
-    return Html(f"<{name}{given}>{joined(*content)}{end}")
+    return Html(f"<{name}{given}>{in_a_row(*content)}{end}")
 
 
-def joined(*pieces: object) -> Html:
+def in_a_row(*pieces: object) -> Html:
     """Pieces of a page one after another; what is not `Html` is text."""
     return Html("".join(map(in_html, pieces)))

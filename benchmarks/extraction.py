@@ -23,10 +23,10 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from analysis.families.registry import Model
+from analysis.features import encoders
 from analysis.features.devices import computing
-from analysis.features.encoders import load
 from analysis.features.extract import Encoder, extract
-from analysis.features.plan import Precision, Settings
+from analysis.features.plan import ExtractionSettings, Precision
 from analysis.features.preprocess import to_pixels
 from analysis.images import imagelist
 
@@ -64,7 +64,7 @@ def fastest(repeat, *calls):
 
 
 def compare_with_encoder_alone(model, images, settings, folder, repeat):
-    loaded = load(model, device=settings.device)
+    loaded = encoders.load(model, device=settings.device)
     encoder = Encoder(loaded, settings)
     decoded = [to_pixels(images.image(i), model.preprocessing) for i in range(len(images))]
     pixels = torch.from_numpy(np.stack(decoded)).to(loaded.device)
@@ -78,7 +78,7 @@ def compare_with_encoder_alone(model, images, settings, folder, repeat):
         extract([model], images, settings, folder=folder / f"{model.name}-{i}")
 
     def loading(_):
-        load(model, device=settings.device)
+        encoders.load(model, device=settings.device)
 
     with computing([loaded.encoder]):
         encoder(pixels[: settings.batch_size]).cpu()
@@ -113,7 +113,7 @@ def main():
     parser.add_argument("--threads", type=int, default=1, help="of the encoder on a CPU (1)")
     options = parser.parse_args()
     count = 64 if options.small else 256
-    settings = Settings(
+    settings = ExtractionSettings(
         device=options.device, precision=options.precision, batch_size=32,
         workers=os.cpu_count() or 2, progress=False,
     )  # fmt: skip

@@ -29,10 +29,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from extraction import photographs
 
-from analysis.features import checkpoints, store
-from analysis.features.encoders import load
+from analysis.features import checkpoints, encoders, store
 from analysis.features.extract import Encoder, extract
-from analysis.features.plan import Settings
+from analysis.features.plan import ExtractionSettings
 from analysis.features.preprocess import to_pixels
 from analysis.metrics.directions import decompose, importance
 from analysis.metrics.outliers import kurtosis
@@ -97,7 +96,7 @@ def decoding(images, model):
 def speeds(model, images, options, folder):
     """One model: the bare encoder under each layout, compiled or not, and end to end."""
     calls = (WARM, TIMED) if options.device.startswith("cuda") else (1, 2)
-    loaded = load(model, device=options.device)
+    loaded = encoders.load(model, device=options.device)
     layouts = [
         (last, compiled) for last in (False, True) for compiled in (False, True)[: options.compile]
     ]
@@ -121,8 +120,9 @@ def speeds(model, images, options, folder):
 
 
 def of(options, precision="bf16", **more):
-    return Settings(device=options.device, precision=precision, batch_size=options.batch_size,
-                    workers=options.workers, progress=False, **more)  # fmt: skip
+    settings = {"device": options.device, "precision": precision, "progress": False}
+    given = {"batch_size": options.batch_size, "workers": options.workers}
+    return ExtractionSettings(**settings, **given, **more)
 
 
 def precisions(model, images, options, folder):

@@ -16,17 +16,17 @@ from analysis.families import registry
 from analysis.roots import ROOT, SHIPPED, WORKSPACE
 from analysis.texts import CompanionError, aligned
 from companion.extraction import extracted
-from companion.new import Kind, begun
+from companion.new import Contribution, begun
 from companion.runs.options import (
     Chapter,
     Choice,
-    Description,
-    Experiment,
     Extraction,
     FamilyName,
     Json,
+    NotebookName,
     Parameters,
     ReaderFamily,
+    SaidOfCheckpoint,
     Wish,
     option,
 )
@@ -35,7 +35,7 @@ from results.experiments import Run
 from training.recipes import TrainOptions
 
 
-def run(experiment: Experiment, family: FamilyName, parameters: Parameters) -> None:
+def run(experiment: NotebookName, family: FamilyName, parameters: Parameters) -> None:
     """Execute one experiment for one family, or for an edition (such as paper) if it covers all.
 
     companion run effective_robustness vit_b_32
@@ -57,12 +57,11 @@ def build(
     companion build
     companion build --runs --jobs 4
     """
-    from companion.runs.status import false_sentences
     from results.engine import bring_up_to_date
 
     executed = bring_up_to_date(jobs)
     print(f"{executed} runs executed, {len(experiments.all_runs())} up to date.", flush=True)
-    if runs and (false := false_sentences()):
+    if runs and (false := experiments.false_sentences()):
         raise CompanionError("\n".join(false))
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
     wanted = os.environ | {"COMPANION_JOBS": str(jobs)}
@@ -153,7 +152,7 @@ def remove(
 def rerun(
     chapter: Chapter,
     checkpoint: Annotated[str, option("named as for `companion add`")],
-    about: Description,
+    about: SaidOfCheckpoint,
     parameters: Parameters,
     extraction: Extraction,
     name: Annotated[str | None, option("family's name (default: from the checkpoint)")] = None,
@@ -282,7 +281,7 @@ def fetch(
 
 
 def new(
-    kind: Annotated[Kind, option("what to add", placed=True)],
+    kind: Annotated[Contribution, option("what to add", placed=True)],
     name: Annotated[str, option("its name", placed=True)],
 ) -> None:
     """Write the files of a contribution, with blanks to fill in, as guide/add_your_own shows them.

@@ -11,7 +11,7 @@ from analysis.families import registry
 from analysis.files import check_writable, is_stream, write_output
 from analysis.roots import ROOT, SHIPPED
 from companion.extraction import extracted
-from companion.measurements.quantities import Experiment as Measured
+from companion.measurements.quantities import Measurable as Measured
 from companion.runs.options import (
     Extraction,
     FamilyName,

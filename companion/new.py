@@ -17,7 +17,7 @@ from analysis.roots import ROOT
 from analysis.texts import CompanionError
 
 PAGE = ROOT / "book" / "guide" / "add_your_own.md"
-Kind = Literal["metric", "experiment", "claim", "data-set"]
+Contribution = Literal["metric", "experiment", "claim", "data-set"]
 BLOCK = re.compile(r"^(`{3,})\{code-block\} \w+\n:caption: ([^\n]+)\n(.*?)^\1$", re.M | re.S)
 PLACE = re.compile(r"(A new file|At the end of|In) `(.+?)`(?:, (below|above) (`+)(.+)\4)?")
 
@@ -36,7 +36,7 @@ class Block(NamedTuple):
     text: str
 
 
-def blocks(kind: Kind, name: str, root: Path = ROOT) -> list[Block]:
+def blocks(kind: Contribution, name: str, root: Path = ROOT) -> list[Block]:
     """The blocks of the page's section on a kind of contribution, under a name."""
     sections = re.split(r"^## An? (.+)\n", PAGE.read_text(encoding="utf-8"), flags=re.M)
     texts = dict(zip(sections[1::2], sections[2::2], strict=True))
@@ -52,7 +52,7 @@ def _placed(caption: str, text: str, root: Path) -> Block:
     return Block(root / path, how == "A new file", side, line, text)
 
 
-def begun(kind: Kind, name: str, root: Path = ROOT) -> list[Path]:
+def begun(kind: Contribution, name: str, root: Path = ROOT) -> list[Path]:
     """Write the files of a contribution with blanks, between ‹ and ›; returns them.
 
     Raises NewError, before anything is written, for a name that is none or is taken.

@@ -30,12 +30,12 @@ from analysis.families.registry import (
 )
 from analysis.features import store
 from analysis.files import write_text
-from analysis.images.find import class_prompts
+from analysis.images.find import prompts_for
 from analysis.roots import WORKSPACE
 from analysis.strict import Name, checked
 from analysis.texts import suggestion
 from companion.measurements import atlas, records
-from companion.runs.options import Description, Wish
+from companion.runs.options import SaidOfCheckpoint, Wish
 from results.experiments import RunError
 from results.jobs import alone
 
@@ -98,7 +98,7 @@ def _title(wish: Wish, model: Model) -> str:
 
 
 def find_or_add(
-    checkpoint: str, name: str | None, about: Description, *, with_features: bool
+    checkpoint: str, name: str | None, about: SaidOfCheckpoint, *, with_features: bool
 ) -> tuple[Family, Model, Path | None]:
     """The family and model of a checkpoint: one that is there, or a new one of the reader's.
 
@@ -229,7 +229,7 @@ def _check_text_encoder(loaded: Any) -> None:
     from analysis.features.weights import ModelError
 
     try:
-        zero_shot_head(loaded, class_prompts(("thing",)))
+        zero_shot_head(loaded, prompts_for(("thing",)))
     except ModelError:
         raise
     except Exception as error:

@@ -25,7 +25,7 @@ import pandas as pd
 import scipy
 
 from analysis.metrics.indicators import interval, partial_rank_correlation, rank_correlation
-from companion.chapters import robustness
+from companion.chapters import robustness_figures
 from companion.measurements import accuracies, atlas
 from results import plots, style
 from results.page import Page
@@ -79,7 +79,7 @@ for name, (statistic, *columns) in {
     "er-given": (partial_rank_correlation, "er", "others", "imagenet"),
     "imagenet-given": (partial_rank_correlation, "imagenet", "others", "er"),
 }.items():
-    page.number({name: robustness.statistic(statistic, high, *columns, **drawn)})
+    page.number({name: robustness_figures.statistic(statistic, high, *columns, **drawn)})
 columns = (high[name] for name in ("er", "others", "imagenet"))
 low, top = interval(partial_rank_correlation, high["group"], *columns, **drawn)
 page.holds(low < 0 < top, "effective robustness adds nothing measurable")

@@ -24,7 +24,7 @@ import pandas as pd
 from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.peers import curvature, left_out_error, off_the_line, share_explained
 from analysis.metrics.robustness import bootstrap_baselines, fit_baseline, inverse_logit, logit
-from companion.chapters import robustness
+from companion.chapters import robustness_figures
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import FIVE_SHIFTS
 from results.cells import joined
@@ -64,7 +64,7 @@ lines = {
 refits = bootstrap_baselines(pools["imagenet"], pools["shifted"], resamples, seed)
 page.figure(
     "line",
-    robustness.on_logit_axes(marks, FIVE_SHIFTS, lines, refits),
+    robustness_figures.on_logit_axes(marks, FIVE_SHIFTS, lines, refits),
     models=len(pools),
     **vars(line),
 )
@@ -109,8 +109,8 @@ for name, causes in {"data": ["group"], "size": ["size"], "both": ["group", "siz
     page.number({f"explained-{name}": "{:.0f} % ({:.0f} %)".format(*shares)})
 page.number(
     explained_models=len(strong),
-    rank=robustness.statistic(rank_correlation, usable, "imagenet", "er", **drawn),
-    slope=robustness.statistic(slope_of, usable, "imagenet", "shifted", **drawn),
+    rank=robustness_figures.statistic(rank_correlation, usable, "imagenet", "er", **drawn),
+    slope=robustness_figures.statistic(slope_of, usable, "imagenet", "shifted", **drawn),
 )
 less = usable[usable["group"] != "NLLB-CLIP"]
 for name, rows in {"left-out": usable, "left-out-less": less}.items():

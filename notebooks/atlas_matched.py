@@ -25,7 +25,7 @@ import pandas as pd
 from analysis.metrics import robustness as metrics
 from analysis.metrics.indicators import interval
 from analysis.metrics.robustness import effective_robustness, fit_baseline, matched_excess
-from companion.chapters import robustness
+from companion.chapters import robustness_figures
 from companion.measurements import accuracies, atlas
 from results import plots
 from results.page import Page
@@ -99,7 +99,11 @@ marks = pd.concat(parts, names=["series"]).reset_index("series").query("imagenet
 marks = marks.assign(of=marks["model"], **{X: 100 * marks["imagenet"]})
 counts = marks["series"].value_counts()
 drawing = plots.scatter(
-    robustness.in_points(marks, X), X, robustness.ER, horizontals={"": 0}, height=3.8
+    robustness_figures.in_points(marks, X),
+    X,
+    robustness_figures.ER,
+    horizontals={"": 0},
+    height=3.8,
 )
 page.figure(
     "equals",

@@ -25,7 +25,7 @@ import pandas as pd
 
 from analysis.metrics.indicators import partial_rank_correlation
 from analysis.metrics.peers import off_the_line
-from companion.chapters import robustness
+from companion.chapters import robustness_figures
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import FIVE_SHIFTS
 from companion.measurements.atlas import SHIFT_TITLES
@@ -47,7 +47,7 @@ high = clip[clip["imagenet"] > 0.6].reset_index(drop=True)
 off = pd.DataFrame({s: off_the_line(high["imagenet"], high[s]) for s in FIVE_SHIFTS})
 pair, rows = off.assign(group=high["group"]), []
 for first, second in combinations(FIVE_SHIFTS, 2):
-    r = robustness.statistic(
+    r = robustness_figures.statistic(
         lambda x, y: np.corrcoef(x, y)[0, 1], pair, first, second, resamples=resamples, seed=seed
     )
     rho = partial_rank_correlation(high[first], high[second], high["imagenet"])

@@ -31,13 +31,13 @@ from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.chapters import figures
 from companion.chapters.measured import absent_models
 from companion.probe import report
-from companion.probe.judge import RULES, said_next, title, values_of
+from companion.probe.judge import HOW_JUDGED, said_next, title_of, values_of
 from results.page import Page
 from results.style import items, unusable
 
 if numbers:
     judged = report.of_file(Path(numbers))
-    probes, missing, failed = {title(judged.measurement): judged}, [], []
+    probes, missing, failed = {title_of(judged.measurement): judged}, [], []
 else:
     probes, missing, failed = report.of_family(load_family(family), data)
 measured = {name: probe.measurement for name, probe in probes.items()}
@@ -66,7 +66,7 @@ page.texts(next=items(dict.fromkeys(map(said_next, probes.values()))))
 # %%
 for probe in list(probes.values()) if numbers else []:
     page.texts(latex=f"```latex\n{report.latex(probe)}\n```")
-page.table("provenance", report.listed(probes, report.facts))
+page.table("provenance", report.said_of(probes, report.facts))
 
 # %% [markdown]
 # ## Comparable models
@@ -78,23 +78,23 @@ page.table("recorded", report.among_recorded(probes), "recorded, live")
 # ## What to keep in mind
 
 # %%
-notes = report.listed(probes, report.notes)
+notes = report.said_of(probes, report.notes)
 why = notes["about"] == report.REASON
 if probes:
-    page.sentence("notes", points=report.points(notes[~why]))
+    page.sentence("notes", points=report.as_lists(notes[~why]))
 
 # %% [markdown] tags=["folded"]
 # ## Reasons
 
 # %%
 if probes:
-    page.sentence("reasons", points=report.points(notes[why]))
+    page.sentence("reasons", points=report.as_lists(notes[why]))
 
 # %% [markdown] tags=["folded"]
 # ## More numbers and pictures
 
 # %%
-levels = {name: report.how_trained(m) for name, m in measured.items()}
+levels = {name: report.level_in_words(m) for name, m in measured.items()}
 rows = ({"model": name, "how_trained": levels[name]} | row for name, row in said.items())
 page.table("numbers", rows)
 page.figure("kurtosis", figures.kurtosis(measured) if probes else None)
@@ -116,7 +116,7 @@ page.table("recorded-others", report.among_recorded(probes, alike=False), "recor
 # ## How it was judged
 
 # %%
-page.texts(rules=RULES)
+page.texts(rules=HOW_JUDGED)
 
 # %% [markdown] tags=["book"]
 # ## What is missing

@@ -28,13 +28,13 @@ from analysis.families.registry import load_family
 from analysis.metrics.average_precision import average_precision_on, project
 from analysis.metrics.concept_counts import regions
 from analysis.metrics.directions import decompose
-from companion.chapters import claim_cards, concept_tables, pictures
+from companion.chapters import claim_cards, concept_tables, picture_rows
 from companion.chapters.measured import closing_notes, model_of
 from companion.claims import ledger
-from companion.claims.evidence import of_family
+from companion.claims.evidence import evidence_of_family
 from companion.claims.rules import judge
 from companion.measurements import concept_probe
-from companion.measurements.tables import counts_of
+from companion.measurements.kept_counts import counts_of
 from results import plots, style
 from results.page import Page
 
@@ -49,12 +49,12 @@ page = Page("concepts", evidence, backbone=backbone.title)
 # ## How many concepts
 
 # %%
-to_judge = of_family(backbone, measured.values())
+to_judge = evidence_of_family(backbone, measured.values())
 rows = concept_tables.against_chance(measured, to_judge.counts)
 page.figure(
     "counts",
     plots.marks(rows, "concepts", other="chance") if len(rows) else None,
-    probe=concept_tables.probe(measured.values()),
+    probe=concept_tables.probe_images(measured.values()),
 )
 
 # %%
@@ -83,7 +83,8 @@ rows = (
 )
 page.table("regions", rows)
 page.figure(
-    "venn", pictures.venn({f"{a}: AP ≥ {c}": r for (a, c), r in shared.items()}) if trio else None
+    "venn",
+    picture_rows.venn({f"{a}: AP ≥ {c}": r for (a, c), r in shared.items()}) if trio else None,
 )
 
 # %% [markdown]
@@ -119,12 +120,12 @@ concept, top = concept_tables.top_images(model, probe, shown) if len(images) els
 alt = f"Two rows of emoji, the {shown} that score highest for {concept}."
 page.figure(
     "top-images",
-    pictures.pictures({by: images[rows] for by, rows in top.items()}, alt) if top else None,
+    picture_rows.pictures({by: images[rows] for by, rows in top.items()}, alt) if top else None,
     "live",
     concept=concept,
 )
 if len(images):
-    page.slide("ranked", pictures.ranked(images[ranked], in_order, probe.names[0]), 1.7)
+    page.slide("ranked", picture_rows.ranked(images[ranked], in_order, probe.names[0]), 1.7)
 
 # %% [markdown]
 # ## What follows for the claims

@@ -25,9 +25,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_family
-from companion.chapters import concept_tables, pictures
+from companion.chapters import concept_tables, picture_rows
 from companion.chapters.measured import closing_notes, model_of
-from companion.measurements.tables import counts_of
+from companion.measurements.kept_counts import counts_of
 from results import plots, style
 from results.page import Page
 
@@ -97,7 +97,7 @@ for title, m in live.items():
     along.append(row)
     ends[title] = [*order[:shown], *order[-shown:]]
 page.table("top-concepts", along, "live")
-page.figure("pictures", pictures.ends(ends, images, names) if len(images) else None, "live")
+page.figure("pictures", picture_rows.ends(ends, images, names) if len(images) else None, "live")
 
 # %% [markdown]
 # ## Every concept

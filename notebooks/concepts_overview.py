@@ -22,7 +22,7 @@ import pandas as pd
 
 from analysis.families.registry import load_families
 from analysis.metrics.concept_counts import totals
-from companion.chapters import concept_tables, measured, pictures
+from companion.chapters import concept_tables, measured, picture_rows
 from companion.claims import ledger
 from results.page import Page
 
@@ -48,10 +48,10 @@ rows = pd.DataFrame(
 ).set_index(pd.Index([families[name].title for name in printed], name="backbone"))
 page.table("printed", rows)
 page.figure(
-    "venn", pictures.venn({families[name].title: regions for name, regions in printed.items()})
+    "venn", picture_rows.venn({families[name].title: regions for name, regions in printed.items()})
 )
 first = [*printed][-1]
-page.slide("venn", pictures.venn({families[first].title: printed[first]}))
+page.slide("venn", picture_rows.venn({families[first].title: printed[first]}))
 zero_shot, supervised = rows["by_zero_shot"], rows["by_supervised"]
 page.holds((zero_shot > supervised).all(), "The first share is larger for every backbone")
 ends = (

@@ -31,7 +31,7 @@ import pandas as pd
 from analysis.families.registry import load_family
 from analysis.images import sets
 from analysis.metrics.robustness import effective_robustness
-from companion.chapters import robustness
+from companion.chapters import robustness_figures
 from companion.measurements import accuracies
 from companion.measurements import effective_robustness as er
 from companion.measurements.records import available
@@ -41,7 +41,7 @@ backbone = load_family(family)
 table = accuracies.known([backbone], available("accuracy", backbone, sets.GRID))
 views = er.views(backbone.edition, pool_v2)
 models = [view.models(table) for view in views]
-evidence = robustness.evidence(*models)
+evidence = robustness_figures.evidence(*models)
 page = Page(
     "effective_robustness", evidence, backbone=backbone.title, resamples=resamples, seed=seed
 )
@@ -49,12 +49,12 @@ page = Page(
 # %%
 for name, view, rows in zip(("figure-1", "figure-2"), views, models, strict=True):
     trained = rows.loc[rows["level"] != "random", "er"]
-    drawing = robustness.against_baseline(view, rows, backbone.edition, resamples, seed)
+    drawing = robustness_figures.against_baseline(view, rows, backbone.edition, resamples, seed)
     page.figure(
         name,
         drawing,
-        robustness.evidence(rows),
-        shifts=robustness.WORDS[view.shifts].shifts,
+        robustness_figures.evidence(rows),
+        shifts=robustness_figures.WORDS[view.shifts].shifts,
         above=(trained > 0).sum(),
         models=len(trained),
     )
@@ -69,13 +69,13 @@ listed = {*pd.concat(models)["name"]} | {m.name for m in backbone.at_level("rand
 absent = [m.title for m in backbone.models if m.name not in listed]
 parts = []
 for view, rows in zip(views, models, strict=True):
-    drawn = er.resampled(view, rows, resamples, seed) if backbone.edition == "pocket" else {}
-    parts.append(robustness.model_table(backbone, view, er.averaged(rows, drawn)))
+    drawn = er.resampled_lab(view, rows, resamples, seed) if backbone.edition == "pocket" else {}
+    parts.append(robustness_figures.model_table(backbone, view, er.averaged(rows, drawn)))
 page.table(
     "table-1",
     pd.concat(parts),
     absent="; ".join(absent) or "no model",
-    inside=robustness.WORDS[views[0].shifts].inside,
+    inside=robustness_figures.WORDS[views[0].shifts].inside,
 )
 
 # %% [markdown] tags=["pocket"]
@@ -85,7 +85,7 @@ page.table(
 
 # %%
 orders = (er.in_paper_order(backbone, rows) for rows in models)
-page.table("views", robustness.views_table(zip(views, orders, strict=True)))
+page.table("views", robustness_figures.views_table(zip(views, orders, strict=True)))
 
 # %% [markdown]
 # ## Shift by shift
@@ -98,7 +98,9 @@ alone, lines = er.by_shift(views, table)
 first = views[0]
 never_right = int((first.pool[[*first.shifts]] == 0).to_numpy().sum())
 page.figure(
-    "by-shift", robustness.each_shift(alone, lines, backbone.edition), never_right=never_right
+    "by-shift",
+    robustness_figures.each_shift(alone, lines, backbone.edition),
+    never_right=never_right,
 )
 
 # %% [markdown]
@@ -112,7 +114,9 @@ page.figure(
 # with two pools each. The models' own accuracies stay the same (V2 matched-frequency).
 
 # %%
-fits = [robustness.under_each_line(backbone, *pair) for pair in zip(views, models, strict=True)]
+fits = [
+    robustness_figures.under_each_line(backbone, *pair) for pair in zip(views, models, strict=True)
+]
 page.table("fits", pd.concat(fits).fillna(""))
 
 # %% [markdown]

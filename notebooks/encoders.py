@@ -21,7 +21,8 @@ edition: str = "paper"  # which families
 
 # %%
 from analysis.families.registry import load_families
-from companion.chapters import figures, measured, tables
+from companion.chapters import encoder_tables, figures, measured
+from companion.chapters.robustness_figures import ER
 from companion.claims.evidence import gather
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import view
@@ -38,11 +39,11 @@ page = Page("encoders")
 # %%
 first = [sets[0] for sets in image_sets.values()]
 lowest = min(sets[0].value("kurtosis_mean") for sets in clip.values())
-page.figure("seven", tables.kappa(first), first, holds=len(clip) == 7 and lowest > 6)
+page.figure("seven", encoder_tables.kappa(first), first, holds=len(clip) == 7 and lowest > 6)
 others = [m for m in first if m.level != "zero_shot"]
 least = min(sets[0].value("persistence_fraction") for sets in clip.values())
 most_often = max(m.value("persistence_fraction") for m in others)
-drawing = tables.kappa_and_persistence(first)
+drawing = encoder_tables.kappa_and_persistence(first)
 page.figure("kappa-persistence", drawing, first, holds=least > 2 * most_often)
 page.slide("kappa-persistence", drawing, 3.7)
 page.number(least_often=style.share(least), most_often=style.share(most_often))
@@ -54,10 +55,10 @@ page.holds(len(high) == 2 and len(supervised) == 3 and not often, as_well)
 
 # %%
 several = [m for sets in clip.values() if len(sets) > 1 for m in sets]
-rows = tables.by_model(clip)
+rows = encoder_tables.by_model(clip)
 of_openai = rows[rows.index.str.contains("OpenAI")]
 one_coordinate = not of_openai["dominant"].str.contains("and").any()
-page.figure("varies", tables.kappa(several), several, holds=one_coordinate)
+page.figure("varies", encoder_tables.kappa(several), several, holds=one_coordinate)
 page.table("varies-by-model", rows, several)
 
 # %% [markdown]
@@ -65,12 +66,12 @@ page.table("varies-by-model", rows, several)
 
 # %%
 evidence = gather(edition, experiments=("accuracy",))
-both = tables.kappa_and_robustness(clip, evidence.intervals)
+both = encoder_tables.kappa_and_robustness(clip, evidence.intervals)
 certain = both[~both["of"].str.contains("inferred")]
 robust = [evidence.robust[name].robust is True for name in clip]
 page.holds(all(robust), "All seven encoders are more robust than their ImageNet accuracy predicts")
-most = both.loc[both[tables.ER].idxmax(), "κ"]
-drawing = plots.scatter(both, tables.ER, "κ", labels="of", horizontals=figures.GAUSSIAN)
+most = both.loc[both[ER].idxmax(), "κ"]
+drawing = plots.scatter(both, ER, "κ", labels="of", horizontals=figures.GAUSSIAN)
 page.figure(
     "beside-robustness",
     drawing,
@@ -79,7 +80,7 @@ page.figure(
 )
 page.slide("beside-robustness", drawing)
 page.holds(most < both["κ"].max(), "the most robust of these encoders does not have the highest κ")
-page.number({f"pairs-{key}": n for key, n in tables.orders(certain).items()})
+page.number({f"pairs-{key}": n for key, n in encoder_tables.orders(certain).items()})
 laion, openai = (certain.set_index("of").loc[f"ViT-B/32 {of}"] for of in ("LAION-2B", "OpenAI"))
 lower = "LAION-2B's ViT-B/32 has a lower κ than OpenAI's on every set"
 page.holds(laion["high"] < openai["low"], lower)
@@ -96,7 +97,7 @@ others = measured.contrasts()
 of = {m.model: m for m in others if not measured.of_captions(m)}
 siglip, dino = of["siglip_b_16-webli"], of["dinov2_small-lvd142m"]
 clear = siglip.kurtosis.low > 6 > dino.kurtosis.high and siglip.data == dino.data
-page.figure("other-kinds", tables.kappa([*of.values()]), [*of.values()], holds=clear)
+page.figure("other-kinds", encoder_tables.kappa([*of.values()]), [*of.values()], holds=clear)
 for name, m in (("siglip", siglip), ("dino", dino), ("bioclip", of["bioclip-treeoflife"])):
     page.numbers("of-kind", measured.frame([m]).iloc[0].to_dict() | {"kind": name})
 page.number(panels=siglip.counts["images"])
@@ -115,7 +116,7 @@ named = [*measured.of_editions("outlier_features", "paper"), *others]
 texts = [m for m in named if m.data.name == TEXTS]
 low = [m for m in texts if m.kurtosis.high < 6]
 eva = all(m.model.startswith("eva") for m in low) and len(low) == 2 and len(texts) == 5
-page.figure("same-texts", tables.kappa(texts), texts, holds=eva)
+page.figure("same-texts", encoder_tables.kappa(texts), texts, holds=eva)
 for name, some in (("eva", low), ("openai", [m for m in texts if m not in low])):
     page.number({f"texts-{name}": style.span(m.value("kurtosis_mean") for m in some)})
 known = accuracies.known(load_families("contrast").values())

@@ -27,7 +27,7 @@ import pandas as pd
 
 from analysis.metrics.basis import quarter_turn
 from analysis.metrics.outliers import kurtosis
-from companion.chapters import explorables, origin
+from companion.chapters import explorables, origin_figures
 from results.page import Page
 
 with np.load("notebooks/teach/embeddings.npz") as file:
@@ -93,7 +93,7 @@ page.figure(
 # %%
 optimisers = ("element", "column", "adafactor", "shared", "none")
 trainings = explorables.growing(
-    *origin.played(), {kind: origin.OPTIMISERS[kind][0] for kind in optimisers}
+    *origin_figures.played(), {kind: origin_figures.OPTIMISERS[kind][0] for kind in optimisers}
 )
 last = [[seed["kurtosis"][-1] for seed in of["seeds"]] for of in trainings["optimisers"]]
 accuracies = [seed["accuracy"][-1] for of in trainings["optimisers"] for seed in of["seeds"]]

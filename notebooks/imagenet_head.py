@@ -19,7 +19,7 @@ edition: str = "paper"  # which families
 share: float = 0.8  # of the directions pruned, the least important first: that of the claim
 
 # %%
-from companion.chapters import concept_tables, measured, pruning_figures, tables
+from companion.chapters import concept_tables, encoder_tables, measured, pruning_figures
 from companion.measurements import records
 from companion.measurements.pruned import in_each_order
 from results import plots
@@ -46,7 +46,7 @@ page.numbers("of-controls", controls.to_dict("list"))
 # ## Pruning
 
 # %%
-cost = tables.pruned_at(pruning, share)
+cost = encoder_tables.pruned_at(pruning, share)
 lost = cost.drop_duplicates("set")["lost"]
 apart = cost["accuracy_kept"] - cost["singular_value"]
 page.holds(apart.max() < 0.005, "weighting by the images adds next to nothing")
@@ -83,14 +83,14 @@ page.slide("strips", drawing, 2.8)
 
 # %%
 (concepts,) = (m for m in records.read_all("concepts", "vit_b_32") if m.data.name == "textures")
-rows, axis = tables.encoded(concepts)
+rows, axis = encoder_tables.encoded_concepts(concepts)
 limits = (-2, concepts.counts["concepts"])
 page.slide("concepts", plots.marks(rows, axis, limits=limits), 3)
 page.figure(
     "concepts",
     plots.marks(rows, axis, limits=limits),
     [concepts],
-    probe=concept_tables.probe([concepts]),
+    probe=concept_tables.probe_images([concepts]),
     holds=rows["low"][0] <= rows["high"][2],
 )
 page.number(
@@ -105,9 +105,9 @@ page.number(
 PAPER = ("meshed", "flecked", "perforated")  # what version 1 names of this model
 page.table(
     "textures",
-    tables.textures(textures, 8, PAPER),
+    encoder_tables.textures(textures, 8, PAPER),
     [textures],
     textures=textures.counts["textures"],
     draws=textures.value("draws"),
 )
-page.numbers("of-textures", tables.texture_numbers(textures))
+page.numbers("of-textures", encoder_tables.texture_numbers(textures))

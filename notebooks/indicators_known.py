@@ -28,7 +28,7 @@ import pandas as pd
 
 from analysis.families.registry import level_title
 from analysis.metrics.concept_counts import totals
-from companion.chapters import indicator_tables, robustness, sketches
+from companion.chapters import indicator_tables, robustness_figures, sketches
 from companion.chapters.indicator_tables import CHANCE, EXPERIMENTS, LEAST
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims
@@ -40,7 +40,7 @@ evidence = gather(edition, experiments=("accuracy", *EXPERIMENTS))
 measurements = indicator_tables.measured(evidence, anywhere=True)
 everywhere = indicator_tables.of_models(evidence, measurements)  # a row for each model
 kind = style.kind(m for group in measurements.values() for m in group.values())
-of_robustness = robustness.evidence(*evidence.robustness.values())
+of_robustness = robustness_figures.evidence(*evidence.robustness.values())
 page = Page("indicators_known", kind, sets=CHANCE)
 
 # %% [markdown]

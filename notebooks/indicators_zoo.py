@@ -27,7 +27,7 @@ import pandas as pd
 
 from analysis.metrics.peers import expected_by_others, left_out_error
 from companion.chapters import indicator_tables
-from companion.chapters.indicator_tables import LEAST_OF_THE_ZOO, ZOO
+from companion.chapters.indicator_tables import LEAST_OF_THE_ZOO, ZOO_QUANTITIES
 from companion.measurements import accuracies, atlas
 from results import plots
 from results.page import Page
@@ -58,7 +58,7 @@ panels = [
         {"panel": title, "of": some["model"], "level": "zero_shot", "look": "small"}
         | {"value": some[name], ER: 100 * some["er"]}
     )
-    for name, (title, _) in ZOO.items()
+    for name, (title, _) in ZOO_QUANTITIES.items()
     for some in [usable.dropna(subset=[name])]
 ]
 page.figure(

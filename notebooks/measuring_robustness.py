@@ -26,12 +26,12 @@ import pandas as pd
 
 from analysis.families.registry import load_families
 from analysis.images import sets
-from companion.chapters import robustness
+from companion.chapters import robustness_figures
 from companion.measurements import accuracies, records
 from companion.measurements.accuracies import CLIP_V2
 from companion.measurements.effective_robustness import (
+    by_pretraining,
     fit_choices,
-    groups,
     of_measured,
     view,
 )
@@ -68,44 +68,45 @@ NAMED = {
     "rn50-yfcc15m": "RN50 YFCC",
     "vit_b_32-openai-soup-members": "ViT-B/32, mean of soups",
 }
-drawing = robustness.against_baseline(view_five, five, edition, resamples, seed, **NAMED)
+drawing = robustness_figures.against_baseline(view_five, five, edition, resamples, seed, **NAMED)
 page.figure("figure-1", drawing, holds=(zero_shot["er"] > 0).all())
 page.slide("figure-1", drawing, 3.7)
 
 # %%
-of_five, of_four = groups(five, families), groups(four, families)
+of_five, of_four = by_pretraining(five, families), by_pretraining(four, families)
 by_level = {"five shifts, printed line": of_five, "four shifts, refitted line": of_four}
 rows = pd.concat(by_level, names=["view"]).reset_index("view")
 er = rows.pivot(index=["view", "name"], columns="level", values="er")
 rises = er[["zero_shot", "finetuned", "supervised"]].diff(axis=1) >= 0
-page.figure("levels", robustness.by_level(by_level), holds=not rises.any(axis=None))
+page.figure("levels", robustness_figures.by_level(by_level), holds=not rises.any(axis=None))
 of_openai = of_five[of_five["pretraining"].str.contains("OpenAI")]
-page.slide("levels", robustness.by_level({"": of_openai}))
+page.slide("levels", robustness_figures.by_level({"": of_openai}))
 spread = f" ({style.points(soups['er'].min())} to {style.points(soups['er'].max())})"
-page.table("table-1", robustness.level_table(of_five, spread), soups=len(soups))
+page.table("table-1", robustness_figures.level_table(of_five, spread), soups=len(soups))
 
 page.table(
     "four-shifts",
-    robustness.level_table(of_four),
+    robustness_figures.level_table(of_four),
     **vars(view_four.line),
 )
 
 # %%
 measured = [m for f in families.values() for m in records.available("accuracy", f, sets.GRID)]
 of_book = of_measured(families, measured)
-of_own = groups(of_book, families)
+of_own = by_pretraining(of_book, families)
 of_own = of_own[of_own.groupby("name")["er"].transform("count") > 0]
 page.number(own_count=len(of_book))
-page.table("own", robustness.level_table(of_own), robustness.evidence(of_book))
+page.table("own", robustness_figures.level_table(of_own), robustness_figures.evidence(of_book))
 
 # %%
 choices = fit_choices()
-page.table("fits", robustness.fits(choices))
+page.table("fits", robustness_figures.fits(choices))
 page.figure(
-    "fit-choice", robustness.spans_of_lines(five[five["source"] != "model_soups"], view_five)
+    "fit-choice",
+    robustness_figures.spans_of_lines(five[five["source"] != "model_soups"], view_five),
 )
 openai = zero_shot[zero_shot["pretraining"].str.contains("OpenAI")]
-page.slide("fit-choice", robustness.spans_of_lines(openai, view_five))
+page.slide("fit-choice", robustness_figures.spans_of_lines(openai, view_five))
 
 # %%
 page.numbers("lowest", zero_shot.iloc[0])

@@ -21,7 +21,7 @@ edition: str = "paper"  # which families
 # %%
 from analysis.families.registry import load_families
 from analysis.images import public
-from companion.chapters import measured, robustness
+from companion.chapters import measured, robustness_figures
 from companion.measurements import accuracies
 from results import style
 from results.page import Page
@@ -62,7 +62,7 @@ for family, model in models:
 page.texts(notes="\n".join(f"- *{'; '.join(who)}.* {note}" for note, who in notes.items()))
 
 # %%
-page.table("sources", robustness.sources(accuracies.load()))
+page.table("sources", robustness_figures.sources(accuracies.load()))
 
 # %%
 everyone = families | load_families("contrast")

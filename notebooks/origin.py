@@ -19,15 +19,15 @@
 family: str = "pocket_vit"  # the backbone
 
 # %%
-from companion.chapters import origin
-from companion.chapters.origin import rows, varied
+from companion.chapters import origin_figures
+from companion.chapters.origin_figures import varied
 from results import plots
 from results.page import Page
 
 kind = family.removeprefix("pocket_")
 runs, curves, coordinates = (
     table[table["towers"].str.startswith(kind)]
-    for table in map(origin.read, ("origin", "origin_curves", "origin_coordinates"))
+    for table in map(origin_figures.read, ("origin", "origin_curves", "origin_coordinates"))
 )
 web, one_style = (runs[runs["towers"] == f"{kind}-{which}"] for which in ("web", "captions"))
 same = varied(web, "second_moment")  # wrong captions, scale 100, 4,000 steps
@@ -40,10 +40,12 @@ page = Page("origin")
 watched = curves[(curves["towers"] == f"{kind}-web")].query(
     "second_moment in ('element', 'column', 'shared', 'none')"
 )
-panels = origin.PANELS | {"accuracy": "accuracy, training style (%)"}
-over = origin.over_seeds(watched, ("step", "step"), panels)
-page.figure("curves", origin.curves(over, "step"))
-page.slide("curves", origin.curves(over[over["quantity"].str.contains("κ|accuracy")], "step"), 3)
+panels = origin_figures.PANELS | {"accuracy": "accuracy, training style (%)"}
+over = origin_figures.over_seeds(watched, ("step", "step"), panels)
+page.figure("curves", origin_figures.curves(over, "step"))
+page.slide(
+    "curves", origin_figures.curves(over[over["quantity"].str.contains("κ|accuracy")], "step"), 3
+)
 
 # %% [markdown]
 # ## Two causes
@@ -60,7 +62,7 @@ LOSS = {
     "right captions, learned scale": ("0", "learned"),
     "30 % wrong captions, scale 100": ("30", "100"),
 }
-both = rows(corners, "wrong", "temperature", "optimiser")
+both = origin_figures.rows(corners, "wrong", "temperature", "optimiser")
 kappa = both["kurtosis"].sort_index()
 page.table(
     "two-by-two",
@@ -77,13 +79,13 @@ page.holds(
 )
 page.table(
     "steps",
-    rows(same, "optimiser"),
-    holds=same[~same["second_moment"].isin(origin.DIFFERING)]["kurtosis"].max() < 4,
+    origin_figures.rows(same, "optimiser"),
+    holds=same[~same["second_moment"].isin(origin_figures.DIFFERING)]["kurtosis"].max() < 4,
 )
 
 # %%
 of_one_style = varied(one_style, "second_moment", "caption_noise")
-page.table("one-style", rows(of_one_style, "wrong", "optimiser"))
+page.table("one-style", origin_figures.rows(of_one_style, "wrong", "optimiser"))
 
 # %% [markdown]
 # ## Coordinate by coordinate

@@ -21,13 +21,13 @@ edition: str = "pocket"  # which families
 import numpy as np
 import pandas as pd
 
-from companion.chapters import origin
-from companion.chapters.origin import varied
+from companion.chapters import origin_figures
+from companion.chapters.origin_figures import varied
 from results import plots
 from results.page import Page
-from results.plots import Look
+from results.plots import Stroke
 
-runs, rotations = map(origin.read, ("origin", "origin_rotations"))
+runs, rotations = map(origin_figures.read, ("origin", "origin_rotations"))
 page = Page("origin_axes")
 
 # %% [markdown]
@@ -38,10 +38,11 @@ KAPPA = "activation kurtosis κ"
 LEVELS = {"zero_shot": "step size differs between outputs", "supervised": "one for all outputs"}
 usual = varied(runs[runs["towers"] == "vit-web"], "second_moment")
 usual = usual.assign(
-    level=np.where(usual["second_moment"].isin(origin.DIFFERING), *LEVELS), of=usual["optimiser"]
+    level=np.where(usual["second_moment"].isin(origin_figures.DIFFERING), *LEVELS),
+    of=usual["optimiser"],
 )
 each = usual.groupby(["level", "of"])["kurtosis"].agg(["median", "min", "max"]).reset_index()
-names = [title for title, _ in origin.OPTIMISERS.values()]
+names = [title for title, _ in origin_figures.OPTIMISERS.values()]
 shown = each.sort_values("of", key=lambda of: of.map(names.index)).rename(
     columns={"median": KAPPA, "min": "low", "max": "high"}
 )
@@ -64,13 +65,13 @@ AXES = {
     "outputs": "all outputs rotated",
     "inputs": "inputs rotated",
 }
-abouts, arrays = origin.played()
+abouts, arrays = origin_figures.played()
 last = {
     about["rotated"]: arrays["mean"][run, -1] * arrays["unit"][run, -1]
     for run, about in enumerate(abouts)
     if about["seed"] == 0 and about["second_moment"] == "element"
 }
-HALVES = {"first half": Look("#d55e00", width=0.9), "second half": Look("#1f83c4", width=0.9)}
+HALVES = {"first half": Stroke("#d55e00", width=0.9), "second half": Stroke("#1f83c4", width=0.9)}
 lines = [
     pd.DataFrame({"panel": title, "coordinate": at, "value": np.abs(last[kind])[at], "of": half})
     for kind, title in AXES.items()
@@ -95,5 +96,5 @@ page.holds(
 by_axes.columns = by_axes.columns.str.replace("_", "-")
 for kind, row in by_axes.iterrows():
     page.number(
-        {f"{name}-{kind}": origin.middle(row[name]) for name in row.index if "kurt" in name}
+        {f"{name}-{kind}": origin_figures.middle(row[name]) for name in row.index if "kurt" in name}
     )

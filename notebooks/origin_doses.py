@@ -21,14 +21,14 @@ edition: str = "pocket"  # which families
 import numpy as np
 import pandas as pd
 
-from companion.chapters import origin
-from companion.chapters.origin import varied
+from companion.chapters import origin_figures
+from companion.chapters.origin_figures import varied
 from results.page import Page
 from results.style import digits, minus, spread
 from training.pocket import load_recipes
 from training.recipes import warmed_cosine
 
-runs, mechanism = map(origin.read, ("origin", "origin_mechanism"))
+runs, mechanism = map(origin_figures.read, ("origin", "origin_mechanism"))
 two = runs[runs["second_moment"].isin(["element", "shared"])]
 web = {name: two[two["towers"] == f"{name.lower()}-web"] for name in ("ViT", "CNN")}
 vit = web["ViT"]
@@ -44,8 +44,8 @@ def publish_doses(name, column, label, log=""):
     drawn = {name: varied(some, "second_moment", column) for name, some in web.items()}
     drawn = {name: some.dropna(subset=column) for name, some in drawn.items()}
     frames = [
-        origin.over_seeds(some, (column, label), {quantity: title}, name)
-        for quantity, title in origin.PANELS.items()
+        origin_figures.over_seeds(some, (column, label), {quantity: title}, name)
+        for quantity, title in origin_figures.PANELS.items()
         for name, some in drawn.items()
     ]
     every = pd.concat(drawn.values()).groupby(["towers", "second_moment", column])
@@ -58,7 +58,7 @@ def publish_doses(name, column, label, log=""):
     spans = (f"{low:.1f} to {high:.1f} %" for low, high in accuracy.to_numpy()[::-1])
     page.number({f"accuracy-{column}": " (ViT) and ".join(spans) + " (CNN)"})
     frame = pd.concat(frames, ignore_index=True)
-    drawing = origin.curves(frame, label, log=log, columns=2, height=2.2)
+    drawing = origin_figures.curves(frame, label, log=log, columns=2, height=2.2)
     page.figure(name, drawing, holds=either and adam)
 
 
@@ -77,8 +77,8 @@ long = varied(vit, "second_moment", "steps")
 SUMMED = ("summed_rate", "sum of all learning rates")
 page.figure(
     "length",
-    origin.curves(
-        origin.over_seeds(long, SUMMED, origin.KAPPA),
+    origin_figures.curves(
+        origin_figures.over_seeds(long, SUMMED, origin_figures.KAPPA_PANEL),
         SUMMED[1],
         log="x",
         verticals={"pocket ViT": of_lab, "OpenAI's ViT-B/32": of_clip},
@@ -92,7 +92,7 @@ slopes = [
 ]
 page.number(
     slope=spread(slopes, write="{:.2f}".format, middle=np.median),
-    kappa_long=origin.middle(lengths.query("steps == 16000")["kurtosis"]),
+    kappa_long=origin_figures.middle(lengths.query("steps == 16000")["kurtosis"]),
     lab_rate=digits(of_lab),
     clip_rate=f"{of_clip:.0f}",
 )
@@ -101,7 +101,7 @@ page.number(
 # ## Numbers for the page
 
 # %%
-usual = origin.rows(varied(runs, "second_moment"), "towers", "second_moment")
+usual = origin_figures.rows(varied(runs, "second_moment"), "towers", "second_moment")
 for row in usual.reset_index().to_dict("records"):
     page.numbers("of-runs", row)
 growth = mechanism.query("towers == 'vit-web'")

@@ -20,14 +20,14 @@ edition: str = "pocket"  # which families
 import numpy as np
 from scipy.stats import spearmanr
 
-from companion.chapters import origin
+from companion.chapters import origin_figures
 from companion.measurements.intervals import Interval
 from results import plots
 from results.page import Page
 from results.style import minus, spread
 
 CAPTIONS = {True: "captions of six styles", False: "captions of one style"}
-runs, models = map(origin.read, ("origin", "origin_models"))
+runs, models = map(origin_figures.read, ("origin", "origin_models"))
 runs = runs.assign(of=runs["towers"].str.contains("web").map(CAPTIONS))
 page = Page("origin_robustness")
 
@@ -52,7 +52,7 @@ page.number(
 # Adam and a shared second moment: how far apart can their means over seeds be, in points?
 
 # %%
-usual = origin.varied(runs[runs["towers"] == "vit-web"], "second_moment")
+usual = origin_figures.varied(runs[runs["towers"] == "vit-web"], "second_moment")
 of_twins = usual.groupby("second_moment")[["accuracy", "er"]].agg(["mean", "sem", "size"])
 for name in ("accuracy", "er"):
     adam, shared = (Interval.of_mean(*of_twins.loc[kind, name]) for kind in ("element", "shared"))
@@ -70,7 +70,7 @@ TITLES = {
     "grown-vit-captions": "Adam, one style",
     "grown-vit-finetuned": "Adam, then finetuned on labels",
 }
-rows = origin.rows(models, "model")
+rows = origin_figures.rows(models, "model")
 page.table("models", rows.assign(trained=rows.index.map(TITLES)))
 page.number(rows["kurtosis"].map(spread).add_prefix("kappa-"))
 page.number(rows["er"].map(lambda er: spread(er, 100)).add_prefix("er-"))

@@ -24,7 +24,7 @@ import numpy as np
 from analysis.families.registry import UNTRAINED, load_family
 from analysis.metrics.outliers import far_above_mean, kurtosis
 from companion.chapters import arrays, figures, measured
-from companion.measurements.records import STYLES, TRAINING, available
+from companion.measurements.records import STYLES_BY_ROLE, TRAINING, available
 from results import style
 from results.page import Page
 
@@ -77,7 +77,7 @@ page.figure("heat-map", figures.heat_maps(measured.by_title(images)) if images e
 styles = measured.by_style(measurements)
 few = "styles_unseen" in styles and styles["styles_unseen"].notna().any()
 some = " (or as many as the last column says)" if few else ""
-page.table("styles", styles, measurements, unseen=len(STYLES["unseen"]), some=some)
+page.table("styles", styles, measurements, unseen=len(STYLES_BY_ROLE["unseen"]), some=some)
 
 # %% [markdown]
 # ## From features to κ

@@ -26,7 +26,7 @@ from analysis.images import sets
 from companion.chapters import reproduced
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import effective, view
-from companion.measurements.records import available, unusable
+from companion.measurements.records import available, unusable_features
 from results import style
 from results.page import Page
 
@@ -56,5 +56,5 @@ robustness = effective(measured, accuracies.FIVE_SHIFTS)
 of_published = view("five").models(accuracies.known([backbone]))
 page.table("own-robustness", reproduced.robustness(backbone, robustness, of_published, table))
 page.table("own-missing", reproduced.lacking(backbone, measured), "")
-if problems := style.unusable(unusable(backbone)):
+if problems := style.unusable(unusable_features(backbone)):
     page.texts(unusable=problems)

@@ -29,7 +29,7 @@ from analysis.features import store
 from analysis.images import emoji, sets
 from analysis.metrics.robustness import recognised
 from analysis.roots import ROOT
-from companion.chapters import pocket
+from companion.chapters import emoji_sheet
 from companion.chapters.pocket_models import look
 from results import plots
 from results.cells import joined
@@ -39,7 +39,7 @@ backbone = load_family(family)
 data = emoji.load()
 kept = pd.read_csv(ROOT / "data/pocket/accuracies.csv")
 test = kept[(kept["family"] == family) & (kept["split"] == "test")]
-styles = {name: sets.styles()[name].title for name in (emoji.IMAGENET, *emoji.SHIFTS)}
+styles = {name: sets.styles()[name].title for name in (emoji.IMAGENET, *emoji.SHIFTED_STYLES)}
 models = {model.name: model for model in backbone.models}
 CHANCE = 100 / len(emoji.CLASSES)
 page = Page("pocket_lab")
@@ -51,8 +51,8 @@ page = Page("pocket_lab")
 # no model trains on four of these five, and no model has seen a test concept in any style.
 
 # %%
-page.figure("styles", pocket.some_emoji(data), "live")
-page.slide("styles", pocket.some_emoji(data, [*styles][:5]))
+page.figure("styles", emoji_sheet.some_emoji(data), "live")
+page.slide("styles", emoji_sheet.some_emoji(data, [*styles][:5]))
 
 # %%
 columns = [(emoji.IMAGENET, "train"), *((art, "test") for art in styles)]
@@ -122,7 +122,7 @@ page.table(
 
 # %%
 ACCURACY = "accuracy on test concepts (%)"
-marks = pd.concat(test[test["style"] == art].assign(of=pocket.titled(art)) for art in styles)
+marks = pd.concat(test[test["style"] == art].assign(of=emoji_sheet.titled(art)) for art in styles)
 marks = marks.assign(**{ACCURACY: 100 * marks["accuracy"]}, look=marks["model"].map(look))
 options = {"verticals": {"chance": CHANCE}, "dodge": 0.14, "height": 0.7}
 options["levels"] = {level: level_title(level, "pocket") for level in marks["level"].unique()}

@@ -21,8 +21,7 @@ import pandas as pd
 
 from analysis.families.registry import load_family
 from analysis.metrics import directions, pruning
-from companion.chapters import arrays, measured
-from companion.chapters.pruning_figures import all_steps, curves
+from companion.chapters import arrays, measured, pruning_figures
 from companion.measurements.pruned import in_each_order
 from companion.measurements.records import available
 from results.page import Page
@@ -49,7 +48,9 @@ if measurements:
     changes = [change.value for change in rows["change"].iloc[KEPT.index(0.2) :: len(KEPT)]]
     page.figure(
         "curve",
-        curves({title: all_steps(m) for title, m in by_title.items()}),
+        pruning_figures.curves(
+            {title: pruning_figures.all_steps(m) for title, m in by_title.items()}
+        ),
         orders=measurements[0].value("random_orders"),
         change=span(changes, points),
         task=measured.task(measurements[0]),

@@ -17,7 +17,7 @@ edition: str = "paper"  # which families
 share: float = 0.8  # of the directions pruned, the least important first: that of the claim
 
 # %%
-from companion.chapters import measured, pruning_figures, tables
+from companion.chapters import encoder_tables, measured, pruning_figures
 from companion.measurements.pruned import in_each_order, pruned
 from results.page import Page
 
@@ -45,7 +45,7 @@ KEPT = (1, 0.6, 0.4, 0.3, 0.2, 0.1)
 page.table("kept", in_each_order(first, KEPT), model=measured.full_title(first))
 
 # %%
-page.holds(tables.lost(change) == "yes", "a loss of more than one point is established")
+page.holds(encoder_tables.lost(change) == "yes", "a loss of more than one point is established")
 by_value = first.value("accuracy_singular_value")[of_first["kept"] - 1]
 page.numbers("of-example", of_first | {"by_value": by_value})
 directions = measured.of_same_model(first, "privileged_directions")[first.data.name]

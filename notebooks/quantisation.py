@@ -28,7 +28,7 @@ import pandas as pd
 from analysis.metrics import quantisation as metrics
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
-from companion.chapters import measured, quantisation
+from companion.chapters import measured, quantisation_figures
 from companion.claims import ours
 from results import style
 from results.page import Page
@@ -69,21 +69,21 @@ page.number({"by-hand-kappa": digits(kurtosis(h).mean())})
 # ## Neighbours kept
 
 # %%
-table = quantisation.rows(measurements)
+table = quantisation_figures.rows(measurements)
 if len(table):
     large = table[table["kurtosis_written"] > 30]
     falls = large.empty or large["kept_written"].max() < large["kept_rotated"].min()
-    page.figure("picture", quantisation.picture(measurements), holds=falls)
-    page.slide("picture", quantisation.picture(measurements), 3)
+    page.figure("picture", quantisation_figures.picture(measurements), holds=falls)
+    page.slide("picture", quantisation_figures.picture(measurements), 3)
     widths = table
     for bits in (8, 6, 5, 4, 3, 2):
-        of_bits = quantisation.rows(measurements, bits=bits).add_suffix(f"_{bits}")
+        of_bits = quantisation_figures.rows(measurements, bits=bits).add_suffix(f"_{bits}")
         widths = widths.join(of_bits)
     page.table("widths", widths)
 
 # %%
 if len(one_each) > 3:
-    page.numbers("of-rank", quantisation.correlations(table))
+    page.numbers("of-rank", quantisation_figures.correlations(table))
     near_three = table[table["kurtosis_written"] < 3.5]
     page.numbers("of-controls", near_three.to_dict("list"))
 
@@ -95,7 +95,7 @@ if len(one_each) > 3:
 # %%
 if edition == "paper" and len(table):
     claim = ours.load()["B-4-bits"]
-    each, found = quantisation.encoders(table, claim.after)
+    each, found = quantisation_figures.encoders(table, claim.after)
     page.table("encoders", each, holds=found.result == "holds")
     of_claim = found._asdict() | {"encoders": len(each), "after": len(claim.after)}
     page.numbers("of-claim", of_claim | {"rate": ours.false_rate(len(each))})
@@ -108,13 +108,13 @@ if edition == "paper" and len(table):
 # %%
 judged = [m for m in one_each if m.value("accuracy_whole").size and m.level == "zero_shot"]
 for front in sorted(judged, key=lambda m: m.counts["images"])[-1:]:
-    schemes = quantisation.by_scheme(front, one_each)
-    signs = schemes[schemes["scheme"] == quantisation.SCHEMES["sign"]].iloc[0]
+    schemes = quantisation_figures.by_scheme(front, one_each)
+    signs = schemes[schemes["scheme"] == quantisation_figures.SCHEME_TITLES["sign"]].iloc[0]
     hurt = signs["accuracy_rotated"] < signs["accuracy_written"]
     alike = schemes.query("bits >= 3")["won"].abs().max() < 0.03
     says = hurt if edition == "paper" else alike
     page.table("schemes", schemes, holds=says, front=measured.set_title(front))
-    page.figure("curves", quantisation.curves([front]))
+    page.figure("curves", quantisation_figures.curves([front]))
     page.numbers("front-of", measured.frame([front]).iloc[0])
     for _, row in schemes.iterrows():
         page.numbers("of-scheme", row)
@@ -123,7 +123,7 @@ for front in sorted(judged, key=lambda m: m.counts["images"])[-1:]:
 # ## The error that theory expects
 
 # %%
-errors = pd.DataFrame(quantisation.errors(measurements))
+errors = pd.DataFrame(quantisation_figures.errors(measurements))
 if len(errors):
     fine = errors.query("bits >= 6")["ratio"]
     page.number(error_ratio=style.span(fine, "{:.2f}".format))
@@ -142,7 +142,7 @@ if edition == "paper":
 
 # %%
 if edition == "pocket":
-    twins = quantisation.twins()
+    twins = quantisation_figures.twins()
     page.table("twins", twins, "recorded")
     for _, row in twins.iterrows():
         page.numbers("of-twins", row)

@@ -21,8 +21,8 @@ edition: str = "paper"  # which families
 import pandas as pd
 
 from analysis.families.registry import load_families
-from companion.chapters.robustness import ER, in_points, intervals, level_names
-from companion.claims.order import PLAIN
+from companion.chapters.robustness_figures import ER, in_points, intervals, level_names
+from companion.claims.order import REGIMES
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import effective, view
 from results import plots, style
@@ -41,7 +41,7 @@ page = Page("robustness_elsewhere", "published")
 table = accuracies.elsewhere(families.values())
 theirs = effective(table, accuracies.FIVE_SHIFTS)
 theirs = theirs.merge(table[["name", "place"]].drop_duplicates(), on="name")
-plain = theirs["model"].isin(PLAIN)
+plain = theirs["model"].isin(REGIMES)
 marks = theirs.assign(of=theirs["title"], look=plain.map({True: "filled", False: "hollow"}))
 ends = theirs.groupby(["family", "level"])["er"].agg(["min", "max"]).unstack("level")
 falls = ends["max", "finetuned"] < ends["min", "zero_shot"]

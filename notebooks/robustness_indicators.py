@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics import indicators
-from companion.chapters import figures, indicator_tables, robustness
+from companion.chapters import figures, indicator_tables, robustness_figures
 from companion.chapters.indicator_tables import TO_BEAT
 from companion.claims.evidence import gather
 from results import plots, style
@@ -38,7 +38,7 @@ measurements = indicator_tables.measured(evidence)
 models = indicator_tables.of_models(evidence, measurements).dropna(subset=["er"])
 recorded = indicator_tables.of_seeds(evidence.families, resamples, seed)  # of the pocket lab
 kinds = (style.kind([m]) for group in measurements.values() for m in group.values())
-kind = style.kinds(robustness.evidence(*evidence.robustness.values()), *kinds)
+kind = style.kinds(robustness_figures.evidence(*evidence.robustness.values()), *kinds)
 SHOWN = {"": (models, kind), "-recorded": (recorded, "recorded")}
 page = Page("robustness_indicators", resamples=resamples, seed=seed)
 
@@ -113,7 +113,7 @@ orders = [
 ]
 if orders:
     frame = pd.concat(orders)[["panel", "of", place, ER]]
-    looks = {f"seed {run}": plots.Look(style.INK, plots.DASHES[run]) for run in range(3)}
+    looks = {f"seed {run}": plots.Stroke(style.INK, plots.DASHES[run]) for run in range(3)}
     drawing = plots.lines(frame, place, ER, looks=looks, columns=2)
     for axes in drawing.figure.axes:
         axes.set_xticks(range(3), names)

@@ -26,7 +26,7 @@ from analysis.families.registry import load_families, load_family
 from analysis.images import emoji
 from analysis.metrics.robustness import effective_robustness, fit_baseline, matched_excess
 from companion.chapters import sketches
-from companion.chapters.robustness import ER, in_points
+from companion.chapters.robustness_figures import ER, in_points
 from companion.measurements import accuracies, atlas
 from companion.measurements.effective_robustness import view
 from results import plots, style

@@ -20,26 +20,26 @@ edition: str = "paper"  # which families
 # %%
 from analysis.families.registry import load_families
 from results.page import Page
-from training import recipes, tables
+from training import recipe_tables, recipes
 
 by_name = {name: recipes.load(name) for name in recipes.names()}
 page = Page("training", "")
 
 # %%
-rows = tables.settings(by_name)
+rows = recipe_tables.settings(by_name)
 page.table("recipes", rows)
 ours = sum(row["source"].startswith("our choice") for row in rows)
 page.sentence("count", settings=len(rows), ours=ours)
 
 # %%
-low, high = tables.ASSUMED["utilisation"]
+low, high = recipe_tables.ASSUMED["utilisation"]
 peaks = ", ".join(
     f"{gpu['peak'] / 1e12:.0f} for the [{gpu['name']}]({gpu['source']})"
-    for gpu in tables.ASSUMED["gpus"]
+    for gpu in recipe_tables.ASSUMED["gpus"]
 )
 page.table(
     "cost",
-    tables.costs(by_name, load_families(edition).values()),
+    recipe_tables.costs(by_name, load_families(edition).values()),
     peaks=peaks,
     high=100 * high,
     low=100 * low,

@@ -24,7 +24,7 @@ import pandas as pd
 
 from analysis.metrics import basis
 from analysis.metrics.outliers import kurtosis
-from companion.chapters import measured, unread
+from companion.chapters import measured, unread_figures
 from results import style
 from results.page import Page
 from results.style import digits
@@ -57,24 +57,24 @@ page.number(by_hand_before=digits(kurtosis(h).mean()), by_hand_after=digits(kurt
 
 # %%
 trained = [m for m in measurements if m.level != "random"]
-judged = [m for m in trained if unread.pairs([m])["judged"].iloc[0]]
+judged = [m for m in trained if unread_figures.pairs([m])["judged"].iloc[0]]
 chosen = measured.one_set_each(judged or trained)
-page.figure("curves", unread.curves(chosen[:4]) if chosen else None)
+page.figure("curves", unread_figures.curves(chosen[:4]) if chosen else None)
 b_32 = [m for m in chosen if "ViT-B/32" in measured.model_title(m)][:1] or chosen[:1]
-page.slide("curves", unread.curves(b_32) if b_32 else None, 2.9)
-page.figure("directions", unread.directions(chosen[:4]) if chosen else None)
+page.slide("curves", unread_figures.curves(b_32) if b_32 else None, 2.9)
+page.figure("directions", unread_figures.along_texts(chosen[:4]) if chosen else None)
 
 # %%
 tasks = {m.model: m for m in chosen}
-first = unread.pairs(tasks.get(m.model, m) for m in measured.one_set_each(measurements))
-pairs = unread.pairs(measurements)
+first = unread_figures.pairs(tasks.get(m.model, m) for m in measured.one_set_each(measurements))
+pairs = unread_figures.pairs(measurements)
 page.table("first", first.query("place == 0"))
 page.table("every", pairs)
-each = [unread.taken_off(m) for m in chosen]
+each = [unread_figures.taken_off(m) for m in chosen]
 falls = [taken["kurtosis"][2] < taken["kurtosis"][0] / 2 for taken in each]
 taken_off = pd.concat(each) if each else []
 page.table("taken-off-each", taken_off, holds=edition == "pocket" or all(falls))
-shares = [unread.pairs([m], m.value("shares")) for m in chosen]
+shares = [unread_figures.pairs([m], m.value("shares")) for m in chosen]
 if shares:
     of_shares = pd.concat(shares).query("place == 0")
     page.table("shares", of_shares.assign(percent=100 * of_shares["share"]))
@@ -93,20 +93,20 @@ whole = pairs[pairs["model"].str.contains("OpenAI") & pairs["enough"]]
 if edition == "paper" and len(whole):
     of_others = whole[whole["judged"]]
     row = whole.to_dict("list") | {"pairs": len(whole), "models": whole["model"].nunique()}
-    page.numbers("of-pairs", row | {"reach": unread.reach(of_others["change"])})
-    page.numbers("one-of-pairs", row | {"reach": unread.reach(of_others["one_change"])})
+    page.numbers("of-pairs", row | {"reach": unread_figures.reach(of_others["change"])})
+    page.numbers("one-of-pairs", row | {"reach": unread_figures.reach(of_others["one_change"])})
     front = of_others.loc[of_others["images"].idxmax()]  # texts of another vocabulary come first
     page.numbers("front-of", front)
     page.holds("dishes" in front["texts"], "names of dishes chose it")
     beside = of_others[of_others["data"] == front["data"]]
     page.numbers("classes-of", beside.iloc[-1])
     (m,) = (m for m in chosen if measured.model_title(m) == front["model"])
-    taken = unread.taken_off(m)
+    taken = unread_figures.taken_off(m)
     low = taken[taken["kurtosis"] < 20]
     cheap = low.loc[low["change"].map(lambda change: change.low) > -0.02, "name"]
     page.table("taken-off", taken, holds=[*cheap] == ["without", "one_vector", "constant"])
-    page.numbers("taken-of", unread.by_name(taken))
-    of = {m.family: unread.by_name(unread.taken_off(m)) for m in chosen}
+    page.numbers("taken-of", unread_figures.by_name(taken))
+    of = {m.family: unread_figures.by_name(unread_figures.taken_off(m)) for m in chosen}
     for family, row in of.items():
         page.numbers("taken-of-each", row | {"family": family.replace("_", "-")})
     unsure = (of["vit_b_16"]["mean_change"], of["rn50"]["leader_at_zero_change"])

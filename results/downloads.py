@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from analysis.quoting import tag
-from results.style import plain
+from results.style import without_markup
 
 #: What an output holds → how its file's name ends.
 ENDINGS = {
@@ -33,7 +33,7 @@ class Book(NamedTuple):
 
 def bibtex(reference: str, note: Mapping[str, str], code: str, book: Book) -> str:
     """How to cite a result: by its name, which stays, and the hash of the code that made it."""
-    title = plain(note.get("caption", reference)).split(". ")[0].rstrip(".")
+    title = without_markup(note.get("caption", reference)).split(". ")[0].rstrip(".")
     evidence = f", evidence: {note['evidence']}" if note.get("evidence") else ""
     fields = {
         "author": "{" + tex(book.author) + "}",
@@ -77,8 +77,8 @@ def content_of(text: str, end: str, note: Mapping[str, str]) -> bytes:
     return text.encode()
 
 
-def renumber(numbers: Numbers, families: Iterable[str]) -> Numbers:
-    """Figures and tables by chapter; on the pages of the third family's runs R3.1, R3.2 and so on.
+def renumber(numbers: Numbers, shelves: Iterable[str]) -> Numbers:
+    """Figures and tables by chapter; on the pages of the third subject's runs R3.1, R3.2 and so on.
 
     What is shown again, an anchor that ends with ``-in-PAGE``, has the number of its first place.
 
@@ -86,7 +86,7 @@ def renumber(numbers: Numbers, families: Iterable[str]) -> Numbers:
     >>> renumber({"start": again, "runs/a/b": first}, ["b"])["start"]
     {'table': {'a-b-c-in-start': ('R1', 1)}}
     """
-    prefixes = {family: (f"R{place}",) for place, family in enumerate(families, start=1)}
+    prefixes = {subject: (f"R{place}",) for place, subject in enumerate(shelves, start=1)}
     counts, first = Counter[tuple[Any, ...]](), dict[tuple[str, str], tuple[Any, ...]]()
     renumbered: Numbers = {page: {kind: {} for kind in kinds} for page, kinds in numbers.items()}
     places = [
@@ -98,8 +98,8 @@ def renumber(numbers: Numbers, families: Iterable[str]) -> Numbers:
     for page, kind, anchor, number in sorted(places, key=lambda p: p[2].endswith(shown_in(p[0]))):
         home = anchor.removesuffix(shown_in(page))
         if anchor == home:  # first all of these
-            of_family = page.startswith("runs/") and prefixes.get(page.rpartition("/")[2])
-            prefix = of_family or number[:-1]
+            of_subject = page.startswith("runs/") and prefixes.get(page.rpartition("/")[2])
+            prefix = of_subject or number[:-1]
             counts[kind, prefix] += 1
             first[kind, anchor] = (*prefix, counts[kind, prefix])
         renumbered[page][kind][anchor] = first.get((kind, home), number)

@@ -209,3 +209,13 @@ def _described(name: str, source: str) -> Experiment:
             "editions, measurements (or all), features and readers (true or false), reads, "
             "evidence."
         ) from None
+
+
+def false_sentences() -> list[str]:
+    """What the book says of recorded or published numbers and does not hold of them."""
+    return [
+        f"{run}: the book says “{says}”, which does not hold of these numbers; correct the page, "
+        "and the guard in its notebook, or the measurement."
+        for run in all_runs()
+        for says in made(run).get("false", [])
+    ]

@@ -21,11 +21,11 @@ from analysis.strict import Strict, first_reason, parse_yaml
 from analysis.texts import CompanionError
 from results import cells, style, svg, words
 from results.cells import Row
-from results.style import Drawing, Measured
+from results.style import Drawing, Taken
 
 #: What a result rests on: a kind of evidence, none for a description, or measurements.
-Basis: TypeAlias = "str | Iterable[Measured]"
-CAPTIONS = ROOT / "book" / "captions"
+Basis: TypeAlias = "str | Iterable[Taken]"
+CAPTIONS_FOLDER = ROOT / "book" / "captions"
 #: ``{name}`` or ``{name:.1f}``. A role of MyST, as in ``{doc}`/pruning```, is none of these.
 FIELD = re.compile(r"\{([a-z_]\w*)(?::([^{}`]+))?\}(?!`)")
 
@@ -64,7 +64,7 @@ def read_captions(notebook: str) -> dict[str, Caption]:
     A text alone, instead of fields, is a sentence that the notebook fills and publishes.
     """
     where = f"book/captions/{notebook}.yaml"
-    content = parse_yaml((CAPTIONS / f"{notebook}.yaml").read_bytes(), where, CaptionError)
+    content = parse_yaml((CAPTIONS_FOLDER / f"{notebook}.yaml").read_bytes(), where, CaptionError)
     try:
         entries = TypeAdapter(dict[str, Caption | str]).validate_python(content)
     except ValidationError as error:
@@ -80,7 +80,9 @@ def read_captions(notebook: str) -> dict[str, Caption]:
 
 def definitions(note: Mapping[str, Any], table: str) -> dict[str, str]:
     """What columns of a table (Markdown) mean: by its own `columns`, or else by `columns.yaml`."""
-    known = {**read_captions("columns")["every"].columns, **note.get("columns", {})}
+    there = (CAPTIONS_FOLDER / "columns.yaml").is_file()
+    shared = read_captions("columns")["every"].columns if there else {}
+    known = {**shared, **note.get("columns", {})}
     headings = map(str.strip, table.partition("\n")[0].split("|"))
     return {heading: known[heading] for heading in headings if known.get(heading)}
 

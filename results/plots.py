@@ -24,7 +24,7 @@ import pandas as pd
 
 from results import style
 from results.style import LEVEL_STYLES, Drawing
-from results.words import write, write_at_mark
+from results.words import put, write_at_mark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +42,7 @@ NOWHERE: Places = MappingProxyType({})
 KAPPA = ("κ", "activation kurtosis κ")
 
 
-class Look(NamedTuple):
+class Stroke(NamedTuple):
     """A line's colour, dashes ("" for none) and width."""
 
     colour: str
@@ -70,7 +70,7 @@ def lines(
     x: str,
     y: str,
     *,
-    looks: Mapping[str, Look] | None = None,
+    looks: Mapping[str, Stroke] | None = None,
     log: str = "",
     ticks: int = 9,
     verticals: Places = NOWHERE,
@@ -192,16 +192,16 @@ def _panels(
     return figure, list(zip(grid.flat, names, rows, strict=False))
 
 
-def _looks_by_level(frame: pd.DataFrame) -> Iterator[tuple[str, Look]]:
+def _looks_by_level(frame: pd.DataFrame) -> Iterator[tuple[str, Stroke]]:
     """The lines of each level in its colour, with other dashes for the second, third, …"""
     seen = Counter[str]()
     for name, level in frame.groupby("of", sort=False)["level"].first().items():
-        yield str(name), Look(LEVEL_STYLES[level].colour, DASHES[seen[level] % len(DASHES)])
+        yield str(name), Stroke(LEVEL_STYLES[level].colour, DASHES[seen[level] % len(DASHES)])
         seen[level] += 1
 
 
 def _draw_lines(
-    axes: Axes, rows: pd.DataFrame, x: str, y: str, looks: Mapping[str, Look], **options: Any
+    axes: Axes, rows: pd.DataFrame, x: str, y: str, looks: Mapping[str, Stroke], **options: Any
 ) -> None:
     """Each line in its look, with its band."""
     import seaborn
@@ -257,7 +257,7 @@ def _draw_rows(
 
 def _write_outside(axes: Axes, words: str, place: float) -> None:
     """Words at the right of a row."""
-    write(axes, words, (1.02, place), (0, 0), xycoords=("axes fraction", "data"), va="center")
+    put(axes, words, (1.02, place), (0, 0), xycoords=("axes fraction", "data"), va="center")
 
 
 def lines_at(axes: Axes, verticals: Places, horizontals: Places) -> None:
@@ -267,10 +267,10 @@ def lines_at(axes: Axes, verticals: Places, horizontals: Places) -> None:
         axes.axvline(place, **look)
         last = len(verticals) > 1 and place == max(verticals.values())
         offset, side = (-3 if last else 3, -2), "right" if last else "left"
-        write(axes, name, (place, 1), offset, xycoords=("data", "axes fraction"), va="top", ha=side)
+        put(axes, name, (place, 1), offset, xycoords=("data", "axes fraction"), va="top", ha=side)
     for name, place in horizontals.items():
         axes.axhline(place, **look)
-        write(axes, name, (1, place), (-2, 3), xycoords=("axes fraction", "data"), ha="right")
+        put(axes, name, (1, place), (-2, 3), xycoords=("axes fraction", "data"), ha="right")
 
 
 def _finish(panels: Sequence[Panel], logs: str, ticks: int) -> None:

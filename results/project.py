@@ -40,6 +40,11 @@ class Project:
     nothing: tuple[type[Exception], ...] = ()
     #: Folders in which a killed writer may have left a part of a file.
     written: tuple[Path, ...] = ()
+    #: The end of a run's page (MyST), with places for ``$experiment``, ``$subject``, ``$code`` and
+    #: the ``$parameters``.
+    rerun: Path = Path(__file__).with_name("rerun.md")
+    #: What a reader types to execute a run again, with ``{experiment}`` and ``{subject}``.
+    command: str = ""
 
     def editions(self, scope: str) -> Sequence[str]:
         """The editions of a notebook whose header names none."""
@@ -48,6 +53,10 @@ class Project:
     def subjects(self, experiment: Experiment) -> Sequence[str]:
         """The subjects of a notebook: by default one for each edition, called like it."""
         return experiment.editions
+
+    def edition(self, subject: str) -> str:
+        """The edition of a subject: its pages have no cells whose tags name others alone."""
+        return subject
 
     def title(self, run: Run) -> str:
         """What goes in front of the title of a run's page, if anything."""
@@ -88,6 +97,22 @@ class Project:
     def stores(self, run: Run) -> list[Path]:
         """The folders that a run may look into to find them."""
         return []
+
+    def shelves(self) -> Mapping[str, str]:
+        """Titles of the subjects that have a page of their own, with their runs below it.
+
+        It is ``runs/SCOPE/SUBJECT``, of the first of the `scopes`.
+        """
+        return {}
+
+    def shelf(self, subject: str, pages: Sequence[str]) -> str:
+        """The text (MyST) of a subject's page; ``pages``: those of its runs."""
+        links = "\n".join(f"- {{doc}}`/{page}`" for page in pages)
+        return f"# {self.shelves()[subject]}\n\n{links}\n"
+
+    def pages(self, listed: Sequence[str]) -> Mapping[str, str]:
+        """Further pages (MyST) to be made below ``runs/``; ``listed``: those in the contents."""
+        return {}
 
     def prepare(self, runs: Sequence[Run], jobs: int, only_theirs: bool) -> None:
         """Bring what runs read in the store up to date; ``only_theirs``: nothing else."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from string import Template
 from typing import Any
 
 from results import project
 from results.style import unusable
-
-#: The end of a run's page.
-RERUN = Template(Path(__file__).with_name("rerun.md").read_text(encoding="utf-8"))
 
 
 def of(notebook: dict[str, Any], edition: str) -> dict[str, Any]:
@@ -37,7 +33,8 @@ def of(notebook: dict[str, Any], edition: str) -> dict[str, Any]:
             cells.append(cell)
     if lacks := about.get("lacks"):
         cells.insert(1, _markdown("lacks", unusable(lacks)))
-    cells.append(_markdown("rerun", RERUN.substitute(about, parameters=given, code=rest)))
+    end = Template(project.current().rerun.read_text(encoding="utf-8"))
+    cells.append(_markdown("rerun", end.substitute(about, parameters=given, code=rest)))
     return notebook | {"cells": cells}
 
 

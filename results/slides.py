@@ -19,7 +19,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 
-from analysis.quoting import Html, in_html, joined, tag
+from analysis.quoting import Html, in_a_row, in_html, tag
 from analysis.roots import ROOT
 from results import policy
 from results.svg import inline_svg
@@ -128,4 +128,4 @@ def _heading_apart(body: str, told: str) -> Html:
     notes = [match[0] for match in quotation.finditer(body) if match[1].strip()]
     heading, end, rest = quotation.sub("", body).partition("</h1>")
     slide = tag("div", Html(heading + end + told + rest), class_="slide")
-    return joined(slide, *map(Html, notes))
+    return in_a_row(slide, *map(Html, notes))

@@ -52,7 +52,7 @@ class LevelStyle(NamedTuple):
     marker: str
 
 
-class Measured(Protocol):
+class Taken(Protocol):
     """Anything that was measured: in this build, or recorded before."""
 
     @property
@@ -208,12 +208,12 @@ def to_png(figure: Figure) -> str:
 
 def to_csv(frame: pd.DataFrame) -> str:
     """Rows as text, numbers with six digits, MyST taken out of the cells."""
-    rows = frame.map(lambda cell: plain(cell) if isinstance(cell, str) else cell)
-    rows.columns = [plain(str(name)) for name in frame]
+    rows = frame.map(lambda cell: without_markup(cell) if isinstance(cell, str) else cell)
+    rows.columns = [without_markup(str(name)) for name in frame]
     return str(rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 
-def plain(markdown: str) -> str:
+def without_markup(markdown: str) -> str:
     """A table's cell without its MyST: the words of links, roles and spans, on one line."""
     text = re.sub(r"\s*\{cite:\w\}`[^`]*`", "", markdown)  # a key is no word
     text = ROLE.sub(r"\1", text)
@@ -222,7 +222,7 @@ def plain(markdown: str) -> str:
     return " ".join(text.replace("\\*", "*").split())
 
 
-def kind(measured: Iterable[Measured]) -> str:
+def kind(measured: Iterable[Taken]) -> str:
     """The kind of evidence of measurements, for the badge of a figure or table."""
     return kinds(*("live" if m.live else "recorded" for m in measured)) or "recorded"
 
@@ -301,7 +301,7 @@ def with_interval(
     return f"{first} ({least}{joint}{most})"
 
 
-def interval(value: float, low: float, high: float, decimals: int = 1) -> str:
+def between(value: float, low: float, high: float, decimals: int = 1) -> str:
     """The same with ± where the interval is symmetric, and the value alone where there is none."""
     if not np.isfinite(low):
         return points(value, decimals=decimals)

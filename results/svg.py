@@ -8,7 +8,7 @@ from itertools import pairwise
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from analysis.quoting import Html, in_html, joined, tag
+from analysis.quoting import Html, in_a_row, in_html, tag
 from results import style, words
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def stack_panels(figure: Figure) -> bool:
         for axes in shown:
             if name := axes.get_ylabel().replace("\n", " "):
                 name = f"{name}\n{axes.get_title('left')}".strip()
-                words.write(axes, name, (0, 1), (0, 6), xycoords="axes fraction", in_layout=False)
+                words.put(axes, name, (0, 1), (0, 6), xycoords="axes fraction", in_layout=False)
                 axes.set(ylabel="", title=name.count("\n") * "\n" + " ")
         return True
     figure.set_figheight(height * len(shown))
@@ -148,7 +148,7 @@ def explorer(numbers: str, static: str, script: str = "explorer") -> Html:
     `static`: the way from the page to `_static`. The numbers are read as JSON and never as HTML:
     no `<` of theirs may end the element that holds them.
     """
-    return joined(
+    return in_a_row(
         tag("link", rel="stylesheet", href=f"{static}/explorer.css"),
         tag(
             "div",
@@ -166,7 +166,7 @@ def explorable(numbers: str, script: str, static: str) -> Html:
 
     Without JavaScript, and on paper, the figure stays as it is.
     """
-    return joined(
+    return in_a_row(
         tag("div", _numbers(numbers), class_="explorable-place", data_script=script),
         tag("link", rel="stylesheet", href=f"{static}/explorable.css"),
         tag("script", defer="defer", src=f"{static}/explorable.js"),

@@ -37,9 +37,7 @@ CENTRED: Any = {"ha": "center", "va": "center", "annotation_clip": False, "in_la
 NONE: Points = np.empty((0, 2))
 
 
-def write(
-    axes: Axes, words: str, at: Any, offset: tuple[float, float], **options: Any
-) -> Annotation:
+def put(axes: Axes, words: str, at: Any, offset: tuple[float, float], **options: Any) -> Annotation:
     """Words at a place, a few points off it; `options` of `annotate`."""
     look: dict[str, Any] = {"fontsize": 10, "color": style.INK, "zorder": 6}
     return axes.annotate(words, at, xytext=offset, textcoords="offset points", **look | options)
@@ -47,7 +45,7 @@ def write(
 
 def write_at_mark(axes: Axes, words: str, at: tuple[float, float]) -> None:
     """Words next to a mark, which are not to be seen until `place_names` has found their place."""
-    write(axes, words, at, (0, 0), gid="mark", visible=False, **CENTRED)
+    put(axes, words, at, (0, 0), gid="mark", visible=False, **CENTRED)
 
 
 def place_names(figure: Figure) -> None:
@@ -125,7 +123,7 @@ def _named(axes: Axes, series: dict[str, Points], groups: list[list[str]]) -> bo
         own = np.concatenate([series[name] for name in group])
         others = np.concatenate([NONE, *(series[name] for name in named if name not in group)])
         rest = np.concatenate([series[name] for name in series if name not in named])
-        texts.append(write(axes, "", (0, 0), (0, 0), gid="series", fontsize=9, **CENTRED))
+        texts.append(put(axes, "", (0, 0), (0, 0), gid="series", fontsize=9, **CENTRED))
         for letters in LETTERS:
             texts[-1].set_text(fill(" and ".join(group), letters))
             if _place(texts[-1], own, others, rest) >= NEARER:

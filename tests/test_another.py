@@ -7,9 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 from conftest import ROOT
 from test_house import BOTTOM
 
+SETS = ("I", "II", "III", "IV")
+PAGES = (
+    "import sys; from sphinx.cmd.build import main; "
+    "print(main(['-q', 'book', 'book/_build/html'])); print(*sys.modules)"
+)
 BUILD = "from results.engine import bring_up_to_date as build; print(build(jobs=2))"
 WHY = (
     "import json; from results import experiments, fingerprints as f; "
@@ -45,7 +51,7 @@ def test_the_engine_knows_no_paper():
 def test_its_runs_are_built_and_say_what_they_found(another):
     assert python(another, BUILD) == "5\n" and python(another, BUILD) == "0\n"
     runs = {path.relative_to(another / "book/runs") for path in another.rglob("*.ipynb")}
-    sets = {Path("one_set", f"{name}.ipynb") for name in ("I", "II", "III", "IV")}
+    sets = {Path("one_set", f"{name}.ipynb") for name in SETS}
     assert runs == sets | {Path("the_claim/paper.ipynb")}
     notebook = json.loads((another / "book/runs/the_claim/paper.ipynb").read_text())
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
@@ -59,6 +65,31 @@ def test_its_runs_are_built_and_say_what_they_found(another):
     assert "# Set II: one data set" in "".join(first["cells"][0]["source"])
     drawn = [output for cell in first["cells"] for output in cell.get("outputs", [])]
     assert any("image/svg+xml" in output.get("data", {}) for output in drawn)
+
+
+def test_its_pages_are_built_by_the_extensions_that_know_no_paper(another):
+    """With the sentence, figure and table of its claim, and without a word of this book."""
+    status, modules = python(another, PAGES).strip().splitlines()[-2:]
+    assert status == "0"
+    ours = {
+        each for each in modules.split() if each.startswith(("analysis.", "companion.", "train"))
+    }
+    assert ours == {*BOTTOM}
+    html = another / "book/_build/html"
+    claim = BeautifulSoup((html / "claim.html").read_text(), "html.parser")
+    sentence = claim.select_one("article section > p").get_text()
+    assert sentence.endswith("to two digits. That holds, as Table 1.1 shows.")
+    assert [row.get_text() for row in claim.select("tbody tr td:nth-of-type(1)")] == ["0.50"] * 4
+    captions = [each.get_text() for each in claim.select("figcaption .caption-text")]
+    assert len(captions) == 2 and captions[0].startswith("The points of set I are not what")
+    assert claim.select("figure svg") and claim.select(".companion-menu a[href$='points.csv']")
+    assert (html / "results/one_set/II/points.png").read_bytes().startswith(b"\x89PNG")
+    contents = [each.get_text() for each in claim.select("nav.bd-links a")]
+    assert [*map(str.strip, contents)][1:] == [f"Set {n}: one data set" for n in SETS]
+    words = " ".join(
+        path.read_text() for path in html.glob("**/*.html") if path.parent.name != "_static"
+    )
+    assert "CLIP" not in words and "companion run" not in words
 
 
 def test_an_edit_outdates_what_reaches_it(another):

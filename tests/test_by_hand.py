@@ -45,7 +45,7 @@ def test_arrays_ask_a_head_what_was_measured(mine):
     features, labels, own, _ = mine
     (m,) = records.available("pruning", MINE)
     given = arrays.of([m], MINE)
-    assert given.measured == m and given.title == measured.title(m)
+    assert given.measured == m and given.title == measured.model_and_data(m)
     np.testing.assert_array_equal(given.h, features)
     np.testing.assert_array_equal(given.labels, np.where(labels < 0, -1, own))
     assert sorted(given.rows) == [7, 18, 31]

@@ -116,7 +116,9 @@ def test_open_clips_trainer_understands_the_command(tmp_path):
     asked = TrainOptions(recipe="captions", model=CLIP, **options)
     described = recipes.load("captions")
     table = tmp_path / "c.tsv"
-    made, line = captions.command(described, "RN50-quickgelu", table, recipes.CAPTIONS, asked)
+    made, line = captions.command(
+        described, "RN50-quickgelu", table, recipes.CAPTIONS_PUBLISHED, asked
+    )
     end = line.index("open_clip_train.main")
     assert line[end - 5 : end] == ["--standalone", "--nproc-per-node", "8", "-m", "--"]
     said = parse_args(line[end + 1 :])

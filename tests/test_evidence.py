@@ -135,10 +135,10 @@ def test_damaged_and_outdated_features_are_named_and_not_used():
     changed = MODELS[1].model_copy(update={"architecture": "tiny-cnn"})
     now = SMALL.model_copy(update={"models": (MODEL, changed, MODELS[2])})
     assert [m.level for m in gather("outlier_features", now)] == ["random"]
-    cut, old = records.unusable(now)
+    cut, old = records.unusable_features(now)
     assert "small-zero-shot/images.safetensors has" in cut and "companion extract" in cut
     assert "was made when the model's architecture differed" in old
-    assert records.unusable(SMALL) == [cut]
+    assert records.unusable_features(SMALL) == [cut]
 
 
 def test_classes_are_matched_by_name_and_unknown_ones_refused():

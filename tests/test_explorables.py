@@ -10,7 +10,7 @@ from conftest import ROOT, what_axe_finds
 from analysis.metrics import quantisation
 from analysis.metrics.basis import quarter_turn, text_directions
 from analysis.metrics.outliers import kurtosis
-from companion.chapters import explorables, origin
+from companion.chapters import explorables, origin_figures
 from results.svg import explorable
 
 DESK, PHONE = {"width": 800, "height": 900}, {"width": 390, "height": 844}
@@ -31,7 +31,7 @@ def data(clip):
     source = explorables.turning("CLIP", images, names, captions)  # as large as with all of them
     other = explorables.turning("no captions", images + 1, names)
     dropping = explorables.dropping(images, captions, names)
-    growing = explorables.growing(*origin.played(), {"element": "Adam", "shared": "shared"})
+    growing = explorables.growing(*origin_figures.played(), {"element": "Adam", "shared": "shared"})
     return {
         "turn_axes": {"sources": [source, other]},
         "drop_directions": dropping,
@@ -172,7 +172,7 @@ def test_a_network_without_captions_shows_its_numbers_alone(open_page, addresses
 @pytest.mark.parametrize("frame", [0, 7, 19])
 def test_trainings_play_as_they_were_recorded(open_page, addresses, frame):
     page = open_page(addresses["grow_outlier"], DESK)
-    runs, arrays = origin.played()
+    runs, arrays = origin_figures.played()
     for title, kind in (("Adam", "element"), ("shared", "shared")):
         page.get_by_role("button", name=title).click()
         values = move(page, frame)

@@ -18,7 +18,7 @@ from analysis.families.registry import Family
 from analysis.features import decode, encoders, plan, store
 from analysis.features import extract as extraction
 from analysis.features.extract import extract
-from analysis.features.plan import ExtractionError, Settings
+from analysis.features.plan import ExtractionError, ExtractionSettings
 from analysis.features.store import StoreError
 from analysis.files import sealed, sha256_of
 from analysis.images import imagelist
@@ -26,7 +26,7 @@ from analysis.images.imagelist import ImageList
 from analysis.texts import CompanionError
 
 torch.set_num_threads(1)
-QUICK = Settings(batch_size=4, shard_size=12, workers=2, progress=False)
+QUICK = ExtractionSettings(batch_size=4, shard_size=12, workers=2, progress=False)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -8,10 +8,10 @@ import pytest
 from conftest import cases, contrast
 
 from analysis.families.registry import LEVELS
-from companion.chapters import figures, pictures, pruning_figures, sketches
+from companion.chapters import figures, picture_rows, pruning_figures, sketches
 from companion.measurements.records import FOLDER, read
 from results import plots, style, svg, words
-from results.style import plain
+from results.style import without_markup
 
 CASES = cases("drawings")
 IMAGES, DIRECTIONS, CONTROL = (
@@ -51,16 +51,16 @@ DRAWN = {
     "lines": lambda: plots.lines(FRAME, "x", "value", log="y", horizontals={"mean": 1}),
     "marks": lambda: plots.marks(FRAME, "value", other="other", note="leader", verticals={"3": 3}),
     "points": lambda: plots.scatter(SERIES, "x", "value", labels="note", log="x"),
-    "venn": lambda: pictures.venn({"RN50": cases("frames")["regions"]}),
-    "pictures": lambda: pictures.pictures({"a": [np.zeros((2, 2, 3))] * 2}, "Two."),
+    "venn": lambda: picture_rows.venn({"RN50": cases("frames")["regions"]}),
+    "pictures": lambda: picture_rows.pictures({"a": [np.zeros((2, 2, 3))] * 2}, "Two."),
     "cells": lambda: sketches.in_cells(CELLS, "language", "robust", {("no", "yes"): "no model"}),
 }
 
 #: Drawings that are wider than a phone.
 WIDE = {
     "heat maps": lambda: figures.heat_maps(dict.fromkeys("ab", IMAGES)),
-    "venn": lambda: pictures.venn(dict.fromkeys("ab", cases("frames")["regions"])),
-    "pictures": lambda: pictures.pictures({"one,\nof two": [np.zeros((2, 2, 3))] * 9}, "Nine."),
+    "venn": lambda: picture_rows.venn(dict.fromkeys("ab", cases("frames")["regions"])),
+    "pictures": lambda: picture_rows.pictures({"one,\nof two": [np.zeros((2, 2, 3))] * 9}, "Nine."),
     "marks": DRAWN["marks"],
 }
 
@@ -124,7 +124,7 @@ def test_names_of_marks_are_apart_and_kappa_has_the_same_logarithmic_axis_everyw
 
 @pytest.mark.parametrize(("cell", "text"), cases("tables")["plain"])
 def test_a_cell_in_a_file_has_no_markup(cell, text):
-    assert plain(cell) == text
+    assert without_markup(cell) == text
 
 
 def test_what_shares_no_quantity_shares_no_axis():

@@ -23,7 +23,7 @@ from analysis.features import checkpoints, encoders, heads
 from analysis.features.weights import read_weights
 from analysis.images import find, imagelist
 from companion.readers import Wish, add
-from training import full_size, recipes, results, tables
+from training import full_size, recipe_tables, recipes, results
 from training.recipes import TrainOptions
 
 CLIP, VIT = "pocket-cnn-web-large", "pocket-vit-web-large"
@@ -121,9 +121,9 @@ def test_a_batch_that_cannot_be_shared_is_a_sentence(images, processes, micro, s
 
 
 def test_hours_are_operations_by_the_speed_that_is_assumed():
-    best, _ = tables.gpu_hours(10**18)["A100"]
-    assert best * 3600 * 312e12 * tables.ASSUMED["utilisation"][1] == pytest.approx(1e18)
-    assert tables.operations(recipes.load("finetuned"), "RN50x64") is None
+    best, _ = recipe_tables.gpu_hours(10**18)["A100"]
+    assert best * 3600 * 312e12 * recipe_tables.ASSUMED["utilisation"][1] == pytest.approx(1e18)
+    assert recipe_tables.operations(recipes.load("finetuned"), "RN50x64") is None
 
 
 def test_a_dry_run_needs_no_images(answer, monkeypatch):

@@ -20,7 +20,7 @@ from tiny import unit
 from analysis.files import sha256_of
 from analysis.images import emoji, public
 from analysis.metrics import modalities
-from companion.chapters import origin as figures
+from companion.chapters import origin_figures as figures
 from companion.probe import judge, measure
 from results.style import spread
 from training import objectives, origin, pocket, pocket_lab
@@ -139,7 +139,7 @@ def test_an_output_is_normalised_and_has_gains():
 @pytest.mark.parametrize("rotated", ["outputs", "half", "inputs"])
 def test_rotated_axes_are_adam_on_a_rotated_matrix(rotated):
     """h = xW is trained as h = x(ZQᵀ) from Z = WQ, or as h = (xP)Z from Z = PᵀW."""
-    data, settings = towers(), origin.Settings(width=24, steps=60, rotated=rotated)
+    data, settings = towers(), origin.OriginSettings(width=24, steps=60, rotated=rotated)
     usual = settings.model_copy(update={"rotated": "none"})
     begun = [torch.randn(n, 24, dtype=torch.float64) / n**0.5 for n in (20, 16)]
     (p, q), (other_p, _) = origin.turns(settings, (20, 16), 3)
@@ -164,7 +164,7 @@ def test_only_steps_that_differ_between_outputs_notice_a_rotation(kind):
     torch.manual_seed(1)
     turn = rotation(24)
     begun = [torch.randn(n, 24, dtype=torch.float64) / n**0.5 for n in (20, 16)]
-    settings = origin.Settings(second_moment=kind, width=24, steps=100, gain=2)
+    settings = origin.OriginSettings(second_moment=kind, width=24, steps=100, gain=2)
     first, other = (
         origin.grow(locked, settings, 0, begun=origin.Projections(*start))
         for start in (begun, [matrix @ turn for matrix in begun])
@@ -267,7 +267,7 @@ def test_rotated_runs_are_those_of_the_table(kept):
 
 @pytest.mark.slow
 def test_a_recorded_run_comes_out_again(kept):
-    settings = origin.Settings(steps=800)
+    settings = origin.OriginSettings(steps=800)
     run = MAKE["Run"]("vit-web", 0, settings)
     projections, losses = MAKE["train"](run)
     now = MAKE["measured"](run, projections)
@@ -314,12 +314,12 @@ def test_shipped_whole_models_are_those_of_the_table():
 def test_lines_of_runs_are_means_with_the_lowest_and_the_highest_seed():
     rows = [["Adam", 0, 8], ["Adam", 1, 12], ["sign", 0, 2.9]]
     runs = pd.DataFrame(rows, columns=["optimiser", "seed", "kurtosis"]).assign(step=1)
-    lines = figures.over_seeds(runs, ("step", "steps"), figures.KAPPA, "ViT")
+    lines = figures.over_seeds(runs, ("step", "steps"), figures.KAPPA_PANEL, "ViT")
     adam, _ = lines.to_dict("records")
     assert (adam["of"], adam["steps"], adam["panel"]) == ("Adam", 1, "ViT")
     assert (adam["value"], adam["low"], adam["high"]) == (10, 8, 12)
     assert adam["quantity"] == "activation kurtosis κ"
-    assert figures.over_seeds(runs[:0], ("step", "steps"), figures.KAPPA).empty
+    assert figures.over_seeds(runs[:0], ("step", "steps"), figures.KAPPA_PANEL).empty
     assert spread(runs["kurtosis"][:2]) == "10.0 (8.00 to 12.0)"
     seeds = pd.DataFrame({"towers": "vit", "er": [1.0, 2.0, 3.0]})
     mean, low, high = figures.rows(seeds, "towers").loc["vit", "ends"]

@@ -19,7 +19,7 @@ FRAME = pd.DataFrame({"x": [1 / 3], "of": ["`a`"]})
 def outputs(monkeypatch, tmp_path):
     """What is displayed, data and what is said about it, with the captions above."""
     shutil.copy2(ROOT / "tests/cases/captions_of_a_chapter.yaml", tmp_path / "chapter.yaml")
-    monkeypatch.setattr(page, "CAPTIONS", tmp_path)
+    monkeypatch.setattr(page, "CAPTIONS_FOLDER", tmp_path)
     displayed = []
     monkeypatch.setattr(
         "IPython.display.display",
@@ -111,7 +111,9 @@ def test_cells_and_numbers_are_written_as_the_captions_say(outputs):
 
 
 def test_columns_mean_what_their_table_says_or_else_all_tables(outputs):
-    (page.CAPTIONS / "columns.yaml").write_text("every: {columns: {x: Any, y: Shared, z: Hidden}}")
+    (page.CAPTIONS_FOLDER / "columns.yaml").write_text(
+        "every: {columns: {x: Any, y: Shared, z: Hidden}}"
+    )
     columns = page.definitions({"columns": {"x": "Own", "z": ""}}, "| of | x | y | z |")
     assert columns == {"x": "Own", "y": "Shared"}
     Page("chapter").table("headed", [{"of": "a", "x": 1, "y": None}], unit="cm")
@@ -148,7 +150,7 @@ def test_a_result_and_its_caption_fit_each_other(publish, says, outputs):
 
 @pytest.mark.parametrize(("text", "says"), cases("tables")["captions"])
 def test_captions_that_cannot_be_used_are_named(text, says, outputs):
-    (page.CAPTIONS / "x.yaml").write_text(text)
+    (page.CAPTIONS_FOLDER / "x.yaml").write_text(text)
     refused(says, lambda: Page("x", edition="pocket").table("t", FRAME))
 
 

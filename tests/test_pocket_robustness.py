@@ -8,7 +8,7 @@ from analysis.families.registry import load_family
 from analysis.images import emoji
 from analysis.metrics.robustness import fit_baseline
 from companion.measurements import accuracies
-from companion.measurements.effective_robustness import resampled, view
+from companion.measurements.effective_robustness import resampled_lab, view
 
 KEPT = pd.read_csv(accuracies.POCKET / "accuracies.csv").query("split == 'test'")
 
@@ -56,7 +56,7 @@ def test_a_resample_is_what_a_literal_one_gives(monkeypatch):
     name = family.models[0].name
     seen = view("seen")
     models = seen.models(accuracies.pocket([family]))
-    robustness = resampled(seen, models, resamples, seed)[name]
+    robustness = resampled_lab(seen, models, resamples, seed)[name]
     assert robustness.shape == (resamples, KEPT[KEPT["model"] == name]["seed"].nunique())
     table = emoji.load().table.query("split == 'test' and class_index >= 0")
     concepts = sorted(table["concept"].unique())

@@ -264,7 +264,7 @@ def test_the_numbers_are_a_measurement_of_which_the_verdict_follows(tmp_path):
     file = tmp_path / "numbers.json"
     file.write_text(records.to_text(result.measurement))
     again = records.parse(file)
-    assert again == result.measurement and judge.judge(again, []) == result
+    assert again == result.measurement and judge.place(again, []) == result
     checkpoint.write_page(result, tmp_path / "page.html")  # which takes nothing for markup
     assert "<h1>Probe of ?b? ?x? a?lt;b</h1>" in (tmp_path / "page.html").read_text()
     assert report.of_file(file).answer == result.answer == "shows"
@@ -354,7 +354,7 @@ def test_a_probe_from_the_command_line(tiny, images, tmp_path, answer):
     said = answer("probe", both, *TINY, "--images", images, "--html", html, "--json", numbers)
     result = report.of_file(numbers)
     source, images_seen = result.measurement.provenance, result.measurement.counts["images"]
-    assert images_seen == 12 and judge.title(result.measurement) == "das beste.pt"
+    assert images_seen == 12 and judge.title_of(result.measurement) == "das beste.pt"
     assert said.split("\n\n")[0].replace("\n", " ") == result.sentence
     note = source.weights_note
     assert "the entry model was read, model_ema ignored" in note and "module." in note
@@ -546,10 +546,10 @@ def test_images_that_cannot_be_used_are_named_or_left_out(refusal, tiny, images,
 )
 def test_pocket_models_show_none(name, persistence):
     pytest.importorskip("open_clip", reason="extraction is not installed")
-    from analysis.features import checkpoints, extract
+    from analysis.features import checkpoints, plan
 
     listed = checkpoint.find_images("pocket-twemoji-test")
-    settings = extract.Settings(device="cpu", progress=False)
+    settings = plan.ExtractionSettings(device="cpu", progress=False)
     result = checkpoint.of_images(checkpoints.find(name), listed, settings)
     assert result.answer == "none" and "classes" in result.measurement.counts
     assert 2.7 < value(result, "kurtosis_mean") < 3.2

@@ -14,8 +14,8 @@ from analysis.images import emoji
 from analysis.metrics.concept_counts import ConceptImages
 from companion.chapters import concept_tables, measured
 from companion.measurements import concept_probe, records
+from companion.measurements.kept_counts import counts_of
 from companion.measurements.pending import CONCEPTS
-from companion.measurements.tables import counts_of
 
 KEYS = [f"{unit}/{hand}" for hand in (0, 1) for unit in range(7 - hand)]
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from conftest import ROOT, cases
 
-from results.page import CAPTIONS, read_captions
+from results.page import CAPTIONS_FOLDER, read_captions
 
 REVIEWED = yaml.safe_load((ROOT / "tests/prose.yaml").read_text())
 PAGES = sorted((ROOT / "book").glob("*.md")) + sorted((ROOT / "book").glob("[ag]*/*.md"))
@@ -101,7 +101,7 @@ def test_nothing_that_is_written_has_the_books_idiolect():
 LONGEST = {"caption": 35, "more": 50, "method": 50, "missing": 99}
 
 
-@pytest.mark.parametrize("name", [path.stem for path in sorted(CAPTIONS.glob("*.yaml"))])
+@pytest.mark.parametrize("name", [path.stem for path in sorted(CAPTIONS_FOLDER.glob("*.yaml"))])
 def test_captions_are_short_and_plain_and_columns_are_defined_apart(name):
     for result, caption in read_captions(name).items():
         headings = " | ".join(["", *caption.cells]).casefold()

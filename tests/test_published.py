@@ -11,7 +11,7 @@ from conftest import cases
 
 from analysis.families.registry import LEVELS, Family, load_families, load_family
 from analysis.images.public import ArtifactError, fetch
-from companion.chapters import robustness
+from companion.chapters import robustness_figures
 from companion.measurements import accuracies
 from companion.measurements.accuracies import (
     FIVE_SHIFTS,
@@ -20,9 +20,9 @@ from companion.measurements.accuracies import (
     wide,
 )
 from companion.measurements.effective_robustness import (
+    by_pretraining,
     effective,
     fit_choices,
-    groups,
     in_paper_order,
     view,
 )
@@ -75,7 +75,9 @@ def test_of_a_model_that_several_sources_measured_the_first_counts(families):
 
 
 def test_groups_leave_out_what_is_not_published(five, families):
-    grouped = groups(five, families).set_index(["family", "pretraining", "level"]).sort_index()
+    grouped = (
+        by_pretraining(five, families).set_index(["family", "pretraining", "level"]).sort_index()
+    )
     assert len(grouped) == 3 * 16
     soups = five[five["source"] == "model_soups"]["er"]
     assert len(soups) == 72 and soups.max() < 0.15  # well below zero-shot
@@ -100,15 +102,15 @@ def test_models_of_one_pretraining_set_are_two(families):
     family = Family.model_validate(known | {"name": "mine", "edition": "reader", "models": mine})
     rows = view("five").models(accuracies.known([family]))
     er = rows.set_index("name")["er"]
-    grouped = groups(rows, {"mine": family}).set_index(["name", "level"])["er"]
+    grouped = by_pretraining(rows, {"mine": family}).set_index(["name", "level"])["er"]
     assert er["late"] != er["early"]
     for name in ("late", "early"):
         assert grouped[name, "zero_shot"] == er[name]
         assert grouped[name, "finetuned"] == pytest.approx(er["tuned"].median())
     assert len(in_paper_order(family, rows)) == 0  # no supervised model is known
-    table = robustness.level_table(groups(rows, {"mine": family}))
+    table = robustness_figures.level_table(by_pretraining(rows, {"mine": family}))
     assert table["pretraining"].tolist() == ["LAION-2B (late)", "LAION-2B (early)"]
-    drawn = robustness.drawn(rows[rows["level"] == "zero_shot"], "reader")
+    drawn = robustness_figures.drawn(rows[rows["level"] == "zero_shot"], "reader")
     assert drawn["of"].nunique() == 2
 
 
@@ -159,7 +161,7 @@ def test_a_family_without_published_models_gives_an_empty_table(table):
 def test_every_row_of_the_table_is_sound(table):
     assert not table.duplicated([*accuracies.MODEL_KEY, "dataset"]).any()
     assert table["accuracy"].between(0, 1).all() and table["level"].isin(("", *LEVELS)).all()
-    assert (table["classes"] == table["dataset"].map(accuracies.CLASSES)).all()
+    assert (table["classes"] == table["dataset"].map(accuracies.CLASSES_PUBLISHED)).all()
 
 
 @pytest.mark.parametrize("model, weights, level", CASES["levels"])

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from conftest import ROOT, cases, sphinx_build
 
-from analysis.quoting import Html, as_markdown, in_html, joined, tag
+from analysis.quoting import Html, as_markdown, in_a_row, in_html, tag
 from results import policy, slides
 from results.style import items
 from results.svg import explorer
@@ -37,7 +37,7 @@ def test_a_text_is_neither_an_element_nor_an_attribute(way):
 
     Reader().feed(tag("a", text, href=text, aria_label=None, class_="x"))
     assert seen == [("a", {"href": text, "class": "x"}), text]
-    assert joined(text, Html("<b>")) == in_html(text) + "<b>" and in_html(Html("<b>")) == "<b>"
+    assert in_a_row(text, Html("<b>")) == in_html(text) + "<b>" and in_html(Html("<b>")) == "<b>"
 
 
 def test_no_pattern_puts_a_group_into_an_attribute():

@@ -9,9 +9,9 @@ from conftest import ROOT, refused
 
 from analysis.reach import Code
 from companion.measurements import records
-from companion.measurements.quantities import Experiment, declared
+from companion.measurements.quantities import Measurable, declared
 
-TAKES = {name: f"{records.MEASURES}[{name}]" for name in get_args(Experiment)}
+TAKES = {name: f"{records.MEASURES}[{name}]" for name in get_args(Measurable)}
 
 #: What a module analysis/start.py holds besides a function f, and what f reaches of the others.
 WAYS = {

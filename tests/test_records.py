@@ -20,7 +20,7 @@ from companion.chapters import measured
 from companion.measurements import plausible, quantities, records
 from companion.measurements.records import (
     FOLDER,
-    STYLES,
+    STYLES_BY_ROLE,
     changed_code,
     code_note,
     differences,
@@ -241,7 +241,7 @@ def test_what_is_not_the_whole_published_set_says_so(edited):
     assert "behind a ReLU" in measured.cautions([relu])
     styles = [
         relu.model_copy(update={"data": relu.data.model_copy(update={"name": name})})
-        for name in STYLES["unseen"]
+        for name in STYLES_BY_ROLE["unseen"]
     ]
     assert measured.by_style(styles[:2])["styles_unseen"].tolist() == [2]
     assert measured.by_style(styles)["styles_unseen"].isna().all()

@@ -18,7 +18,7 @@ from companion.claims.evidence import Evidence, beside_ordinary, gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge
 from companion.measurements.effective_robustness import view
-from companion.measurements.measurement import IMAGENET, Measurement
+from companion.measurements.measurement import IMAGENETS_CLASSES, Measurement
 from companion.measurements.quantities import declared
 
 CLAIMS = load_claims()
@@ -248,7 +248,7 @@ def consistent(claim, true, rng):
     if claim == "P-80" and true:
         return [under_shift(m, *rng.choice([0, -0.007], 2)) for m in ("rich", "poor")]
     about = {"outlier": 1} if claim == "K-indicator" else {}
-    about = about if claim[0] == "K" else {"head": IMAGENET}
+    about = about if claim[0] == "K" else {"head": IMAGENETS_CLASSES}
     values = {"far": far, "near": near}
     return [
         MAKERS[claim[0]](m, values.get(v, v), float(rng.choice([0.01, 500])), data=data, **about)
@@ -404,7 +404,10 @@ def gathered():
     return evidence(
         *(RICH, POOR, LOW, kurtosis("drawn", 2.9, 0), kurtosis("stand-in", 29.7)),
         *(importance("rich", 36), importance("drawn", 16), under_shift("rich", 0, 0)),
-        *(pruning("rich", -0.02, images=100, head=IMAGENET), pruning("poor", -0.5, data="coco")),
+        *(
+            pruning("rich", -0.02, images=100, head=IMAGENETS_CLASSES),
+            pruning("poor", -0.5, data="coco"),
+        ),
         *(concepts("rich", 5), concepts("tuned", 4, textures=2), concepts("labels", 1)),
         robustness={"five": FIVE, "own": frame(("poor", 0.1, 0.01))},
         misread=pd.DataFrame({"name": ["poor"], "er": [0.081]}),

@@ -9,7 +9,7 @@ from analysis.metrics.sampling import copies, distinct_images
 from companion.measurements import measures
 from companion.measurements.measurement import Measurement, Value
 from companion.measurements.pruned import against_whole
-from companion.probe.judge import judge
+from companion.probe.judge import place
 from companion.probe.measure import ProbeError, of_arrays
 
 RNG = np.random.default_rng(0)
@@ -41,10 +41,10 @@ def test_the_interval_of_kurtosis_is_that_of_the_images_without_copies():
 
 
 def test_a_probe_says_that_images_are_copies_and_refuses_too_few():
-    said = judge(of_arrays(np.tile(IMAGES, (30, 1)), None, "m", True), [])
+    said = place(of_arrays(np.tile(IMAGES, (30, 1)), None, "m", True), [])
     assert any("1200 are given, and they tell as much as 40" in text for text in said.cautions)
     assert not any(
-        "copies" in text for text in judge(of_arrays(IMAGES, None, "m", True), []).cautions
+        "copies" in text for text in place(of_arrays(IMAGES, None, "m", True), []).cautions
     )
     few = r"^4 images without copies, of 400 given, are too few .* at least 8"
     with pytest.raises(ProbeError, match=few):

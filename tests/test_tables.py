@@ -11,7 +11,8 @@ from scipy import sparse
 
 from analysis.families.registry import load_families
 from analysis.roots import ROOT
-from companion.chapters import measured, tables
+from companion.chapters import encoder_tables, measured
+from companion.chapters.robustness_figures import ER
 from companion.claims.evidence import gather
 from companion.measurements.intervals import Interval
 from companion.measurements.pruned import in_each_order
@@ -34,7 +35,7 @@ def models(*rows):
 
 @pytest.mark.parametrize(("rows", "higher", "lower", "undecided"), cases("tables")["orders"])
 def test_whether_kurtosis_orders_robustness(rows, higher, lower, undecided):
-    pairs = tables.orders(models(*rows))
+    pairs = encoder_tables.orders(models(*rows))
     assert pairs == {"all": 3, "higher": higher, "lower": lower, "open": undecided}
 
 
@@ -45,14 +46,16 @@ def test_the_seven_encoders_and_their_dominant_coordinates():
     assert image_sets["vit_b_32-openai"][0].data.name == "imagenet_train_4000"
     titles = [measured.model_title(sets[0]) for sets in image_sets.values()]
     assert len({*titles}) == len(titles) and "RN101 OpenAI (inferred)" in titles
-    rows = tables.kappa([sets[0] for sets in image_sets.values()]).data.set_index("of")
+    rows = encoder_tables.kappa([sets[0] for sets in image_sets.values()]).data.set_index("of")
     b32 = rows.loc["ViT-B/32 OpenAI: 4,000 ImageNet training images"]
     assert f"{b32['κ']:.3g}" == "87.3" and b32["note"].startswith("92, in 100")
-    by_model = tables.by_model(clip)
+    by_model = encoder_tables.by_model(clip)
     assert by_model.loc["ViT-B/32 LAION-2B", "dominant"] == "307 and 152"
     assert style.span(by_model.loc["ViT-B/32 OpenAI", "kurtosis_mean"]) == "71.3 to 128"
-    both = tables.kappa_and_robustness(clip, gather("paper", experiments=("accuracy",)).intervals)
-    assert both[tables.ER].is_monotonic_decreasing and len(both) == 7
+    both = encoder_tables.kappa_and_robustness(
+        clip, gather("paper", experiments=("accuracy",)).intervals
+    )
+    assert both[ER].is_monotonic_decreasing and len(both) == 7
 
 
 LISTS = [("pruning", "kept"), ("pruning", "leave-one-out"), ("own_accuracies", "own-accuracies")]
@@ -75,13 +78,13 @@ def test_how_a_readers_model_was_trained_is_a_column_where_models_are_listed(pag
 
 def test_what_pruning_costs_and_whether_that_is_a_loss():
     cases = ((-0.1, 0.05), (-0.02, 0.015), (0.0, 0.005))
-    outcomes = [tables.lost(Interval.around(*case)) for case in cases]
+    outcomes = [encoder_tables.lost(Interval.around(*case)) for case in cases]
     assert outcomes == ["yes", "undecided", "no"]
-    (row,) = tables.pruned_at([PRUNED], 0.8).to_dict("records")
+    (row,) = encoder_tables.pruned_at([PRUNED], 0.8).to_dict("records")
     assert (row["kept"], row["of_all"], row["lost"]) == (100, 500, "yes")
     prunings = measured.with_imagenets_head(measured.of_editions("pruning", "paper"))
     (rn50,) = [m for m in prunings if m.family == "rn50"]
-    rows = tables.pruned_at([rn50], 0.8)
+    rows = encoder_tables.pruned_at([rn50], 0.8)
     assert rows["of_all"].tolist() == [512, 1000] and rows["kept"].tolist() == [102, 200]
     assert in_each_order(PRUNED, (1, 0.2))["kept"].tolist() == [500, 100]
 
@@ -149,7 +152,7 @@ def test_readme_has_the_measured_numbers(own_store):  # what is recorded, alone
 
 def test_readmes_figure_is_the_books(own_store):
     first = [sets[0] for sets in measured.image_sets().values()]
-    drawing = tables.kappa(first)
+    drawing = encoder_tables.kappa(first)
     kept = (ROOT / "book/_static/seven_encoders.svg").read_text()
     assert f"<title>{html.escape(drawing.alt)}</title>" in kept  # all its numbers
 

@@ -11,7 +11,7 @@ from analysis.features.tokenizer import WordTokenizer
 from analysis.features.weights import read_weights
 from analysis.images import emoji
 from training import objectives, pocket, pocket_lab
-from training.pocket import Recipe
+from training.pocket import PocketRecipe
 
 torch.set_num_threads(1)
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
@@ -62,7 +62,7 @@ def architecture(request, tokenizer):
 
 
 def recipe(**changes):
-    return Recipe(**cases("recipes")["pocket"] | changes)
+    return PocketRecipe(**cases("recipes")["pocket"] | changes)
 
 
 def same(a, b):

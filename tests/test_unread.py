@@ -8,7 +8,7 @@ from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
-from companion.chapters import unread as shown
+from companion.chapters import unread_figures as shown
 from companion.measurements import pending, records, unread
 from companion.measurements.intervals import Interval
 from companion.measurements.invariance import Judge

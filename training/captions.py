@@ -25,7 +25,7 @@ from analysis.features.weights import read_weights
 from analysis.files import replaced, sha256_of, write_text
 from analysis.images import find
 from analysis.images.imagelist import ImageList
-from training import full_size, recipes, results, tables
+from training import full_size, recipe_tables, recipes, results
 from training.recipes import CaptionSettings, Plan, Recipe, TrainingError, TrainOptions
 
 ORIGIN = "https://github.com/mlfoundations/imagenet-captions"
@@ -58,10 +58,10 @@ def read(path: Path | None, parts: Sequence[str], accept_counts: bool = False) -
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise TrainingError(f"{path}: {place} {first['msg']}: {again}.") from None
-    if len(entries) != recipes.CAPTIONS and not accept_counts:
+    if len(entries) != recipes.CAPTIONS_PUBLISHED and not accept_counts:
         raise TrainingError(
-            f"{len(entries):,} captions where {recipes.CAPTIONS:,} were published ({path}): "
-            f"{again}, or take it as it is with --accept-counts; the result then says so."
+            f"{len(entries):,} captions where {recipes.CAPTIONS_PUBLISHED:,} were published "
+            f"({path}): {again}, or take it as it is with --accept-counts; the result then says so."
         )
     frame = pd.DataFrame([dict(entry) for entry in entries])
     frame["tags"] = [" ".join(map(str, tags)) for tags in frame["tags"]]
@@ -200,6 +200,6 @@ def describe(options: TrainOptions) -> str:
     """Describe what would be done and about how much it would cost, with the command."""
     recipe, model = recipes.load(options.recipe), full_size.find_model(options)
     table, architecture = (options.out or Path("FOLDER")) / "captions.tsv", model.architecture or ""
-    made, line = command(recipe, architecture, table, recipes.CAPTIONS, options)
-    said = tables.describe(recipe, model.name, architecture, made)
+    made, line = command(recipe, architecture, table, recipes.CAPTIONS_PUBLISHED, options)
+    said = recipe_tables.describe(recipe, model.name, architecture, made)
     return f"{said}\ncommand: {shlex.join(line)}"

@@ -42,7 +42,7 @@ from analysis.images import find, sets
 from analysis.images.imagelist import DamagedImageError, ImageList
 from analysis.images.sets import DatasetError
 from analysis.texts import CompanionError
-from training import recipes, results, tables
+from training import recipe_tables, recipes, results
 from training.objectives import Classifier, weights_of
 from training.recipes import ClassifierSettings, TrainingError, TrainOptions
 
@@ -397,4 +397,4 @@ def describe(options: TrainOptions) -> str:
         images, here = sets.descriptions()[TRAIN_SET].images, f"\nnot here: {error}"
     processes = options.nodes * devices(options)[1]
     made = recipes.plan(recipe.settings, images, processes, options.micro_batch)
-    return tables.describe(recipe, model.name, model.architecture or "", made) + here
+    return recipe_tables.describe(recipe, model.name, model.architecture or "", made) + here

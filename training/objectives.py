@@ -27,10 +27,10 @@ from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normalize
 
-from analysis.features.preprocess import POCKET
+from analysis.features.preprocess import POCKET_INPUT
 from analysis.files import replaced
 from training.optimizers import ProjectionAdamW, projections
-from training.pocket import Recipe
+from training.pocket import PocketRecipe
 from training.recipes import warmed_cosine
 
 #: How often a training is measured.
@@ -84,7 +84,7 @@ def normalise(images: Tensor) -> Tensor:
     return _standardise(images.float() / 255)
 
 
-def augment(images: Tensor, recipe: Recipe) -> Tensor:
+def augment(images: Tensor, recipe: PocketRecipe) -> Tensor:
     """Resize, move and mirror every image at random on its white ground, then normalise it."""
     n = len(images)
     scale = 1 + recipe.shrink * (2 * torch.rand(n) - 1)
@@ -99,8 +99,8 @@ def augment(images: Tensor, recipe: Recipe) -> Tensor:
 
 
 def _standardise(values: Tensor) -> Tensor:
-    mean = values.new_tensor(POCKET.mean).view(1, 3, 1, 1)
-    std = values.new_tensor(POCKET.std).view(1, 3, 1, 1)
+    mean = values.new_tensor(POCKET_INPUT.mean).view(1, 3, 1, 1)
+    std = values.new_tensor(POCKET_INPUT.std).view(1, 3, 1, 1)
     return ((values - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
@@ -189,7 +189,7 @@ def weights_of(model: Contrastive | Classifier) -> dict[str, Tensor]:
 
 
 def build(
-    recipe: Recipe,
+    recipe: PocketRecipe,
     architecture: Mapping[str, Any],
     prompts: Tensor,
     start: Mapping[str, Tensor] | None = None,
@@ -217,7 +217,7 @@ def build(
 
 
 def train(
-    recipe: Recipe,
+    recipe: PocketRecipe,
     architecture: Mapping[str, Any],
     examples: Examples,
     prompts: Tensor,
@@ -264,7 +264,9 @@ def accuracy(model: Contrastive | Classifier, examples: Examples) -> float:
     return float((classes == examples.labels).double().mean())
 
 
-def make_optimizers(model: Contrastive | Classifier, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def make_optimizers(
+    model: Contrastive | Classifier, recipe: PocketRecipe
+) -> list[torch.optim.Optimizer]:
     """Make AdamW for all that learns; the projections get their own if theirs is another.
 
     An imposed logit scale does not learn. Weight decay is for matrices only, as usual for CLIP.
@@ -285,14 +287,14 @@ def make_optimizers(model: Contrastive | Classifier, recipe: Recipe) -> list[tor
     return [rest, ProjectionAdamW(apart, moment, learning_rate=full, weight_decay=decay)]
 
 
-def log_scale(recipe: Recipe, first: float, step: int) -> float:
+def log_scale(recipe: PocketRecipe, first: float, step: int) -> float:
     """Return the logarithm of the imposed logit scale at a step, from ``first`` on a line."""
     assert recipe.final_scale is not None
     share = min(1.0, step / recipe.scale_steps) if recipe.scale_steps else 1.0
     return (1 - share) * first + share * math.log(recipe.final_scale)
 
 
-def rate(recipe: Recipe, step: int) -> float:
+def rate(recipe: PocketRecipe, step: int) -> float:
     """Return the learning rate of a step: linear warm-up, then half a cosine down to 0."""
     rising = max(1, round(recipe.warmup * recipe.steps))
     return warmed_cosine(recipe.learning_rate, step, rising, recipe.steps)
@@ -302,7 +304,7 @@ def _update(
     model: Contrastive | Classifier,
     optimizers: Sequence[torch.optim.Optimizer],
     examples: Examples,
-    recipe: Recipe,
+    recipe: PocketRecipe,
     seed: int,
     step: int,
 ) -> Tensor:

@@ -36,14 +36,14 @@ from training.recipes import Count, Positive, Share, warmed_cosine
 FIRST_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0
 
 
-class Settings(Strict):
+class OriginSettings(Strict):
     """How the projections are trained; with towers and a seed it decides them.
 
     ``scale``: the logit scale, or None for one that is learned as CLIP's is. ``gain``: how much
     larger than Adam's a step without its second moment is, see `ProjectionAdamW`. ``rotated``: in
     which axes the optimiser works instead of the projections' own, see `turns`. ``layer_norm``:
     whether the output is normalised over its coordinates, and each has a gain that is learned. The
-    rest as in `training.pocket.Recipe`.
+    rest as in `training.pocket.PocketRecipe`.
     """
 
     second_moment: SecondMoment = "element"
@@ -61,7 +61,7 @@ class Settings(Strict):
     layer_norm: bool = False
 
 
-def rate(settings: Settings, step: int) -> float:
+def rate(settings: OriginSettings, step: int) -> float:
     """The learning rate of a step: linear warm-up, then half a cosine down to 0."""
     rising = round(settings.warmup * settings.steps)
     return warmed_cosine(settings.learning_rate, step, rising, settings.steps)
@@ -119,7 +119,7 @@ class Projections(nn.Module):
         return rows
 
 
-def drawn(locked: Locked, settings: Settings, seed: int) -> Projections:
+def drawn(locked: Locked, settings: OriginSettings, seed: int) -> Projections:
     """Projections to start from: Gaussian numbers over the root of the input's width."""
     generator, width = torch.Generator().manual_seed(seed), settings.width
     sizes = locked.images.shape[1], locked.texts.shape[-1]
@@ -128,7 +128,7 @@ def drawn(locked: Locked, settings: Settings, seed: int) -> Projections:
 
 
 def turns(
-    settings: Settings, sizes: tuple[int, int], seed: int, dtype: torch.dtype = torch.float64
+    settings: OriginSettings, sizes: tuple[int, int], seed: int, dtype: torch.dtype = torch.float64
 ) -> list[Turn]:
     """The rotations of the axes in which the optimiser works, for W (p, d) and V (q, d).
 
@@ -156,7 +156,7 @@ def turns(
 
 def grow(
     locked: Locked,
-    settings: Settings,
+    settings: OriginSettings,
     seed: int,
     begun: Projections | None = None,
     watch: Callable[[int, float, Projections, ProjectionAdamW], None] | None = None,

@@ -41,7 +41,7 @@ SecondMoment = Literal[
 ADDED_LATER = {"caption_noise", "final_scale", "scale_steps", "second_moment"}
 
 
-class Recipe(Strict):
+class PocketRecipe(Strict):
     """How one model is trained; with a seed it decides the weights.
 
     ``steps`` is the number of updates (none for the random control), ``warmup`` the share of them
@@ -76,7 +76,7 @@ class Recipe(Strict):
     second_moment: SecondMoment = "element"
 
     @model_validator(mode="after")
-    def _fits_the_objective(self) -> Recipe:
+    def _fits_the_objective(self) -> PocketRecipe:
         if self.objective == "finetuned" and self.start is None:
             raise ValueError("start must be given for the objective finetuned")
         return self
@@ -91,9 +91,9 @@ class Recipes(Strict):
     """The whole of ``recipes.yaml``, with the defaults filled in."""
 
     seeds: tuple[int, ...]
-    models: tuple[Recipe, ...]
+    models: tuple[PocketRecipe, ...]
 
-    def tasks(self) -> list[tuple[Recipe, int]]:
+    def tasks(self) -> list[tuple[PocketRecipe, int]]:
         """Return every training, a recipe and a seed: all seeds, for the pool the first only."""
         return [
             (recipe, seed)
@@ -101,11 +101,11 @@ class Recipes(Strict):
             for seed in (self.seeds[:1] if recipe.family == "pool" else self.seeds)
         ]
 
-    def recipe(self, name: str) -> Recipe:
+    def recipe(self, name: str) -> PocketRecipe:
         """Return the recipe called ``name``; KeyError if there is none."""
         return {recipe.name: recipe for recipe in self.models}[name]
 
-    def starts(self, recipe: Recipe) -> int:
+    def starts(self, recipe: PocketRecipe) -> int:
         """Return how many trainings come one after another before that of ``recipe`` begins."""
         return 0 if recipe.start is None else 1 + self.starts(self.recipe(recipe.start))
 

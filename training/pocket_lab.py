@@ -26,14 +26,14 @@ from tqdm import tqdm
 
 from analysis.features import checkpoints, encoders, heads, networks
 from analysis.features.any_encoder import features_of
-from analysis.features.preprocess import POCKET, to_pixels
+from analysis.features.preprocess import POCKET_INPUT, to_pixels
 from analysis.features.store import Head
 from analysis.features.tokenizer import WordTokenizer
 from analysis.features.weights import read_weights
 from analysis.files import fingerprint, replaced, write_text
 from analysis.images import emoji, find
 from training import objectives, pocket
-from training.pocket import Recipe, Recipes
+from training.pocket import PocketRecipe, Recipes
 
 CURVE = ["model", "seed", "step", "loss", "accuracy"]
 ACCURACIES = ["model", "family", "level", "seed", "style", "split", "role", "images", "accuracy"]
@@ -73,7 +73,7 @@ def world() -> World:
         pocket.captions(name, tags.split(";") if tags else [], category, CAPTIONS_SEED)
         for name, tags, category in zip(drawings["name"], drawings["tags"], categories, strict=True)
     ]
-    pixels = np.stack([to_pixels(image, POCKET) for image in data.images])
+    pixels = np.stack([to_pixels(image, POCKET_INPUT) for image in data.images])
     captions = torch.stack([tokenizer(text) for text in texts])
     prompts = torch.stack([tokenizer(text) for text in pocket.prompts(emoji.CLASSES)])
     digest = sha256(pixels.tobytes())
@@ -101,7 +101,7 @@ def with_validation(table: pd.DataFrame) -> pd.DataFrame:
 # One training
 
 
-def identity(recipe: Recipe, recipes: Recipes, seed: int, splits: Sequence[str]) -> str:
+def identity(recipe: PocketRecipe, recipes: Recipes, seed: int, splits: Sequence[str]) -> str:
     """Return the hash of all that decides a training's weights, its beginning included."""
     start = None
     if recipe.start is not None:
@@ -110,13 +110,13 @@ def identity(recipe: Recipe, recipes: Recipes, seed: int, splits: Sequence[str])
     return fingerprint([recipe.decisive(), architecture, seed, list(splits), start, world().digest])
 
 
-def weights_of(name: str, seed: int, folder: Path) -> Path:
+def weights_path(name: str, seed: int, folder: Path) -> Path:
     """Return where a training leaves its weights."""
     return folder / f"{name}-{seed}" / "weights.safetensors"
 
 
 def run(
-    recipe: Recipe,
+    recipe: PocketRecipe,
     recipes: Recipes,
     seed: int,
     folder: Path,
@@ -128,12 +128,12 @@ def run(
     What is there already, of the same recipe and data, is left as it is. With the splits
     ``("train",)`` the accuracy is measured on ``val`` and nowhere else.
     """
-    result = weights_of(recipe.name, seed, folder)
+    result = weights_path(recipe.name, seed, folder)
     place = result.parent
     key = identity(recipe, recipes, seed, splits)
     if result.is_file() and read_weights(result).metadata["recipe"] == key:
         return place
-    start = read_weights(weights_of(recipe.start, seed, folder)).state if recipe.start else None
+    start = read_weights(weights_path(recipe.start, seed, folder)).state if recipe.start else None
     final = "val" in splits
     trained = objectives.train(
         recipe,
@@ -154,7 +154,7 @@ def run(
         "level": recipe.level,
         "classes": json.dumps(emoji.CLASSES),
         "normalize": json.dumps(recipe.objective != "supervised"),
-        "image_size": str(POCKET.size),
+        "image_size": str(POCKET_INPUT.size),
         "seed": str(seed),
         "recipe": key,
     }
@@ -209,7 +209,7 @@ def measure(path: Path, splits: Iterable[str]) -> Iterator[tuple[str, str, str, 
 
 
 def run_all(
-    tasks: Sequence[tuple[Recipe, int]],
+    tasks: Sequence[tuple[PocketRecipe, int]],
     recipes: Recipes,
     folder: Path,
     *,

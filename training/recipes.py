@@ -1,8 +1,8 @@
 """Recipes of the paper's comparison models at full size: hyper-parameters, batches, learning rates.
 
 ``data/recipes/*.yaml`` hold the hyper-parameters, each with where it comes from; `full_size` and
-`captions` carry them out, and `tables` says what they would cost. The pocket lab's recipes are
-another thing, see `pocket`. No torch.
+`captions` carry them out, and `recipe_tables` says what they would cost. The pocket lab's recipes
+are another thing, see `pocket`. No torch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FOLDER = ROOT / "data" / "recipes"
 #: How a source says that a value is nobody's but ours.
 OURS = "ours"
 #: Images of ImageNet-Captions, as published (Fang et al. 2022).
-CAPTIONS = 463_622
+CAPTIONS_PUBLISHED = 463_622
 #: Images that a process takes at a time if nothing else is said, where the batch allows it.
 MICRO_BATCH = 64
 

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from analysis.features.reached import kept, networks
+from analysis.features.reached import left_as_they_were, networks
 from analysis.images import imagelist
 from analysis.images.imagelist import ImageList
 from analysis.images.pictures import in_rgb
@@ -26,12 +26,12 @@ from analysis.quoting import in_short
 from analysis.texts import suggestion
 
 #: Maps a batch of inputs (n, ...) to features (n, d).
-Encoder = Callable[[Tensor], Any]
+AnyEncoder = Callable[[Tensor], Any]
 #: Turns a picture into the encoder's input, as a transform of torchvision, open_clip or timm does.
 Preprocess = Callable[[Image.Image], Tensor]
 #: A folder of images, pictures of PIL or as arrays (N, height, width, channels) of bytes, or inputs
 #: (N, ...) that need no preprocessing.
-Images: TypeAlias = (
+AnyImages: TypeAlias = (
     "str | Path | ImageList | Sequence[Image.Image | NDArray[Any] | Tensor] | NDArray[Any] | Tensor"
 )
 #: How several vectors of an image become one: their mean, the first of them (of a transformer the
@@ -47,8 +47,8 @@ Made = TypeVar("Made")
 
 
 def features_of(
-    encoder: Encoder,
-    images: Images,
+    encoder: AnyEncoder,
+    images: AnyImages,
     preprocess: Preprocess | None = None,
     *,
     layer: str | None = None,
@@ -90,7 +90,7 @@ def features_of(
     bar = tqdm(total=len(listed), unit=" images", leave=False, disable=silent)
     with (
         bar,
-        kept(modules),
+        left_as_they_were(modules),
         torch.no_grad(),
     ):  # a cache made in inference mode could not be trained with
         return _features(encoder, batches, _suited(modules), bar)
@@ -100,7 +100,7 @@ class _ReachedError(Exception):
     """What is looked for was computed; the rest of the network need not be."""
 
 
-def at_layer(encoder: Encoder, layer: str, pool: Pool = "mean") -> Encoder:
+def at_layer(encoder: AnyEncoder, layer: str, pool: Pool = "mean") -> AnyEncoder:
     """An encoder that gives what one part of a module gives: (n, d), by `pooled`.
 
     Raises DatasetError if the encoder is no module, or has no part of that name.
@@ -152,7 +152,7 @@ def pooled(made: Tensor, pool: Pool = "mean") -> Tensor:
 
 
 def _features(
-    encoder: Encoder, batches: Iterator[Tensor], suited: Callable[[Tensor], Tensor], bar: Any
+    encoder: AnyEncoder, batches: Iterator[Tensor], suited: Callable[[Tensor], Tensor], bar: Any
 ) -> NDArray[np.float32]:
     """The features of all batches, of which the first is looked at twice."""
     parts: list[NDArray[np.float32]] = []
@@ -229,7 +229,7 @@ def _listed(images: Any, preprocess: Preprocess | None) -> Any:
     return listed
 
 
-def _encoded(encoder: Encoder, inputs: Tensor) -> NDArray[np.float32]:
+def _encoded(encoder: AnyEncoder, inputs: Tensor) -> NDArray[np.float32]:
     """The features of a batch as they are kept; DatasetError if they are not (images, d)."""
     about = f"{tuple(inputs.shape)} of type {inputs.dtype}"
     features = _called("the encoder", encoder, inputs.clone(), about)  # it may work in place

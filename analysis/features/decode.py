@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from analysis.features.plan import Settings
+from analysis.features.plan import ExtractionSettings
 from analysis.features.preprocess import Geometry, to_pixels
 from analysis.images.imagelist import DamagedImageError, ImageList
 
@@ -40,7 +40,7 @@ class Batch:
 def decoded(
     images: ImageList,
     needed: Mapping[int, Sequence[Geometry]],
-    settings: Settings,
+    settings: ExtractionSettings,
     *,
     pinned: bool = False,
 ) -> Iterator[Batch]:

@@ -27,7 +27,7 @@ from analysis.features.lazily import open_clip
 from analysis.features.preprocess import to_pixels
 from analysis.features.store import Head
 from analysis.features.tokenizer import WordTokenizer
-from analysis.features.weights import ModelError, checked, read_weights, weights_file
+from analysis.features.weights import ModelError, checked_sha256, read_weights, weights_file
 from analysis.images import imagenet
 from analysis.images.imagelist import Pixels
 
@@ -142,7 +142,7 @@ def _load_open_clip(model: Model, checkpoint: Path | None, device: str) -> Loade
     else:
         path = checkpoint or weights_file(model)
         state, metadata, _ = read_weights(path, clip)
-        sha256 = checked(model, path)
+        sha256 = checked_sha256(model, path)
         head = _take_head(model, state, metadata)
         has_text = not all(key.startswith("visual.") for key in state)
         if not has_text and head is None and model.head != "none":
@@ -166,7 +166,7 @@ def _load_timm(model: Model, checkpoint: Path | None, device: str) -> Loaded:
         outline = networks.build(model.name, "timm", name, outline=True)
         state = read_weights(path, None if model.renamed else outline).state
         state = layouts.in_order(outline.state_dict(), state) if model.renamed else state
-        sha256 = checked(model, path)
+        sha256 = checked_sha256(model, path)
         classifiers = networks.classifier_names(outline)
         if model.head == "none":
             state = {k: v for k, v in state.items() if k.rpartition(".")[0] not in classifiers}

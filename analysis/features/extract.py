@@ -27,12 +27,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from analysis.families.registry import Model
-from analysis.features import plan, store
+from analysis.features import encoders, plan, store
 from analysis.features.decode import AHEAD, Batch, decoded
 from analysis.features.devices import computing
-from analysis.features.encoders import Loaded, load
+from analysis.features.encoders import Loaded
 from analysis.features.heads import see_to_head
-from analysis.features.plan import ExtractionError, Settings
+from analysis.features.plan import ExtractionError, ExtractionSettings
 from analysis.features.preprocess import geometry
 from analysis.features.store import StoreError
 from analysis.features.weights import ModelError
@@ -52,7 +52,7 @@ OnError = Callable[[Model, Exception], None]
 class Encoder:
     """One encoder at work: precision, memory layout, and halving of batches that do not fit."""
 
-    def __init__(self, loaded: Loaded, settings: Settings) -> None:
+    def __init__(self, loaded: Loaded, settings: ExtractionSettings) -> None:
         self.loaded, self.model = loaded, loaded.model
         self.geometry = geometry(self.model.preprocessing)
         self.precision = settings.precision
@@ -140,7 +140,7 @@ class Work:
 def extract(
     models: Sequence[Model],
     images: ImageList | Sequence[ImageList],
-    settings: Settings = plan.USUAL,
+    settings: ExtractionSettings = plan.USUAL,
     *,
     folder: Path | None = None,
     checkpoint: Path | None = None,
@@ -189,7 +189,7 @@ def _others_go_on(model: Model, onerror: OnError | None) -> Iterator[None]:
 def _prepared(
     model: Model,
     lists: Sequence[ImageList],
-    settings: Settings,
+    settings: ExtractionSettings,
     folder: Path | None,
     checkpoint: Path | None,
 ) -> list[Work]:
@@ -206,7 +206,7 @@ def _prepared(
                 headless.append(images)
     if not lacking + headless:
         return []
-    loaded = load(model, checkpoint, device_for(settings.device))
+    loaded = encoders.load(model, checkpoint, device_for(settings.device))
     for images in lacking + headless:
         see_to_head(loaded, images, store.head_path(model.name, images.name, folder))
     if not lacking:
@@ -231,7 +231,7 @@ def _prepared(
 
 
 def _extracted(
-    works: list[Work], images: ImageList, settings: Settings, onerror: OnError | None
+    works: list[Work], images: ImageList, settings: ExtractionSettings, onerror: OnError | None
 ) -> list[Work]:
     """Extract the shards that are lacking, all in one pass over the images.
 
@@ -269,7 +269,7 @@ def _extract_shard(
     batches: Iterator[Batch],
     works: Sequence[Work],
     images: ImageList,
-    settings: Settings,
+    settings: ExtractionSettings,
     bar: Any,
     onerror: OnError | None,
 ) -> list[Work]:

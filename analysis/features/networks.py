@@ -24,7 +24,7 @@ from torch.overrides import TorchFunctionMode
 from analysis.families.registry import HUB, LOCAL_DIR, NOT_STATED, Level, Model, Preprocessing
 from analysis.features import lazily
 from analysis.features.lazily import open_clip
-from analysis.features.preprocess import POCKET
+from analysis.features.preprocess import POCKET_INPUT
 from analysis.features.store import local_weights
 from analysis.features.weights import HUB_FILES, ModelError, from_hub
 from analysis.roots import ROOT
@@ -176,7 +176,7 @@ def of_architecture(name: str) -> dict[str, Any]:
         fields = by_open_clip(name, name, usual_config(name))
         if (ARCHITECTURES / f"{name}.json").is_file():
             size = fields["preprocessing"].size
-            fields["preprocessing"] = POCKET.model_copy(update={"size": size})
+            fields["preprocessing"] = POCKET_INPUT.model_copy(update={"size": size})
         return {**fields, "architecture": name, "pretraining": NOT_STATED}
     base, _, tag = name.partition(".")
     if not timm.is_model(base):

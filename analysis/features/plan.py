@@ -17,7 +17,7 @@ from analysis.features import store
 from analysis.features.store import Precision
 from analysis.files import fingerprint
 from analysis.images import imagenet
-from analysis.images.find import class_prompts
+from analysis.images.find import prompts_for
 from analysis.images.imagelist import ImageList, Prompts
 from analysis.roots import PACKAGES
 from analysis.texts import CompanionError
@@ -34,7 +34,7 @@ class ExtractionError(CompanionError, RuntimeError):
 
 
 @dataclass(frozen=True)
-class Settings:
+class ExtractionSettings:
     """How to extract.
 
     ``device`` is ``auto``, ``cpu``, ``cuda`` or ``mps``. ``precision`` is that of the arithmetic:
@@ -60,11 +60,11 @@ class Settings:
         return -(-self.shard_size // self.batch_size) * self.batch_size
 
 
-USUAL = Settings()
+USUAL = ExtractionSettings()
 
 
 def made_from(
-    model: Model, images: ImageList, settings: Settings, weights_sha256: str
+    model: Model, images: ImageList, settings: ExtractionSettings, weights_sha256: str
 ) -> dict[str, str]:
     """Return the named parts that features, or the shards of some, are made from."""
     return {
@@ -79,7 +79,10 @@ def made_from(
 
 
 def is_current(
-    model: Model, images: ImageList, settings: Settings = USUAL, folder: Path | None = None
+    model: Model,
+    images: ImageList,
+    settings: ExtractionSettings = USUAL,
+    folder: Path | None = None,
 ) -> bool:
     """Whether a model's features of some images are those that would be extracted now.
 
@@ -123,7 +126,7 @@ def head_prompts(model: Model, images: ImageList) -> Prompts | None:
     elif isinstance(model.classes, str):
         prompts = imagenet.prompts()
     else:
-        prompts = class_prompts(model.classes)
+        prompts = prompts_for(model.classes)
     if prompts is None or model.templates is None:
         return prompts
     templates = model.templates

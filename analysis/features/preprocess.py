@@ -17,7 +17,9 @@ from analysis.images.pictures import in_rgb
 Geometry = tuple[int, int, str, bool]
 
 #: The pocket lab's input: its drawings, 64 × 64 pixels, become 32 × 32 by the mean of 2 × 2.
-POCKET = Preprocessing(size=32, interpolation="box", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+POCKET_INPUT = Preprocessing(
+    size=32, interpolation="box", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)
+)
 
 #: Above this ratio of its sides only the middle of a picture is resized: all of it has no bound.
 ELONGATED = 16

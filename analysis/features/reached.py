@@ -120,7 +120,7 @@ def _of_library(thing: object) -> bool:
 
 
 @contextlib.contextmanager
-def kept(modules: Iterable[nn.Module]) -> Iterator[None]:
+def left_as_they_were(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Run modules, and all others that this thread calls meanwhile, in evaluation mode.
 
     Afterwards the training flags and the buffers of all of them are as before, also on errors.

@@ -190,7 +190,7 @@ def _online() -> bool:
     return True
 
 
-def checked(model: Model, path: Path) -> str:
+def checked_sha256(model: Model, path: Path) -> str:
     """Return the sha256 of a model's weights; ModelError if it is not the noted one."""
     sha256 = parts.checksum(path)
     if model.weights_sha256 not in (None, sha256):

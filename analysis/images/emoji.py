@@ -45,7 +45,7 @@ SHEET_COLUMNS = 40
 STYLES = {name: style.role for name, style in sets.styles().items()}
 #: The style that stands for ImageNet, and the five that stand for its distribution shifts.
 IMAGENET = "twemoji"
-SHIFTS = tuple(style for style, role in STYLES.items() if role in ("seen", "unseen"))
+SHIFTED_STYLES = tuple(style for style, role in STYLES.items() if role in ("seen", "unseen"))
 #: Styles of the training sets for CLIP, by name: from one artist's captions to the whole web.
 CAPTIONS = {
     "captions": ("twemoji",),

@@ -112,7 +112,7 @@ def _availability(described: Description) -> Availability:
     return Availability(described.name, "present", place, listed.what or of_broden)
 
 
-def class_prompts(classes: Sequence[str]) -> Prompts:
+def prompts_for(classes: Sequence[str]) -> Prompts:
     """Return prompts for names of classes; WordNet's ids as the names of ImageNet's classes."""
     return imagelist.class_prompts(classes, imagenet.words())
 

@@ -30,9 +30,9 @@ from analysis.metrics.directions import Decomposition
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.intp]
-Quantity = Literal["unique", "lower", "best"]
+CountName = Literal["unique", "lower", "best"]
 Kind = Literal["draws", "random", "permuted", "halves"]
-QUANTITIES: tuple[Quantity, ...] = ("unique", "lower", "best")
+QUANTITIES: tuple[CountName, ...] = ("unique", "lower", "best")
 MANY_LABELS = 200_000
 """Labels from which a probe counts as large: Broden has several times as many, the others less."""
 LEAST_POSITIVES = 20
@@ -188,19 +188,19 @@ class Found:
     halves: Array
     of_frequent: Array
 
-    def of(self, kind: Kind, quantity: Quantity) -> Array:
+    def of(self, kind: Kind, quantity: CountName) -> Array:
         """One quantity in all repetitions of a kind."""
         return getattr(self, kind)[:, QUANTITIES.index(quantity)]
 
-    def value(self, quantity: Quantity) -> float:
+    def value(self, quantity: CountName) -> float:
         """The mean over draws of negatives."""
         return float(self.of("draws", quantity).mean())
 
-    def chance(self, quantity: Quantity, kind: Literal["random", "permuted"]) -> float:
+    def chance(self, quantity: CountName, kind: Literal["random", "permuted"]) -> float:
         """What random directions, or permuted labels, reach on average."""
         return float(self.of(kind, quantity).mean())
 
-    def frequent(self, quantity: Quantity) -> Difference:
+    def frequent(self, quantity: CountName) -> Difference:
         """The value among frequent concepts, and its standard error: see `draw`."""
         value = float(self.of_frequent[QUANTITIES.index(quantity)])
         return Difference(value, _deviation(self.of("halves", quantity)))
@@ -330,7 +330,7 @@ def best_of(ap: ArrayLike) -> Array:
     return np.nan_to_num(np.asarray(ap, dtype=np.float64)).max(axis=0)
 
 
-def difference(one: Found, other: Found, quantity: Quantity) -> Difference:
+def difference(one: Found, other: Found, quantity: CountName) -> Difference:
     """How much one model's value exceeds another's among frequent concepts.
 
     The result includes the standard error of this paired difference.

@@ -1,10 +1,11 @@
 """Sphinx extension: results to cite, and to take along.
 
 Below each figure and table that a run published is a menu: its data, the drawing, how to cite
-it, its code, the command that makes it again; and what in the paper it bears on
-(`data/counterparts.yaml`). The files are written into the built book, under `results/`. Figures and
-tables of chapters are numbered within their chapter, those of a run's page within its family (R4.2
-is the second of the fourth family), and what is shown again keeps its number.
+it, its code, the command that makes it again; and what in the paper it bears on, as an extension
+that knows the paper answers to the event `companion-bears-on`. The files are written into the built
+book, under `results/`. Figures and tables of chapters are numbered within their chapter, those of a
+run's page within its subject (R4.2 is the second of the fourth), and what is shown again keeps its
+number.
 """
 
 from __future__ import annotations
@@ -23,16 +24,13 @@ from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx_external_toc.collectors import TocTreeCollectorWithStyles
 
-from analysis.families.registry import load_families
-from analysis.quoting import Html, joined, tag
-from companion.claims.counterparts import borne_on, load_counterparts
-from results import downloads
+from analysis.quoting import Html, in_a_row, tag
+from results import downloads, project
 from results.experiments import NOTEBOOKS, OUTPUTS
 from results.fingerprints import code_version
 from results.labels import line_in_source
 
 FOLDER = "results"
-counterparts = cache(load_counterparts)  # read once a build, not for every result
 
 
 def menu(
@@ -51,20 +49,23 @@ def menu(
     source = tag("a", f"notebooks/{experiment}.py", href=f"{up}{code_place(reference)}")
     page = f"runs/{run}"
     if page in env.found_docs and page != env.docname:
-        source = joined(source, " · ", tag("a", "its page", href=f"{up}{page}.html"))
+        source = in_a_row(source, " · ", tag("a", "its page", href=f"{up}{page}.html"))
     code = code_version(result.about["made_from"])
     bibtex = downloads.bibtex(reference, result.note, code, _book(env.config))
     entries = {
         "Data": numbers,
         "Figure": drawing,
-        "Cite": joined(
+        "Cite": in_a_row(
             tag("code", reference), " · ", tag("a", "BibTeX", href=f"{at}.bib"), tag("pre", bibtex)
         ),
-        "Code": joined(source, ", version ", tag("code", code)),
-        "Run": tag("code", f"companion run {experiment} {subject}"),
+        "Code": in_a_row(source, ", version ", tag("code", code)),
     }
+    if command := project.current().command:
+        entries["Run"] = tag("code", command.format(experiment=experiment, subject=subject))
     entries = {name: entry for name, entry in entries.items() if entry}
-    listed = joined(*(joined(tag("dt", name), tag("dd", text)) for name, text in entries.items()))
+    listed = in_a_row(
+        *(in_a_row(tag("dt", name), tag("dd", text)) for name, text in entries.items())
+    )
     names = ", ".join([*(["method"] if method else []), *entries]).capitalize()
     of_what = tag("span", f" of {reference}", class_="visually-hidden")
     opened = f"<details>{tag('summary', names, of_what)}<dl>"
@@ -85,14 +86,12 @@ def _book(config: Config) -> downloads.Book:
 
 
 def _borne_on(env: BuildEnvironment, up: str, reference: str) -> str:
-    """Links to a result's counterparts in the paper, and to the claims that it bears on."""
-    items, claims = borne_on(counterparts(), reference)
-    places = [("paper", f"paper-{item.id}", item.place) for item in items]
-    places += [("claims", f"claim-{name.lower()}", name) for name in claims]
+    """Links to what extensions say that a result bears on, on pages of this build."""
+    answers = env.events.emit("companion-bears-on", reference)
     links = [
-        tag("a", text, href=f"{up}appendix/{page}.html#{anchor}")
-        for page, anchor, text in places
-        if f"appendix/{page}" in env.found_docs
+        tag("a", text, href=f"{up}{page}.html#{anchor}")
+        for page, anchor, text in (place for answer in answers for place in answer)
+        if page in env.found_docs
     ]
     return tag("p", "In the paper: ", Html(", ".join(links))) if links else ""
 
@@ -158,9 +157,9 @@ def take_numbers_back(app: Sphinx, env: BuildEnvironment) -> list[str]:
 
 
 def give_numbers(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
-    """Number by chapter and family, after Sphinx has numbered everything."""
+    """Number by chapter and subject, after Sphinx has numbered everything."""
     before = getattr(env, "companion_renumbered", None)
-    numbers = downloads.renumber(env.toc_fignumbers, load_families())
+    numbers = downloads.renumber(env.toc_fignumbers, project.current().shelves())
     env.companion_numbers = env.toc_fignumbers  # type: ignore[attr-defined]
     env.companion_renumbered = numbers  # type: ignore[attr-defined]
     env.toc_fignumbers = {**numbers}  # of which Sphinx takes out a page that it reads again
@@ -170,6 +169,7 @@ def give_numbers(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     name_renumbered_pages_only()
+    app.add_event("companion-bears-on")  # given a reference; answers list (page, anchor, words)
     app.connect("env-get-updated", take_numbers_back, priority=100)
     app.connect("env-get-updated", give_numbers, priority=900)  # Sphinx numbers at 500
     app.connect("html-collect-pages", pages_of_code)

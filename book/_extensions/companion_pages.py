@@ -30,7 +30,7 @@ from sphinx.errors import SphinxError
 from analysis.files import write_text
 from analysis.quoting import tag
 from analysis.roots import ROOT
-from results import course
+from results import course, project
 from results.policy import of_book
 from results.style import ROLE
 
@@ -47,15 +47,14 @@ LANDMARKS = (
     ('<div role="list" class="citation-list">', "", '<div class="citation-list">', ""),  # no items
 )  # fmt: skip
 
+#: What orders the results of a search.
+SCORER = Path(__file__).resolve().parents[1] / "_static" / "scorer.js"
 #: Where a teaching notebook runs in the browser: by repository and branch on GitHub, and its name.
 LAUNCHERS = {
     "Colab": "https://colab.research.google.com/github/{}/blob/{}/{}.ipynb",
     "Binder": "https://mybinder.org/v2/gh/{}/{}?urlpath=lab/tree/{}.ipynb",
 }
 
-GLOSSARY = "appendix/glossary"
-#: The picture of the book, below its folder.
-PREVIEW = "results/encoders/paper/seven.png"
 #: Boxes whose time is not counted: exercises have one of their own, and some boxes are folded.
 UNTIMED = {"exercise", "solution", "hint", "instructor", "dropdown"}
 #: What formulas lose in excerpts, where no MathJax runs: fonts, sizes, spaces, marks of commands.
@@ -99,10 +98,12 @@ def scope_headers(app: Sphinx, name: str, template: str, context: dict[str, Any]
 def define_terms(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Give each link to the glossary the term's definition as its title."""
     links = [link for link in doctree.findall(nodes.reference) if "#term-" in _target(link)]
-    if links and GLOSSARY in app.env.found_docs:
+    if links and app.config.companion_glossary in app.env.found_docs:
         definitions = {
             item[0]["ids"][0]: item[-1].astext().split("\n\n")[0]
-            for item in app.env.get_doctree(GLOSSARY).findall(nodes.definition_list_item)
+            for item in app.env.get_doctree(app.config.companion_glossary).findall(
+                nodes.definition_list_item
+            )
             if item[0]["ids"]
         }
         for link in links:
@@ -221,7 +222,9 @@ def github(app: Sphinx) -> str:
 
 
 def complete_notebooks(app: Sphinx) -> None:
-    """Make the notebooks of runs that are offered say what they need."""
+    """Make the notebooks of runs that are offered say what they need, where a command runs them."""
+    if not project.current().command:
+        return
     for path in sorted((Path(app.outdir) / "_sources/runs").glob("*/*.ipynb")):
         notebook = json.loads(path.read_text(encoding="utf-8"))
         if notebook["cells"][0]["id"] != "get":
@@ -240,8 +243,8 @@ def to_take_along(url: str, notebook: dict[str, Any]) -> dict[str, Any]:
         "environment variable COMPANION_ROOT."
     )
     text = (
-        f"*To run this notebook, in any folder:* {how} It was executed there by `companion run "
-        "{experiment} {subject}`.".format(**notebook["metadata"]["companion"])
+        f"*To run this notebook, in any folder:* {how} It was executed there by "
+        f"`{project.current().command}`.".format(**notebook["metadata"]["companion"])
     )
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
@@ -300,12 +303,13 @@ def _inline_scripts(mode: str) -> list[str]:
 def configure(app: Sphinx, config: Config) -> None:
     """Let the search order its results by this book's script, and pages give ``{{ version }}``.
 
-    That is the version of `CITATION.cff`.
+    That is the version of `CITATION.cff`, where there is one.
     """
-    config.html_search_scorer = str(Path(app.srcdir) / "_static" / "scorer.js")
-    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    (version,) = re.findall(r"^version: (\S+)$", citation, re.MULTILINE)
-    texts = {"version": version, "minutes": "[some minutes]{.minutes}"}
+    config.html_search_scorer = str(SCORER)
+    texts, citation = {"minutes": "[some minutes]{.minutes}"}, ROOT / "CITATION.cff"
+    if citation.is_file():
+        text = citation.read_text(encoding="utf-8")
+        (texts["version"],) = re.findall(r"^version: (\S+)$", text, re.MULTILINE)
     config.myst_substitutions = config.myst_substitutions | texts
 
 
@@ -323,11 +327,15 @@ def describe(app: Sphinx, name: str, _: str, context: dict[str, Any], doctree: A
         text = textwrap.shorten(text, 160, placeholder=" …")
         tags += tag("meta", name="description", content=text) + "\n"
         tags += tag("meta", property="og:title", content=app.env.titles[name].astext()) + "\n"
-    context["metatags"] = tags + tag("meta", property="og:image", content=up + PREVIEW) + "\n"
+    if picture := app.config.companion_preview:
+        tags += tag("meta", property="og:image", content=up + picture) + "\n"
+    context["metatags"] = tags
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
+    app.add_config_value("companion_glossary", "", "env", str)  # the page that defines terms
+    app.add_config_value("companion_preview", "", "html", str)  # the book's picture, below it
     app.connect("config-inited", configure)
     app.connect("builder-inited", refuse_builders)
     app.connect("doctree-read", head_rows)

@@ -3,15 +3,17 @@
 The directive `counterparts` takes an item of `data/counterparts.yaml` and shows next to it what
 this book has: a thumbnail, a link to the result itself, its evidence, how close it is, and the
 verdicts of the claims that rest on it, with how much of what they speak of was measured. The role
-`bearing` names the results that bear on a claim. What is not in this build is named and not linked.
+`bearing` names the results that bear on a claim; below a result are links back. What is not in this
+build is named and not linked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-from companion_cite import code_place, counterparts
+from companion_cite import code_place
 from companion_results import (
     LACKING,
     NotMeasuredError,
@@ -29,9 +31,16 @@ from sphinx.util.docutils import SphinxRole
 
 from analysis.families.registry import FAMILIES, load_family
 from analysis.quoting import as_markdown, tag
-from companion.claims.counterparts import COUNTERPARTS, Item, bearing
+from companion.claims.counterparts import (
+    COUNTERPARTS,
+    Item,
+    bearing,
+    borne_on,
+    load_counterparts,
+)
 from results.downloads import ENDINGS
 
+counterparts = cache(load_counterparts)  # read once a build, not for every result
 MODELS = "{doc}`/appendix/models` lists its models; {doc}`/runs/not_measured` says what they lack."
 
 
@@ -148,8 +157,16 @@ def thumbnail(reference: str, up: str, places: Mapping[str, str]) -> str:
     return tag("a", picture, class_="thumbnail", href=uri, tabindex="-1", aria_hidden="true")
 
 
+def bears_on(app: Sphinx, reference: str) -> list[tuple[str, str, str]]:
+    """A result's counterparts in the paper and the claims that it bears on: page, anchor, words."""
+    items, claims = borne_on(counterparts(), reference)
+    places = [("appendix/paper", f"paper-{item.id}", item.place) for item in items]
+    return places + [("appendix/claims", f"claim-{name.lower()}", name) for name in claims]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
+    app.connect("companion-bears-on", bears_on)
     app.add_directive("counterparts", CounterpartsDirective)
     app.add_directive("glance", GlanceDirective)
     app.add_role("bearing", BearingRole())

@@ -31,14 +31,13 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from analysis.code import hash_of
-from analysis.families.registry import FAMILIES, load_family
 from analysis.files import fingerprint
-from analysis.quoting import joined, tag
-from results import experiments, runpage
+from analysis.quoting import in_a_row, tag
+from results import experiments, project, runpage
 from results.downloads import shown_in
 from results.experiments import OUTPUTS as RUNS
 from results.labels import line_in_source
-from results.page import CAPTIONS, definitions, read_captions
+from results.page import CAPTIONS_FOLDER, definitions, read_captions
 from results.style import NARROW, unusable
 from results.svg import explorable, explorer, inline_svg
 
@@ -234,7 +233,7 @@ class ResultDirective(SphinxDirective):
         """Give a claim's card an anchor, on every page; its name leads to the one in the ledger."""
         for card in built:
             if "claim-card" in getattr(card, "attributes", {}).get("classes", ()):
-                if self.env.docname == "appendix/claims":
+                if self.env.docname == self.env.config.companion_ledger:
                     self.options["name"] = f"claim-{label}"
                     self.add_name(card)
                 else:
@@ -278,13 +277,14 @@ class ResultDirective(SphinxDirective):
         made by the page's script. Below the table is a list of what columns mean, for paper and for
         screens without a pointer; elsewhere the script makes tooltips of it.
         """
-        self.env.note_dependency(str(CAPTIONS / "columns.yaml"))
+        if (shared := CAPTIONS_FOLDER / "columns.yaml").is_file():
+            self.env.note_dependency(str(shared))
         look = "sortable" + " searchable" * ("search" in note) + " cards" * ("choose" in note)
         fence = f"::::{{table}} {_caption(note, target)}\n:name: {target}\n:class: {look}\n"
         built = self.parse_text_to_nodes(f"{fence}\n{markdown}\n\n::::")
         if meanings := definitions(note, markdown):
             pairs = [[text.replace("'", "’") for text in pair] for pair in meanings.items()]
-            rows = [joined(tag("dt", of), " ", tag("dd", text), " ") for of, text in pairs]
+            rows = [in_a_row(tag("dt", of), " ", tag("dd", text), " ") for of, text in pairs]
             listed = tag("dl", *rows, class_="companion-columns")
             built.append(nodes.raw("", listed, format="html"))
         if note.get("search"):
@@ -340,9 +340,7 @@ def show_results_in_runs(app: Sphinx, docname: str, source: list[str]) -> None:
     """Make a page of a run's notebook."""
     if docname.startswith("runs/") and source[0].startswith("{"):
         notebook = json.loads(source[0])
-        subject = notebook["metadata"]["companion"]["subject"]
-        family = FAMILIES / f"{subject}.yaml"
-        edition = load_family(subject).edition if family.is_file() else subject
+        edition = project.current().edition(notebook["metadata"]["companion"]["subject"])
         source[0] = json.dumps(runpage.of(notebook, edition))
 
 
@@ -368,6 +366,7 @@ def code_of_pages() -> str:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension; where its code has changed, all pages are read again."""
     app.add_config_value("companion_code", code_of_pages(), "env", str)
+    app.add_config_value("companion_ledger", "", "env", str)  # where claims' cards have names
     app.add_directive("result", ResultDirective)
     app.add_role("result", ResultRole())
     app.add_post_transform(LeadToNotMeasured)

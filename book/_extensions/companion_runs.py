@@ -2,10 +2,10 @@
 
 Connected to `config-inited` ahead of sphinx-external-toc (priority 900), so that the table of
 contents finds notebooks which are made here, and again after it, to put them below the page of
-their family, under short titles that say on which evidence a page rests. One page,
-`runs/not_measured`, lists what chapters lack; `runs/status.md` is the table of all runs. If a run
-fails, the build stops and no book is published. If a sentence of the book does not hold of recorded
-numbers, the book is built, the sentence is marked, and the build ends with an error.
+their subject, under short titles that say on which evidence a page rests. Which subjects have a
+page, and which other pages are made, the `project` says. If a run fails, the build stops and no
+book is published. If a sentence of the book does not hold of recorded numbers, the book is built,
+the sentence is marked, and the build ends with an error.
 """
 
 from __future__ import annotations
@@ -27,18 +27,13 @@ from sphinx.util import logging
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
 
-from analysis.families.registry import load_families  # noqa: E402
-from analysis.quoting import as_markdown  # noqa: E402
 from analysis.texts import CompanionError  # noqa: E402
-from companion.runs import status  # noqa: E402
-from results import experiments, threads  # noqa: E402
+from results import experiments, project, threads  # noqa: E402
 from results.engine import bring_up_to_date  # noqa: E402
 from results.experiments import OUTPUTS  # noqa: E402
 from results.jobs import alone  # noqa: E402
 
 logger = logging.getLogger(__name__)
-
-FAMILY = "# {title} at a glance\n\n```{{glance}} {name}\n{pages}\n```\n"
 
 
 class RunsError(SphinxError):
@@ -62,57 +57,60 @@ def update_runs(app: Sphinx, config: Config) -> None:
 
 def report_false_sentences(app: Sphinx, _: BaseException | None) -> None:
     """Name what does not hold of recorded numbers, and have the build end with an error."""
-    for sentence in status.false_sentences():
+    for sentence in experiments.false_sentences():
         logger.error("%s", sentence)
         app.statuscode = 1
 
 
 def order_runs(app: Sphinx, config: Config) -> None:
-    """Where the table of contents has globs of runs, list families, and below each its runs."""
+    """Where the table of contents has globs of runs, list subjects, and below each its runs."""
     from sphinx_external_toc.api import Document, FileItem, GlobItem, TocTree
 
-    site, titles, families = config.external_site_map, short_titles(), load_families()
-    listed, texts = [*site], {"not_measured": status.not_measured()}
+    ours = project.current()
+    site, titles, shelves = config.external_site_map, short_titles(), ours.shelves()
+    listed, texts = [*site], dict[str, str]()
     for tree in [tree for document in [*site.values()] for tree in document.subtrees]:
         globs = [g for g in tree.items if isinstance(g, GlobItem) and g.startswith("runs/")]
         names = [name for glob in globs for name in titles if fnmatchcase(name, glob)]
         tree.items = [each for each in tree.items if each not in globs]
-        for family in families:
-            below_family = [name for name in names if name.endswith(f"/{family}")]
-            if below_family:
-                page = f"runs/family/{family}"
-                below = [TocTree([FileItem(name) for name in below_family])]
-                site[page] = Document(page, below, title=families[family].title)
-                site.update({name: Document(name, title=titles[name]) for name in below_family})
-                tree.items.append(FileItem(page))
-                listed += [page, *below_family]
-                title = as_markdown(families[family].title)
-                texts[f"family/{family}"] = FAMILY.format(
-                    name=family, title=title, pages="\n".join(below_family)
+        for subject, title in shelves.items():
+            own = [name for name in names if name.endswith(f"/{subject}")]
+            if own:
+                place = f"{ours.scopes[0]}/{subject}"
+                site[f"runs/{place}"] = Document(
+                    f"runs/{place}", [TocTree([FileItem(name) for name in own])], title=title
                 )
+                site.update({name: Document(name, title=titles[name]) for name in own})
+                tree.items.append(FileItem(f"runs/{place}"))
+                listed += [f"runs/{place}", *own]
+                texts[place] = ours.shelf(subject, own)
+        for name in [name for name in names if name not in listed]:  # under its own title
+            site[name] = Document(name)
+            tree.items.append(FileItem(name))
+            listed.append(name)
     # No others are read; where the checkout's path has brackets, no glob would leave them out.
     config.include_patterns = [f"{name}.*" for name in listed]
     config.exclude_patterns = [each for each in config.exclude_patterns if "runs/" not in each]
-    _write_pages(texts | {"status": status.table(listed)})
+    _write_pages({**texts, **ours.pages(listed)}, ours.scopes[0])
 
 
-def _write_pages(texts: Mapping[str, str]) -> None:
-    """Write the texts that have changed, and remove the pages of families that are gone."""
+def _write_pages(texts: Mapping[str, str], scope: str) -> None:
+    """Write the texts that have changed, and remove the pages of subjects that are gone."""
     for name, text in texts.items():
         write_if_changed(OUTPUTS / f"{name}.md", text.encode())
-    for path in OUTPUTS.glob("family/*.md"):
-        if f"family/{path.stem}" not in texts:
+    for path in OUTPUTS.glob(f"{scope}/*.md"):
+        if f"{scope}/{path.stem}" not in texts:
             path.unlink()
 
 
 def short_titles() -> dict[str, str]:
-    """Page → how the table of contents calls it below its family: with the evidence behind it."""
+    """Page → how the table of contents calls it below its subject: with the evidence behind it."""
     runs = [(run, experiments.made(run)) for run in experiments.all_runs()]
     return {
         f"runs/{run}": f"{experiments.heading(run.experiment)} · "
         f"{', '.join(about['evidence']) or 'no evidence'}"
         for run, about in runs
-        if about and run.experiment.scope == "family"
+        if about and run.experiment.scope == project.current().scopes[0]
     }
 
 

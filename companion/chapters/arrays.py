@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.families.registry import Family
 from analysis.features import store
-from companion.chapters.measured import title
+from companion.chapters.measured import model_and_data
 from companion.measurements import tasks
 from companion.measurements.measurement import Measurement, MeasurementError
 
@@ -51,7 +51,7 @@ def _measured(m: Measurement, images: store.Features) -> Arrays:
     if not place.is_file():
         h = images.features.astype(np.float64)
         none = np.full(len(h), -1)
-        return _gaussian(h.shape[1])._replace(title=title(m), h=h, labels=none, measured=m)
+        return _gaussian(h.shape[1])._replace(title=model_and_data(m), h=h, labels=none, measured=m)
     head = store.read_head(place)
     h = tasks.as_seen(images.features, head).astype(np.float64)
     b = np.zeros(len(head.weight)) if head.bias is None else head.bias.astype(np.float64)
@@ -62,7 +62,7 @@ def _measured(m: Measurement, images: store.Features) -> Arrays:
     labels = np.full(len(h), -1)
     if len(rows):
         labels = np.where(images.labels < 0, -1, rows[images.labels])
-    return Arrays(title(m), h, labels, head.weight, b, rows, m)
+    return Arrays(model_and_data(m), h, labels, head.weight, b, rows, m)
 
 
 def _gaussian(width: int) -> Arrays:

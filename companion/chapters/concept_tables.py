@@ -21,22 +21,22 @@ from analysis.metrics.average_precision import (
 )
 from analysis.metrics.concept_counts import (
     ConceptImages,
+    CountName,
     Found,
     Kind,
-    Quantity,
     shared,
     totals,
 )
 from analysis.metrics.directions import decompose, importance
 from companion.chapters.measured import model_of
 from companion.measurements import concept_probe
+from companion.measurements.kept_counts import counts_of
 from companion.measurements.pending import CONCEPTS
 from companion.measurements.records import TRAINING, Measurement, available
-from companion.measurements.tables import counts_of
 from results.style import digits, minus
 
 #: By what a quantity is multiplied to be shown: counts stay, a precision is in percent.
-SCALE: dict[Quantity, int] = {"unique": 1, "lower": 1, "best": 100}
+SCALE: dict[CountName, int] = {"unique": 1, "lower": 1, "best": 100}
 #: What is counted, and by what it could come about without a meaning.
 KINDS: dict[Kind, str] = {
     "draws": "encoded",
@@ -59,7 +59,7 @@ def of_family(family: Family) -> dict[str, Measurement]:
     }
 
 
-def probe(measured: Iterable[Measurement]) -> str:
+def probe_images(measured: Iterable[Measurement]) -> str:
     """Which images and concepts were counted (MyST)."""
     for m in measured:
         count = f"{m.counts['images']:,}"
@@ -69,7 +69,7 @@ def probe(measured: Iterable[Measurement]) -> str:
     return ""
 
 
-def quantities(measured: Iterable[Measurement]) -> dict[Quantity, str]:
+def quantities(measured: Iterable[Measurement]) -> dict[CountName, str]:
     """The numbers that were counted, with their titles; none where nothing was measured."""
     for m in measured:
         cuts = (f"AP ≥ {m.value(name):g}" for name in ("threshold", "lower_threshold"))
@@ -95,7 +95,7 @@ def counted(measured: Mapping[str, Measurement], basis: str = "") -> pd.DataFram
     return pd.DataFrame(rows, columns=["of", "level", "counted", *KINDS, "frequent", "half"])
 
 
-def against_chance(measured: Mapping[str, Measurement], quantity: Quantity) -> pd.DataFrame:
+def against_chance(measured: Mapping[str, Measurement], quantity: CountName) -> pd.DataFrame:
     """Each model's count with its range and that of chance, a panel for each kind of chance."""
     rows = counted(measured)
     rows = rows[rows["counted"] == quantities(measured.values()).get(quantity)]

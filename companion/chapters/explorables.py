@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from analysis.metrics import basis, quantisation
 from analysis.metrics.outliers import kurtosis
 from results import plots, style
-from results.plots import Look
+from results.plots import Stroke
 from results.style import Drawing, digits, percent
 
 Array = NDArray[np.float64]
@@ -31,8 +31,8 @@ BITS = 4
 BEST = 5
 #: What is played of a training, and the looks of lines where the step size differs, or not.
 PLAYED = ("kurtosis", "accuracy", "er", "mean_share")
-GROWN = [Look(style.INK), Look(style.INK, (4, 2)), Look(style.INK, (1, 1))]
-GROWN += [Look(style.MUTED), Look(style.MUTED, (4, 2))]
+GROWN = [Stroke(style.INK), Stroke(style.INK, (4, 2)), Stroke(style.INK, (1, 1))]
+GROWN += [Stroke(style.MUTED), Stroke(style.MUTED, (4, 2))]
 #: Directions that a page drops at most, and draws of as many random ones.
 MOST, DRAWS = 120, 5
 
@@ -230,6 +230,6 @@ def dropped(data: Mapping[str, Any]) -> Drawing:
         for quantity, key, factor in ((kappa, "kurtosis", 1.0), (share, "found", 100.0))
         for title, curves in {"where captions hardly vary": data, "random": data["random"]}.items()
     )
-    looks = {"where captions hardly vary": Look(style.INK), "random": Look(style.MUTED, (4, 2))}
+    looks = {"where captions hardly vary": Stroke(style.INK), "random": Stroke(style.MUTED, (4, 2))}
     options: dict[str, Any] = {"looks": looks, "columns": 2, "height": 2.0}
     return plots.lines(pd.DataFrame(frame), "directions dropped", "value", **options)

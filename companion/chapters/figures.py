@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from analysis.metrics.outliers import far_above_mean
 from companion.measurements.measurement import Measurement
 from results import plots, style, words
-from results.plots import Look
+from results.plots import Stroke
 from results.style import LEVEL_STYLES, Drawing, digits, minus
 
 Array = NDArray[np.float64]
@@ -23,8 +23,8 @@ Array = NDArray[np.float64]
 KAPPA = plots.KAPPA[1]
 GAUSSIAN = {"Gaussian": 3.0}
 HEADS = {
-    "importance": ("head as it is", Look(style.INK)),
-    "importance_head_centred": ("mean-centred head", Look(style.MUTED, (4, 2), 1.2)),
+    "importance": ("head as it is", Stroke(style.INK)),
+    "importance_head_centred": ("mean-centred head", Stroke(style.MUTED, (4, 2), 1.2)),
 }
 
 
@@ -57,7 +57,7 @@ def importance(measurements: Mapping[str, Measurement], threshold: float) -> Dra
     for axes, largest in zip(drawing.figure.axes, peaks, strict=False):
         style.log_scale(axes.yaxis, 0.1, 100, 4)
         axes.set_ylim(0.05, 2.4 * max(peaks))
-        words.write(axes, f"{digits(largest)} ×", (1, largest), (6, 0), va="center")
+        words.put(axes, f"{digits(largest)} ×", (1, largest), (6, 0), va="center")
     return drawing
 
 
@@ -147,6 +147,6 @@ def clouds(
         x, below = [mean[0] for mean in means[:2]], 1.15 * frame[labels[1]].min()
         bracket = arrow | {"arrowstyle": "|-|, widthA=0.4, widthB=0.4"}
         axes[0].annotate("", (x[0], below), (x[1], below), arrowprops=bracket)
-        words.write(axes[0], gap, (np.mean(x), below), (0, -4), ha="center", va="top")
+        words.put(axes[0], gap, (np.mean(x), below), (0, -4), ha="center", va="top")
         axes[0].set(xlim=(-0.05, None), ylim=(1.4 * frame[labels[1]].min(), None))
     return drawing

@@ -16,14 +16,14 @@ from analysis.families.registry import Edition, Family, Level, level_title
 from analysis.metrics import indicators
 from analysis.metrics.peers import left_out_error, off_the_line, share_explained
 from analysis.metrics.robustness import logit
-from companion.chapters import unread
+from companion.chapters import unread_figures
 from companion.chapters.measured import one_set_each
 from companion.claims.evidence import Evidence, on_unseen_styles
 from companion.measurements.accuracies import POCKET
 from companion.measurements.intervals import Interval
+from companion.measurements.kept_counts import counts_of
 from companion.measurements.measurement import Measurement
-from companion.measurements.quantities import Experiment
-from companion.measurements.tables import counts_of
+from companion.measurements.quantities import Measurable
 
 CANDIDATES = {
     "kurtosis": "κ",
@@ -36,7 +36,7 @@ CANDIDATES = {
 }
 #: No candidate, but what each has to beat: it needs labels, and no shifted data either.
 TO_BEAT = "imagenet"
-EXPERIMENTS: list[Experiment] = ["outlier_features", "privileged_directions", "concepts", "unread"]
+EXPERIMENTS: list[Measurable] = ["outlier_features", "privileged_directions", "concepts", "unread"]
 #: Sets of random directions that are averaged, as in the recorded table.
 CHANCE = 5
 #: Models that a comparison takes at least; those of one group, of the zoo, families of the zoo.
@@ -44,25 +44,25 @@ LEAST, LEAST_WITHIN, LEAST_OF_THE_ZOO, LEAST_FAMILIES = 6, 5, 12, 3
 #: What is stated of a candidate.
 STATISTICS = ("rank", "given", "trained", "among_robust", "among_others", "area", "cut", "p")
 #: Quantity of the zoo → its title, and the scale on which a line may depend on it.
-ZOO: dict[str, tuple[str, Callable[..., Any]]] = {
+ZOO_QUANTITIES: dict[str, tuple[str, Callable[..., Any]]] = {
     "imagenet": ("ImageNet accuracy", logit),
     "kurtosis": ("κ", np.log),
     "persistence": ("persistence", np.asarray),
     "mean_share": ("share in the mean image", np.asarray),
     "top_importance": ("top importance", np.log),
 }
-Measured = dict[str, dict[Experiment, Measurement]]
+ByModel = dict[str, dict[Measurable, Measurement]]
 
 
 # Tables of models
 
 
-def measured(evidence: Evidence, anywhere: bool = False) -> Measured:
+def measured(evidence: Evidence, anywhere: bool = False) -> ByModel:
     """Model → experiment → its measurement on the data that claims are about.
 
     ``anywhere``: where there is none, a measurement on the images that figures show.
     """
-    measurements: Measured = {}
+    measurements: ByModel = {}
     for experiment in EXPERIMENTS:
         wanted = evidence.probe if experiment == "concepts" else evidence.reference
         every = evidence.measured(experiment, *get_args(Level))
@@ -72,7 +72,7 @@ def measured(evidence: Evidence, anywhere: bool = False) -> Measured:
     return measurements
 
 
-def of_models(evidence: Evidence, taken: Measured) -> pd.DataFrame:
+def of_models(evidence: Evidence, taken: ByModel) -> pd.DataFrame:
     """Each model's effective robustness, whether it is robust (None: not known), and candidates."""
     accuracies = [rows for view, rows in evidence.robustness.items() if view != "four"]
     accuracy = pd.concat(accuracies).groupby("name")["imagenet"].last()
@@ -90,7 +90,7 @@ def of_models(evidence: Evidence, taken: Measured) -> pd.DataFrame:
     return models.assign(imagenet=inside, robust=robust)
 
 
-def quantities(taken: Mapping[Experiment, Measurement], evidence: Evidence) -> dict[str, Any]:
+def quantities(taken: Mapping[Measurable, Measurement], evidence: Evidence) -> dict[str, Any]:
     """The candidates of one model, and other quantities that are shown with them."""
     row: dict[str, Any] = {"on": ""}
     row |= dict.fromkeys([*CANDIDATES, "largest", "random_directions", "probed"], np.nan)
@@ -101,7 +101,7 @@ def quantities(taken: Mapping[Experiment, Measurement], evidence: Evidence) -> d
     if m := taken.get("privileged_directions"):
         row["top_importance"] = m.value("importance").max()
     if m := taken.get("unread"):
-        row["unread"] = 100 * unread.pairs([m])["energy"].iloc[0]
+        row["unread"] = 100 * unread_figures.pairs([m])["energy"].iloc[0]
     if m := taken.get("concepts"):
         counts = counts_of(m)
         row["n_unique"], row["best"] = counts.value(evidence.counts), 100 * counts.value("best")
@@ -236,7 +236,7 @@ def zoo(models: pd.DataFrame, resamples: int, seed: int) -> pd.DataFrame:
     out, and without any other there is no table.
     """
     rows, rank = [], indicators.rank_correlation
-    for name, (title, scaled) in ZOO.items():
+    for name, (title, scaled) in ZOO_QUANTITIES.items():
         some = models.dropna(subset=[name])
         if len(some) < LEAST_OF_THE_ZOO or some["group"].nunique() < LEAST_FAMILIES:
             continue

@@ -21,9 +21,9 @@ from analysis.families.registry import (
 from analysis.roots import ROOT
 from analysis.strict import read_yaml
 from companion.measurements import records
-from companion.measurements.quantities import Experiment, Measured, declared
+from companion.measurements.quantities import Measurable, Measured, declared
 from companion.measurements.records import (
-    STYLES,
+    STYLES_BY_ROLE,
     Measurement,
     MeasurementError,
     available,
@@ -49,14 +49,14 @@ def model_of(measurement: Measurement) -> Model:
     return family_of(measurement).model(measurement.model)
 
 
-def of_same_model(m: Measurement, experiment: Experiment) -> dict[str, Measurement]:
+def of_same_model(m: Measurement, experiment: Measurable) -> dict[str, Measurement]:
     """Data set → another experiment's measurement of the same model."""
     update = {"models": (model_of(m),)}  # no other model's files are read
     alone = family_of(m).model_copy(update=update)
     return {other.data.name: other for other in available(experiment, alone)}
 
 
-def title(measurement: Measurement) -> str:
+def model_and_data(measurement: Measurement) -> str:
     """The model and the data of a measurement, as words."""
     return f"{model_of(measurement).title}: {measurement.data.title}"
 
@@ -67,10 +67,10 @@ def by_title(measured: Sequence[Measurement]) -> dict[str, Measurement]:
     Titles of recorded measurements say which images they used, and whether a model is inferred.
     """
     alone = len({m.data.name for m in measured}) == 1 and all(m.live for m in measured)
-    return {model_of(m).title if alone else title(m): m for m in measured}
+    return {model_of(m).title if alone else model_and_data(m): m for m in measured}
 
 
-def of_editions(experiment: Experiment, *editions: Edition) -> list[Measurement]:
+def of_editions(experiment: Measurable, *editions: Edition) -> list[Measurement]:
     """Measurements of the editions' models, in the order of families and models; captions last."""
     measurements: list[Measurement] = []
     for family in (f for edition in editions for f in load_families(edition).values()):
@@ -182,7 +182,7 @@ def set_title(m: Measurement) -> str:
 def full_title(m: Measurement, data: bool = True) -> str:
     """Backbone and model as the families call them, and the data if wanted."""
     family, model = family_of(m), model_of(m)
-    return f"{family.title}, {title(m) if data else model.title}"
+    return f"{family.title}, {model_and_data(m) if data else model.title}"
 
 
 def coverage(measurements: Sequence[Measurement], *editions: Edition) -> str:
@@ -253,7 +253,7 @@ def by_style(measurements: Iterable[Measurement]) -> pd.DataFrame:
     ``styles_unseen``: on how many of these a model was measured, where that differs. Empty for
     measurements of other images.
     """
-    groups = {name: group for group, names in STYLES.items() for name in names}
+    groups = {name: group for group, names in STYLES_BY_ROLE.items() for name in names}
     every = frame(
         (m for m in measurements if m.data.name in groups),
         lambda m: {"model": model_of(m).title, "group": groups[m.data.name]},
@@ -262,10 +262,14 @@ def by_style(measurements: Iterable[Measurement]) -> pd.DataFrame:
         return every
     quantities = ["kurtosis_mean", "persistence_fraction"]
     grouped = every.groupby(["model", "group"], sort=False)
-    columns = [f"{quantity}_{group}" for quantity in quantities for group in STYLES]
+    columns = [f"{quantity}_{group}" for quantity in quantities for group in STYLES_BY_ROLE]
     means = joined(grouped[quantities].mean().unstack()).reindex(columns=columns)
-    unseen = grouped.size().unstack(fill_value=0).reindex(columns=[*STYLES], fill_value=0)["unseen"]
-    few = ~unseen.isin((0, len(STYLES["unseen"]))).all()
+    unseen = (
+        grouped.size()
+        .unstack(fill_value=0)
+        .reindex(columns=[*STYLES_BY_ROLE], fill_value=0)["unseen"]
+    )
+    few = ~unseen.isin((0, len(STYLES_BY_ROLE["unseen"]))).all()
     return means.assign(styles_unseen=unseen if few else None)
 
 
@@ -310,7 +314,7 @@ def absent_models(missing: Iterable[Model]) -> str:
 
 
 def closing_notes(
-    experiment: Experiment, family: Family, measured: Sequence[Measurement], random: bool = True
+    experiment: Measurable, family: Family, measured: Sequence[Measurement], random: bool = True
 ) -> dict[str, str]:
     """The texts at the end of a family's page, by name: what is unmeasured, and what is unusable.
 
@@ -323,14 +327,14 @@ def closing_notes(
         "not-measured": absent_models(absent) or "Every model of this family was measured.",
         "cautions": cautions(measured),
         "older-code": admonition("Older code", items(older)),
-        "unusable": unusable([*records.unusable(family), *broken(experiment, family)]),
+        "unusable": unusable([*records.unusable_features(family), *broken(experiment, family)]),
     }
     return {name: note for name, note in notes.items() if note}
 
 
 def cautions(measured: Sequence[Measurement]) -> str:
     """An admonition (MyST) on what keeps measurements from being compared; "" if nothing does."""
-    notes = [f"{title(m)}: {m.data.what}." for m in measured if not m.data.is_whole]
+    notes = [f"{model_and_data(m)}: {m.data.what}." for m in measured if not m.data.is_whole]
     precisions = list(dict.fromkeys(m.provenance.precision for m in measured if m.live))
     if len(precisions) > 1:
         notes.append(f"Not all are of one precision: {'; '.join(precisions)}.")

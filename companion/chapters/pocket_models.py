@@ -76,7 +76,7 @@ def pruning_steps(m: Measurement, quantities: Mapping[str, str], lowest: float) 
     ``lowest``: the accuracy below which the baseline is extrapolated.
     """
     parts = []
-    for (label, quantity), order in product(quantities.items(), pruning_figures.ORDERS):
+    for (label, quantity), order in product(quantities.items(), pruning_figures.DRAWN_ORDERS):
         ends = m.value(f"{quantity}_{order}")[: 3 if order in ("importance", "random") else 1]
         part = pruning_figures.steps(label, order, *ends, kept=m.value("kept"))
         below = m.value(f"inside_{order}")[0] < (lowest if quantity == "robustness" else 0)

@@ -11,19 +11,19 @@ from numpy.typing import ArrayLike, NDArray
 from companion.measurements.measurement import Measurement
 from companion.measurements.pruned import against_whole
 from results import plots, style
-from results.plots import Look
+from results.plots import Stroke
 from results.style import LEVEL_STYLES, Drawing
-from results.words import write
+from results.words import put
 
 Array = NDArray[np.float64]
 
 PRUNED = "directions pruned (%)"
 #: The orders of pruning, as a measurement calls them: name and look.
-ORDERS = {
-    "importance": ("by importance", Look("#1f83c4")),
-    "singular_value": ("by singular value", Look("#d55e00", (4, 2))),
-    "random": ("random", Look("#7d7d7d")),
-    "reversed": ("in reverse", Look("#c0609a", (1, 1.5))),
+DRAWN_ORDERS = {
+    "importance": ("by importance", Stroke("#1f83c4")),
+    "singular_value": ("by singular value", Stroke("#d55e00", (4, 2))),
+    "random": ("random", Stroke("#7d7d7d")),
+    "reversed": ("in reverse", Stroke("#c0609a", (1, 1.5))),
 }
 
 
@@ -36,7 +36,7 @@ def all_steps(m: Measurement) -> pd.DataFrame:
     ends["random"] = random
     accuracy = (
         steps("accuracy (%)", name, m.value(f"accuracy_{name}"), *ends.get(name, ()))
-        for name in ORDERS
+        for name in DRAWN_ORDERS
     )
     lost = steps("change of accuracy (points)", "importance", change, low, high)
     return pd.concat([*accuracy, lost], ignore_index=True)
@@ -52,7 +52,7 @@ def steps(
     columns = dict(zip(("value", "low", "high"), (values, *ends), strict=False))
     frame = pd.DataFrame({name: 100 * np.asarray(part) for name, part in columns.items()})
     left = np.arange(1, len(frame) + 1) if kept is None else np.asarray(kept)
-    about = {"quantity": quantity, "of": ORDERS[order][0], "directions kept": left}
+    about = {"quantity": quantity, "of": DRAWN_ORDERS[order][0], "directions kept": left}
     return frame.assign(**about, **{PRUNED: 100 * (1 - left / left[-1])})
 
 
@@ -65,7 +65,7 @@ def curves(by_model: Mapping[str, pd.DataFrame]) -> Drawing:
     parts = [frame.assign(panel=title) for title, frame in by_model.items()]
     whole = pd.concat(parts, ignore_index=True)
     drawn = whole[~whole["extrapolated"].astype(bool)] if "extrapolated" in whole else whole
-    looks, columns, at = dict(ORDERS.values()), whole["quantity"].nunique(), {"80 %": 80}
+    looks, columns, at = dict(DRAWN_ORDERS.values()), whole["quantity"].nunique(), {"80 %": 80}
     drawing = plots.lines(
         drawn, PRUNED, "value", looks=looks, columns=columns, verticals=at, height=2.4
     )
@@ -93,7 +93,7 @@ def strips(importances: Array, heads: Mapping[str, tuple[int, float]]) -> Drawin
         axes.set(yscale="log", yticks=[], xlim=(0, len(height) + 1), ylabel="importance")
         axes.minorticks_off()
         words = f"accuracy {style.percent(accuracy)} %"
-        write(axes, words, (0.98, 0.8), (0, 0), xycoords="axes fraction", ha="right")
+        put(axes, words, (0.98, 0.8), (0, 0), xycoords="axes fraction", ha="right")
     panels[-1, 0].set(xlabel="direction of the head, the most important first")
     data = style.stacked(
         {"of": f"{title}, accuracy {style.percent(accuracy)} %", "direction": place}

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.families.registry import Family
 from analysis.images import sets
 from companion.chapters.measured import how_trained
-from companion.chapters.robustness import intervals
+from companion.chapters.robustness_figures import intervals
 from companion.measurements import accuracies
 from results import style
 

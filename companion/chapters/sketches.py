@@ -10,12 +10,12 @@ import pandas as pd
 
 from analysis.images import sets
 from analysis.images.emoji import Emoji
-from companion.chapters import pictures
-from companion.chapters.robustness import WORDS
+from companion.chapters import picture_rows
+from companion.chapters.robustness_figures import WORDS
 from companion.measurements.effective_robustness import View
 from results import plots, style
 from results.style import INK, Drawing, points
-from results.words import write
+from results.words import put
 
 ARROW = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.8}
 
@@ -32,14 +32,14 @@ def one_in_styles(data: Emoji, concept: str, accuracy: Mapping[str, pd.Series[fl
     alt = f"A {name}, as {', '.join(frame.index)} draw it. Accuracy (%) in each: {'; '.join(rows)}."
     titles = {n: sets.styles()[art].title.replace(" ", "\n") for n, art in enumerate(frame.index)}
     images = [data.images[places[art, concept]] for art in frame.index]
-    drawing = pictures.pictures({"one object,\none class": images}, alt, titles)
+    drawing = picture_rows.pictures({"one object,\none class": images}, alt, titles)
     drawing.figure.set_size_inches(style.PHONE, 2.3)
     seen = ["training\nstyle", *["unseen\nstyle"] * (len(frame) - 1)]
     for axes, (_, of_style), which in zip(drawing.figure.axes, frame.iterrows(), seen, strict=True):
         words = [f"{value:.1f} %" for value in of_style]
         axes.set_xlabel("\n".join([*words, which]), fontsize=10)
     below = {"xycoords": "axes fraction", "ha": "right", "va": "top"}
-    write(drawing.figure.axes[0], "\n".join(accuracy), (0, 0), (-6, -5), **below)
+    put(drawing.figure.axes[0], "\n".join(accuracy), (0, 0), (-6, -5), **below)
     return drawing._replace(data=frame.reset_index())
 
 
@@ -62,7 +62,7 @@ def arrow(view: View, model: pd.Series[Any], name: str) -> Drawing:
     shrunk = ARROW | {"shrinkA": 5, "shrinkB": 6}
     axes.annotate("", (inside, high), (inside, low), arrowprops=shrunk)
     for text, height in names.items():
-        write(axes, text, (inside, height), (-12, 0), ha="right", va="center")
+        put(axes, text, (inside, height), (-12, 0), ha="right", va="center")
     axes.set(xlim=(30, 90), ylim=(10, 80))
     return drawing
 

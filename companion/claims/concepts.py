@@ -27,11 +27,11 @@ from companion.claims.deciding import (
 )
 from companion.claims.evidence import Evidence, numbers_of
 from companion.claims.ledger import Aside, Claim, Findings, Number, Scope, numbers, rule
-from companion.claims.outliers import LOWER, is_robust, not_robust
+from companion.claims.outliers import LOWER, known_robust, not_robust
 from companion.measurements.intervals import Interval, student_95
+from companion.measurements.kept_counts import counts_of
 from companion.measurements.measurement import Measurement
 from companion.measurements.measures import TOP_CONCEPTS
-from companion.measurements.tables import counts_of
 
 Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -186,7 +186,7 @@ def c_not_indicator(claim: Claim, evidence: Evidence) -> Findings:
             order, nearer = _nearer(groups, evidence.counts)
             tests = [above(nearer, 0, freedom), not_robust(model.name, evidence)]
             stand_in = evidence.aside(evidence.concepts[model.name])
-            aside: Aside | None = "no test" if is_robust(model.name, evidence) else None
+            aside: Aside | None = "no test" if known_robust(model.name, evidence) else None
             tested = every(tests) if order.low > 0 else PValues()
             looks.append(Look(model.name, tested, stand_in or aside))
             zero_shot, supervised = (mean(f.value(evidence.counts) for f in g) for g in groups[1:])
@@ -233,7 +233,7 @@ def _probed(evidence: Evidence, *models: Model) -> list[Measurement]:
 
 
 def _nearer(
-    groups: Sequence[Sequence[Found]], quantity: concept_counts.Quantity
+    groups: Sequence[Sequence[Found]], quantity: concept_counts.CountName
 ) -> tuple[Interval, Interval]:
     """How far the mean count of zero-shot exceeds that of supervised, and captions their middle.
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import Edition, Family, Level, Model, load_families
-from analysis.metrics.concept_counts import Quantity
+from analysis.metrics.concept_counts import CountName
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from analysis.metrics.robustness import (
@@ -35,13 +35,13 @@ from companion.measurements.effective_robustness import (
     effective,
     fit_choices,
     of_measured,
-    resampled,
+    resampled_lab,
     view,
 )
 from companion.measurements.intervals import Interval
-from companion.measurements.measurement import IMAGENET, Measurement
+from companion.measurements.measurement import IMAGENETS_CLASSES, Measurement
 from companion.measurements.measures import RESAMPLES, SEED
-from companion.measurements.quantities import Experiment, Measured
+from companion.measurements.quantities import Measurable, Measured
 from companion.measurements.records import TRAINING
 
 #: Distinct images from which on a mean over images has an interval that a verdict may rest on: κ is
@@ -107,7 +107,7 @@ class Evidence:
     elsewhere: pd.DataFrame = field(default_factory=pd.DataFrame)
     reference: str = "imagenet"
     probe: str = "broden"
-    counts: Quantity = "unique"
+    counts: CountName = "unique"
     cuts: Cuts = Cuts()
     others: Mapping[str, Family] = field(default_factory=dict)
 
@@ -139,7 +139,7 @@ class Evidence:
         rows is not enough.
         """
         classes = measurement.provenance.head_classes
-        in_task = measurement.data.name == self.reference or classes == IMAGENET
+        in_task = measurement.data.name == self.reference or classes == IMAGENETS_CLASSES
         return None if in_task else "another task"
 
     def measured(self, experiment: Measured, *levels: Level) -> list[Measurement]:
@@ -257,7 +257,7 @@ POCKET: dict[str, Any] = {"reference": TRAINING, "probe": "pocket", "counts": "l
 def gather(
     edition: Edition = "paper",
     folder: Path | None = None,
-    experiments: Collection[Experiment] = get_args(Experiment),
+    experiments: Collection[Measurable] = get_args(Measurable),
 ) -> Evidence:
     """All that is known about an edition's models now, live (next to stored features) or recorded.
 
@@ -265,7 +265,7 @@ def gather(
     nothing live. ``experiments``: look at these only. Raises ClaimError if the
     folder holds no measurements.
     """
-    if folder is not None and not any((folder / name).is_dir() for name in get_args(Experiment)):
+    if folder is not None and not any((folder / name).is_dir() for name in get_args(Measurable)):
         raise ClaimError(
             f"{folder} is not a folder of measurements: give one that is laid out like "
             "data/measurements, with a folder for each experiment."
@@ -302,12 +302,12 @@ def on_unseen_styles(families: Mapping[str, Family], resamples: int, seed: int) 
     """Effective robustness of every seed of the pocket lab's models on unseen styles."""
     unseen = view("unseen")
     models = unseen.models(accuracies.pocket(families.values()))
-    drawn = resampled(unseen, models, resamples, seed).values()
+    drawn = resampled_lab(unseen, models, resamples, seed).values()
     low, high = np.percentile(np.hstack([np.empty((resamples, 0)), *drawn]), [2.5, 97.5], axis=0)
     return beside_ordinary(models.assign(low=low, high=high), unseen)
 
 
-def of_family(family: Family, measurements: Iterable[Measurement]) -> Evidence:
+def evidence_of_family(family: Family, measurements: Iterable[Measurement]) -> Evidence:
     """What is known about one family alone, on the images that its edition's claims are about."""
     scope = POCKET if family.edition == "pocket" else {}
     return Evidence({family.name: family}, list(measurements), **scope)

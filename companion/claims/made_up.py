@@ -19,7 +19,7 @@ from analysis.families.registry import Family, Level, Model, load_families
 from analysis.metrics import directions
 from analysis.metrics.robustness import NORMAL_95, is_robust
 from companion.claims.evidence import Evidence
-from companion.measurements.measurement import IMAGENET, Measurement
+from companion.measurements.measurement import IMAGENETS_CLASSES, Measurement
 
 Rng = np.random.Generator
 Floats = NDArray[np.float64]
@@ -77,7 +77,7 @@ def measured(
         "counts": {"images": images, "components": 1000, "classes": classes},
         "values": {name: SimpleNamespace(unit="", value=value) for name, value in values.items()},
         "names": names or {},
-        "provenance": SimpleNamespace(inferred="", head_classes=IMAGENET),
+        "provenance": SimpleNamespace(inferred="", head_classes=IMAGENETS_CLASSES),
     }
     return Measurement.model_construct(**content)
 

@@ -28,7 +28,7 @@ from companion.measurements.intervals import Interval
 
 Row = Mapping[Hashable, Any]
 #: The methods of `Evidence.elsewhere` that a claim on training regimes is about.
-PLAIN = ("zero-shot", "FT", "from scratch")
+REGIMES = ("zero-shot", "FT", "from scratch")
 
 
 @rule("ER-order")
@@ -80,7 +80,7 @@ def _stands_in(*models: Model) -> bool:
 def _elsewhere(claim: Claim, evidence: Evidence) -> Findings:
     """The same of pairs on five shifts of which another paper trained at least one: stand-ins."""
     known = evidence.elsewhere
-    theirs = known[known["model"].isin(PLAIN)].to_dict("records") if len(known) else []
+    theirs = known[known["model"].isin(REGIMES)].to_dict("records") if len(known) else []
     rows = [*theirs, *evidence.robustness["five"].to_dict("records")] if theirs else []
     gaps = {
         f"{first['name']}; {other['name']}": _er(first).less(_er(other))

@@ -138,7 +138,7 @@ def k_indicator(claim: Claim, evidence: Evidence) -> Findings:
     """
     levels: tuple[Level, ...] = ("zero_shot", "captions", *LOWER)
     every_model = evidence.at(*levels)
-    yield Scope(sum(is_robust(model.name, evidence) is not True for model in every_model))
+    yield Scope(sum(known_robust(model.name, evidence) is not True for model in every_model))
     measured = evidence.measured("outlier_features", *levels)
     clean = [Look(m.model, no_outliers(m, evidence), evidence.aside(m)) for m in measured]
     has = _with_outliers(clean)
@@ -148,7 +148,7 @@ def k_indicator(claim: Claim, evidence: Evidence) -> Findings:
         counts = not_robust(look.of, evidence).holds
         holds, fails = (float(np.maximum(p, counts)) for p in look.tested)
         tested = PValues(holds if chance <= SIGNIFICANCE else np.nan, fails)
-        aside: Aside | None = "no test" if is_robust(look.of, evidence) else look.aside
+        aside: Aside | None = "no test" if known_robust(look.of, evidence) else look.aside
         looks.append(Look(look.of, tested, aside))
     yield from decided(looks).items()
     for m in measured:
@@ -168,17 +168,17 @@ def _with_outliers(clean: Iterable[Look]) -> dict[str, bool | None]:
 
 def _table(has: Mapping[str, bool | None], evidence: Evidence) -> Counter[Cell]:
     """How many models are known to be robust or not, and to have outlier features or not."""
-    return Counter((is_robust(name, evidence), outliers) for name, outliers in has.items())
+    return Counter((known_robust(name, evidence), outliers) for name, outliers in has.items())
 
 
-def is_robust(model: str, evidence: Evidence) -> bool | None:
+def known_robust(model: str, evidence: Evidence) -> bool | None:
     """Whether a model is robust, None if it is not known."""
     robustness = evidence.robust.get(model)
     return robustness.robust if robustness else None
 
 
 def not_robust(model: str, evidence: Evidence) -> PValues:
-    """Whether a model is not robust, as `is_robust`, with p-values."""
+    """Whether a model is not robust, as `known_robust`, with p-values."""
     robustness = evidence.robust.get(model)
     if robustness is None or np.isnan(robustness.limit):
         return PValues()

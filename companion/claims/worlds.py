@@ -19,8 +19,8 @@ from pydantic import Field
 from analysis.reach import Code
 from analysis.strict import Strict, read_yaml
 from companion.claims import made_up
+from companion.claims import rates as drawn_before
 from companion.claims.ledger import OUTCOMES, RULES, Claim, Outcome
-from companion.claims.rates import FOLDER
 from companion.claims.rules import judge
 
 DRAWS, SEED = 400, 0
@@ -67,7 +67,7 @@ def worlds() -> dict[str, list[World]]:
     """The worlds of each claim, by the claim's id."""
     return {
         claim: [World.model_validate(world) for world in listed]
-        for claim, listed in read_yaml(FOLDER / "worlds.yaml").items()
+        for claim, listed in read_yaml(drawn_before.FOLDER / "worlds.yaml").items()
     }
 
 

@@ -45,7 +45,7 @@ FIVE_SHIFTS = tuple(map(sets.column, sets.SHIFTS))
 #: Those that timm measures: no ObjectNet.
 FOUR_SHIFTS = tuple(shift for shift in FIVE_SHIFTS if shift != "objectnet")
 #: Data sets by the names of the published table, and how many classes a prediction chooses among.
-CLASSES = {published: sets.classes(name) for published, name in sets.published().items()}
+CLASSES_PUBLISHED = {published: sets.classes(name) for published, name in sets.published().items()}
 
 V2 = Literal["mean", "matched_frequency", "threshold", "top_images"]
 #: The three test sets of ImageNet-V2 (Recht et al. 2019).
@@ -183,13 +183,13 @@ def recognised() -> dict[tuple[str, int, str], NDArray[np.bool_]]:
     return {(row.model, row.seed, row.style): unpacked(row.right, row.images) for row in rows}
 
 
-def packed(right: NDArray[np.bool_]) -> str:
+def hexadecimal(right: NDArray[np.bool_]) -> str:
     """Flags as hexadecimal digits, eight to two digits, filled up with zeros."""
     return np.packbits(right).tobytes().hex()
 
 
 def unpacked(text: str, count: int) -> NDArray[np.bool_]:
-    """The `count` flags that `packed` wrote."""
+    """The `count` flags that `hexadecimal` wrote."""
     flags = np.frombuffer(bytes.fromhex(text), np.uint8)
     return np.unpackbits(flags, count=count).astype(bool)
 

@@ -25,12 +25,12 @@ from companion.measurements.accuracies import (
     wide,
 )
 from companion.measurements.effective_robustness import view
-from companion.measurements.quantities import Experiment
+from companion.measurements.quantities import Measurable
 
 MODELS = ROOT / "data" / "published" / "models.csv"
 OTHERS = ROOT / "data" / "published" / "open_clip_others.csv"
 #: Quantities measured on the zoo's models → experiment and its quantity; the largest of a list.
-ZOO_QUANTITIES: dict[str, tuple[Experiment, str]] = {
+ZOO_QUANTITIES: dict[str, tuple[Measurable, str]] = {
     "kurtosis": ("outlier_features", "kurtosis_mean"),
     "persistence": ("outlier_features", "persistence_fraction"),
     "mean_share": ("basis", "mean_share"),

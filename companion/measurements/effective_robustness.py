@@ -49,7 +49,7 @@ Array = NDArray[np.float64]
 Name = Literal["five", "four", "unseen", "seen"]
 
 #: What is averaged in each view.
-SHIFTS: dict[Name, tuple[str, ...]] = {
+SHIFTS_OF: dict[Name, tuple[str, ...]] = {
     "five": FIVE_SHIFTS,
     "four": FOUR_SHIFTS,
     "unseen": accuracies.styles("unseen"),
@@ -95,9 +95,9 @@ class View(NamedTuple):
 def view(name: Name, v2: V2 = CLIP_V2) -> View:
     """The view of that name. ``v2``: the variant of ImageNet-V2 in the published pool."""
     if name == "unseen" or name == "seen":
-        return View(SHIFTS[name], accuracies.pocket_pool(name))
-    every = accuracies.wide(accuracies.load(), v2, SHIFTS[name])
-    return View(SHIFTS[name], accuracies.baseline_pool(every))
+        return View(SHIFTS_OF[name], accuracies.pocket_pool(name))
+    every = accuracies.wide(accuracies.load(), v2, SHIFTS_OF[name])
+    return View(SHIFTS_OF[name], accuracies.baseline_pool(every))
 
 
 def views(edition: Edition, v2: V2 = CLIP_V2) -> tuple[View, View]:
@@ -159,7 +159,7 @@ def fit_choices(table: pd.DataFrame | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["v2", "kinds", "models", "slope", "intercept", "r"])
 
 
-def groups(er: pd.DataFrame, families: Mapping[str, Family]) -> pd.DataFrame:
+def by_pretraining(er: pd.DataFrame, families: Mapping[str, Family]) -> pd.DataFrame:
     """One row for each zero-shot model and level: its effective robustness.
 
     Columns: family, title, name of the zero-shot model, pretraining, level; er, low, high, NaN
@@ -192,7 +192,7 @@ def in_paper_order(family: Family, er: pd.DataFrame) -> list[bool]:
     """
     answers: list[bool] = []
     for _, same in er[er["source"] != MEASURED].groupby("seed"):
-        each = groups(same, {family.name: family}).set_index(["name", "level"])["er"]
+        each = by_pretraining(same, {family.name: family}).set_index(["name", "level"])["er"]
         complete = each.unstack("level")[list(ORDER)].dropna()
         answers += (complete.diff(axis=1).iloc[:, 1:] < 0).all(axis=1).tolist()
     return answers
@@ -235,8 +235,8 @@ def averaged(models: pd.DataFrame, drawn: Mapping[str, Array]) -> pd.DataFrame:
 
     Columns: name, level, source, er, imagenet, shifted, low, high and each, the effective
     robustness of every seed or checkpoint. Of seeds the mean is given, with the 95 % interval from
-    `drawn` (`resampled`, empty outside the pocket lab); of several checkpoints of one description
-    the median, the lowest and the highest.
+    `drawn` (`resampled_lab`, empty outside the pocket lab); of several checkpoints of one
+    description the median, the lowest and the highest.
     """
     rows = []
     for (name, source), same in models.groupby(["name", "source"], sort=False):
@@ -252,7 +252,7 @@ def averaged(models: pd.DataFrame, drawn: Mapping[str, Array]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def resampled(view: View, models: pd.DataFrame, resamples: int, seed: int) -> dict[str, Array]:
+def resampled_lab(view: View, models: pd.DataFrame, resamples: int, seed: int) -> dict[str, Array]:
     """Effective robustness in the pocket lab under resampled test concepts and resampled pools.
 
     Model name → (resamples, seeds of training), fractions. Every resample draws the test concepts

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.families.registry import Family
 from companion.measurements import records
-from companion.measurements.quantities import Experiment
+from companion.measurements.quantities import Measurable
 from companion.measurements.records import Measurement
 
 
@@ -24,7 +24,7 @@ def everything(families: Mapping[str, Family]) -> pd.DataFrame:
     """
     return pd.DataFrame(
         row
-        for experiment in get_args(Experiment)
+        for experiment in get_args(Measurable)
         for family in families.values()
         for m in records.available(experiment, family)
         for row in _rows(m)

@@ -37,11 +37,11 @@ from companion.measurements import (
 )
 from companion.measurements.concept_probe import PLAIN, Reading
 from companion.measurements.invariance import Judge
-from companion.measurements.measurement import IMAGENET
+from companion.measurements.measurement import IMAGENETS_CLASSES
 from companion.measurements.measures import Quantities
 from companion.measurements.pending import Job
 from companion.measurements.provenance import about_data, about_head, of_sidecars
-from companion.measurements.quantities import Experiment
+from companion.measurements.quantities import Measurable
 from companion.measurements.records import Data, Measurement, MeasurementError
 from companion.measurements.tasks import as_seen, recognised_by, rows_of, seen
 
@@ -61,7 +61,7 @@ class Taken(NamedTuple):
 
 
 def of_family(
-    experiment: Experiment, family: Family, reading: Reading = PLAIN
+    experiment: Measurable, family: Family, reading: Reading = PLAIN
 ) -> list[Measurement]:
     """Take all measurements of an experiment that the store allows for a family.
 
@@ -91,7 +91,7 @@ def measure(job: Job) -> Measurement:
         about = about_head(store.read_sidecar(place))
         if (took_part := taken.counts.get("classes", len(head.classes))) < len(head.classes):
             about += f", of which the {took_part} classes of the data set took part"
-        task = IMAGENET * (head.classes == imagenet.classes())
+        task = IMAGENETS_CLASSES * (head.classes == imagenet.classes())
     sidecars = [store.read_sidecar(path) for path in job.features()]
     what = taken.what or "; ".join(about_data(sidecar) for sidecar in sidecars)
     return records.build(
@@ -230,7 +230,7 @@ def _image_by_image(job: Job, head: store.Head | None) -> Taken:
 
 
 #: How each experiment is measured: from a job and the head that it needs, or none.
-TAKE: dict[Experiment, Callable[[Job, Any], Taken]] = {
+TAKE: dict[Measurable, Callable[[Job, Any], Taken]] = {
     "outlier_features": partial(_of_features, measures.outlier_features),
     "privileged_directions": partial(_of_features, measures.privileged_directions),
     "pruning": _pruning,

@@ -30,7 +30,7 @@ from companion.measurements.quantities import (
 )
 
 #: What `Provenance.head_classes` says of a head of ImageNet's 1,000 classes.
-IMAGENET = "ImageNet's"
+IMAGENETS_CLASSES = "ImageNet's"
 
 Number = int | float
 Numbers = Number | list[Number] | list[list[Number]]
@@ -86,7 +86,7 @@ class Provenance(_Strict):
     embedded the images; ``origins`` then says which files of theirs were used. ``made_from`` has
     all that decides the numbers, by name: checksums of features, of the head and of files, and a
     hash of what is reached in each module; ``version`` is that of this package, ``taken`` the day
-    (YYYY-MM-DD). ``head_classes``: `IMAGENET` if the head's list of classes is ImageNet's.
+    (YYYY-MM-DD). ``head_classes``: `IMAGENETS_CLASSES` if the head's list of classes is ImageNet's.
     ``inferred`` says from what the model is, where no source names it: it decides no
     claim alone.
     """

@@ -1,7 +1,7 @@
 """What each experiment of section 3 measures: arrays in, a mapping of numbers and arrays out.
 
 Pure functions, no files. `data/quantities.yaml` says, per experiment, which quantities there are
-and in which unit; `tables` reads the larger ones back.
+and in which unit; `kept_counts` reads the larger ones back.
 """
 
 from __future__ import annotations

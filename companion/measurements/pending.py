@@ -23,7 +23,7 @@ from analysis.images.sets import DatasetError
 from analysis.metrics.quantisation import NEIGHBOURS
 from analysis.roots import ROOT
 from companion.measurements import records
-from companion.measurements.quantities import Experiment, declared
+from companion.measurements.quantities import Measurable, declared
 
 #: Images with concepts: what a measurement of them is called, and the store's data sets.
 CONCEPTS = {
@@ -35,24 +35,24 @@ CONCEPTS = {
 TEXTS = "texts_"
 #: A training distribution and its shifts.
 SHIFTED = {
-    "pocket": (records.TRAINING, *records.STYLES["unseen"]),
+    "pocket": (records.TRAINING, *records.STYLES_BY_ROLE["unseen"]),
     "imagenet-and-shifts": (sets.IMAGENET, *sets.SHIFTS),
 }
 #: What is looked at several data sets together: name → the store's data sets.
-TOGETHER: dict[Experiment, dict[str, tuple[str, ...]]] = {
+TOGETHER: dict[Measurable, dict[str, tuple[str, ...]]] = {
     "concepts": CONCEPTS,
     "pruning_under_shift": SHIFTED,
     "textures": {"textures": CONCEPTS["textures"]},
 }
 #: What is measured of one data set alone.
-SINGLE = tuple(name for name in get_args(Experiment) if name not in TOGETHER)
+SINGLE = tuple(name for name in get_args(Measurable) if name not in TOGETHER)
 
 
 @dataclass(frozen=True)
 class Job:
     """One experiment for one model on ``data``: one data set of the store, or several together."""
 
-    experiment: Experiment
+    experiment: Measurable
     family: str
     model: Model
     data: str
@@ -111,7 +111,7 @@ def largest_head(model: Model, data: Iterable[str] = ()) -> Path:
     return max(heads, key=lambda path: len(store.read_sidecar(path, model)["classes"]))
 
 
-def experiments_on(data: str) -> tuple[Experiment, ...]:
+def experiments_on(data: str) -> tuple[Measurable, ...]:
     """The experiments on a single data set, where heads and labels allow them.
 
     On the paper's ImageNet and the pocket lab's training style, features are examined; their shifts
@@ -138,7 +138,7 @@ def why_absent(data: str) -> str:
 
 
 def lack(
-    experiments: Collection[Experiment], family: Family, model: Model, data: Sequence[str] = ()
+    experiments: Collection[Measurable], family: Family, model: Model, data: Sequence[str] = ()
 ) -> tuple[str, str]:
     """What a model needs before it can be measured, and the command that brings it, or "".
 
@@ -176,7 +176,7 @@ def in_words(lacks: Collection[tuple[str, str]]) -> str:
 
 def jobs(family: Family, experiments: Collection[str] | None = None) -> list[Job]:
     """All jobs that the store allows for a family, one experiment after another."""
-    every = get_args(Experiment)
+    every = get_args(Measurable)
     wanted = [name for name in every if experiments is None or name in experiments]
     return [job for name in wanted for job in _on_features(name, family) if _possible(job)]
 
@@ -238,7 +238,7 @@ def is_recorded(job: Job) -> bool:
     return arrays.items() <= kept.items()
 
 
-def _on_features(experiment: Experiment, family: Family) -> list[Job]:
+def _on_features(experiment: Measurable, family: Family) -> list[Job]:
     """An experiment on all features of the family that are in the store."""
     jobs = []
     for model in family.models:

@@ -15,12 +15,12 @@ from analysis.roots import ROOT
 from analysis.strict import Strict, read_yaml
 
 Order = Literal["importance", "singular_value", "reversed", "random"]
-Experiment = Literal[
+Measurable = Literal[
     "outlier_features", "privileged_directions", "pruning", "pruning_under_shift", "concepts",
     "accuracy", "basis", "interventions", "unread", "quantisation", "textures", "image_by_image",
 ]  # fmt: skip
 #: What is measured of a family's models, and of one checkpoint that `companion probe` judges.
-Measured = Experiment | Literal["probe"]
+Measured = Measurable | Literal["probe"]
 
 FILE = ROOT / "data" / "quantities.yaml"
 #: The orders in which directions are pruned.

@@ -36,15 +36,15 @@ from companion.measurements.measurement import Origin as Origin
 from companion.measurements.measurement import Provenance as Provenance
 from companion.measurements.measurement import Value as Value
 from companion.measurements.measurement import misfits
-from companion.measurements.quantities import Experiment, Measured, declared
+from companion.measurements.quantities import Measurable, Measured, declared
 
 FOLDER = ROOT / "data" / "measurements"
 #: Test emoji by what their style is for. No model trains on the unseen ones.
-STYLES: dict[str, tuple[str, ...]] = {
+STYLES_BY_ROLE: dict[str, tuple[str, ...]] = {
     name: tuple(f"pocket-{art.name}-test" for art in sets.styles().values() if art.role == role)
     for name, role in (("training", "imagenet"), ("seen", "seen"), ("unseen", "unseen"))
 }
-TRAINING = STYLES["training"][0]
+TRAINING = STYLES_BY_ROLE["training"][0]
 #: The significant digits that are kept: more than any page shows, so that none rounds twice.
 DIGITS = 7
 #: The part of a number by which the arithmetic of another machine may change it.
@@ -80,7 +80,7 @@ def build(experiment: Measured, numbers: Mapping[str, Any], **about: Any) -> Mea
     return Measurement(format=2, experiment=experiment, values=values, **about)
 
 
-def recorded_path(model: str, data: str, experiment: Experiment) -> Path:
+def recorded_path(model: str, data: str, experiment: Measurable) -> Path:
     """Where the recorded measurement lies, or would lie."""
     return FOLDER / experiment / f"{model}--{data}.json"
 
@@ -159,7 +159,7 @@ def _unique_keys(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def available(
-    experiment: Experiment, family: Family, data: Collection[str] | None = None
+    experiment: Measurable, family: Family, data: Collection[str] | None = None
 ) -> list[Measurement]:
     """All measurements of a family: for each model and data set the live file, else the recorded.
 
@@ -174,12 +174,12 @@ def available(
     return sorted(wanted, key=lambda m: (order.index(m.model), m.data.name))
 
 
-def broken(experiment: Experiment, family: Family) -> list[str]:
+def broken(experiment: Measurable, family: Family) -> list[str]:
     """A sentence on what is wrong with each measurement that `available` leaves out."""
     return [problem for _, problem in _tried(files(experiment, family)) if problem]
 
 
-def unsound(experiments: Iterable[Experiment]) -> list[str]:
+def unsound(experiments: Iterable[Measurable]) -> list[str]:
     """A sentence on what is wrong with each unsound recorded measurement of some experiments.
 
     Those that git knows and that are gone count, where others of the experiment are there.
@@ -216,7 +216,7 @@ def _is_of(measurement: Measurement, family: Family) -> bool:
     return taken is None or noted[measurement.model] in (None, taken)
 
 
-def files(experiment: Experiment, family: Family) -> list[Path]:
+def files(experiment: Measurable, family: Family) -> list[Path]:
     """The files that `available` reads: the recorded ones, then the live ones."""
     names = [model.name for model in family.models]
     recorded = [p for n in names for p in recorded_path(n, "*", experiment).parent.glob(f"{n}--*")]
@@ -225,7 +225,7 @@ def files(experiment: Experiment, family: Family) -> list[Path]:
 
 
 def read_all(
-    experiment: Experiment, family: str | None = None, folder: Path = FOLDER
+    experiment: Measurable, family: str | None = None, folder: Path = FOLDER
 ) -> list[Measurement]:
     """All sound recorded measurements of an experiment, of one family if given, by file name."""
     paths = sorted((folder / experiment).glob("*.json"))
@@ -325,7 +325,7 @@ def data_sets(model: Model) -> list[str]:
     return [path.stem for path in sidecars if not path.stem.endswith(".head")]
 
 
-def unusable(family: Family) -> list[str]:
+def unusable_features(family: Family) -> list[str]:
     """Why features of the family that are in the store cannot be used: a sentence for each."""
     problems = [
         store.problem(store.features_path(model.name, data), model)

@@ -23,14 +23,14 @@ from analysis.images.imagelist import ImageList
 from analysis.roots import ROOT
 from companion.measurements import records
 from companion.probe import measure
-from companion.probe.judge import Probe, title
-from companion.probe.report import COMMAND, FOLDER, of_store
+from companion.probe.judge import Probe, title_of
+from companion.probe.report import COMMAND, FOLDER_TYPED, of_store
 from companion.runs.options import Probing
 from results import downloads, execute
-from results.report import page
+from results.single_page import page
 
 if TYPE_CHECKING:
-    from analysis.features.plan import Settings
+    from analysis.features.plan import ExtractionSettings
 
 #: What a citation of a result says of this project.
 AUTHOR, BOOK = "The companion's contributors", "Interpreting CLIP: the companion"
@@ -56,14 +56,14 @@ def of_checkpoint(options: Probing, first: Callable[[Probe], None] = lambda judg
     words = ["companion", "probe", given.pop("checkpoint")]
     for option, value in given.items():
         words += [f"--{option.replace('_', '-')}", *([] if value is True else [str(value)])]
-    typed = {measure.CHECKPOINT: name, FOLDER: options.images, COMMAND: shlex.join(words)}
+    typed = {measure.CHECKPOINT: name, FOLDER_TYPED: options.images, COMMAND: shlex.join(words)}
     return of_images(model, listed, options.settings(), typed, first)
 
 
 def of_images(
     model: Model,
     images: ImageList,
-    settings: Settings,
+    settings: ExtractionSettings,
     typed: Mapping[str, str] | None = None,
     first: Callable[[Probe], None] = lambda judged: None,
 ) -> Probe:
@@ -100,8 +100,8 @@ def write_page(judged: Probe, path: Path) -> None:
     book = downloads.Book(AUTHOR, BOOK, year)
 
     def cite(note: Mapping[str, Any]) -> str:
-        name = re.sub(r"[^A-Za-z0-9.]+", "-", title(m)).strip("-")  # a key has no blanks
+        name = re.sub(r"[^A-Za-z0-9.]+", "-", title_of(m)).strip("-")  # a key has no blanks
         reference = f"probe-{name}#{note['label']}"
         return downloads.bibtex(reference, note, m.provenance.version, book)
 
-    write_output(path, page(executed, f"Probe of {title(m)}", cite))
+    write_output(path, page(executed, f"Probe of {title_of(m)}", cite))

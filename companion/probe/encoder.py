@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike
 from companion.probe import judge
 
 if TYPE_CHECKING:
-    from analysis.features.any_encoder import Encoder, Images, Preprocess
+    from analysis.features.any_encoder import AnyEncoder, AnyImages, Preprocess
 
 
 def probe(
-    encoder: Encoder,
-    images: Images,
+    encoder: AnyEncoder,
+    images: AnyImages,
     *,
     preprocess: Preprocess | None = None,
     head: ArrayLike | None = None,

@@ -2,7 +2,7 @@
 
 `probe` is a pure function from arrays to a `Probe`: a measurement, and a verdict that claims no
 more than its numbers carry. How arrays come from a checkpoint and a folder of images is in
-`checkpoint`. The rules of the verdict, in `judge`, are ours, since the paper gives no cut-offs;
+`checkpoint`. The rules of the verdict, in `place`, are ours, since the paper gives no cut-offs;
 its sentences are in ``data/probe.yaml``.
 """
 
@@ -58,7 +58,7 @@ _THRESHOLDS = {
     "threshold": OUTLIER_THRESHOLD,
     "alone": LESS_MEAN_THRESHOLD,
 }
-RULES: str = SENTENCES["rules"].format(**_THRESHOLDS)
+HOW_JUDGED: str = SENTENCES["rules"].format(**_THRESHOLDS)
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,7 +94,7 @@ class Probe:
         """One row: what was found, with the ends of 95 % intervals; shares are fractions."""
         m = self.measurement
         _, low, high = m.kurtosis
-        row: dict[str, Any] = {"model": title(m), "level": m.level, "answer": self.answer}
+        row: dict[str, Any] = {"model": title_of(m), "level": m.level, "answer": self.answer}
         row |= {"kurtosis": m.kurtosis.value, "kurtosis_low": low, "kurtosis_high": high}
         row |= {"outlier_coordinates": m.value("outlier_coordinates").tolist()}
         row |= {name: m.value(name) for name in ("persistence_coordinate", "persistence_fraction")}
@@ -137,10 +137,10 @@ def probe(
     Raises ProbeError for fewer than `FEWEST_IMAGES` images, other shapes, transposed arrays,
     numbers that are not finite, and images whose features are all equal.
     """
-    return judge(measure.of_arrays(features, head, name, rows_are_images, level), [*recorded])
+    return place(measure.of_arrays(features, head, name, rows_are_images, level), [*recorded])
 
 
-def judge(m: Measurement, recorded: Sequence[Measurement]) -> Probe:
+def place(m: Measurement, recorded: Sequence[Measurement]) -> Probe:
     """The verdict on a measurement of a probe, among recorded models. In order:
 
     1. The last layer is not signed (`layer`): *cannot tell*. Sparse features have a raised κ
@@ -156,12 +156,12 @@ def judge(m: Measurement, recorded: Sequence[Measurement]) -> Probe:
     4. Anything else: *cannot tell*, because there are too few images, or because κ, outlier
        coordinates and persistence do not go together.
     """
-    others = [other for other in recorded if other.model not in (m.model, title(m))]
+    others = [other for other in recorded if other.model not in (m.model, title_of(m))]
     marks, signed = marks_of(others), layer(m) == "signed"
     answer, why = _answer(m, marks)
     alike = [other.kurtosis.value for other in others if _signed(other) == signed]
     rank, among = 1 + sum(kurtosis > m.kurtosis.value for kurtosis in alike), 1 + len(alike)
-    row = values_of(m) | marks._asdict() | {"rank": rank, "among": among, "name": title(m)}
+    row = values_of(m) | marks._asdict() | {"rank": rank, "among": among, "name": title_of(m)}
     row |= {"below": marks.at(1 / 3), "above": marks.at(2 / 3)}
     row |= {"because": said("because", why, row), "kind": "signed" if signed else "not signed"}
     outlying = len(m.value("outlier_coordinates")) > 0
@@ -241,7 +241,7 @@ def _doubt(m: Measurement, marks: Marks) -> str:
 # What a measurement says of one model, and of several
 
 
-def title(m: Measurement) -> str:
+def title_of(m: Measurement) -> str:
     """The title of the checkpoint."""
     return m.provenance.made_from.get(measure.CHECKPOINT, m.model)
 

@@ -14,15 +14,14 @@ from analysis.texts import CompanionError, as_words
 from companion.measurements import provenance, records
 from companion.measurements.records import Data, Measurement
 from companion.probe import judge, measure
-from companion.probe.judge import Probe, known_models, title, values_of
+from companion.probe.judge import Probe, known_models, title_of, values_of
 from companion.probe.measure import ProbeError
 from results.cells import cell
 from results.downloads import tex
-from results.style import digits, items, share
-from results.style import listed as style_listed
+from results.style import digits, items, listed, share
 
 #: Names in `Provenance.made_from` of what a report lists besides.
-LEFT_OUT, FOLDER, COMMAND = "images left out", "folder", "command"
+LEFT_OUT, FOLDER_TYPED, COMMAND = "images left out", "folder", "command"
 #: What a checkpoint is compared with: title → model and images.
 REFERENCES = {
     "CLIP ViT-B/16": ("vit_b_16-openai", "coco_500_images"),
@@ -52,14 +51,14 @@ def of_store(
     source, known = _source(kept.sidecar, model, typed or {}), known_models()
 
     def judged_first(m: records.Measurement) -> None:
-        first(judge.judge(m, known))
+        first(judge.place(m, known))
 
     about = (model.name, model.level, what, source, judged_first)
     try:
         m = measure.measured(kept.features, head, *about)
     except ValueError as error:
         raise ProbeError(f"{model.name} cannot be probed: {error}") from None
-    return judge.judge(m, known)
+    return judge.place(m, known)
 
 
 def _source(
@@ -106,7 +105,7 @@ def of_file(path: Path) -> Probe:
         raise CompanionError(
             f"{path} holds {m.experiment}, not a probe: make one with companion probe --json."
         )
-    return judge.judge(m, known_models())
+    return judge.place(m, known_models())
 
 
 # What a report says
@@ -145,10 +144,10 @@ def facts(judged: Probe) -> list[tuple[str, str]]:
     m = judged.measurement
     source, typed = m.provenance, m.provenance.made_from
     named = {
-        "checkpoint": title(m),
+        "checkpoint": title_of(m),
         "weights": source.weights,
         "sha256 of the weights": source.weights_sha256 or "not known",
-        "images": f"{m.counts['images']} of {typed.get(FOLDER, m.data.name)}",
+        "images": f"{m.counts['images']} of {typed.get(FOLDER_TYPED, m.data.name)}",
         "left out": left_out_of(judged),
         "date": source.taken,
         "arithmetic": f"{source.precision}; on {source.device}",
@@ -158,7 +157,7 @@ def facts(judged: Probe) -> list[tuple[str, str]]:
     return [(name, fact) for name, fact in named.items() if fact]
 
 
-def listed(
+def said_of(
     probes: Mapping[str, Probe], said: Callable[[Probe], Iterable[tuple[str, str]]]
 ) -> pd.DataFrame:
     """Texts about probes, by title: each once, with the probes it is about, unless about all."""
@@ -170,8 +169,8 @@ def listed(
     return frame if len(probes) > 1 else frame.drop(columns="model")
 
 
-def points(rows: pd.DataFrame) -> str:
-    """What is `listed`, as lists (MyST): of all probes first, then of others below their titles."""
+def as_lists(rows: pd.DataFrame) -> str:
+    """What `said_of` gives, as lists (MyST): of all probes first, then of each."""
     if "model" not in rows:
         return items(rows["what"])
     rows = rows.sort_values("model", kind="stable", key=lambda title: title != "all models")
@@ -193,7 +192,7 @@ def five_numbers(probes: Mapping[str, Probe]) -> list[dict[str, Any]]:
     rows = [
         {
             "model": f"**{key}**",
-            "how_trained": how_trained(p.measurement),
+            "how_trained": level_in_words(p.measurement),
             "answer": p.answer if len(probes) > 1 else None,
         }
         | values_of(p.measurement)
@@ -201,13 +200,13 @@ def five_numbers(probes: Mapping[str, Probe]) -> list[dict[str, Any]]:
     ]
     for key, m in references().items():
         row = {name: m.value(name) for name in ("kurtosis_mean", "persistence_fraction")}
-        named = style_listed(m.value("outlier_coordinates"))
+        named = listed(m.value("outlier_coordinates"))
         row |= {"interval": m.kurtosis[1:], "named": named, "layer": _layer(m), **m.counts}
-        rows.append({"model": key, "how_trained": how_trained(m), "answer": None} | row)
+        rows.append({"model": key, "how_trained": level_in_words(m), "answer": None} | row)
     return rows
 
 
-def how_trained(m: Measurement) -> str | None:
+def level_in_words(m: Measurement) -> str | None:
     """A model's level in words; None where nobody said it."""
     family = load_families().get(m.family)
     edition = family.edition if family else "reader"
@@ -219,7 +218,7 @@ def latex(judged: Probe) -> str:
     m = judged.measurement
     row = values_of(m)
     cells = {
-        "model": title(m),
+        "model": title_of(m),
         "kappa (95 % interval)": cell(
             "{kurtosis_mean:digits} ({interval[0]:digits} to {interval[1]:digits})", row
         ),
@@ -248,7 +247,7 @@ def among_recorded(probes: Mapping[str, Probe], alike: bool = True) -> pd.DataFr
             "κ": digits(m.value("kurtosis_mean")),
             "persistence": share(m.value("persistence_fraction")),
             "last layer": _layer(m),
-            "level": how_trained(m) or "",
+            "level": level_in_words(m) or "",
             "images": "images" if name in measured else m.data.title,
         }
         for name, m in rows

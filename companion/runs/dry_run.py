@@ -6,13 +6,13 @@ import itertools
 
 from analysis.images import sets
 from analysis.texts import aligned
-from companion.runs.grid import Plan, Task
+from companion.runs.grid import GridPlan, Task
 
 #: Bytes of an image's label and row number.
 LABEL_BYTES = 16
 
 
-def describe(plan: Plan) -> str:
+def describe(plan: GridPlan) -> str:
     """Describe the jobs of a plan, their number of images, and the disk that they take.
 
     A data set that is not here counts with the number of images that its authors published.

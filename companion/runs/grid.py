@@ -27,7 +27,7 @@ from analysis.images.imagelist import ImageList
 from analysis.roots import ROOT
 from analysis.texts import CompanionError, suggestion
 from companion.measurements import from_store, pending, records
-from companion.measurements.quantities import Experiment
+from companion.measurements.quantities import Measurable
 from companion.runs import cluster
 from companion.runs.options import Choice
 from results.experiments import RunError
@@ -44,7 +44,7 @@ USUAL: dict[Edition, tuple[str, ...]] = {
     "zoo": ("imagenet",),
 }
 #: What is measured of an edition; of any other all that can be. Pruning takes minutes a model.
-MEASURED: dict[Edition, tuple[Experiment, ...]] = {
+MEASURED: dict[Edition, tuple[Measurable, ...]] = {
     "zoo": ("outlier_features", "privileged_directions", "basis", "accuracy"),
 }
 
@@ -65,7 +65,7 @@ class Task(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class GridPlan:
     """A choice with the families and data sets that it comes to here, and those that are absent.
 
     ``data`` has the image lists of each data set: the pocket lab's has ten. ``absent`` has a
@@ -107,7 +107,7 @@ def _to_measure(choice: Choice, family: Family) -> list[pending.Job]:
     return [job for job in jobs if job.model in choice.of(family) and not is_done(job)]
 
 
-def plan(choice: Choice) -> Plan:
+def plan(choice: Choice) -> GridPlan:
     """Find the families and data sets of a choice.
 
     Data sets that are not here are listed as absent, the others go on. Raises RunError if a family
@@ -126,7 +126,7 @@ def plan(choice: Choice) -> Plan:
         raise RunError(
             f"the edition {choice.edition} has no data sets of its own: name some with --data."
         )
-    return Plan(choice, families, data, absent)
+    return GridPlan(choice, families, data, absent)
 
 
 def _texts(choice: Choice) -> list[str]:
@@ -167,7 +167,7 @@ class IncompleteError(RunError):
     """Some of a grid's jobs are undone, or done only for some models; the others are done."""
 
 
-def run(plan: Plan, profile: str = "local", cores: int | None = None) -> int:
+def run(plan: GridPlan, profile: str = "local", cores: int | None = None) -> int:
     """Do what is missing; returns how many jobs there were.
 
     ``profile`` is ``local``, ``slurm`` or a folder with a ``config.yaml`` of Snakemake. Raises

@@ -27,7 +27,7 @@ from analysis.strict import Strict, Text
 from results.experiments import load_experiments
 
 if TYPE_CHECKING:
-    from analysis.features.plan import Settings
+    from analysis.features.plan import ExtractionSettings
     from analysis.images.imagelist import ImageList
 
 
@@ -53,7 +53,7 @@ def chapters() -> list[str]:
     return [each.name for each in load_experiments().values() if each.scope == "family"]
 
 
-Experiment = Annotated[str, option("name of a notebook", placed=True, names=load_experiments)]
+NotebookName = Annotated[str, option("name of a notebook", placed=True, names=load_experiments)]
 Chapter = Annotated[str, option("name of a notebook", placed=True, names=chapters)]
 FamilyName = Annotated[str, option("name of a family", placed=True, names=family_names)]
 ReaderFamily = Annotated[
@@ -86,12 +86,12 @@ class Machine(Strict):
     batch_size: int = option("images at a time (default: 128)", 128, least=1)
     workers: int = option("decoding threads (default: one per core)", os.cpu_count() or 4, least=1)
 
-    def settings(self) -> Settings:
+    def settings(self) -> ExtractionSettings:
         """The options that say how features are extracted."""
-        from analysis.features.plan import Settings
+        from analysis.features.plan import ExtractionSettings
 
-        names = {field.name for field in dataclasses.fields(Settings)}
-        return Settings(**{name: value for name, value in self if name in names})
+        names = {field.name for field in dataclasses.fields(ExtractionSettings)}
+        return ExtractionSettings(**{name: value for name, value in self if name in names})
 
 
 class Computing(Machine):
@@ -154,7 +154,7 @@ class Probing(Machine):
     leave_out_damaged: bool = option("skip images that cannot be used, and list them", False)
 
 
-class Description(Strict):
+class SaidOfCheckpoint(Strict):
     """Facts about a checkpoint that then need not be guessed."""
 
     architecture: str | None = option("its name in open_clip or timm, for a file of weights", None)
@@ -181,7 +181,7 @@ class Description(Strict):
     )
 
 
-class Wish(Description):
+class Wish(SaidOfCheckpoint):
     """The family, or model of one, as which a reader adds a checkpoint."""
 
     name: str = option("name of the family", placed=True)

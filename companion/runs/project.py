@@ -12,15 +12,23 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
-from analysis.families.registry import FAMILIES, Family, Model, load_families, load_family
+from analysis.families.registry import (
+    BOOK,
+    FAMILIES,
+    Family,
+    Model,
+    load_families,
+    load_family,
+)
 from analysis.features.store import default_folder, local_weights
 from analysis.files import fingerprint, sha256_of, write_text
+from analysis.quoting import as_markdown
 from analysis.reach import Code
 from analysis.roots import ROOT
 from analysis.texts import suggestion
 from companion.measurements import records
 from companion.measurements.measurement import NothingMeasuredError
-from companion.measurements.quantities import Experiment as Measured
+from companion.measurements.quantities import Measurable as Measured
 from companion.runs import status
 from results.experiments import Experiment, Run, RunError, load_experiments
 from results.fingerprints import code_and_libraries
@@ -45,6 +53,8 @@ class Companion(Project):
     kinds = get_args(Measured)
     nothing = (NothingMeasuredError,)
     written = (default_folder(), ROOT / "data", ROOT / "families")
+    rerun = Path(__file__).with_name("rerun.md")
+    command = "companion run {experiment} {subject}"
 
     def editions(self, scope: str) -> Sequence[str]:
         """The paper's and, for a single family, the reader's and the pocket lab's."""
@@ -55,6 +65,11 @@ class Companion(Project):
         if experiment.scope == "edition":
             return experiment.editions
         return [f.name for f in load_families().values() if f.edition in experiment.editions]
+
+    def edition(self, subject: str) -> str:
+        """A family's, or what an edition is called."""
+        known = (FAMILIES / f"{subject}.yaml").is_file() or (BOOK / f"{subject}.yaml").is_file()
+        return load_family(subject).edition if known else subject
 
     def title(self, run: Run) -> str:
         """The family's, if it is one family's page."""
@@ -116,6 +131,19 @@ class Companion(Project):
             return []
         folders = [default_folder() / model.name for model in _models(run)]
         return [default_folder(), *folders, *(folder / "measurements" for folder in folders)]
+
+    def shelves(self) -> Mapping[str, str]:
+        """All families."""
+        return {name: family.title for name, family in load_families().items()}
+
+    def shelf(self, subject: str, pages: Sequence[str]) -> str:
+        """The family at a glance."""
+        title, lines = as_markdown(load_family(subject).title), "\n".join(pages)
+        return f"# {title} at a glance\n\n```{{glance}} {subject}\n{lines}\n```\n"
+
+    def pages(self, listed: Sequence[str]) -> Mapping[str, str]:
+        """What chapters lack, and the table of all runs."""
+        return {"not_measured": status.not_measured(), "status": status.table(listed)}
 
     def prepare(self, runs: Sequence[Run], jobs: int, only_theirs: bool) -> None:
         """Bring the pocket lab's features up to date, and live measurements of all features.

@@ -17,7 +17,7 @@ from analysis.features.store import default_folder
 from analysis.roots import ROOT
 from companion.measurements import pending, records
 from companion.measurements.pending import in_words
-from companion.measurements.quantities import Experiment as Measured
+from companion.measurements.quantities import Measurable as Measured
 from companion.measurements.quantities import declared
 from companion.measurements.records import Measurement, live_path, recorded_path
 from results import experiments, fingerprints
@@ -48,16 +48,6 @@ def table(pages: Container[str]) -> str:
             ]
             rows.append(f"| {' | '.join(cells)} |")
     return _filled("status_table.md", rows)
-
-
-def false_sentences() -> list[str]:
-    """What the book says of recorded or published numbers and does not hold of them."""
-    return [
-        f"{run}: the book says “{says}”, which does not hold of these numbers; correct the page, "
-        "and the guard in its notebook, or the measurement."
-        for run in experiments.all_runs()
-        for says in experiments.made(run).get("false", [])
-    ]
 
 
 def _noted(run: Run, evidence: Collection[str], recorded: Sequence[Measurement]) -> list[Any]:

@@ -24,7 +24,7 @@ from analysis.images import emoji
 from companion.measurements import bits
 from companion.measurements.invariance import Judge
 from training import origin, pocket_lab
-from training.origin import Settings
+from training.origin import OriginSettings
 
 HERE = Path(__file__).resolve().parent
 PLAN = runpy.run_path(str(HERE / "origin.py"), run_name="plan")
@@ -48,7 +48,7 @@ def of_projections() -> Iterator[dict[str, Any]]:
         data = PLAN["locked"](towers)
         for moment in MOMENTS:
             for seed in SEEDS:
-                own = origin.grow(data, Settings(second_moment=moment), seed)
+                own = origin.grow(data, OriginSettings(second_moment=moment), seed)
                 about = {"model": towers, "trained": "projections", "second_moment": moment}
                 features, head = own.features(data.tested), PLAN["zero_shot"](own, data)
                 yield about | {"seed": seed} | left(features, head)

@@ -31,9 +31,9 @@ from analysis.images import emoji
 from analysis.metrics import concept_counts, directions, outliers
 from analysis.roots import ROOT
 from companion.measurements import concept_probe
-from companion.measurements.accuracies import packed
+from companion.measurements.accuracies import hexadecimal
 from training import pocket, pocket_lab
-from training.pocket import Recipe, Recipes
+from training.pocket import PocketRecipe, Recipes
 
 HERE = Path(__file__).resolve().parent
 WORK = ROOT / ".companion" / "pocket"
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return compare(tasks, options.work) if options.check else ship(tasks, options.work)
 
 
-def ship(tasks: Sequence[tuple[Recipe, int]], work: Path) -> int:
+def ship(tasks: Sequence[tuple[PocketRecipe, int]], work: Path) -> int:
     """Write the tables, and the checkpoints of seed 0 of the families."""
     for name, target in TABLES.items():
         write_text(target, collect(tasks, work, name).to_csv(index=False))
@@ -82,7 +82,7 @@ def ship(tasks: Sequence[tuple[Recipe, int]], work: Path) -> int:
         if seed == 0 and recipe.level != "random":
             target = pocket.CHECKPOINTS / f"{recipe.name}.safetensors"
             target.parent.mkdir(exist_ok=True)
-            shutil.copyfile(pocket_lab.weights_of(recipe.name, 0, work), target)
+            shutil.copyfile(pocket_lab.weights_path(recipe.name, 0, work), target)
             note_checksum(FAMILIES / f"{recipe.family}.yaml", target)
     return 0
 
@@ -97,19 +97,19 @@ def note_checksum(family: Path, weights: Path) -> None:
     write_text(family, text)
 
 
-def recognised(tasks: Sequence[tuple[Recipe, int]], work: Path) -> pd.DataFrame:
+def recognised(tasks: Sequence[tuple[PocketRecipe, int]], work: Path) -> pd.DataFrame:
     """Return which test images each model recognises, one row for each style."""
     rows = []
     for recipe, seed in tasks:
-        path = pocket_lab.weights_of(recipe.name, seed, work)
+        path = pocket_lab.weights_path(recipe.name, seed, work)
         tested = pocket_lab.recognised(path).query("split == 'test'")
         for style in emoji.STYLES:
             right = tested["right"][tested["style"] == style].to_numpy()
-            rows.append((recipe.name, seed, style, len(right), packed(right)))
+            rows.append((recipe.name, seed, style, len(right), hexadecimal(right)))
     return pd.DataFrame(rows, columns=["model", "seed", "style", "images", "right"])
 
 
-def representations(tasks: Sequence[tuple[Recipe, int]], work: Path) -> pd.DataFrame:
+def representations(tasks: Sequence[tuple[PocketRecipe, int]], work: Path) -> pd.DataFrame:
     """Return what the features of each model are like."""
     probe = concept_probe.pocket().select(
         concept_counts.LEAST_POSITIVES, concept_counts.LEAST_CLUSTERS
@@ -118,7 +118,7 @@ def representations(tasks: Sequence[tuple[Recipe, int]], work: Path) -> pd.DataF
     tested = (emoji.metadata()["split"] == "test").to_numpy()
     rows = []
     for recipe, seed in tasks:
-        path = pocket_lab.weights_of(recipe.name, seed, work)
+        path = pocket_lab.weights_path(recipe.name, seed, work)
         features, head = pocket_lab.represented(path, tested)
         about = {"model": recipe.name, "family": recipe.family, "level": recipe.level, "seed": seed}
         rows.append(about | representation(features, head.weight, draws))
@@ -160,7 +160,7 @@ def representation(
     }
 
 
-def collect(tasks: Iterable[tuple[Recipe, int]], folder: Path, name: str) -> pd.DataFrame:
+def collect(tasks: Iterable[tuple[PocketRecipe, int]], folder: Path, name: str) -> pd.DataFrame:
     """Return the table ``name`` (``curve.csv``, ``accuracies.csv``) of many trainings as one."""
     parts = [
         pd.read_csv(folder / f"{recipe.name}-{seed}" / name, dtype=str) for recipe, seed in tasks
@@ -175,7 +175,7 @@ def make_tokenizer() -> WordTokenizer:
     return WordTokenizer.from_captions(texts)
 
 
-def compare(tasks: Sequence[tuple[Recipe, int]], work: Path) -> int:
+def compare(tasks: Sequence[tuple[PocketRecipe, int]], work: Path) -> int:
     """Print how the accuracies differ from the kept ones; 1 if they differ too much."""
     keys = ["model", "seed", "style", "split"]
     new = collect(tasks, work, "accuracies.csv").astype({"seed": int, "accuracy": float})
@@ -205,7 +205,7 @@ def tune(recipes: Recipes, work: Path, workers: int) -> int:
     grids = yaml.safe_load(pocket.RECIPES.read_text(encoding="utf-8"))["tuning"]
     tuned = [r for r in recipes.models if r.family != "pool" and r.steps]
     results: list[dict[str, object]] = []
-    chosen: dict[str, Recipe] = {}
+    chosen: dict[str, PocketRecipe] = {}
     for round_of in ([r for r in tuned if r.start is None], [r for r in tuned if r.start]):
         trials = [trial for r in round_of for trial in candidates(r, grids[r.objective], chosen)]
         starts = tuple(chosen.values())
@@ -232,8 +232,8 @@ def tune(recipes: Recipes, work: Path, workers: int) -> int:
 
 
 def candidates(
-    recipe: Recipe, grid: dict[str, list[float]], chosen: dict[str, Recipe]
-) -> list[Recipe]:
+    recipe: PocketRecipe, grid: dict[str, list[float]], chosen: dict[str, PocketRecipe]
+) -> list[PocketRecipe]:
     """Return a recipe's variants; finetuning starts from the chosen variant of what it needs."""
     start = {"start": chosen[recipe.start].name} if recipe.start else {}
     return [

@@ -53,8 +53,8 @@ from analysis.metrics import basis, modalities, outliers, robustness
 from analysis.roots import ROOT
 from companion.measurements import accuracies
 from training import objectives, origin, pocket, pocket_lab
-from training.origin import Locked, Projections, Settings
-from training.pocket import Recipe, Recipes
+from training.origin import Locked, OriginSettings, Projections
+from training.pocket import PocketRecipe, Recipes
 
 HERE = Path(__file__).resolve().parent
 PLAN = yaml.safe_load((HERE / "origin.yaml").read_text(encoding="utf-8"))
@@ -78,7 +78,7 @@ class Run:
 
     towers: str
     seed: int
-    settings: Settings
+    settings: OriginSettings
 
     @property
     def key(self) -> str:
@@ -102,7 +102,7 @@ class Run:
         return self.towers == plan["towers"] and self.seed in seeds
 
     def _usual(self, **settings: Any) -> bool:
-        return self.settings.model_copy(update=settings) == Settings()
+        return self.settings.model_copy(update=settings) == OriginSettings()
 
     def about(self) -> dict[str, Any]:
         """What names it in the tables."""
@@ -148,7 +148,7 @@ def planned() -> Iterator[Run]:
         for values in itertools.product(*group["vary"].values()):
             own = dict(zip(group["vary"], values, strict=True))
             gain = PLAN["gains"].get(own.get("second_moment"), 1.0)
-            settings = Settings(**own, gain=gain)
+            settings = OriginSettings(**own, gain=gain)
             for towers, seed in itertools.product(group["towers"], group["seeds"]):
                 run = Run(towers, seed, settings)
                 if run not in seen:
@@ -330,11 +330,11 @@ def in_style(features: Array) -> Array:
 def model_recipes() -> Recipes:
     """The recipes of `recipes.yaml` and those of the plan."""
     base, own = pocket.load_recipes(), PLAN["models"]
-    added = [Recipe(**(own["defaults"] | recipe)) for recipe in own["recipes"]]
+    added = [PocketRecipe(**(own["defaults"] | recipe)) for recipe in own["recipes"]]
     return Recipes(seeds=base.seeds, models=(*base.models, *added))
 
 
-def models() -> Iterator[tuple[Recipe, int]]:
+def models() -> Iterator[tuple[PocketRecipe, int]]:
     """The trainings of all weights, and their seeds."""
     recipes, seeds = model_recipes(), PLAN["models"]["seeds"]
     return ((recipes.recipe(name), seed) for name in seeds for seed in seeds[name])
@@ -350,21 +350,23 @@ def train_models(work: Path) -> None:
         print(pocket_lab.run(recipe, recipes, seed, work).name, flush=True)
 
 
-def begin(recipe: Recipe, seed: int, recipes: Recipes, work: Path) -> None:
+def begin(recipe: PocketRecipe, seed: int, recipes: Recipes, work: Path) -> None:
     """See to the weights from which a recipe starts: shipped for seed 0, trained for others."""
     start = recipes.recipe(str(recipe.start))
     shipped = pocket.CHECKPOINTS / f"{start.name}.safetensors"
-    target = pocket_lab.weights_of(start.name, seed, work)
+    target = pocket_lab.weights_path(start.name, seed, work)
     if seed == 0 and shipped.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(shipped, target)
     pocket_lab.run(start, recipes, seed, work)
 
 
-def model_row(recipe: Recipe, seed: int, work: Path) -> dict[str, Any]:
+def model_row(recipe: PocketRecipe, seed: int, work: Path) -> dict[str, Any]:
     """What one model of which all weights were trained is like."""
     tested = (emoji.metadata()["split"] == "test").to_numpy()
-    features, head = pocket_lab.represented(pocket_lab.weights_of(recipe.name, seed, work), tested)
+    features, head = pocket_lab.represented(
+        pocket_lab.weights_path(recipe.name, seed, work), tested
+    )
     about = {"model": recipe.name, "level": recipe.level, "start": recipe.start, "seed": seed}
     return about | representation(features.astype(np.float64), head)
 
@@ -424,14 +426,14 @@ def ship_models(work: Path) -> int:
     trained = [
         (recipe, seed)
         for recipe, seed in models()
-        if pocket_lab.weights_of(recipe.name, seed, work).is_file()
+        if pocket_lab.weights_path(recipe.name, seed, work).is_file()
     ]
     new = pd.DataFrame([model_row(*task, work) for task in trained])
     table = with_kept("origin_models", new)
     write_text(HERE / "origin_models.csv", table.to_csv(index=False, float_format="%.6g"))
     for recipe, seed in trained:
         if seed == 0:
-            weights = pocket_lab.weights_of(recipe.name, seed, work).read_bytes()
+            weights = pocket_lab.weights_path(recipe.name, seed, work).read_bytes()
             with replaced(GROWN / f"{recipe.name}.safetensors") as target:
                 target.write_bytes(weights)
     about = json.loads((HERE / "origin.json").read_text(encoding="utf-8"))
@@ -502,7 +504,7 @@ def is_in(table: pd.DataFrame, run: Run) -> bool:
 def with_kept(name: str, table: pd.DataFrame) -> pd.DataFrame:
     """The rows written before and these, which replace those of the same run or model."""
     before = kept(name)
-    settings = {"towers", "model", "seed", "step", "coordinate", *Settings.model_fields}
+    settings = {"towers", "model", "seed", "step", "coordinate", *OriginSettings.model_fields}
     same = [column for column in (table if before.empty else before) if column in settings]
     return pd.concat([before, table], ignore_index=True).drop_duplicates(same, keep="last")
 

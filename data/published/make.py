@@ -27,7 +27,7 @@ from analysis.files import write_text
 from analysis.images.public import artifact, fetch
 from analysis.metrics.robustness import effective_robustness
 from companion.measurements.accuracies import (
-    CLASSES,
+    CLASSES_PUBLISHED,
     FIVE_SHIFTS,
     MODEL_KEY,
     MORE_DATA,
@@ -196,7 +196,7 @@ def build() -> pd.DataFrame:
     """Return the whole table, sorted, with every column of the committed file."""
     table = pd.concat([open_clip(), imagenet_testbed(), timm(), model_soups()], ignore_index=True)
     table = table.fillna({"weights": "", "kind": "", "defect": "", "level": ""})
-    table["classes"] = table["dataset"].map(CLASSES)
+    table["classes"] = table["dataset"].map(CLASSES_PUBLISHED)
     table["image_size"] = table["image_size"].astype("Int64")
     table["family"] = ""
     for family in load_families("paper").values():
@@ -254,7 +254,7 @@ def trained_on(model: dict[str, str]) -> tuple[str, str]:
 
 def _twins(rows: pd.DataFrame) -> pd.Series[str]:
     """For rows of a source with equal accuracies, all but one: the name of the one that counts."""
-    same = ["source", *(name for name in CLASSES if name in rows)]
+    same = ["source", *(name for name in CLASSES_PUBLISHED if name in rows)]
     best_first = rows.sort_values(["defect", "family"], ascending=[True, False], kind="stable")
     first = best_first.groupby(same, dropna=False).transform("first").reindex(rows.index)
     name = (first["model"] + " " + first["weights"]).str.strip()

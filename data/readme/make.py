@@ -13,7 +13,7 @@ import re
 from analysis.files import write_text
 from analysis.quoting import tag
 from analysis.roots import ROOT
-from companion.chapters import measured, tables
+from companion.chapters import encoder_tables, measured
 from results import style, words
 from results.style import Drawing
 from results.svg import inline_svg
@@ -46,5 +46,5 @@ def for_readme(drawing: Drawing) -> str:
 
 if __name__ == "__main__":
     first = [measurements[0] for measurements in measured.image_sets().values()]
-    write_text(FIGURE, for_readme(tables.kappa(first)))
+    write_text(FIGURE, for_readme(encoder_tables.kappa(first)))
     print(FIGURE)

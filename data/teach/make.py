@@ -29,7 +29,7 @@ from analysis.files import write_text
 from analysis.images.public import fetch
 from analysis.roots import ROOT
 from companion.measurements import accuracies
-from results.style import plain
+from results.style import without_markup
 
 TARGET = ROOT / "notebooks" / "teach"
 CAPTIONS = Path(__file__).with_name("captions.csv")
@@ -176,7 +176,7 @@ def answers() -> dict[str, dict[str, object]]:
                 found[label] = {
                     "answer": [float(f"{v:.6g}") for v in printed],
                     "within": [float(f"{max(share * abs(v), least):.3g}") for v in printed],
-                    "hint": plain(hint),
+                    "hint": without_markup(hint),
                 }
                 if label in MISTAKES:
                     found[label]["mistakes"] = [

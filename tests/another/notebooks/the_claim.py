@@ -23,4 +23,4 @@ points = quartet.read()
 summaries = pd.DataFrame({name: quartet.summary(of) for name, of in points.groupby("set")}).T
 page = Page("the_claim", "published")
 page.table("sets", summaries.rename_axis("set").reset_index())
-page.texts(verdict=quartet.claim(summaries))
+page.number(verdict=quartet.claim(summaries))

@@ -11,15 +11,14 @@ import pandas as pd
 from analysis.families.registry import LEVEL_TITLES
 from companion.chapters import figures
 from companion.chapters.measured import frame, model_title, set_title
+from companion.chapters.robustness_figures import ER
 from companion.claims.evidence import Cuts
 from companion.measurements.intervals import Interval
+from companion.measurements.kept_counts import counts_of
 from companion.measurements.measurement import Measurement
 from companion.measurements.pruned import directions, pruned
-from companion.measurements.tables import counts_of
 from results import cells, plots
 from results.style import Drawing
-
-ER = "effective robustness (points)"
 
 
 def kappa(measurements: Sequence[Measurement]) -> Drawing:
@@ -113,7 +112,7 @@ def lost(change: Interval) -> str:
     return said[change.above(-Cuts().margin)]
 
 
-def encoded(m: Measurement) -> tuple[pd.DataFrame, str]:
+def encoded_concepts(m: Measurement) -> tuple[pd.DataFrame, str]:
     """Concepts that some direction encodes: the head's, coordinates, and chance; mean and ends.
 
     With the name of the quantity.

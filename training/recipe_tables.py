@@ -13,10 +13,11 @@ import pandas as pd
 from analysis.families.registry import Family
 from analysis.images.sets import descriptions
 from analysis.strict import read_yaml
-from training.recipes import CAPTIONS, FOLDER, Plan, Recipe
+from training import recipes as described
+from training.recipes import CAPTIONS_PUBLISHED, Plan, Recipe
 
 #: What estimates rest on: ``gpus`` with their peaks, ``utilisation`` of these.
-ASSUMED: Mapping[str, Any] = read_yaml(FOLDER / "cost" / "assumptions.yaml")
+ASSUMED: Mapping[str, Any] = read_yaml(described.FOLDER / "cost" / "assumptions.yaml")
 
 
 def settings(recipes: Mapping[str, Recipe]) -> list[dict[str, str]]:
@@ -42,7 +43,11 @@ def costs(recipes: Mapping[str, Recipe], families: Iterable[Family]) -> list[dic
         for title, architecture in towers
         for name, recipe in recipes.items()
         if recipe.towers in ("any", "resnet" if architecture.startswith("RN") else "vit")
-        and (row := cost(recipe, architecture, CAPTIONS if recipe.level == "captions" else images))
+        and (
+            row := cost(
+                recipe, architecture, CAPTIONS_PUBLISHED if recipe.level == "captions" else images
+            )
+        )
     ]
 
 
@@ -67,7 +72,7 @@ def cost(recipe: Recipe, architecture: str, images: int) -> dict[str, str]:
 
 def operations(recipe: Recipe, architecture: str) -> int | None:
     """The operations of training on one image, with its text; None if they were not counted."""
-    table = pd.read_csv(FOLDER / "cost" / "flops.csv", index_col="architecture")
+    table = pd.read_csv(described.FOLDER / "cost" / "flops.csv", index_col="architecture")
     counted = table.to_dict("index").get(architecture)
     if counted is None:
         return None

@@ -17,28 +17,28 @@ from safetensors import safe_open
 from analysis.roots import ROOT
 from companion.measurements.intervals import Interval
 from results import plots
-from results.plots import Look
+from results.plots import Stroke
 from results.style import Drawing, spread
 
 #: How an optimiser steps: its title and its line.
 OPTIMISERS = {
-    "element": ("Adam", Look("#d55e00")),
-    "column": ("Adam, one second moment a column", Look("#e69f00", (6, 2))),
-    "adafactor": ("Adafactor", Look("#8a5a00", (2, 2))),
-    "lamb": ("LAMB", Look("#b03060", (6, 2, 1, 2))),
-    "sign": ("sign of the momentum", Look("#7d7d7d", (3, 1))),
-    "shared": ("Adam, shared second moment", Look("#1f83c4", (4, 2))),
-    "matrix": ("Adam, one second moment a matrix", Look("#c0609a", (5, 1, 1, 1))),
-    "none": ("SGD with momentum", Look("#009e73", (1, 1))),
-    "muon": ("Muon", Look("#4b4bb0", (1, 2))),
-    "shampoo": ("Shampoo", Look("#444444", (5, 3))),
+    "element": ("Adam", Stroke("#d55e00")),
+    "column": ("Adam, one second moment a column", Stroke("#e69f00", (6, 2))),
+    "adafactor": ("Adafactor", Stroke("#8a5a00", (2, 2))),
+    "lamb": ("LAMB", Stroke("#b03060", (6, 2, 1, 2))),
+    "sign": ("sign of the momentum", Stroke("#7d7d7d", (3, 1))),
+    "shared": ("Adam, shared second moment", Stroke("#1f83c4", (4, 2))),
+    "matrix": ("Adam, one second moment a matrix", Stroke("#c0609a", (5, 1, 1, 1))),
+    "none": ("SGD with momentum", Stroke("#009e73", (1, 1))),
+    "muon": ("Muon", Stroke("#4b4bb0", (1, 2))),
+    "shampoo": ("Shampoo", Stroke("#444444", (5, 3))),
 }
 #: Optimisers whose step size differs between output coordinates; that of the others does not.
 DIFFERING = ("element", "column", "adafactor", "lamb", "sign")
 LOOKS = dict(OPTIMISERS.values())
 #: What is shown of runs.
-KAPPA = {"kurtosis": "activation kurtosis κ"}
-PANELS = KAPPA | {"mean_share": "energy in the mean (%)"}
+KAPPA_PANEL = {"kurtosis": "activation kurtosis κ"}
+PANELS = KAPPA_PANEL | {"mean_share": "energy in the mean (%)"}
 #: What every run has unless it says otherwise.
 DEFAULTS = {
     "second_moment": "element",

@@ -22,7 +22,7 @@ from companion.measurements.atlas import SHIFT_TITLES
 from companion.measurements.effective_robustness import (
     ORDER,
     POOL_TITLES,
-    SHIFTS,
+    SHIFTS_OF,
     View,
     fit_choices,
     once,
@@ -53,10 +53,10 @@ class Words(NamedTuple):
 
 IN_POCKET = "accuracy in the training style"
 WORDS = {
-    SHIFTS["five"]: Words("ImageNet top-1", "mean top-1 of five shifts", "five shifts"),
-    SHIFTS["four"]: Words("ImageNet top-1", "mean top-1 of four shifts", "four shifts"),
-    SHIFTS["unseen"]: Words(IN_POCKET, "mean accuracy in unseen styles", "unseen styles"),
-    SHIFTS["seen"]: Words(IN_POCKET, "accuracy in the seen style", "the seen style"),
+    SHIFTS_OF["five"]: Words("ImageNet top-1", "mean top-1 of five shifts", "five shifts"),
+    SHIFTS_OF["four"]: Words("ImageNet top-1", "mean top-1 of four shifts", "four shifts"),
+    SHIFTS_OF["unseen"]: Words(IN_POCKET, "mean accuracy in unseen styles", "unseen styles"),
+    SHIFTS_OF["seen"]: Words(IN_POCKET, "accuracy in the seen style", "the seen style"),
 }
 
 
@@ -218,7 +218,7 @@ def intervals(models: pd.DataFrame) -> pd.Series[Any]:
 
 
 def level_table(groups: pd.DataFrame, of_many: str = "") -> pd.DataFrame:
-    """A row for each zero-shot model (`groups`), with a column for each level.
+    """A row for each zero-shot model (`by_pretraining`), with a column for each level.
 
     `of_many` follows a value that is the median of many models.
     """
@@ -271,7 +271,7 @@ def under_each_line(family: Family, view: View, models: pd.DataFrame) -> pd.Data
 
 def candidate_lines(view: View) -> list[tuple[str, Baseline, int | None]]:
     """The candidates for a view's baseline: title, line, and how many models it is fitted to."""
-    if view.shifts != SHIFTS["five"]:
+    if view.shifts != SHIFTS_OF["five"]:
         return [(WORDS[view.shifts].shifts, view.line, len(view.pool))]
     choices = fit_choices()
     names = "V2 " + choices["v2"].str.replace("_", " ") + ", " + choices["kinds"].map(POOL_TITLES)

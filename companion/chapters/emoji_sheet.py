@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from analysis.images import emoji, sets
 from analysis.images.emoji import CLASSES, STYLES, Emoji
-from companion.chapters import pictures
+from companion.chapters import picture_rows
 from results.style import Drawing
 
 
@@ -23,7 +23,7 @@ def some_emoji(data: Emoji, styles: Sequence[str] = tuple(STYLES)) -> Drawing:
         titled(art): [data.images[places[art, concept]] for concept in chosen] for art in styles
     }
     alt = f"A grid of small drawings: {', '.join(names)}, each in {len(styles)} drawing styles."
-    return pictures.pictures(drawings, alt)
+    return picture_rows.pictures(drawings, alt)
 
 
 def titled(art: str) -> str:

@@ -19,7 +19,7 @@ from results import plots, style
 from results.style import Drawing
 
 #: The schemes by the names that measurements have, in words.
-SCHEMES = {
+SCHEME_TITLES = {
     "vector": "one scale per vector",
     "clipped": "one scale per vector, clipped",
     "tensor": "one scale for all",
@@ -141,7 +141,7 @@ def curves(measurements: Sequence[Measurement]) -> Drawing:
     )
     colours = (style.LEVEL_STYLES["zero_shot"].colour,) * 2 + (style.MUTED,) * 2
     looks = {
-        name: plots.Look(colour, dash)
+        name: plots.Stroke(colour, dash)
         for name, colour, dash in zip(names.values(), colours, plots.DASHES, strict=True)
     }
     return plots.lines(frame.dropna(), width, kept, looks=looks, columns=2, ticks=6)
@@ -154,7 +154,7 @@ def by_scheme(front: Measurement, one_each: Sequence[Measurement]) -> pd.DataFra
     """
     kappas = [m.value("kurtosis_written") for m in one_each]
     table = []
-    for (scheme, words), bits in product(SCHEMES.items(), range(8, 0, -1)):
+    for (scheme, words), bits in product(SCHEME_TITLES.items(), range(8, 0, -1)):
         if (scheme, bits) not in schemes(front):
             continue
         found, won = left(front, scheme, bits), [left(m, scheme, bits).won for m in one_each]

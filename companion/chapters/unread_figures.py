@@ -120,7 +120,7 @@ def curves(measurements: Sequence[Measurement]) -> Drawing:
     """κ and accuracy against the directions dropped, next to random ones: a row for each model."""
     x, quantities = "directions dropped (%)", {"kurtosis": "κ", "accuracy": "accuracy (%)"}
     orders = {"": "least text variance first", "_random": "random directions"}
-    lines = (plots.Look(LEVEL_STYLES["zero_shot"].colour), plots.Look(style.MUTED, (4, 2)))
+    lines = (plots.Stroke(LEVEL_STYLES["zero_shot"].colour), plots.Stroke(style.MUTED, (4, 2)))
     looks = dict(zip(orders.values(), lines, strict=True))
     frame = style.stacked(
         {"panel": model_title(m), "quantity": label, "of": order}
@@ -140,7 +140,7 @@ def curves(measurements: Sequence[Measurement]) -> Drawing:
     return drawing
 
 
-def directions(measurements: Sequence[Measurement]) -> Drawing:
+def along_texts(measurements: Sequence[Measurement]) -> Drawing:
     """For each direction, how much texts vary along it and how much energy images have in it."""
     x, y = "share of the texts' variance (%)", "share of the images' energy (%)"
     texts = {"series": "text direction", "look": "small", "axis": ""}
