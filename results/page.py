@@ -207,7 +207,7 @@ class Page:
         self._texts(*computed, named, inline=True)
 
     def texts(self, *computed: Mapping[str, object], **named: object) -> None:
-        """Publish texts (MyST) that stand by themselves, under names as for `number`."""
+        """Publish texts (MyST) that the run's own page shows too, under names as for `number`."""
         self._texts(*computed, named)
 
     def _texts(self, *groups: Mapping[str, object] | pd.Series[Any], inline: bool = False) -> None:
