@@ -112,12 +112,14 @@ def test_slides_fit_their_screen_are_large_enough_and_name_their_axes(browser, s
 def test_what_is_wrong_with_a_slide_is_found(browser):
     window = browser.new_page(viewport={"width": 1280, "height": 720})
     axis = "<g id='matplotlib.axis_{}'><g id='xtick_1'>{}</g>{}</g>"
-    word = "<text x='9' y='9' font-size='{}'>5</text>"
+    word = "<text x='9' y='19' font-size='{}'>5</text>"
+    row = "<g id='ytick_1'><text x='9' y='19' font-size='20'>ViT-B</text></g>"
     for ticks, name, said in [
         (word.format(20), word.format(20), []),
         ("", word.format(20), ["an x axis without numbers or a name"]),
         (word.format(20), "", ["an x axis without numbers or a name"]),
         (word.format(9), word.format(20), ["too small"]),
+        (word.format(20) + row * 6, word.format(20), ["more than five rows"]),
     ]:
         axes = axis.format(1, ticks, name) + axis.format(2, word.format(20), "")
         panel = f"<g id='axes_1'><path d='M0 0H90V90'/>{axes}</g>"

@@ -1,5 +1,6 @@
 // What is wrong with the slide that is shown: texts that are not on the screen or too small for a
-// last row, a figure that is too low, and axes without numbers or a name where panels end.
+// last row, a figure that is too low, axes without numbers or a name where panels end, and
+// more than five named rows.
 () => {
   const LEAST = 18, slide = "section.shown .slide", found = [];
   const say = (what, e) => found.push(`${what}: ${e.tagName} ${e.textContent.trim().slice(0, 60)}`);
@@ -33,6 +34,9 @@
       const first = !panels.some((o) => o.top === top && o.left < left);
       if (lowest && !(x.numbers && x.name)) say("an x axis without numbers or a name", panel);
       if (first && !(y.numbers || y.name)) say("a y axis without a word", panel);
+      const rows = [...panel.querySelectorAll('g[id*="ytick_"]')].filter((e) => /[a-z]{2}/i.test(
+        e.textContent));
+      if (rows.length > 5) say("more than five rows", panel);
     }
   }
   return found;
