@@ -83,6 +83,8 @@ page.holds(lowest > highest, "every image of CLIP lies above every image of the 
 leaders = [m.value("persistence_coordinate") for m in (clip, captions)]
 page.holds(leaders[0] != leaders[1], "of them, but a different one")
 page.number(clip_images_lowest=digits(lowest), control_images_highest=digits(highest))
+middle = [digits(m.value("kurtosis_percentiles")[50]) for m in (clip, control)]
+page.number(clip_images_median=middle[0], control_images_median=middle[1])
 for of, m in {"clip-images": clip, "control-images": control, "clip-captions": captions}.items():
     page.numbers("of-each", measured.frame([m]).iloc[0].to_dict() | {"of": of})
 

@@ -1,19 +1,31 @@
 """Exercises: every chapter has all levels, each a solution, and its numbers are computed."""
 
 import importlib.util
+import json
 import re
 import zipfile
+from datetime import datetime
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, cases, sphinx_build
+from scipy import sparse
+from sklearn.metrics import roc_auc_score
 from sphinx.errors import ConfigError
 
-from analysis.metrics import basis, directions, outliers, pruning, quantisation
-from results.check import ANSWERS, ExerciseError, check
+from analysis.metrics import (
+    average_precision,
+    basis,
+    directions,
+    outliers,
+    pruning,
+    quantisation,
+)
+from results.check import ANSWERS, ExerciseError, check, judged, student
 from training import recipes
 
 spec = importlib.util.spec_from_file_location("make_teach", ROOT / "data/teach/make.py")
@@ -59,10 +71,39 @@ def error(h, width):
 
 
 def signs_right(n):
-    """By the decoded signs of all images, as written and rotated."""
+    """By the decoded signs of all images, as written and rotated; and of CLIP's, in percent."""
     of = [(n["images"], n["classes"]), (n["images"] @ n["turn"], n["classes"] @ n["turn"])]
     products = [quantisation.sign(images) @ classes.T for images, classes in of]
-    return [(product.argmax(axis=1) == n["labels"]).mean() for product in products]
+    toy = [(product.argmax(axis=1) == n["labels"]).mean() for product in products]
+    some = (n["photographs"], quantisation.sign(n["photographs"]))
+    products = [images @ n["captions"].T for images in some]
+    return toy + [100 * (p.argmax(axis=1) == np.arange(500)).mean() for p in products]
+
+
+def changed(h, head):
+    """In what share of the images the class changes without the mean."""
+    classes = [(some @ head.T).argmax(axis=1) for some in (h, basis.less_mean(h))]
+    return (classes[0] != classes[1]).mean()
+
+
+def pruned_in_pairs(images, captions, kept):
+    rows, found = np.arange(1, 500, 2), []
+    order = pruning.pruning_order(directions.importance(images[::2], captions), "importance")
+    right = pruning.right_at_every_step(images[rows], rows, captions, order, kept=kept)
+    whole = (images[rows] @ captions.T).argmax(axis=1) == rows
+    for one in right[::-1]:
+        difference, error = pruning.paired_difference(one, whole)
+        found += [100 * difference, 196 * error]
+    return found
+
+
+def of_cats(n):
+    labels = np.zeros((500, 1))
+    labels[n["cats"]] = 1
+    of = n["captions"][n["cats"]].mean(0) - n["captions"].mean(0)
+    scores = n["images"] @ np.column_stack([of, n["random"]])
+    found = average_precision.average_precision(scores, sparse.csr_array(labels))[:, 0]
+    return found[0], found[1:].max()
 
 
 #: Where no formula gives it: the book's metrics on what a solution has drawn, by its names.
@@ -70,12 +111,16 @@ BY_THE_METRICS = {
     "outlier-4": lambda n: [kappa(np.maximum(n["h"] - cut, 0)) for cut in (0, 1)],
     "outlier-5": lambda n: [outliers.persistence(h).fraction
         for h in (n["h"] + 10 * n["seventh"], np.maximum(n["h"], 0))],
-    "frame-4": lambda n: [kappa(basis.eigenframe(n["turned"])), kappa(basis.less_mean(n["h"]))],
+    "outlier-6": lambda n: [kappa((n["h"] + 10 * n["seventh"]) @ n["turn"]),
+        kappa(n["images"]), kappa(n["images"] @ n["turn"])],
+    "frame-3": lambda n: [changed(n["h"], n["W"]), 0, kappa(basis.less_mean(n["h"]))],
+    "frame-4": lambda n: [basis.mean_share(n["turned"]), kappa(basis.eigenframe(n["turned"]))],
     "frame-5": lambda n: [kappa(n["both"]), basis.mean_share(n["both"])],
-    "frame-6": lambda n: [kappa(n["h"]),
+    "frame-6": lambda n: [kappa(n["h"]), 1,
         kappa(basis.without(n["h"], text_frame(n["texts"], n["h"])[0])), 1],
     "frame-7": lambda n: [kappa(basis.without(n["h"], n["random"])), 0.335],
-    "frame-8": lambda n: [kappa(n["h"] @ n["turn"]), text_frame(n["texts"], n["h"])[1]],
+    "frame-8": lambda n: [kappa(n["h"] @ n["turn"]), text_frame(n["texts"], n["h"])[1],
+        text_frame(n["captions"], n["images"])[1]],
     "bits-2": lambda n: [quantisation.crest(n["h"]).mean(),
         (quantisation.uniform(n["h"], 4) == 0).mean()],
     "bits-3": lambda n: [error(n["h"], b) / quantisation.expected_error(n["crest"], b).mean()
@@ -87,8 +132,14 @@ BY_THE_METRICS = {
     "directions-3": lambda n: [ratio(n["h"] + n["common"], n["W"]),
         ratio(n["h"], n["W"] + n["common"]), ratio(n["h"] + n["common"], n["W"] + n["common"])],
     "directions-4": lambda n: ratio(n["h"] + n["common"], n["W"] - n["W"].mean(0)),
+    "directions-5": lambda n: [ratio(n["images"], n["captions"]),
+        ratio(n["images"], n["captions"] - n["captions"].mean(0))],
     "pruning-3": lambda n: points_lost(n["models"], "importance", [7, 8]),
     "pruning-4": lambda n: [47.5, points_lost(n["models"], "singular_value", [8])[0]],
+    "pruning-6": lambda n: pruned_in_pairs(n["images"], n["captions"], [128, 256]),
+    "concepts-5": lambda n: [1 - (1 - 1 / 742) ** 1000, *of_cats(n)],
+    "indicators-6": lambda n: [0.625, *(roc_auc_score(n["found"], of) for of in (
+        outliers.kurtosis(n["images"]), n["ordered"][:, -1], np.diff(n["ordered"])[:, -1]))],
 }  # fmt: skip
 
 
@@ -127,6 +178,7 @@ def test_the_answers_kept_are_what_others_found():
 
 def test_the_metrics_of_the_book_give_the_same(monkeypatch):
     of = ("outlier_features", "what_kurtosis_measures", "bits", "privileged_directions", "pruning")
+    of += ("concepts", "indicators")
     programs = {task.program: task.label for page in of for task in exercises(page)}
     run, left = make.run, {}
 
@@ -136,6 +188,7 @@ def test_the_metrics_of_the_book_give_the_same(monkeypatch):
         return printed
 
     monkeypatch.setattr(make, "run", noting)
+    monkeypatch.setattr(make, "add_seeds", lambda *_: None)
     monkeypatch.setattr(make, "PAGES", [ROOT / f"book/{page}.md" for page in of])
     make.answers()
     for label, by_the_metrics in BY_THE_METRICS.items():
@@ -195,6 +248,12 @@ def test_the_answer_is_right_and_what_is_far_off_is_not(label, capsys):
     assert f"{label}, value 1: not yet. {ANSWERS[label]['hint']}" in capsys.readouterr().out
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Where `check` keeps its answers."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_the_call_that_a_page_shows_can_be_made(page):
     ((label, values),) = re.findall(r'`check\("([\w-]+)", ([\d., ]+)\)`', text_of(page))
@@ -246,7 +305,8 @@ def test_solutions_carry_computed_numbers_or_are_left_out(whom, tmp_path, monkey
     assert warned == (whom != "students")  # whose pages have no solution
     archives = [zipfile.ZipFile(p) for p in (tmp_path / "source/_build/teach").glob("*.zip")]
     solved = [n for a in archives for n in a.namelist() if n.endswith(".ipynb") and "_bl" not in n]
-    assert len(archives) == 9 and len(solved) == (0 if whom == "students" else 8)
+    assert len(archives) == 10
+    assert len(solved) == {"students": 0, "readers": 8, "instructors": 9}[whom]
     slides = (html / "slides/one.html").read_text()
     assert "Not measured in this build." in slides
 
@@ -255,3 +315,82 @@ def test_solutions_carry_computed_numbers_or_are_left_out(whom, tmp_path, monkey
 def test_a_build_is_for_readers_and_slides_show_results(whom, slides, said, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=re.escape(said)):
         built_for(whom, tmp_path, monkeypatch, slides)
+
+
+# What is kept, and a student's own seed
+
+
+def test_answers_are_kept_with_attempts_and_the_best_stays(capsys):
+    values = ANSWERS["outlier-3"]["answer"]
+    check("outlier-3", 16.3, 1)
+    check("outlier-3", *values)
+    check("outlier-3", 1, 1)
+    kept = json.loads(Path("answers.json").read_text())
+    one = kept["answers"]["outlier-3"]
+    assert (one["values"], one["right"], one["attempts"]) == (values, [True, True], 3)
+    assert datetime.fromisoformat(one["time"]).tzinfo and "student" not in kept
+    assert not check("outlier-2", ...) and "place of the dots" in capsys.readouterr().out
+    assert [*json.loads(Path("answers.json").read_text())["answers"]] == ["outlier-3"]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000, '{"answers": 3}', "\x00"])
+def test_a_file_of_answers_that_is_none_stays_and_is_named(content, capsys):
+    Path("answers.json").write_text(content)
+    assert check("start-4", 1, 12, 10)
+    assert "answers.json cannot be read" in capsys.readouterr().out
+    assert Path("answers.json").read_text() == content
+
+
+def test_answers_that_cannot_be_written_are_judged_all_the_same(monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert check("start-4", 1, 12, 10)
+    assert "No space left on device" in capsys.readouterr().out
+
+
+SEEDED = [label for label in ANSWERS if "seeds" in ANSWERS[label]]
+
+
+def test_a_students_number_gives_a_seed_whose_values_alone_are_right(capsys):
+    assert student(4711) == 11 and "default_rng(11)" in capsys.readouterr().out
+    own = ANSWERS["outlier-3"]["seeds"][11]
+    assert check("outlier-3", *own)
+    assert not check("outlier-3", *ANSWERS["outlier-3"]["answer"])
+    assert "the value of seed 0. Draw with default_rng(11)" in capsys.readouterr().out
+    assert check("start-4", 1, 12, 10)  # which draws nothing
+    assert check("outlier-3", *ANSWERS["outlier-3"]["seeds"][5], student=105)
+    assert json.loads(Path("answers.json").read_text())["student"] == 105
+    for number in (-1, 1.5, "4711", True):
+        with pytest.raises(ExerciseError, match="whole number such as 4711"):
+            check("outlier-3", *own, student=number)
+
+
+def test_seeds_are_what_the_programs_of_now_give():
+    """And two of them are computed again; the others were made by the same programs."""
+    page = text_of("what_kurtosis_measures")
+    boxes = make.tasks(page)
+    Path("embeddings.npz").symlink_to(ROOT / "notebooks/teach/embeddings.npz")
+    for seed in (3, 19):
+        own = make.own_answers(boxes, seed)
+        for label in [label for label in own if label in SEEDED]:
+            np.testing.assert_allclose(ANSWERS[label]["seeds"][seed], own[label], rtol=1e-4)
+    for page in PAGES:
+        made_from = make.made_from(make.tasks(text_of(page)))
+        of = {ANSWERS[t.label]["made_from"] for t in exercises(page) if t.label in SEEDED}
+        assert of <= {made_from}, page
+    assert len(SEEDED) >= 20
+
+
+def test_hardly_a_seed_has_the_answer_of_another():
+    same = []
+    for label in SEEDED:
+        seeds = ANSWERS[label]["seeds"]
+        same += [
+            all(judged(label, seeds[other], number).right)
+            for number in range(0, 20, 3)
+            for other in range(0, 20, 2)
+            if other != number
+        ]
+    assert np.mean(same) < 0.1

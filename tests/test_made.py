@@ -10,15 +10,20 @@ from analysis.images.public import ArtifactError
 from companion import cli
 
 MADE = ["imagenet", "moments", "published", "teach"]
-SLOW = [pytest.param("recipes/cost", marks=pytest.mark.slow)]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("recipes/cost", "teach/lab")]
+EXTRACTED = {
+    "teach": ("efficientnet_lite0", "scikit_image_photographs"),  # one of its controls
+    "teach/lab": ("pocket_cnn", "pocket-twemoji-test"),
+}
 
 
 @pytest.mark.parametrize("folder", MADE + SLOW)
 def test_what_is_committed_is_what_its_script_makes(folder, own_store, monkeypatch, capsys):
     pytest.importorskip("timm", reason="extraction is not installed")
     pytest.importorskip("open_clip")
-    if folder == "teach":  # one of its controls is extracted
-        extract = ["extract", "efficientnet_lite0", "--data", "scikit_image_photographs", "-q"]
+    if folder in EXTRACTED:
+        family, images = EXTRACTED[folder]
+        extract = ["extract", family, "--data", images, "-q"]
         assert cli.main([*extract, "--device", "cpu", "--workers", "1"]) == 0
     monkeypatch.setattr(sys, "argv", ["make.py", "--check"])
     try:
