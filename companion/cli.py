@@ -59,9 +59,10 @@ def verbs() -> dict[str, Callable[..., int | None]]:
 
     A function's parameters are its options, or models of some; its docstring ends with examples.
     """
-    from companion import commands, evidence_commands  # which read data files
+    from companion import commands, course_commands, evidence_commands  # which read data files
 
-    return {do.__name__: do for do in (*commands.COMMANDS, *evidence_commands.COMMANDS)}
+    modules = (commands, evidence_commands, course_commands)
+    return {do.__name__: do for module in modules for do in module.COMMANDS}
 
 
 def _main(arguments: Sequence[str] | None) -> int:
@@ -135,9 +136,10 @@ def _check_root(command: str) -> None:
             f"COMPANION_ROOT is {named!r}, which is {what}: set it to a checkout (a folder with "
             "families/, notebooks/ and a Snakefile), or unset it."
         )
-    from companion import commands
+    from companion import commands, course_commands
 
-    if command in [do.__name__ for do in commands.IN_CHECKOUT] and ROOT == SHIPPED:
+    in_checkout = (*commands.IN_CHECKOUT, *course_commands.COMMANDS)
+    if command in [do.__name__ for do in in_checkout] and ROOT == SHIPPED:
         raise CompanionError(
             f"companion {command} needs a checkout of the companion, and {Path.cwd()} is not in "
             "one: change to a checkout, or set COMPANION_ROOT to it; probe, add, extract and "

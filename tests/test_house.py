@@ -10,7 +10,8 @@ from conftest import ROOT, python_in
 from analysis.code import import_closure
 
 OURS = ("analysis", "companion", "results", "training")
-COMMAND_LINE = ("companion.cli", "companion.commands", "companion.evidence_commands")
+MODULES_OF_COMMANDS = ("commands", "course_commands", "evidence_commands")
+COMMAND_LINE = ("companion.cli", *(f"companion.{name}" for name in MODULES_OF_COMMANDS))
 #: Package → what it is for and which of ours it imports, as the page on the house says.
 ROWS = {
     name: (purpose, tuple(re.findall("`(.+?)`", used)))

@@ -1,0 +1,1 @@
+"""Grades answers to the exercises of the book, and draws exams."""
