@@ -3,7 +3,8 @@
 A teaching notebook is a percent source in `notebooks/teach`. Marks in it make two notebooks of one
 source. The student's has blanks: where a line ends in `#: what to compute`, and instead of the
 lines between `#:[ what to do` and `#:]`, the body of a function. It also has the code of lines that
-are nothing but `#: code`, which check the blanks; the teacher's has neither.
+are nothing but `#: code`, which check the blanks; the teacher's has neither. Where a line ends in
+`#:@ line`, or is nothing else, the notebook that runs in the page has that line in its place.
 
     python -m results.course FOLDER    # writes all of them, with what they need
 """
@@ -24,6 +25,14 @@ from results.check import ANSWERS
 
 TEACH = ROOT / "notebooks" / "teach"
 CHECK = CODE / "results/check.py"
+#: The notebook of the lab, which stands for the lab sheet's commands, and what it reads.
+LAB = TEACH / "lab" / "lab.py"
+LAB_DATA = {
+    "lab.npz": LAB.with_name("lab.npz"),
+    "pocket_accuracies.csv": ROOT / "data" / "pocket" / "accuracies.csv",
+    "embeddings.npz": TEACH / "embeddings.npz",
+    "controls.npz": TEACH / "controls.npz",
+}
 #: Teaching notebook → the chapter whose exercises it goes with.
 CHAPTERS = {
     "effective_robustness": "measuring_robustness",
@@ -34,18 +43,30 @@ CHAPTERS = {
 BRANCH = "teach"
 BLANK = re.compile(r"^([ ]*(?:return|[\w\[\]:, ]+ [-+*]?=)) [^\n]*?  #: ([^\n]*)$", re.MULTILINE)
 BODY = re.compile(r"^([ ]*)#:\[ ([^\n]*)\n(.*?)^[ ]*#:\]\n", re.MULTILINE | re.DOTALL)
+IN_THE_PAGE = re.compile(r"^(?:([ ]*)|[^\n]*?  )#:@ ([^\n]*)$", re.MULTILINE)
 CHECK_LINE = re.compile(r"^([ ]*)#: ", re.MULTILINE)
+
+
+def in_the_page(source: str) -> str:
+    """A source with the lines for the page: what is too slow in a browser is smaller there."""
+    return IN_THE_PAGE.sub(lambda line: (line[1] or "") + line[2], source)
+
+
+def elsewhere(source: str) -> str:
+    """A source without the lines for the page."""
+    return re.sub(r"^[ ]*#:@ [^\n]*\n|  #:@ [^\n]*$", "", source, flags=re.MULTILINE)
 
 
 def teachers(source: str) -> str:
     """A teaching notebook's source with every line, without the marks."""
+    source = elsewhere(source)
     marks = r"^[ ]*#: [^\n]*\n|  #: [^\n]*$"
     return re.sub(marks, "", BODY.sub(r"\3", source), flags=re.MULTILINE)
 
 
 def students(source: str, solved: bool = False) -> str:
     """The same with blanks, which are numbers that are none, and checks; or solved, with checks."""
-    text = BODY.sub(r"\3" if solved else _blank, source)
+    text = BODY.sub(r"\3" if solved else _blank, elsewhere(source))
     text = text if solved else BLANK.sub(r"\1 np.nan  # your turn: \2", text)
     return CHECK_LINE.sub(r"\1", text)
 
@@ -64,13 +85,11 @@ def notebook(name: str, source: str, repository: str = "") -> str:
 
     With a repository on GitHub its exercises are links, and a cell gets the files that it needs.
     """
-    import jupytext
-
     chapter = CHAPTERS.get(name, name)
     page = (ROOT / "book" / f"{chapter}.md").read_text(encoding="utf-8")
     named = re.findall(r"^:name: (\S+)$", page, re.MULTILINE)
     first = next(label for label in named if label in ANSWERS)
-    values = ", ".join(["2.5"] * len(ANSWERS[first]["answer"]))
+    values = ", ".join(["..."] * len(ANSWERS[first]["answer"]))
     source += (
         "\n# %% [markdown]\n# **Are your answers to the chapter's exercises right?** Put your own "
         f'label and values in.\n\n# %%\nfrom check import check\n\ncheck("{first}", {values})\n'
@@ -81,6 +100,13 @@ def notebook(name: str, source: str, repository: str = "") -> str:
         source = re.sub(r"\b([Ee]xercise )([a-z]+-\d)\b", rf"\1[\2]({site}#\2)", source)
         head, _, rest = source.partition("\n# %%\n")
         source = f"{head}\n# %%\n{_fetching(repository, needs(source))}\n# %%\n{rest}"
+    return written(name, source)
+
+
+def written(name: str, source: str) -> str:
+    """A percent source as the text of an `.ipynb` file."""
+    import jupytext
+
     cells = jupytext.reads(source, fmt="py:percent")
     for number, cell in enumerate(cells.cells):
         cell["id"] = f"{name}-{number}"
@@ -122,6 +148,17 @@ def files(name: str, repository: str = "", solved: bool = True) -> dict[str, byt
     copied = ["LICENCE.txt", "README.md", *needs(source)[2:]]
     contents = checking() | {path: text.encode() for path, text in texts.items()}
     return contents | {path: (TEACH / path).read_bytes() for path in copied}
+
+
+def lab(solved: bool = False) -> dict[str, bytes]:
+    """What the lab is handed out with, by file name: it needs NumPy alone."""
+    source = LAB.read_text(encoding="utf-8")
+    texts = {"requirements.txt": "numpy\n", "lab_blanks.ipynb": written("lab", students(source))}
+    if solved:
+        texts["lab_solved.ipynb"] = written("lab", teachers(source))
+    copied = LAB_DATA | {name: TEACH / name for name in ("LICENCE.txt", "README.md")}
+    contents = {path: text.encode() for path, text in texts.items()}
+    return contents | {name: path.read_bytes() for name, path in copied.items()}
 
 
 def names() -> list[str]:

@@ -173,8 +173,11 @@ def place(site: Path, static: str = "_static", folder: Path = KEPT) -> bool:
                 os.link(path, target)
             except OSError:  # on another disk
                 shutil.copyfile(path, target)
+    lab = course.students(course.LAB.read_text(encoding="utf-8"))
+    page = page_of(json.loads(course.written("lab", lab)), "lab_blanks")
+    write_text(site / "lite" / "lab_blanks.html", page)
     for name in course.names():
-        source = (course.TEACH / f"{name}.py").read_text(encoding="utf-8")
+        source = course.in_the_page((course.TEACH / f"{name}.py").read_text(encoding="utf-8"))
         for kind, text in (
             ("_blanks", course.students(source)),
             ("_solved", course.teachers(source)),

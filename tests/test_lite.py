@@ -6,6 +6,7 @@ import http.server
 import json
 import shutil
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -155,6 +156,16 @@ def test_a_notebook_runs_in_the_page_and_stops_at_its_blanks(page, site, name):
             kappa = kurtosis(file["images"].astype(float)).mean()
         assert f"CLIP {kappa:.1f}," in " ".join(page.locator(".run-text").all_inner_texts())
         assert page.locator(".run-figures img").count() == 1
+    if name == "grow_an_outlier":  # what its text says of this smaller version
+        said = " ".join(page.locator(".run-text").all_inner_texts())
+        assert all(
+            f"{which}: κ {value}," in said
+            for which, value in (
+                ("Adam", 6.9),
+                ("one second moment a row", 2.7),
+                ("one second moment a column", 6.8),
+            )
+        )
     page.goto(f"{site}/lite/{name}_blanks.html")
     page.get_by_role("button", name="Run all").click()
     assert "wrong" in finished(page)
@@ -173,6 +184,16 @@ def test_exercises_run_and_are_checked_in_the_page(page, site):
         area.fill(f"import numpy as np\nvalue = np.array({answers[label]['answer']})\ntuple(value)")
         box.get_by_role("button", name="Check").click()
         box.get_by_text(f"{label}: right.").wait_for()
+    with page.expect_download() as download:
+        box.get_by_role("button", name="Download answers.json").click()
+    kept = json.loads(Path(download.value.path()).read_text())
+    assert {*kept["answers"]} == {"outlier-2", "concepts-5", "frame-3"} and "student" not in kept
+    box.get_by_label("Your number").fill("4711")
+    box.get_by_label("Your number").press("Tab")
+    box.get_by_text("Write default_rng(11) for default_rng(0).").wait_for()
+    area.fill("tuple(value)")  # the answer of seed 0
+    box.get_by_role("button", name="Check").click()
+    box.get_by_text("Draw with default_rng(11), your seed.").first.wait_for()
     area.fill("np.log(-1, 2, 3, 4, 5)")
     box.get_by_role("button", name="Run").click()
     box.get_by_text("TypeError (line 1)").wait_for()

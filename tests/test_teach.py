@@ -180,6 +180,21 @@ def test_it_is_short_needs_nothing_of_ours_and_has_no_marks_and_no_solutions(nam
 
 
 @pytest.mark.parametrize("name", course.names())
+def test_a_notebook_names_its_axes_ends_with_a_question_and_is_the_same_but_smaller_in_the_page(
+    name,
+):
+    source = (TEACH / f"{name}.py").read_text()
+    for cell in source.split("\n# %%"):
+        if re.search(r"plt\.(plot|semilogy|loglog|scatter)\(", cell):
+            assert "plt.xlabel(" in cell and "plt.ylabel(" in cell
+    *_, last = source.split("# %% [markdown]\n")
+    assert re.match(r"# \*\*In one sentence:\*\* .*\?\n#\n# \*Write here\.\*\n$", last, re.S)
+    page, alone = course.in_the_page(source), course.elsewhere(source)
+    assert "#:@" not in page + alone and ast.parse(page) and ast.parse(alone)
+    assert (page != alone) == (name == "grow_an_outlier")
+
+
+@pytest.mark.parametrize("name", course.names())
 def test_exercises_and_cells_name_each_other(name):
     source = (TEACH / f"{name}.py").read_text()
     page = (ROOT / "book" / f"{course.CHAPTERS.get(name, name)}.md").read_text()
@@ -210,7 +225,7 @@ def test_an_archive_has_all_that_a_venv_with_numpy_and_matplotlib_needs(tmp_path
     (tmp_path / "run.py").write_text(f"import sys\nsys.modules |= {hidden}\n{code}")
     done = python_in(tmp_path, "run.py", MPLBACKEND="agg", PYTHONPATH="")
     assert done.returncode == 0, done.stderr
-    assert "37 images fewer" in done.stdout and "pruning-2, value 1: not yet." in done.stdout
+    assert "37 images fewer" in done.stdout and "pruning-2: put your value in" in done.stdout
 
 
 def test_on_github_a_notebook_fetches_its_files_and_its_exercises_are_links():
@@ -294,3 +309,58 @@ def test_the_code_of_the_lab_sheet_gives_what_was_recorded(clone):
     if not all(map(importlib.util.find_spec, NEEDED)):
         pytest.skip("without PyTorch there are no features")
     assert "supervised: κ 2.81, importance 2.2 × mean" in python_in(clone, "-c", second).stdout
+
+
+def test_the_lab_without_a_clone_needs_numpy_alone_and_finds_what_the_programs_find(tmp_path):
+    contents = course.lab(solved=True)
+    assert "lab_solved.ipynb" not in course.lab() and "lab.npz" in course.lab()
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    for name, stops in (("lab_solved", False), ("lab_blanks", True)):
+        cells = json.loads(contents[f"{name}.ipynb"])["cells"]
+        code = "".join("".join(c["source"]) + "\n" for c in cells if c["cell_type"] == "code")
+        hidden = dict.fromkeys(["analysis", "pandas", "scipy", "matplotlib"])
+        (tmp_path / "run.py").write_text(f"import sys\nsys.modules |= {hidden}\n{code}")
+        done = python_in(tmp_path, "run.py", PYTHONPATH="")
+        assert (done.returncode != 0) == stops, done.stderr
+        assert not stops or "AssertionError: A line through logits" in done.stderr
+        if not stops:
+            output = done.stdout
+    assert "pocket-cnn-web-large, seed 0: 4.0 points" in output
+    assert "CLIP: κ 87.24, the same coordinate in 100.0%" in output
+    assert "supervised: κ 29.67" in output and "supervised: κ 2.81" in output
+    assert "importance 2.2 times the mean" in output and "rotated: κ 3.02" in output
+    source = course.LAB.read_text()
+    with np.load(course.LAB_DATA["lab.npz"]) as file:
+        for name in ("captions", "web-large"):
+            h, head = (file[f"{name} {part}"].astype(float) for part in ("features", "head"))
+            found = directions.importance(h, head)
+            said = f"{name}: κ {outliers.kurtosis(h).mean():.2f}, the same coordinate in"
+            assert said in output
+            assert f"importance {found.max() / found.mean():.1f} times the mean" in output
+    assert ast.parse(source) and course.students(source).count("# your turn: ") == 4
+
+
+@pytest.mark.parametrize("wrong", [
+    ("np.polyfit(np.log(x / (1 - x)), np.log(y / (1 - y)), 1)", "np.polyfit(x, y, 1)"),
+    ("np.polyfit(np.log(x / (1 - x)), np.log(y / (1 - y)), 1)",
+     "np.polyfit(np.log(y / (1 - y)), np.log(x / (1 - x)), 1) + np.array([0, 1e-3])"),
+    ("100 * (y - 1 / (1 + np.exp(-logits)))", "y - 1 / (1 + np.exp(-logits))"),
+    ("100 * (y - 1 / (1 + np.exp(-logits)))", "100 * (np.log(y / (1 - y)) - logits)"),
+    ("h.std(axis=1, keepdims=True)", "h.std()"),
+    ("h.mean(axis=1, keepdims=True)", "h.mean(axis=0)"),
+    ("np.abs(z).argmax(axis=1)", "z.argmax(axis=1)"),
+    ("max() / len(h)", "max() / h.shape[1]"),
+    ("np.abs(cosines).mean(axis=0)", "cosines.mean(axis=0)"),
+    ("s / s.sum() * np.abs(cosines)", "np.abs(cosines)"),
+    ("/ np.linalg.norm(h, axis=1, keepdims=True)", ""),
+    ("found.max() / found.mean()", "found.max()"),
+])  # fmt: skip
+def test_wrong_bodies_of_the_lab_are_stopped(wrong, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, path in course.LAB_DATA.items():
+        shutil.copy2(path, name)
+    source = course.students(course.LAB.read_text(), solved=True)
+    assert source.count(wrong[0]) == 1
+    with pytest.raises(AssertionError, match=r"\.$"):
+        exec(compile(source.replace(*wrong), "lab", "exec"), {"print": lambda *_: None})

@@ -37,7 +37,8 @@ from results.slides import PACE, deck, minutes, slides
 #: Whom a build is for → the classes of boxes that it leaves out.
 LEFT_OUT = {"readers": ("instructor",), "students": ("solution", "instructor"), "instructors": ()}
 #: What notebooks and slides are made from.
-READ = "notebooks/teach/* results/*.* book/*.md book/_*/*.* book/guide/slides/* book/runs/*/*.ipynb"
+READ = "notebooks/teach/*.* notebooks/teach/lab/* data/pocket/accuracies.csv results/*.* book/*.md"
+READ += " book/_*/*.* book/guide/slides/* book/runs/*/*.ipynb"
 
 
 def write_files(app: Sphinx, config: Config) -> None:
@@ -53,6 +54,9 @@ def write_files(app: Sphinx, config: Config) -> None:
     shutil.rmtree(folder / "site", ignore_errors=True)  # solutions of a build for others
     (folder / "site").mkdir(parents=True)
     files = {"check.zip": course.packed(course.checking())}
+    lab = course.lab(solved=config.companion_for == "instructors")
+    files["lab.zip"] = course.packed(lab)
+    files |= {f"site/{OFFERED}/{path}": lab[path] for path in course.LAB_DATA}
     for name in course.names():
         contents = course.files(name, github(app), config.companion_for != "students")
         contents[f"{name}.zip"] = files[f"{name}.zip"] = course.packed(contents)

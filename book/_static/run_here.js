@@ -7,7 +7,10 @@
   const STATIC = document.currentScript.src.replace(/[^/]*$/, "");
   const SITE = new URL("..", STATIC).href;
   const MEGABYTES = 27;
-  const FILES = ["check.py", "check.json", "embeddings.npz", "controls.npz", "accuracies.csv", "words.csv"];
+  const FILES = ["check.py", "check.json", "embeddings.npz", "controls.npz", "accuracies.csv", "words.csv",
+    "lab.npz", "pocket_accuracies.csv"];
+
+  const ANSWERS = "companion-answers"; // what `check` keeps, under the name of a file: answers.json
 
   let worker = null;
   let busy = null; // what runs: how it is shown, and what is called when it ends
@@ -31,7 +34,65 @@
     if (busy) finish({ text: busy.text, wrong: "Stopped. Names of earlier cells are gone: run these again.", figures: [] });
   };
 
-  const finish = ({ text, wrong, figures }) => {
+  // What was checked: kept in this browser, to download and hand in
+
+  const SEEDS = 20; // as in check.py
+  const rows = new Set(); // what shows how many there are
+
+  let held = ""; // where a window may keep nothing, answers last as long as the page
+
+  const kept = () => {
+    try {
+      return JSON.parse(held || localStorage.getItem(ANSWERS)) ?? { answers: {} };
+    } catch {
+      return { answers: {} };
+    }
+  };
+
+  const keep = (text) => {
+    try {
+      localStorage.setItem(ANSWERS, text);
+    } catch {
+      held = text;
+    }
+    for (const tell of rows) tell();
+  };
+
+  const seed = () => (kept().student ?? 0) % SEEDS;
+
+  /** How many exercises were checked, a button that downloads them, and a student's number. */
+  const handIn = () => {
+    const said = make("span", { role: "status" });
+    const download = make("button", { type: "button", onclick: () => {
+      const text = `${JSON.stringify(kept(), null, 1)}\n`;
+      const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "application/json" })), download: "answers.json" });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    } }, "Download answers.json");
+    const number = make("input", { inputmode: "numeric", size: "6", "aria-label": "Your number, if your course gave you one" });
+    number.addEventListener("change", () => {
+      const { student, ...others } = kept();
+      const given = number.value.trim();
+      if (/^\d{1,15}$/.test(given)) keep(JSON.stringify({ ...others, student: Number(given) }));
+      else if (!given) keep(JSON.stringify(others));
+      else said.textContent = "A number is made of digits alone. ";
+    });
+    const tell = () => {
+      const { student, answers } = kept();
+      const every = Object.values(answers ?? {});
+      const right = every.filter((one) => one.right?.every(Boolean)).length;
+      download.hidden = !every.length;
+      const which = student === undefined ? "" : ` Write default_rng(${seed()}) for default_rng(0).`;
+      said.textContent = (every.length ? `Checked in this browser: ${every.length}, right: ${right}.` : "") + which;
+      if (document.activeElement !== number) number.value = student ?? "";
+    };
+    rows.add(tell);
+    tell();
+    return make("p", { class: "run-row run-kept" }, said, download, make("label", {}, "Your number (if you have one) ", number));
+  };
+
+  const finish = ({ text, wrong, figures, answers }) => {
+    if (answers) keep(answers);
     const { shown, done } = busy;
     busy = null;
     shown.status.textContent = "";
@@ -80,7 +141,7 @@
     shown.wrong.textContent = "";
     shown.figures.replaceChildren();
     const [lite, teach] = [`${SITE}lite/`, `${SITE}_downloads/teach/`];
-    worker.postMessage({ id: ++count, lite, teach, files: FILES, code, label });
+    worker.postMessage({ id: ++count, lite, teach, files: FILES, code, label, answers: JSON.stringify(kept()) });
   });
 
   /** An editor with its buttons and what comes out. */
@@ -113,10 +174,12 @@
 
   /** A button below an exercise to compute that opens an editor for it. */
   const offer = (exercise) => {
-    const seed = exercise.textContent.match(/default_rng\((\d+)\)/);
-    const start = `import numpy as np\n\n${seed ? `rng = np.random.default_rng(${seed[1]})\n` : ""}# The last line is your answer: one value, or several with commas between.\n`;
+    const drawn = /default_rng\(0\)/.test(exercise.textContent);
     const open = make("button", { type: "button", class: "run-open", onclick: () => {
+      const rng = drawn ? `rng = np.random.default_rng(${seed()})\n` : "";
+      const start = `import numpy as np\n\n${rng}# The last line is your answer: one value, or several with commas between.\n`;
       const { box, area } = editor(start, `Code for ${exercise.id}`, exercise.id);
+      box.append(handIn());
       open.replaceWith(box);
       area.focus();
     } }, "Write and run code here");
@@ -138,6 +201,7 @@
     };
     const says = make("span", {}, "Python runs in this page. Shift and Enter run a cell; later cells need the earlier ones.");
     document.querySelector(".run-bar").append(make("button", { type: "button", onclick: all }, "Run all"), says);
+    document.querySelector(".run-bar").after(handIn());
   };
 
   const start = () => {
@@ -150,6 +214,10 @@
       const name = decodeURI(link.getAttribute("href")).match(/([a-z_]+)\.zip$/)?.[1];
       if (!name || name === "check") continue;
       const address = (kind) => `${SITE}lite/${name}${kind}.html`;
+      if (name === "lab") {
+        link.after(" (", make("a", { href: address("_blanks"), class: "run-link" }, "run it here"), ")");
+        continue;
+      }
       link.after(" (run it here: ", make("a", { href: address("_blanks"), class: "run-link" }, "with blanks"), ", ",
         make("a", { href: address("_solved"), class: "run-link" }, "solved"), ")");
     }

@@ -81,7 +81,17 @@ const bring = async (files, code, teach) => {
   }
 };
 
-self.onmessage = async ({ data: { id, lite, teach, files, code, label } }) => {
+/** What `check` keeps, as the page has it before code runs, and as it is afterwards. */
+const KEPT = "answers.json";
+const read = () => {
+  try {
+    return python.FS.readFile(KEPT, { encoding: "utf8" });
+  } catch {
+    return "";
+  }
+};
+
+self.onmessage = async ({ data: { id, lite, teach, files, code, label, answers: before } }) => {
   let text = "";
   try {
     python ??= await load(lite);
@@ -94,9 +104,11 @@ self.onmessage = async ({ data: { id, lite, teach, files, code, label } }) => {
     };
     python.setStdout({ batched: say });
     python.setStderr({ batched: () => {} });
+    python.FS.writeFile(KEPT, before);
     const run = python.globals.get("_run");
     const [wrong, figures] = (await run(code, label ?? "")).toJs();
-    self.postMessage({ kind: "done", id, text, wrong, figures });
+    const answers = read();
+    self.postMessage({ kind: "done", id, text, wrong, figures, answers: answers === before ? "" : answers });
   } catch (error) {
     self.postMessage({ kind: "done", id, text, wrong: String(error.message ?? error), figures: [] });
   }

@@ -92,6 +92,8 @@ for name, h in (("Gaussian", gaussian), ("random", untrained), ("supervised", su
 # %%
 for name, h in (("CLIP", images), ("random weights", untrained)):
     plt.plot(np.abs(h).mean(axis=0), label=name)
+plt.xlabel("coordinate")
+plt.ylabel("mean size")
 plt.legend()
 
 # %% [markdown]
