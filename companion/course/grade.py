@@ -19,7 +19,7 @@ from typing import Any
 
 from analysis.quoting import printable, quoted
 from analysis.texts import aligned
-from companion.course.key import CourseError, Task
+from companion.course.key import CourseError, Worth
 from results import check
 
 #: Of one student's file; a whole book's answers take 20,000.
@@ -59,7 +59,7 @@ class Student:
         return sum(mark.points for mark in self.marks.values())
 
 
-def graded(folder: Path, tasks: Sequence[Task]) -> list[Student]:
+def graded(folder: Path, tasks: Sequence[Worth]) -> list[Student]:
     """All students of a folder, by name, with a mark for each exercise.
 
     Raises CourseError if there is no folder or no file of a student in it.
@@ -81,7 +81,7 @@ def graded(folder: Path, tasks: Sequence[Task]) -> list[Student]:
     return students
 
 
-def _student(path: Path, folder: Path, tasks: Sequence[Task]) -> Student:
+def _student(path: Path, folder: Path, tasks: Sequence[Worth]) -> Student:
     inside = path.relative_to(folder)
     name = inside.parts[0] if len(inside.parts) > 1 else path.stem
     name = printable(name.removesuffix("_answers").removesuffix("-answers"))
@@ -109,7 +109,7 @@ def _read(path: Path) -> tuple[int | None, dict[str, Any]]:
     return number, answers
 
 
-def _mark(task: Task, number: int | None, answers: dict[str, Any]) -> Mark:
+def _mark(task: Worth, number: int | None, answers: dict[str, Any]) -> Mark:
     given = answers.get(task.label)
     if given is None:
         return Mark(task.label, note="not answered")
@@ -146,7 +146,7 @@ def _name_sources(students: list[Student]) -> None:
                     break
 
 
-def table(students: Iterable[Student], tasks: Sequence[Task]) -> list[str]:
+def table(students: Iterable[Student], tasks: Sequence[Worth]) -> list[str]:
     """A line for each student, points by exercise, as text to read; then what is to be noted."""
     rows = [["student", "number", *(task.label for task in tasks), "points", "of", "to read"]]
     said = []
@@ -163,7 +163,7 @@ def table(students: Iterable[Student], tasks: Sequence[Task]) -> list[str]:
     return [*aligned(rows), *([""] if said else []), *said]
 
 
-def as_csv(students: Iterable[Student], tasks: Sequence[Task]) -> str:
+def as_csv(students: Iterable[Student], tasks: Sequence[Worth]) -> str:
     """A row for each student and exercise, as CSV; `to_read` are points for what has to be read."""
     text = io.StringIO()
     rows = csv.DictWriter(text, COLUMNS, lineterminator="\n")

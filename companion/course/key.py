@@ -31,7 +31,7 @@ class Criterion(NamedTuple):
     values: tuple[int, ...]
 
 
-class Task(NamedTuple):
+class Worth(NamedTuple):
     """An exercise with what it is worth."""
 
     label: str
@@ -56,7 +56,7 @@ class Task(NamedTuple):
         )
 
 
-def tasks(page: Path = PAGE) -> dict[str, Task]:
+def tasks(page: Path = PAGE) -> dict[str, Worth]:
     """Exercise → what it is worth, in the order of the keys; raises CourseError without any."""
     found = {}
     for label, points, criteria in ROW.findall(page.read_text(encoding="utf-8")):
@@ -66,13 +66,13 @@ def tasks(page: Path = PAGE) -> dict[str, Task]:
         )
         if sum(part.points for part in parts) != int(points):
             raise CourseError(f"{page.name}: the points of {label} do not add up to {points}.")
-        found[label] = Task(label, parts)
+        found[label] = Worth(label, parts)
     if not found:
         raise CourseError(f"{page} has no answer key.")
     return found
 
 
-def chosen(labels: tuple[str, ...], checked: set[str]) -> list[Task]:
+def chosen(labels: tuple[str, ...], checked: set[str]) -> list[Worth]:
     """The exercises of these names that have values to check; all of them if none is named.
 
     Raises CourseError for a name that is unknown or has no values.

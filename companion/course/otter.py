@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.files import write_text
-from companion.course.key import CourseError, Criterion, Task
+from companion.course.key import CourseError, Criterion, Worth
 from results import course
 
 FOLDER = "tests"
 
 
-def test_file(task: Task) -> str:
+def test_file(task: Worth) -> str:
     """One test file of otter-grader, in its dictionary of doctests."""
     name = task.label.replace("-", "_")
     cases = [
@@ -39,7 +39,7 @@ def _code(label: str, name: str, criterion: Criterion) -> str:
     )
 
 
-def notebook(tasks: Sequence[Task]) -> str:
+def notebook(tasks: Sequence[Worth]) -> str:
     """A notebook with a place for each answer."""
     import nbformat
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -60,7 +60,7 @@ def notebook(tasks: Sequence[Task]) -> str:
     return str(nbformat.writes(new_notebook(cells=cells)))
 
 
-def write(folder: Path, tasks: Sequence[Task]) -> list[Path]:
+def write(folder: Path, tasks: Sequence[Worth]) -> list[Path]:
     """Write the tests, what they import and a notebook for the answers; returns their paths.
 
     Raises CourseError, before anything is written, if the notebook is there already.
