@@ -70,6 +70,8 @@ NAMED = {
 }
 drawing = robustness_figures.against_baseline(view_five, five, edition, resamples, seed, **NAMED)
 page.figure("figure-1", drawing, holds=(zero_shot["er"] > 0).all())
+few = {name: NAMED[name] for name in ("vit_l_14-datacomp", "rn50-yfcc15m")}
+drawing = robustness_figures.against_baseline(view_five, five, edition, resamples, seed, **few)
 page.slide("figure-1", drawing, 3.7)
 
 # %%
