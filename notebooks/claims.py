@@ -38,7 +38,7 @@ from companion.claims.rules import judge_all
 from results import style
 from results.page import Page
 
-claims = load_claims()
+claims = {name: claim.of(edition) for name, claim in load_claims().items()}
 cuts = Cuts(near_gaussian=near_gaussian, privileged=privileged_threshold)
 evidence = replace(gather(edition), cuts=cuts)
 verdicts = judge_all(evidence, claims)
@@ -63,8 +63,9 @@ for name, claim in claims.items():
         {
             name: claim_cards.card(claim, verdicts[name], evidence),
             f"{name}-line": claim_cards.line(claim, verdicts[name]),
-            f"{name}-badge": claim_cards.badge(verdicts[name]),
-            f"{name}-outcome": claim_cards.outcome(verdicts[name]),
+            f"{name}-badge": claim_cards.badge(claim, verdicts[name]),
+            f"{name}-outcome": f"*{verdicts[name].outcome}*",
+            f"{name}-verdict": claim_cards.reasoned(claim, verdicts[name]),
         }
     )
 

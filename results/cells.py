@@ -32,7 +32,7 @@ UNKNOWN = "n/a"
 #: "interval" and "ends" write a value with the ends of its interval, the first as ± where that is
 #: symmetric, with ".2" as above. "spread" and, with one decimal, "counts" write the mean of a list,
 #: its lowest and its highest, "median" the median instead; "span " before a form writes only the
-#: last two.
+#: last two. For sentences, "middle" and "mean%" write a list's median and mean alone.
 FORMS = {
     "percent": style.percent,
     "whole": lambda fraction: f"{100 * fraction:.0f}",
@@ -49,6 +49,8 @@ FORMS = {
     "ends": lambda ends: style.with_interval(*ends),
     "spread": style.spread,
     "median": lambda each: style.spread(each, middle=np.median),
+    "middle": lambda each: f"{np.median(each):.0f}",
+    "mean%": lambda fractions: style.percent(np.mean(fractions)),
     "counts": lambda each: style.spread(each, write=lambda n: f"{n:.1f}".removesuffix(".0")),
     "spread%": lambda fractions: style.spread(fractions, 100),
     "yes": {True: "yes", False: "no"}.__getitem__,

@@ -1,6 +1,7 @@
 """The rule of each claim, on cases worked by hand: small measurements and frames, no files."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,21 @@ from conftest import cases
 from analysis.families.registry import Family, load_families
 from analysis.images.sets import DIFFERS
 from analysis.metrics.robustness import effective_robustness, is_robust
-from companion.chapters.claim_cards import badge, brief, card, flips, lines, rows, sentence
+from companion.chapters.claim_cards import (
+    badge,
+    because,
+    brief,
+    card,
+    flips,
+    line,
+    lines,
+    reasoned,
+    rows,
+    sentence,
+)
 from companion.claims.evidence import Evidence, beside_ordinary, gather
 from companion.claims.ledger import load_claims
-from companion.claims.rules import judge
+from companion.claims.rules import judge, judge_all
 from companion.measurements.effective_robustness import view
 from companion.measurements.measurement import IMAGENETS_CLASSES, Measurement
 from companion.measurements.quantities import declared
@@ -362,7 +374,20 @@ def test_verdicts_as_plain_data_say_coverage_apart_from_agreement():
     first, second, *_ = lines({"K-zero-shot": verdict})
     assert first == f"K-zero-shot      agrees so far {said}"
     assert second.split()[:3] == ["kurtosis", "40", "(39.01"]
-    assert badge(verdict) == f"[agrees so far]{{.verdict-agrees-so-far}} [{said}]{{.coverage}}"
+
+
+@pytest.mark.parametrize("edition", ["paper", "pocket"])
+def test_sentences_of_a_page_give_the_reason_and_not_how_many_were_measured(edition):
+    """What is outside cards and tables. Reasons are about the paper's models alone."""
+    verdicts = judge_all(gather(edition), CLAIMS)
+    for claim in (claim.of(edition) for claim in CLAIMS.values()):
+        verdict = verdicts[claim.id]
+        said = [form(claim, verdict) for form in (badge, brief, line, reasoned)]
+        counted = sentence(verdict).split(";")[0].split(":")[0]
+        assert re.search(r"measured|judged$", counted) and counted not in " ".join(said)
+        assert verdict.outcome in said[0] and verdict.outcome in said[-1]
+        assert edition == "paper" or not because(claim, verdict)
+    assert all(claim.because for claim in CLAIMS.values())
 
 
 def test_the_command_prints_every_claim(answer):
@@ -421,7 +446,9 @@ def test_cards_show_a_verdicts_numbers_as_one_table(claim, texts, gathered):
     for text in texts:
         assert text in said
     assert "{ref}" not in said.replace("{ref}`what robust means", "") and "nan" not in said
-    assert said.startswith(":::{div} claim-card") and said.endswith(f"{{bearing}}`{claim}`\n:::")
+    assert said.startswith("::::{div} claim-card") and said.endswith(f"{{bearing}}`{claim}`\n::::")
+    shown, *folded = re.split(r"^:::\{dropdown\} (?:Measured|Rule)$", said, flags=re.M)
+    assert len(folded) == 2 and " of " not in shown.replace(CLAIMS[claim].statement, "", 1)
 
 
 def test_a_card_has_its_controls_last(gathered):

@@ -2,9 +2,8 @@
 
 The directive `counterparts` takes an item of `data/counterparts.yaml` and shows next to it what
 this book has: a thumbnail, a link to the result itself, its evidence, how close it is, and the
-verdicts of the claims that rest on it, with how much of what they speak of was measured. The role
-`bearing` names the results that bear on a claim; below a result are links back. What is not in this
-build is named and not linked.
+verdicts of the claims that rest on it, with the reason. The role `bearing` names the results that
+bear on a claim; below a result are links back. What is not in this build is named and not linked.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ class CounterpartsDirective(ResultDirective):
         return [anchor]
 
     def claims(self, item: Item) -> str:
-        """The claims that rest on an item, each with its verdict and its coverage, as MyST."""
+        """The claims that rest on an item, each with its verdict and its reason, as MyST."""
         verdicts = []
         for name in item.claims:
             depend_on(self.env, "claims/paper")

@@ -6,7 +6,7 @@
 // phone carry their column's name, and say that they are cells, which such a look would hide.
 // Terms of the glossary, and headings of columns that a list below their table defines, show their
 // definition where a reader points, tabs or taps. Buttons that show a solution name its exercise.
-// At the edge of a box that scrolls is a shadow. On a phone a tap on a figure opens its drawing alone.
+// A link to the card of a claim unfolds it. At the edge of a box that scrolls is a shadow. On a phone a tap on a figure opens its drawing alone.
 (() => {
   "use strict";
 
@@ -281,7 +281,16 @@
     }
   };
 
+  /** Unfold the card of a claim to which the address leads. */
+  const openCard = () => {
+    const card = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!card?.matches(".claim-card")) return;
+    for (const details of card.querySelectorAll("details")) details.open = true;
+  };
+
   const start = () => {
+    openCard();
+    window.addEventListener("hashchange", openCard);
     document.querySelectorAll("table.cards").forEach(markCards);
     document.querySelectorAll(".companion-search").forEach(makeSearch);
     document.querySelectorAll(".companion-columns").forEach(defineColumns);

@@ -1,6 +1,7 @@
 """Verdicts as a reader sees them: a badge, a claim's card, the ledger's rows, lines for a terminal.
 
-The texts are those of `data/claims.yaml`; the numbers are a `Verdict`'s, shown as one table. Its
+How many models were measured, in a `sentence`, is said on cards, in tables and in a terminal alone.
+Sentences of a page give the outcome and the reason that somebody wrote for it. The texts are those of `data/claims.yaml`; the numbers are a `Verdict`'s, shown as one table. Its
 columns are the numbers that the claim names in `shown`, each with its heading: a heading that ends
 with "(%)" or "(points)" gives the unit, and points have a sign.
 """
@@ -38,40 +39,68 @@ RESULTS: dict[Result, tuple[str, str]] = claims_file()["results"]
 ASIDES: dict[Aside, str] = claims_file()["asides"]
 
 
+class Total(float):
+    """A number of a claim's note. Its form "many" begins a sentence on how many there are."""
+
+    def __format__(self, form: str) -> str:
+        """The number in a form of Python's, or "many"."""
+        if form == "many":
+            return f"{self:.0f}" if self else "None"
+        return super().__format__(form)
+
+
 def card(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
-    """One claim with its verdict as a block of MyST."""
-    totals = {n.name: n.value for n in verdict.numbers if not n.of}
+    """One claim with its verdict as a block of MyST: evidence and rule unfold by a click."""
+    totals = {n.name: Total(n.value) for n in verdict.numbers if not n.of}
     frame = numbers_table(claim, verdict, evidence)
     absent = verdict.outcome == "not measured"
     note = "" if absent and frame.empty else claim.note.format(**totals)
-    parts = {
-        "The paper": claim.statement,
-        "Expected": claim.expected,
-        "Measured": f"{sentence(verdict)[:1].upper()}{sentence(verdict)[1:]}. {note}",
-        "To measure it": f"We need {claim.needs}" * absent,
-        "Rule": rule(claim, evidence),
-        "Other cuts": flips(claim, evidence),
-        "Error rates": error_rates(claim),
-        "Shown in": f"{{bearing}}`{claim.id}`",
+    numbers = "" if frame.empty else f"\n\n{to_markdown(frame)}"
+    folded = {
+        "Measured": {
+            "Measured": f"{sentence(verdict)[:1].upper()}{sentence(verdict)[1:]}. {note}{numbers}",
+            "To measure it": f"We need {claim.needs}" * absent,
+        },
+        "Rule": {
+            "Expected": claim.expected,
+            "Rule": rule(claim, evidence),
+            "Other cuts": flips(claim, evidence),
+            "Error rates": error_rates(claim),
+        },
     }
-    text = {name: f"**{name}:** {value}" for name, value in parts.items() if value}
-    text["Measured"] += "" if frame.empty else f"\n\n{to_markdown(frame)}"
-    head = f"**{claim.id}** {badge(verdict)} *{claim.place}, {' and '.join(claim.version)}*"
-    return "\n\n".join([f":::{{div}} claim-card\n{head}", *text.values()]) + "\n:::"
+    head = f"**{claim.id}** {badge(claim, verdict)} *{claim.place}, {' and '.join(claim.version)}*"
+    open_ = [f"**The paper:** {claim.statement}"]
+    blocks = [_folded(title, texts) for title, texts in folded.items()]
+    shown_in = f"**Shown in:** {{bearing}}`{claim.id}`"
+    return "\n\n".join([f"::::{{div}} claim-card\n{head}", *open_, *blocks, shown_in]) + "\n::::"
+
+
+def _folded(title: str, texts: Mapping[str, str]) -> str:
+    """Texts below a title that unfolds them (MyST), each with its name unless that is the title."""
+    said = {name: text.strip() for name, text in texts.items() if text}
+    named = [text if name == title else f"**{name}:** {text}" for name, text in said.items()]
+    return "\n\n".join([f":::{{dropdown}} {title}", *named, ":::"])
 
 
 def line(claim: Claim, verdict: Verdict) -> str:
     """One claim with its verdict in a line that leads to the card, as MyST."""
+    reason = because(claim, verdict)
+    why = f" [{reason[0].upper()}{reason[1:]}.]{{.because}}" if reason else ""
     return (
-        f":::{{div}} claim-line\n{{ref}}`{claim.id} <claim-{claim.id}>` {badge(verdict)} "
-        f"{claim.statement}\n:::"
+        f":::{{div}} claim-line\n{{ref}}`{claim.id} <claim-{claim.id}>` {chip(verdict)} "
+        f"{claim.statement}{why}\n:::"
     )
+
+
+def because(claim: Claim, verdict: Verdict) -> str:
+    """Why the outcome is what it is, as a clause that a person wrote; "" if nobody did."""
+    return claim.because.get(verdict.outcome, "")
 
 
 def brief(claim: Claim, verdict: Verdict) -> str:
     """A verdict on other models than the claim's, and what it means for them, as MyST."""
     key: Outcome = "reproduced" if verdict.outcome == "agrees so far" else verdict.outcome
-    return f"{badge(verdict)} {claim.pocket.get(key, '')}".rstrip()
+    return f"{chip(verdict)} {claim.pocket.get(key, '')}".rstrip()
 
 
 #: Outcomes of claims for which evidence is lacking.
@@ -103,9 +132,10 @@ def chip(verdict: Verdict) -> str:
     return f"[{verdict.outcome}]{{.verdict-{verdict.outcome.replace(' ', '-')}}}"
 
 
-def badge(verdict: Verdict) -> str:
-    """An outcome with the sentence that says what it rests on (MyST)."""
-    return f"{chip(verdict)} [{sentence(verdict)}]{{.coverage}}"
+def badge(claim: Claim, verdict: Verdict) -> str:
+    """An outcome with the reason for it, if there is one (MyST)."""
+    reason = because(claim, verdict)
+    return chip(verdict) + (f" [{reason}]{{.because}}" if reason else "")
 
 
 def sentence(verdict: Verdict) -> str:
@@ -149,9 +179,10 @@ def counts(verdicts: Mapping[str, Verdict]) -> str:
     return f"{len(verdicts)} claims: {', '.join(parts)}."
 
 
-def outcome(verdict: Verdict) -> str:
-    """An outcome inside a sentence, with how much was measured."""
-    return f"*{verdict.outcome}* ({sentence(verdict)})"
+def reasoned(claim: Claim, verdict: Verdict) -> str:
+    """An outcome inside a sentence, with the reason for it, if there is one."""
+    reason = because(claim, verdict)
+    return f"*{verdict.outcome}*" + (f", because {reason}" if reason else "")
 
 
 def error_rates(claim: Claim) -> str:

@@ -95,6 +95,7 @@ class Claim(Entry):
     note: str = ""
     shown: dict[str, str]
     cuts: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    because: dict[Outcome, str] = Field(default_factory=dict)
     pocket: dict[Outcome, str] = Field(default_factory=dict)
     values: dict[str, float] = Field(default_factory=dict)
     regions: dict[str, dict[str, int]] = Field(default_factory=dict)
@@ -103,6 +104,10 @@ class Claim(Entry):
     tolerance: float = 0
     tolerance_reason: str = ""
     needs: str
+
+    def of(self, edition: str) -> Claim:
+        """The claim as an edition of the book states it: reasons are about the paper's models."""
+        return self if edition == "paper" else self.model_copy(update={"because": {}})
 
 
 @dataclass(frozen=True)

@@ -127,29 +127,29 @@ def train(average, wrong_captions=0.3, scale=100, steps=2000, rate=5e-3, rule=ad
 
 
 # %%
-def told(name, h, t):
+def show(name, h, t):
     found = (unit(h) @ unit(t).T).argmax(axis=1) == np.arange(pairs)
     print(f"{name}: κ {kurtosis(h):.1f}, mean {mean_share(h):.0%}, captions {found.mean():.0%}")
     return kurtosis(h), mean_share(h), found.mean()
 
 
 images, captions = train(None)
-grown = told("Adam", images, captions)
-prevented = told("one second moment a row", *train(1))
+grown = show("Adam", images, captions)
+prevented = show("one second moment a row", *train(1))
 
 # %% [markdown]
 # **Rows or columns?** Neither `average=1` nor `average=0` gives each number a step size of its own.
 # Predict κ for `average=0`: is it near the first value above, or near the second?
 
 # %%
-columns = told("one second moment a column", *train(0))
+columns = show("one second moment a column", *train(0))
 
 # %% [markdown]
 # **Which cause has which effect?** Remove the wrong captions; then lower the logit scale instead.
 
 # %%
-clean = told("Adam, right captions", *train(None, wrong_captions=0))
-mild = told("Adam, scale 14", *train(None, scale=14))
+clean = show("Adam, right captions", *train(None, wrong_captions=0))
+mild = show("Adam, scale 14", *train(None, scale=14))
 
 # %% [markdown]
 # **Where is the outlier?** Plot the mean image and the mean caption over all coordinates. Exercise
