@@ -63,7 +63,7 @@ v = np.linalg.svd(captions, full_matrices=False)[2][:2]
 v *= np.sign(captions.mean(axis=0) @ v.T)[:, None]  # captions on the right
 clouds = {
     "images": ("zero_shot", images @ v.T),
-    "rows of the head (captions)": ("captions", captions @ v.T),
+    "rows of the head (captions)": ("", captions @ v.T),
 }
 axes = ("component in the head's first direction", "component in its second direction")
 drawing = figures.clouds(clouds, axes, "modality gap")

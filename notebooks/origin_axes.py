@@ -23,7 +23,7 @@ import pandas as pd
 
 from companion.chapters import origin_figures
 from companion.chapters.origin_figures import varied
-from results import plots
+from results import plots, style
 from results.page import Page
 from results.plots import Stroke
 
@@ -35,10 +35,10 @@ page = Page("origin_axes")
 
 # %%
 KAPPA = "activation kurtosis κ"
-LEVELS = {"zero_shot": "step size differs between outputs", "supervised": "one for all outputs"}
+KINDS = {"first": "step size differs between outputs", "second": "one for all outputs"}
 usual = varied(runs[runs["towers"] == "vit-web"], "second_moment")
 usual = usual.assign(
-    level=np.where(usual["second_moment"].isin(origin_figures.DIFFERING), *LEVELS),
+    level=np.where(usual["second_moment"].isin(origin_figures.DIFFERING), *KINDS),
     of=usual["optimiser"],
 )
 each = usual.groupby(["level", "of"])["kurtosis"].agg(["median", "min", "max"]).reset_index()
@@ -48,8 +48,8 @@ shown = each.sort_values("of", key=lambda of: of.map(names.index)).rename(
 )
 page.figure(
     "optimisers",
-    plots.marks(shown, KAPPA, levels=LEVELS, verticals={"Gaussian": 3}),
-    holds=usual.query("level == 'supervised'")["kurtosis"].max()
+    plots.marks(shown, KAPPA, levels=KINDS, verticals={"Gaussian": 3}),
+    holds=usual.query("level == 'second'")["kurtosis"].max()
     < usual.query("second_moment in ('element', 'column', 'adafactor')")["kurtosis"].min() / 1.5,
 )
 columns, rows = (usual.query("second_moment == @kind")["kurtosis"] for kind in ("column", "shared"))
@@ -71,7 +71,10 @@ last = {
     for run, about in enumerate(abouts)
     if about["seed"] == 0 and about["second_moment"] == "element"
 }
-HALVES = {"first half": Stroke("#d55e00", width=0.9), "second half": Stroke("#1f83c4", width=0.9)}
+HALVES = {
+    "first half": Stroke(style.INK, width=0.9),
+    "second half": Stroke(style.STRONG, width=0.9),
+}
 lines = [
     pd.DataFrame({"panel": title, "coordinate": at, "value": np.abs(last[kind])[at], "of": half})
     for kind, title in AXES.items()

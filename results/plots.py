@@ -4,7 +4,8 @@ A frame has a row for each mark, or for each step of a line, and is handed on as
 These columns mean the same in every figure; all but `of` may be absent:
 
 - `panel`: in which axes, its title. `of`: what the mark or line is of, its name.
-- `level`: decides colour and marker (`style.LEVEL_STYLES`). `series`: the name in the legend.
+- `level`: decides colour and marker (`style.LEVEL_STYLES`, or `style.KINDS` for what is no level).
+  `series`: the name in the legend.
 - `look`: "filled", "hollow" or "small".
 - `low`, `high`: the ends of an interval. `note`: words at the right of a row.
 
@@ -37,6 +38,7 @@ Places = Mapping[str, float]
 #: What a frame without these columns means, and marks of no level.
 DEFAULTS = {"panel": "", "of": "", "level": "", "series": "", "look": "filled"}
 NO_LEVEL = style.LevelStyle("", style.MUTED, "o")
+STYLES = LEVEL_STYLES | style.KINDS
 NOWHERE: Places = MappingProxyType({})
 #: How axes of the activation kurtosis are labelled: they are logarithmic in every figure.
 KAPPA = ("κ", "activation kurtosis κ")
@@ -217,13 +219,13 @@ def _draw_lines(
 
 
 def _colour(row: pd.Series) -> str:
-    return LEVEL_STYLES.get(row["level"], NO_LEVEL).colour
+    return STYLES.get(row["level"], NO_LEVEL).colour
 
 
 def _scatter(axes: Axes, kind: Any, x: Any, y: Any, names: Iterable[str] = ()) -> None:
     """Marks of one kind (level, look and name of the series); their names are tooltips."""
     level, look, title = kind
-    _, colour, marker = LEVEL_STYLES.get(level, NO_LEVEL)
+    _, colour, marker = STYLES.get(level, NO_LEVEL)
     options = {"facecolor": colour, "edgecolor": colour, "marker": marker} | LOOKS[look]
     drawn = axes.scatter(x, y, zorder=4, label=title or None, **options)
     if any(names):

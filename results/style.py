@@ -29,6 +29,8 @@ if TYPE_CHECKING:  # what draws is imported with the first figure: a page of tab
 
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
+#: For what is no level, such as optimisers or orders, next to `INK` and `MUTED`: no level has it.
+STRONG = "#cc3355"
 LONGEST_TITLE = 54  # letters that fit above the narrowest panel of a whole row
 #: Inches that a phone shows legibly, and the type of a drawing that is no wider.
 PHONE, NARROW = 4.7, "image/vnd.companion.narrow+svg"
@@ -67,6 +69,8 @@ LEVEL_STYLES = {
     level: LevelStyle(**look)
     for level, look in (read_yaml(LOOKS) if LOOKS.is_file() else {}).items()
 }
+#: The looks of two kinds of things that are no levels, by what a frame calls them.
+KINDS = {"first": LevelStyle("", STRONG, "o"), "second": LevelStyle("", INK, "s")}
 
 
 class Drawing(NamedTuple):

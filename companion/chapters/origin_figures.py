@@ -18,20 +18,21 @@ from analysis.roots import ROOT
 from companion.measurements.intervals import Interval
 from results import plots
 from results.plots import Stroke
-from results.style import Drawing, spread
+from results.style import INK, STRONG, Drawing, spread
 
-#: How an optimiser steps: its title and its line.
+#: How an optimiser steps: its title and its line. Red are those whose step size differs between
+#: output coordinates.
 OPTIMISERS = {
-    "element": ("Adam", Stroke("#d55e00")),
-    "column": ("Adam, one second moment a column", Stroke("#e69f00", (6, 2))),
-    "adafactor": ("Adafactor", Stroke("#8a5a00", (2, 2))),
-    "lamb": ("LAMB", Stroke("#b03060", (6, 2, 1, 2))),
-    "sign": ("sign of the momentum", Stroke("#7d7d7d", (3, 1))),
-    "shared": ("Adam, shared second moment", Stroke("#1f83c4", (4, 2))),
-    "matrix": ("Adam, one second moment a matrix", Stroke("#c0609a", (5, 1, 1, 1))),
-    "none": ("SGD with momentum", Stroke("#009e73", (1, 1))),
-    "muon": ("Muon", Stroke("#4b4bb0", (1, 2))),
-    "shampoo": ("Shampoo", Stroke("#444444", (5, 3))),
+    "element": ("Adam", Stroke(STRONG)),
+    "column": ("Adam, one second moment a column", Stroke(STRONG, (6, 2))),
+    "adafactor": ("Adafactor", Stroke(STRONG, (2, 2))),
+    "lamb": ("LAMB", Stroke(STRONG, (6, 2, 1, 2))),
+    "sign": ("sign of the momentum", Stroke(STRONG, (3, 1))),
+    "shared": ("Adam, shared second moment", Stroke(INK, (4, 2))),
+    "matrix": ("Adam, one second moment a matrix", Stroke(INK, (5, 1, 1, 1))),
+    "none": ("SGD with momentum", Stroke(INK, (1, 1))),
+    "muon": ("Muon", Stroke(INK, (1, 2))),
+    "shampoo": ("Shampoo", Stroke(INK, (5, 3))),
 }
 #: Optimisers whose step size differs between output coordinates; that of the others does not.
 DIFFERING = ("element", "column", "adafactor", "lamb", "sign")

@@ -20,10 +20,10 @@ Array = NDArray[np.float64]
 PRUNED = "directions pruned (%)"
 #: The orders of pruning, as a measurement calls them: name and look.
 DRAWN_ORDERS = {
-    "importance": ("by importance", Stroke("#1f83c4")),
-    "singular_value": ("by singular value", Stroke("#d55e00", (4, 2))),
+    "importance": ("by importance", Stroke(style.INK)),
+    "singular_value": ("by singular value", Stroke(style.STRONG, (4, 2))),
     "random": ("random", Stroke("#7d7d7d")),
-    "reversed": ("in reverse", Stroke("#c0609a", (1, 1.5))),
+    "reversed": ("in reverse", Stroke(style.INK, (1, 1.5))),
 }
 
 
