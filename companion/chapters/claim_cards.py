@@ -1,7 +1,9 @@
 """Verdicts as a reader sees them: a badge, a claim's card, the ledger's rows, lines for a terminal.
 
 How many models were measured, in a `sentence`, is said on cards, in tables and in a terminal alone.
-Sentences of a page give the outcome and the reason that somebody wrote for it. The texts are those of `data/claims.yaml`; the numbers are a `Verdict`'s, shown as one table. Its
+Sentences of a page give the outcome and the reason that somebody wrote for it.
+
+The texts are those of `data/claims.yaml`; the numbers are a `Verdict`'s, shown as one table. Its
 columns are the numbers that the claim names in `shown`, each with its heading: a heading that ends
 with "(%)" or "(points)" gives the unit, and points have a sign.
 """

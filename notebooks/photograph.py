@@ -1,0 +1,115 @@
+# ---
+# jupyter:
+#   companion:
+#     scope: edition
+#     editions: [paper]
+#     reads:
+#     - notebooks/teach/embeddings.npz
+#     - notebooks/teach/words.csv
+#     - data/teach/captions.csv
+# ---
+
+# %% [markdown]
+# # One photograph through the book
+#
+# What do directions, pruning and concepts say of a single image? This page follows the photograph
+# that {doc}`/outlier_features` and {doc}`/what_kurtosis_measures` show. The head consists of the
+# captions of 500 photographs.
+
+# %% tags=["parameters"]
+edition: str = "paper"  # which families
+
+# %%
+import numpy as np
+import pandas as pd
+
+from analysis.metrics import average_precision, directions, pruning
+from analysis.metrics.basis import at_length_one
+from analysis.metrics.outliers import kurtosis
+from companion.chapters.explorables import examples
+from results import plots, style
+from results.page import Page
+from results.style import digits
+
+with np.load("notebooks/teach/embeddings.npz") as file:
+    images, head = (at_length_one(file[name].astype(float)) for name in ("images", "captions"))
+words = pd.read_csv("data/teach/captions.csv")["caption"].str.rstrip(".")
+photograph = examples(images)[0]  # κ nearest to the mean over all
+page = Page("photograph")
+page.texts(words=words[photograph], kappa=digits(kurtosis(images)[photograph]))
+
+# %% [markdown]
+# ## Its directions
+#
+# The components of the photograph along the most important directions, next to those of all
+# photographs. Signs are such that the photograph's own components are positive.
+
+# %%
+v = directions.decompose(head).directions
+v = v * np.sign(v @ images[photograph])[:, None]
+order = np.argsort(-directions.importance(images, head))
+along = images @ v[order].T
+low, high = np.quantile(along, (0.05, 0.95), axis=0)
+SHOWN, ALONG = 6, "component along the direction"
+rows = pd.DataFrame(
+    {"of": [f"direction {n + 1}" for n in range(SHOWN)], "level": "zero_shot"}
+    | {ALONG: along[photograph, :SHOWN], "low": low[:SHOWN], "high": high[:SHOWN]}
+)
+own = along[photograph]
+page.figure(
+    "directions",
+    plots.marks(rows, ALONG, verticals={"": 0}),
+    holds=low[0] < own[0] < high[0] and not low[1] < own[1] < high[1],
+)
+
+# %% [markdown]
+# ## Its pruned head
+#
+# The caption that the photograph finds with fewer and fewer directions.
+
+# %%
+rooms = words.str.contains("bathroom", case=False)
+pruned = []
+for kept in (len(order), 100, 20, 2, 1):
+    scores = pruning.prune(head, order, kept) @ images[photograph]
+    best = np.argsort(-scores)[:5]
+    pruned.append({"kept": kept, "all": len(order), "caption": words[best[0]]})
+    pruned[-1] |= {"rooms": int(rooms[best].sum()), "room": bool(rooms[best[0]])}
+whole, *_, last = pruned
+page.holds(all(row["room"] for row in pruned[:-1]), "keeps finding a bathroom")
+page.table("pruned", pruned, holds=pruned[1]["caption"] == whole["caption"] != last["caption"])
+
+# %% [markdown]
+# ## Its concept
+#
+# Of all directions the one along which average precision is best for *bathroom*, and where the
+# photographs lie along it.
+
+# %%
+labels = pd.read_csv("notebooks/teach/words.csv")["bathroom"].to_numpy(bool)
+rng = np.random.default_rng(0)
+others = rng.choice(np.flatnonzero(~labels), labels.sum(), replace=False)
+chosen = np.r_[np.flatnonzero(labels), others]
+signed = np.concatenate([along, -along], axis=1)
+ap = average_precision.average_precision(signed[chosen], labels[chosen][:, None])
+best = int(np.asarray(ap).ravel().argmax())
+BELOW = "photographs below (%)"
+curves = {"caption says bathroom": labels, "caption does not": ~labels}
+parts = [
+    {"of": name, ALONG: np.sort(signed[rows, best]), BELOW: 100 * np.linspace(0, 1, rows.sum())}
+    for name, rows in curves.items()
+]
+page.figure(
+    "concept",
+    plots.lines(
+        style.stacked(parts),
+        ALONG,
+        BELOW,
+        looks=dict(zip(curves, (plots.Look(style.STRONG), plots.Look(style.INK)), strict=True)),
+        verticals={"": 0, "the photograph": signed[photograph, best]},
+    ),
+    ap=f"{np.max(ap):.2f}",
+    direction=best % len(order) + 1,
+    number=int(labels.sum()),
+    holds=labels[photograph] and np.max(ap) >= average_precision.THRESHOLD and best == 1,
+)
