@@ -1,23 +1,28 @@
 """The book as one PDF: Sphinx's single page, printed by Chromium, tagged and with its links.
 
-`make pdf`, or ``python -m results.pdf``. Our report of six pages becomes a file of its
-own as well. Figures stay vectors; code is folded away by the book's own style for print. What
+`make pdf`, or ``python -m results.pdf``. Pages of runs, and of the code for those who build the
+book, are named in a table at the end instead of printed. Our report of six pages becomes a file of
+its own as well. Figures stay vectors; code is folded away by the book's own style for print. What
 Chromium prints spells out a hundred thousand small objects, most of them tags; packed into streams
 by pikepdf the file is smaller by a third.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pikepdf
 from bs4 import BeautifulSoup
 
 from analysis.files import replaced, temporary_folder, write_text
+from analysis.quoting import Html, joined, tag
 from analysis.roots import ROOT
+from analysis.strict import read_yaml
 from analysis.texts import CompanionError
 
 BUILD = ROOT / "book" / "_build"
@@ -25,6 +30,11 @@ PAGE = BUILD / "singlehtml" / "index.html"
 PDF = BUILD / "pdf" / "interpreting-clip-companion.pdf"
 #: The label of the section that is printed alone, and where.
 SUMMARY, SUMMARY_PDF = "six-pages", BUILD / "pdf" / "six-pages.pdf"
+#: Pages that are named in a table instead of printed, by how they begin; and which are printed.
+LEFT_OUT, PRINTED = ("runs/", "appendix/api_"), ("runs/not_measured",)
+#: Where the table is, and how it begins.
+TABLE = "pages-not-printed"
+ABOUT = "These pages are in the book for browsers alone, in files of these names."
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 LONGEST = 900  # seconds
 #: After these milliseconds of the page's own time it is printed: formulas are drawn by then.
@@ -65,6 +75,39 @@ def alone(page: Path, section: str) -> Path:
     return made
 
 
+def shortened(page: Path, address: str = "") -> Path:
+    """A single page without those that are left out, which a table at its end names.
+
+    ``address``: that of the book for browsers, if it has one; its pages are then linked. A link to
+    what is not printed leads to the table.
+    """
+    soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+    marks = soup.find_all("span", id=lambda name: name and name.startswith("document-"))
+    sections = {mark["id"].partition("-")[2]: mark.find_next_sibling("section") for mark in marks}
+    gone = {n: of for n, of in sections.items() if n.startswith(LEFT_OUT) and n not in PRINTED}
+    rows = {name: of.find(re.compile("h[1-6]")).get_text().rstrip("#") for name, of in gone.items()}
+    for section in gone.values():
+        section.extract()
+    _end_with_table(soup, rows, address.rstrip("/"))
+    here = {element["id"] for element in soup.find_all(id=True)}
+    for link in soup.find_all("a", href=lambda to: to and to.startswith("#")):
+        if link["href"][1:] not in here:
+            link["href"] = f"#{TABLE}"
+    write_text(made := page.with_name("printed.html"), str(soup))
+    return made
+
+
+def _end_with_table(soup: BeautifulSoup, rows: Mapping[str, str], address: str) -> None:
+    """Put a table of pages, name → title, at the end of a page."""
+    table = Html("")
+    for name, title in rows.items():
+        where = tag("a", f"{name}.html", href=f"{address}/{name}.html" if address else None)
+        table = joined(table, tag("tr", joined(tag("td", title), tag("td", where))))
+    part = f'<section id="{TABLE}"><h1>Pages that are not printed</h1><p>{ABOUT}</p>'
+    made = BeautifulSoup(f'{part}<table class="table">{table}</table></section>', "html.parser")
+    soup.find("article").append(made)
+
+
 def print_page(page: Path, pdf: Path) -> Path:
     """Print an HTML page to a PDF, tagged and with an outline; CompanionError if that fails."""
     with replaced(pdf) as part, temporary_folder() as profile:
@@ -102,7 +145,8 @@ def main() -> int:
         if subprocess.run([*build, "--builder", "singlehtml"], cwd=ROOT, check=False).returncode:
             raise CompanionError("the book was not built, see above, so no PDF was made.")
         six = print_page(alone(PAGE, SUMMARY), SUMMARY_PDF)
-        pdf = print_page(PAGE, PDF)
+        config = read_yaml(ROOT / "book" / "_config.yml")
+        pdf = print_page(shortened(PAGE, config["html"].get("baseurl", "")), PDF)
     except CompanionError as error:
         print(f"companion: {error}", file=sys.stderr)
         return 1
