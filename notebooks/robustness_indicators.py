@@ -71,14 +71,17 @@ for name, (frame, of_kind) in SHOWN.items():
     for part, chosen in (("", [*LARGE]), ("-rest", [c for c in titles if c not in LARGE])):
         some = {c: titles[c] for c in chosen if c in titles}
         rows = indicator_tables.against_robustness(frame, some, ER, edition)
-        page.figure(
-            f"scatter{name}{part}",
-            plots.scatter(rows, "value", ER, verticals=figures.GAUSSIAN) if len(rows) else None,
-            of_kind,
-            and_seed=" and seed" * bool(name),
-        )
-        if name and not part and len(rows):
-            page.slide("scatter", plots.scatter(rows, "value", ER, verticals=figures.GAUSSIAN), 3)
+        if rows.empty:
+            page.figure(f"scatter{name}{part}", None, of_kind)
+            continue
+        drawing = plots.scatter(rows, "value", ER, verticals=figures.GAUSSIAN)
+        for axes in drawing.figure.axes:
+            if axes.get_xlabel() == plots.KAPPA[1]:  # on the scale of models with outlier features
+                style.log_scale(axes.xaxis, 1, 100, 5)
+                axes.set_xlim(1, 100)
+        page.figure(f"scatter{name}{part}", drawing, of_kind)
+        if name and not part:
+            page.slide("scatter", drawing, 3)
 
 # %%
 for name, (frame, of_kind) in SHOWN.items():

@@ -136,21 +136,26 @@ def judgeable(models: pd.DataFrame) -> dict[str, str]:
 def against_robustness(
     models: pd.DataFrame, titles: Mapping[str, str], er: str, edition: Edition
 ) -> pd.DataFrame:
-    """A row for each model and candidate: `value`, and effective robustness as ``er`` in points.
+    """A row for each trained model and candidate: `value`, and effective robustness, in points.
 
-    Marks of the second backbone are hollow; the levels of the first are named.
+    The column of the latter is ``er``. Seeds of a model are one row, their mean. Marks of the
+    second backbone are hollow; the levels of the first are named.
     """
-    if models.empty:
+    if models.empty or (models["level"] == "random").all():
         return pd.DataFrame()
+    models = models[models["level"] != "random"]
+    by = ["model", "backbone", "level"]
+    numbers = models.select_dtypes("number").columns
+    models = models.groupby(by, sort=False)[[*numbers]].mean().reset_index()
     two = models["backbone"].nunique() == 2
     second = two & (models["backbone"] != models["backbone"].iloc[0])
     levels = models["level"].map(lambda level: level_title(level, edition))
     marks = models.rename(columns={"model": "of", "er": er} | {**titles})
-    marks[[er, "low", "high"]] *= 100
+    marks[er] *= 100
     marks = marks.assign(series=levels.mask(second, ""), look=np.where(second, "hollow", "filled"))
-    about, ends = ["of", "level", "series", "look"], [er, "low", "high"]
-    rows = marks.melt([*about, *ends], [*titles.values()], var_name="panel")
-    columns = ["panel", *about, "value", *ends]
+    about = ["of", "level", "series", "look"]
+    rows = marks.melt([*about, er], [*titles.values()], var_name="panel")
+    columns = ["panel", *about, "value", er]
     return rows[columns].dropna(subset=["value"]).reset_index(drop=True)
 
 

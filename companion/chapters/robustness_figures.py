@@ -107,7 +107,7 @@ def against_baseline(
         lines["the paper's printed line"] = view.reference.predict
     refits = bootstrap_baselines(pool["imagenet"], pool["shifted"], resamples, seed)
     frame = frame.assign(label=frame["name"].map(names))
-    return on_logit_axes(frame, view.shifts, lines, refits)
+    return on_logit_axes(frame, view.shifts, lines, refits, crop=edition == "paper")
 
 
 def on_logit_axes(
@@ -115,8 +115,11 @@ def on_logit_axes(
     shifts: tuple[str, ...],
     lines: Mapping[str, Callable[[Array], Array]],
     refits: Sequence[Baseline],
+    crop: bool = False,
 ) -> Drawing:
     """Accuracy under shift against accuracy without, with lines and the 95 % band of the first.
+
+    ``crop``: models without a level that are far weaker than all others are outside the frame.
 
     ``models``: `imagenet` and `shifted`, fractions; `of`, `level`, `series`, `look`, `label`.
     ``lines``: the accuracy under shift that each expects. ``refits``: the first line, of resampled
@@ -127,7 +130,9 @@ def on_logit_axes(
     frame = about.assign(**{x: 100 * models["imagenet"], y: 100 * models["shifted"]})
     drawing = plots.scatter(frame.drop(columns="label"), x, y, height=4.4)
     (axes,) = drawing.figure.axes
-    ends = [(0.85 * frame[of].min(), 100 - 0.85 * (100 - frame[of].max())) for of in (x, y)]
+    inside = frame[frame["level"] != ""] if crop else frame
+    lowest = 0.6 if crop else 0.85
+    ends = [(lowest * inside[of].min(), 100 - 0.85 * (100 - frame[of].max())) for of in (x, y)]
     at = np.linspace(*ends[0], 300)
     band = np.percentile([line.predict(at / 100) for line in refits], [2.5, 97.5], axis=0)
     axes.fill_between(at, *(100 * band), color=style.INK, alpha=0.18, linewidth=0)
@@ -141,12 +146,17 @@ def on_logit_axes(
     return drawing
 
 
-def by_level(groups: Mapping[str, pd.DataFrame]) -> Drawing:
-    """Effective robustness by level, a panel for each title of `groups`, with 95 % intervals."""
-    parts = [rows.assign(panel=panel, of=short(rows)) for panel, rows in groups.items()]
-    return plots.marks(
-        in_points(pd.concat(parts)), ER, levels=level_names(reversed(ORDER)), limits=(-5, 41)
-    )
+def by_level(models: pd.DataFrame) -> Drawing:
+    """Effective robustness by level with 95 % intervals, where it is known of each level."""
+    known = models.dropna(subset=["er"]).groupby("name")["level"].transform("nunique")
+    rows = models[models.index.isin(known.index[known == len(ORDER)])]
+    frame = in_points(rows.assign(of=short(rows)))
+    drawing = plots.marks(frame, ER, levels=level_names(reversed(ORDER)), limits=(-5, 41))
+    ends = frame.groupby("of", sort=False)[ER].agg(["min", "max"])
+    (axes,) = drawing.figure.axes
+    places = range(len(ends))[::-1]
+    axes.hlines(places, ends["min"], ends["max"], color=style.MUTED, linewidth=0.8, zorder=1)
+    return drawing
 
 
 def spans_of_lines(models: pd.DataFrame, view: View) -> Drawing:

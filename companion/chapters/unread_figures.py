@@ -141,25 +141,11 @@ def curves(measurements: Sequence[Measurement]) -> Drawing:
 
 
 def along_texts(measurements: Sequence[Measurement]) -> Drawing:
-    """For each direction, how much texts vary along it and how much energy images have in it."""
-    x, y = "share of the texts' variance (%)", "share of the images' energy (%)"
-    texts = {"series": "text direction", "look": "small", "axis": ""}
-    leader = {"series": "axis of the dominant coordinate", "look": "filled", "level": "random"}
-    parts = [
-        {"panel": model_title(m), "level": m.level, y: 100 * energy, **about}
-        | {x: 100 * np.maximum(variance, 1e-9)}
-        for m in measurements
-        for about, variance, energy in (
-            (texts, m.value("text_variance"), m.value("image_energy")),
-            (
-                leader | {"axis": str(m.value("leader"))},
-                m.value("leader_variance")[:1],
-                m.value("leader_energy"),
-            ),
-        )
-    ]
-    frame = style.stacked(parts)
-    drawing = plots.scatter(frame, x, y, log="xy", ticks=5, labels="axis", height=2.6)
-    for axes, m in zip(drawing.figure.axes, measurements, strict=False):
-        axes.axhline(100 / m.counts["components"], color=style.INK, linewidth=0.9, linestyle="--")
-    return drawing
+    """How much of the dominant coordinate's axis lies where texts vary least, next to any axis."""
+    dominant, average = "dominant coordinate's axis", "average axis"
+    some = pairs(measurements).query("place == 0")
+    frame = some.assign(of=some["model"], look="filled")
+    frame = frame.assign(**{dominant: 100 * some["leader_inside"], average: 100 * some["chance"]})
+    columns = ["of", "level", "look", dominant, average]
+    share = "share in directions of least text variance (%)"
+    return plots.marks(frame[columns], dominant, other=average, label=share, limits=(0, 100))
