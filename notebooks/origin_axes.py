@@ -26,6 +26,7 @@ from companion.chapters.origin_figures import varied
 from results import plots, style
 from results.page import Page
 from results.plots import Stroke
+from results.style import digits
 
 runs, rotations = map(origin_figures.read, ("origin", "origin_rotations"))
 page = Page("origin_axes")
@@ -98,6 +99,4 @@ page.holds(
 )
 by_axes.columns = by_axes.columns.str.replace("_", "-")
 for kind, row in by_axes.iterrows():
-    page.number(
-        {f"{name}-{kind}": origin_figures.middle(row[name]) for name in row.index if "kurt" in name}
-    )
+    page.number({f"{of}-{kind}": digits(np.median(row[of])) for of in row.index if "kurt" in of})

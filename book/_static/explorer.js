@@ -344,7 +344,7 @@
         select("axes", "axes", { logit: "logit", linear: "linear" }),
         select("least", "ImageNet accuracy", LEAST),
         field("explorer-find", "find a model", search), reset),
-      make("fieldset", {}, make("legend", {}, "levels"),
+      make("fieldset", {}, make("legend", {}, "training regime"),
         ...data.levels.map((level) => check("levels", level.name, level.title, level))),
       make("details", {}, make("summary", {}, "Leave out data families"),
         make("fieldset", {}, make("legend", {}, "leave out"),

@@ -163,7 +163,8 @@ def spans_of_lines(models: pd.DataFrame, view: View) -> Drawing:
     """Effective robustness under the first of a view's candidate lines, and the range under all."""
     under = np.array([er_under(models, line) for _, line, _ in candidate_lines(view)])
     spans = models.assign(of=short(models), low=under.min(axis=0), high=under.max(axis=0))
-    return plots.marks(in_points(spans.assign(er=under[0])), ER, levels=level_names(spans["level"]))
+    frame = in_points(spans.assign(er=under[0]))
+    return plots.marks(frame, ER, levels=level_names(spans["level"]), limits=(0, 41))
 
 
 def each_shift(
