@@ -246,6 +246,23 @@ def test_rows_are_chosen_by_a_value_and_are_cards_on_a_phone(table):
     assert cell.get_attribute("role") == "cell"  # still, as a card
 
 
+def test_a_link_unfolds_the_card_to_which_it_leads(browser, site):
+    window = browser.new_page()
+    window.goto(f"{site}/appendix/claims.html#claim-k-zero-shot")
+    first, other = (window.locator(f"#claim-{name}") for name in ("k-zero-shot", "p-80"))
+    opened, table = "(all) => all.map((one) => one.open)", "table"
+    assert first.locator("details").evaluate_all(opened) == [True, True]
+    assert other.locator("details").evaluate_all(opened) == [False, False]
+    assert first.locator(table).is_visible() and not other.locator(table).is_visible()
+    window.evaluate("location.hash = '#claim-p-80'")
+    sync_api.expect(other.locator(table)).to_be_visible()
+    window.reload()  # folded again, but for what the address names
+    assert first.locator("details").evaluate_all(opened) == [False, False]
+    window.emulate_media(media="print")
+    assert first.locator(table).bounding_box()["height"] > 50
+    window.close()
+
+
 def test_sorting_understands_signs_uncertainties_and_gaps(table):
     assert table.locator("th.numeric").all_inner_texts() == ["ER (points)"]  # no list
     for by, order, direction in (
