@@ -70,7 +70,8 @@ def card(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
             "Error rates": error_rates(claim),
         },
     }
-    head = f"**{claim.id}** {badge(claim, verdict)} *{claim.place}, {' and '.join(claim.version)}*"
+    place = f"*{claim.place}, {' and '.join(claim.version)}*"
+    head = f"**{claim.id}** {badge(claim, verdict, place)}"
     open_ = [f"**The paper:** {claim.statement}"]
     blocks = [_folded(title, texts) for title, texts in folded.items()]
     shown_in = f"**Shown in:** {{bearing}}`{claim.id}`"
@@ -134,10 +135,10 @@ def chip(verdict: Verdict) -> str:
     return f"[{verdict.outcome}]{{.verdict-{verdict.outcome.replace(' ', '-')}}}"
 
 
-def badge(claim: Claim, verdict: Verdict) -> str:
-    """An outcome with the reason for it, if there is one (MyST)."""
+def badge(claim: Claim, verdict: Verdict, place: str = "") -> str:
+    """An outcome, perhaps where the claim is, and the reason, if there is one (MyST)."""
     reason = because(claim, verdict)
-    return chip(verdict) + (f" [{reason}]{{.because}}" if reason else "")
+    return " ".join(filter(None, (chip(verdict), place, reason and f"[{reason}]{{.because}}")))
 
 
 def sentence(verdict: Verdict) -> str:
