@@ -36,7 +36,7 @@ with np.load("notebooks/teach/embeddings.npz") as file:
 words = pd.read_csv("data/teach/captions.csv")["caption"].str.rstrip(".")
 photograph = examples(images)[0]  # κ nearest to the mean over all
 page = Page("photograph")
-page.texts(words=words[photograph], kappa=digits(kurtosis(images)[photograph]))
+page.number(words=words[photograph], kappa=digits(kurtosis(images)[photograph]))
 
 # %% [markdown]
 # ## Its directions

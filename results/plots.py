@@ -4,7 +4,7 @@ A frame has a row for each mark, or for each step of a line, and is handed on as
 These columns mean the same in every figure; all but `of` may be absent:
 
 - `panel`: in which axes, its title. `of`: what the mark or line is of, its name.
-- `level`: decides colour and marker (`style.LEVEL_STYLES`, or `style.KINDS` for what is no level).
+- `level`: decides colour and marker (`style.LEVEL_STYLES`; `style.CONTRASTED` for what is none).
   `series`: the name in the legend.
 - `look`: "filled", "hollow" or "small".
 - `low`, `high`: the ends of an interval. `note`: words at the right of a row.
@@ -38,7 +38,7 @@ Places = Mapping[str, float]
 #: What a frame without these columns means, and marks of no level.
 DEFAULTS = {"panel": "", "of": "", "level": "", "series": "", "look": "filled"}
 NO_LEVEL = style.LevelStyle("", style.MUTED, "o")
-STYLES = LEVEL_STYLES | style.KINDS
+STYLES = LEVEL_STYLES | style.CONTRASTED
 NOWHERE: Places = MappingProxyType({})
 #: How axes of the activation kurtosis are labelled: they are logarithmic in every figure.
 KAPPA = ("κ", "activation kurtosis κ")

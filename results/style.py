@@ -70,7 +70,7 @@ LEVEL_STYLES = {
     for level, look in (read_yaml(LOOKS) if LOOKS.is_file() else {}).items()
 }
 #: The looks of two kinds of things that are no levels, by what a frame calls them.
-KINDS = {"first": LevelStyle("", STRONG, "o"), "second": LevelStyle("", INK, "s")}
+CONTRASTED = {"first": LevelStyle("", STRONG, "o"), "second": LevelStyle("", INK, "s")}
 
 
 class Drawing(NamedTuple):

@@ -139,7 +139,7 @@ def test_every_level_has_a_colour_that_stands_out_and_a_marker_of_its_own():
     assert tuple(style.LEVEL_STYLES) == LEVELS
     for part in ("colour", "marker", "title"):
         assert len({getattr(look, part) for look in style.LEVEL_STYLES.values()}) == len(LEVELS)
-    kinds = {look.colour for look in style.KINDS.values()} - {style.INK}  # which follows the theme
+    kinds = {look.colour for look in style.CONTRASTED.values()} - {style.INK}  # as the theme
     assert not kinds & {look.colour for look in style.LEVEL_STYLES.values()}
     for colour in (*kinds, *(look.colour for look in style.LEVEL_STYLES.values())):
         assert min(contrast(colour, page) for page in ("#ffffff", "#121212")) >= 3
