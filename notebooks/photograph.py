@@ -105,7 +105,7 @@ page.figure(
         style.stacked(parts),
         ALONG,
         BELOW,
-        looks=dict(zip(curves, (plots.Look(style.STRONG), plots.Look(style.INK)), strict=True)),
+        looks=dict(zip(curves, (plots.Stroke(style.STRONG), plots.Stroke(style.INK)), strict=True)),
         verticals={"": 0, "the photograph": signed[photograph, best]},
     ),
     ap=f"{np.max(ap):.2f}",
