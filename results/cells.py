@@ -50,7 +50,7 @@ FORMS = {
     "spread": style.spread,
     "median": lambda each: style.spread(each, middle=np.median),
     "middle": lambda each: f"{np.median(each):.0f}",
-    "mean%": lambda fractions: style.percent(np.mean(fractions)),
+    "mean%": lambda fractions: style.percent(float(np.mean(fractions))),
     "counts": lambda each: style.spread(each, write=lambda n: f"{n:.1f}".removesuffix(".0")),
     "spread%": lambda fractions: style.spread(fractions, 100),
     "yes": {True: "yes", False: "no"}.__getitem__,

@@ -20,7 +20,7 @@ import pikepdf
 from bs4 import BeautifulSoup
 
 from analysis.files import replaced, temporary_folder, write_text
-from analysis.quoting import Html, joined, tag
+from analysis.quoting import Html, in_a_row, tag
 from analysis.roots import ROOT
 from analysis.strict import read_yaml
 from analysis.texts import CompanionError
@@ -83,10 +83,14 @@ def shortened(page: Path, address: str = "") -> Path:
     """
     soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
     marks = soup.find_all("span", id=lambda name: name and name.startswith("document-"))
-    sections = {mark["id"].partition("-")[2]: mark.find_next_sibling("section") for mark in marks}
-    gone = {n: of for n, of in sections.items() if n.startswith(LEFT_OUT) and n not in PRINTED}
-    rows = {name: of.find(re.compile("h[1-6]")).get_text().rstrip("#") for name, of in gone.items()}
-    for section in gone.values():
+    gone, rows = [], {}
+    for mark in marks:
+        name, section = str(mark["id"]).partition("-")[2], mark.find_next_sibling("section")
+        if section and name.startswith(LEFT_OUT) and name not in PRINTED:
+            heading = section.find(re.compile("h[1-6]"))
+            gone.append(section)
+            rows[name] = heading.get_text().rstrip("#") if heading else name
+    for section in gone:
         section.extract()
     _end_with_table(soup, rows, address.rstrip("/"))
     here = {element["id"] for element in soup.find_all(id=True)}
@@ -102,10 +106,10 @@ def _end_with_table(soup: BeautifulSoup, rows: Mapping[str, str], address: str) 
     table = Html("")
     for name, title in rows.items():
         where = tag("a", f"{name}.html", href=f"{address}/{name}.html" if address else None)
-        table = joined(table, tag("tr", joined(tag("td", title), tag("td", where))))
+        table = in_a_row(table, tag("tr", tag("td", title), tag("td", where)))
     part = f'<section id="{TABLE}"><h1>Pages that are not printed</h1><p>{ABOUT}</p>'
     made = BeautifulSoup(f'{part}<table class="table">{table}</table></section>', "html.parser")
-    soup.find("article").append(made)
+    (soup.find("article") or soup).append(made)
 
 
 def print_page(page: Path, pdf: Path) -> Path:
