@@ -48,7 +48,7 @@ endef
 export set_up PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book serve pdf lite lab sphinx runs pocket test test-slow test-slurm lint sizes clean
+.PHONY: help venv book serve pdf lite lab sphinx runs pocket test test-slow test-slurm lint sizes release clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do \
@@ -125,6 +125,11 @@ lint: ## Check style and types
 
 sizes: ## Report how large each room of the house is (no test holds it)
 	@$(IN_VENV) python .ci/sizes.py
+
+release: ## Check and build a version, and try it in an empty environment (after make test)
+	@sh -c "$$set_up" set_up extract,test,release
+	@$(MAKE) --no-print-directory lint
+	@$(IN_VENV) python .ci/release.py
 
 clean: ## Remove the built book and the runs; keep .venv and the features on disk
 	@rm -rf $(BUILD) book/runs .companion .venv-sphinx

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, cases, refused
+from conftest import ROOT, cases, copy_checkout, python_in, refused
 from markdown_it import MarkdownIt
 from tiny import accuracy
 
@@ -315,3 +315,23 @@ def test_every_number_is_exported_once_with_what_it_is(tmp_path, answer):
     places = rows[(rows["experiment"] == "outlier_features") & (rows["quantity"] == "sample")]
     assert places["place"].iloc[-1] == "{} {}".format(*(n - 1 for n in clip.value("sample").shape))
     assert set(table[table["model"] == "rn101-openai"]["inferred"]) != {""}
+
+
+@pytest.mark.parametrize(
+    ("slip", "says"),
+    [
+        ("\n- {x: [\n", "quantities.yaml: line [0-9]+: the file is not readable as YAML"),
+        ("\nmore: {head: 1}\n", "data/quantities.yaml: more.*: "),
+    ],
+)
+def test_a_slip_in_what_is_declared_is_one_sentence_and_no_verdict(slip, says, tmp_path):
+    """Not every measurement left out, with verdicts as if nothing had been measured."""
+    checkout = tmp_path / "it"
+    copy_checkout(checkout)
+    file = checkout / "data/quantities.yaml"
+    file.write_text(file.read_text() + slip)
+    where = {"PYTHONPATH": str(checkout), "COMPANION_ROOT": str(checkout)}
+    done = python_in(checkout, "-m", "companion.cli", "claims", **where)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert re.match(f"companion: {says}", line)

@@ -91,7 +91,8 @@ def test_citation_names_the_companion_and_the_paper():
     assert paper["title"] in citation["title"]
     # GitHub offers what is preferred alone, and takes the year from the date
     assert "preferred-citation" not in citation and "Crabbé" in citation["message"]
-    assert str(citation["date-released"])[:2] == "20"
+    heading = re.search(r"^## (\S+), (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert heading.groups() == (citation["version"], str(citation["date-released"]))
 
 
 @pytest.mark.parametrize("path", ["environment.yml", "binder/environment.yml"])

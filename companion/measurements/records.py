@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from analysis import reach
 from analysis.families.registry import Family, Model
@@ -28,7 +29,8 @@ from analysis.features import store
 from analysis.files import is_intact, sealed, write_text
 from analysis.images import sets
 from analysis.roots import ROOT
-from analysis.strict import checked
+from analysis.strict import checked, first_reason
+from analysis.texts import CompanionError
 from companion.measurements.measurement import Data as Data
 from companion.measurements.measurement import Measurement as Measurement
 from companion.measurements.measurement import MeasurementError as MeasurementError
@@ -36,7 +38,8 @@ from companion.measurements.measurement import Origin as Origin
 from companion.measurements.measurement import Provenance as Provenance
 from companion.measurements.measurement import Value as Value
 from companion.measurements.measurement import misfits
-from companion.measurements.quantities import Measurable, Measured, declared
+from companion.measurements.quantities import FILE as QUANTITIES
+from companion.measurements.quantities import Measurable, Measured, declared, units
 
 FOLDER = ROOT / "data" / "measurements"
 #: Test emoji by what their style is for. No model trains on the unseen ones.
@@ -120,8 +123,21 @@ def read(path: Path) -> Measurement:
     return m
 
 
+@cache
+def _check_declarations() -> None:
+    """Raise CompanionError, which spares no measurement, if the file that declares them is wrong.
+
+    As an error of each single file it would leave all of them out, as if nothing were measured.
+    """
+    try:
+        declared(), units()
+    except ValidationError as error:
+        raise CompanionError(f"data/{QUANTITIES.name}: {first_reason(error)}.") from None
+
+
 def parse(path: Path) -> Measurement:
     """Read one measurement whatever its file is called; raises as `read` does."""
+    _check_declarations()
     if not path.is_file():  # nor a pipe, which would be waited for
         what = "is no file" if path.exists() else "is not there: check the path"
         raise MeasurementError(f"{path} {what}.")
