@@ -303,16 +303,33 @@ info, cores = (processes.result(*processes.start(n, *a, jobs=j)) for n, a, j in
 threads.limit()
 print(json.dumps([[entry["num_threads"] for entry in info], cores, dict(os.environ)]))
 """
+GIVEN = """
+import json, os
+from results import threads
+threads.limit()
+print(json.dumps([threads.of_a_job(10**6), dict(os.environ)]))
+"""
+LIBRARIES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-@pytest.mark.parametrize("given", [None, str(len(os.sched_getaffinity(0)))])
-def test_processes_share_the_cores_unless_a_reader_says_how_many_threads(given, monkeypatch):
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "COMPANION_JOBS"):
+@pytest.fixture
+def nothing_given(monkeypatch):
+    for name in (*LIBRARIES, "COMPANION_JOBS"):
         monkeypatch.delenv(name, raising=False)
-    more = {"OPENBLAS_NUM_THREADS": given} if given else {}
-    done = python_in(ROOT, "-c", THREADS, **more)
+
+
+def test_processes_share_the_cores(nothing_given):
+    done = python_in(ROOT, "-c", THREADS)
     in_a_job, cores, own = json.loads(done.stdout)
-    assert in_a_job and {*in_a_job} == {int(given or 1)}, done.stderr
+    assert in_a_job and {*in_a_job} == {1}, done.stderr
     assert cores == len(os.sched_getaffinity(0))
-    assert own["OPENBLAS_NUM_THREADS"] == (given or str(max(1, cores // 2)))
+    assert own["OPENBLAS_NUM_THREADS"] == str(max(1, cores // 2))
     assert "OMP_NUM_THREADS" not in own
+
+
+def test_a_readers_own_number_of_threads_holds_in_all_processes(nothing_given):
+    given = str(len(os.sched_getaffinity(0)) + 1)
+    done = python_in(ROOT, "-c", GIVEN, OPENBLAS_NUM_THREADS=given)
+    of_a_job, own = json.loads(done.stdout)
+    assert of_a_job == dict.fromkeys(LIBRARIES, "1") | {"OPENBLAS_NUM_THREADS": given}
+    assert own["OPENBLAS_NUM_THREADS"] == given and "OMP_NUM_THREADS" not in own
