@@ -6,15 +6,16 @@ import re
 import subprocess
 import sys
 import zipfile
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import companion_cite
+import companion_contents
 import companion_pages
 import companion_results
 import pikepdf
 import pytest
 from bs4 import BeautifulSoup
-from conftest import ROOT, build_book, run_in
+from conftest import ROOT, build_book, run_in, sphinx_build
 
 from analysis.texts import CompanionError
 from results import course, pdf
@@ -68,6 +69,47 @@ def test_a_runs_download_says_what_it_needs_and_runs_in_any_folder(clone, built_
     done = subprocess.run([sys.executable, "all.py"], cwd=tmp_path, **kept)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines()[-1] == str(clone)
+
+
+NESTED = {
+    "index": "# Book\n\n```{toctree}\n:caption: One\na\npart/b\n```\n\n"
+    "```{toctree}\n:caption: Two\nd\n```\n",
+    "a": "# 1. A & *b*\n\n## Below\n",
+    "part/b": "# B\n\n```{toctree}\ndeep/c\n/e\nOutside <https://example.org/>\n```\n",
+    "part/deep/c": "# C\n\n```{toctree}\n/f\n```\n",
+    **{name: f"# {name}\n" for name in "def"},
+}
+
+
+def test_contents_made_once_are_on_each_page_what_the_theme_makes(tmp_path, monkeypatch):
+    """Of pages at all depths, and of the search page, which the contents do not have."""
+
+    def of_the_theme(app, name, template, context, doctree):
+        generate = context["generate_toctree_html"]
+
+        def named(*given, **options):
+            companion_contents.name_toggles(made := generate(*given, **options))
+            return made
+
+        context["generate_toctree_html"] = named
+
+    theirs = ModuleType("contents_of_the_theme")
+    theirs.setup = lambda app: app.connect("html-page-context", of_the_theme, priority=900) and {}
+    monkeypatch.setitem(sys.modules, theirs.__name__, theirs)
+    menus = []
+    for extension in theirs.__name__, "companion_contents":
+        folder = tmp_path / extension
+        sphinx_build(folder, NESTED, extension, html_theme="sphinx_book_theme")
+        texts = {
+            path.relative_to(folder / "html").as_posix(): path.read_text()
+            for path in folder.rglob("*.html")
+        }
+        menus.append({name: text.split("</nav>")[0] for name, text in texts.items()})
+    first, second = menus
+    assert {"search.html", "index.html", "part/deep/c.html", "f.html"} <= first.keys()
+    assert first == second
+    assert 'aria-label="Pages below B"' in first["a.html"]
+    assert first["f.html"].count('<details open="open">') == 2
 
 
 def test_the_line_of_a_result_is_found_in_its_notebook():

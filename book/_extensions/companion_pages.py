@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pydata_sphinx_theme
-from bs4 import BeautifulSoup
 from companion_offline import when_written
 from docutils import nodes
 from nbformat import v4
@@ -59,8 +58,6 @@ LAUNCHERS = {
 UNTIMED = {"exercise", "solution", "hint", "instructor", "dropdown"}
 #: What formulas lose in excerpts, where no MathJax runs: fonts, sizes, spaces, marks of commands.
 TEX = re.compile(r"\\(?:math\w+|operatorname|[lr](?=Vert)|[bB]ig[lr]?|,)|[{}\\]")
-#: A page's number, before its title in the contents.
-NUMBER = r"^\w+\. "
 #: A script within a template.
 INLINE = r"<script(?: data-cfasync=\"false\")?>(.*?)</script>"
 TO_FILE = r'<a href="(?!https?:|mailto:|#)[^"]*">(.*?)</a>'
@@ -264,22 +261,6 @@ def name_landmarks(app: Sphinx) -> None:
             write_text(page, text)
 
 
-def name_toggles(app: Sphinx, name: str, _: str, context: dict[str, Any], __: Any) -> None:
-    """Say in the contents what a toggle shows: the pages below the link before it."""
-    generate = context.get("generate_toctree_html")
-    if generate is None:
-        return
-
-    def named(*given: Any, **options: Any) -> BeautifulSoup:
-        contents = BeautifulSoup(str(generate(*given, **options)), "html.parser")
-        for toggle in contents.select("a.reference + details > summary"):
-            link = toggle.parent.find_previous_sibling("a")
-            toggle["aria-label"] = f"Pages below {re.sub(NUMBER, '', link.get_text())}"
-        return contents
-
-    context["generate_toctree_html"] = named
-
-
 def set_policy(app: Sphinx, name: str, _: str, context: dict[str, Any], __: Any) -> None:
     """Have the browser run no script on a page but the book's files and the theme's own lines."""
     bodies = [getattr(file, "attributes", {}).get("body") for file in context["script_files"]]
@@ -346,7 +327,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", scope_headers)
     app.connect("html-page-context", add_excerpts)
     app.connect("html-page-context", describe)
-    app.connect("html-page-context", name_toggles, priority=900)  # after the theme's function
     app.connect("html-page-context", set_policy, priority=999)  # after all scripts are named
     app.connect("html-page-context", offer_downloads, priority=900)  # after the theme's buttons
     when_written(app, complete_notebooks)

@@ -1,0 +1,90 @@
+"""Sphinx extension: the contents next to every page, made once.
+
+The theme resolves all toctrees for each page, and again to see whether there are any: a fifth
+of the time in which pages are written. Pages differ in how links lead from them and in which link
+is marked, so one version, as a page at the root has it, is enough. A toggle says what it shows: the
+pages below the link before it.
+"""
+
+from __future__ import annotations
+
+import re
+from copy import copy
+from typing import Any
+
+from bs4 import BeautifulSoup
+from sphinx.application import Sphinx
+from sphinx.util.osutil import relative_uri
+
+#: The theme's template that shows the contents.
+MENU = "sbt-sidebar-nav.html"
+#: A page's number, before its title in the contents.
+NUMBER = r"^\w+\. "
+
+
+def set_aside(app: Sphinx, name: str, _: str, context: dict[str, Any], __: Any) -> None:
+    """Spare the theme to make the contents only to see that they are not empty."""
+    sidebars = context.get("sidebars") or []
+    if MENU in sidebars and app.builder.name == "html":
+        place = sidebars.index(MENU)
+        context["companion_before_contents"] = sidebars[:place]
+        context["sidebars"] = [*sidebars[:place], *sidebars[place + 1 :]]
+
+
+def share_contents(app: Sphinx, name: str, _: str, context: dict[str, Any], __: Any) -> None:
+    """Have the template show the contents, made once for all pages, with this page marked."""
+    generate = context.get("generate_toctree_html")
+    if generate is None or app.builder.name != "html":
+        return
+    if (before := context.pop("companion_before_contents", None)) is not None:
+        place = sum(each in before for each in context["sidebars"])
+        context["sidebars"].insert(place, MENU)
+    everywhere = vars(app).setdefault("companion_contents", {})
+    builder: Any = app.builder
+    made = generate.__wrapped__  # without what it remembers of this page
+
+    def of_nowhere(**options: Any) -> str:
+        return str(builder._get_local_toctree("search", **options))
+
+    def shared(*given: Any, **options: Any) -> BeautifulSoup:
+        if (key := repr((given, options))) not in everywhere:
+            of_page, context["toctree"] = context["toctree"], of_nowhere
+            everywhere[key] = BeautifulSoup(str(made(*given, **options)), "html.parser")
+            context["toctree"] = of_page
+            name_toggles(everywhere[key])
+        return seen_from(everywhere[key], builder.get_target_uri(name))
+
+    context["generate_toctree_html"] = shared
+
+
+def name_toggles(contents: BeautifulSoup) -> None:
+    """Say of each toggle which pages it shows."""
+    for toggle in contents.select("a.reference + details > summary"):
+        link = toggle.parent.find_previous_sibling("a")
+        toggle["aria-label"] = f"Pages below {re.sub(NUMBER, '', link.get_text())}"
+
+
+def seen_from(contents: BeautifulSoup, page: str) -> BeautifulSoup:
+    """The contents, whose links start at the root, as a page has them: its own link is marked."""
+    seen = copy(contents)
+    for link in seen.select("a.internal"):
+        if here := link["href"] == page:
+            link["class"].insert(0, "current")
+        for part in link.parents if here else ():
+            if part.name == "li":
+                part["class"][1:1] = ["current", "active"]
+            elif part.name == "ul":
+                part["class"] = ["current", *part.get("class", [])]
+            elif part.name == "details":
+                part["open"] = "open"
+        if here and (below := link.find_next_sibling("details")):
+            below["open"] = "open"
+        link["href"] = relative_uri(page, link["href"]) or "#"
+    return seen
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the extension, before and after the theme."""
+    app.connect("html-page-context", set_aside, priority=400)
+    app.connect("html-page-context", share_contents, priority=900)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
