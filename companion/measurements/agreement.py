@@ -13,7 +13,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from companion.measurements.consequences import of_second_moments
 from companion.measurements.measurement import Measurement
+from companion.measurements.provenance import OWN_CLASSIFIER
 
 Array = NDArray[np.float64]
 #: A quantity of an experiment, and which entry of it if it is a list.
@@ -27,6 +29,7 @@ EQUAL: tuple[tuple[Place, ...], ...] = (
         ("unread", "kurtosis", None),
         ("unread", "curve_kurtosis_random", 0),
         ("interventions", "kurtosis_whole", None),
+        ("quantisation", "kurtosis_written", None),
     ),
     (("outlier_features", "persistence_fraction", None), ("unread", "persistence", None)),
     (
@@ -42,7 +45,11 @@ EQUAL: tuple[tuple[Place, ...], ...] = (
         ("pruning", "accuracy_importance", -1),
         ("pruning", "accuracy_singular_value", -1),
     ),
-    (("basis", "kurtosis_less_mean", None), ("interventions", "kurtosis_less_mean", None)),
+    (
+        ("basis", "kurtosis_less_mean", None),
+        ("interventions", "kurtosis_less_mean", None),
+        ("quantisation", "kurtosis_less_mean", None),
+    ),
     (
         ("basis", "kurtosis_eigenframe", None),
         ("interventions", "eigenframe_whole", None),
@@ -51,10 +58,14 @@ EQUAL: tuple[tuple[Place, ...], ...] = (
     (("interventions", "cosine_whole", None), ("interventions", "cosine_rotated", None)),
     (("concepts", "top_direction", None), ("textures", "top_direction", None)),
 )
+#: Of these, what a head with a bias, which sees images at their own lengths, has otherwise.
+OF_LENGTHS = {"kurtosis_less_mean", "eigenframe_whole", "eigenframe_rotated"}
 #: Rounding to the digits that are kept.
 ROUNDING = 2e-3
 #: Lists in which at least so many numbers differ are of one model and its images alone.
 DIFFERENT = 5
+#: Counts of so much information are of one model and its images, too.
+MOST_BITS = 64
 #: Lists that models share: of texts and heads, and steps that anyone may choose.
 SHARED = {"steps", "constants", "positives", "groups", "dropped", "images_per_class", "shares"}
 SHARED |= {"bits", "vector_bits"}
@@ -138,15 +149,21 @@ def _unequal(m: Measurement, same: Sequence[Measurement]) -> Iterator[str]:
 def _near_others(m: Measurement, same: Sequence[Measurement]) -> Iterator[str]:
     """Relations between experiments on the same images, whichever of the two is looked at.
 
-    Of rows of length 1 with a mean μ, the mean cosine of two is |μ|² and that with μ is |μ|; a
+    Of N rows of length 1 with a mean μ, N |μ|² is 1 more than N − 1 times the mean cosine of two,
+    and the mean cosine with μ is |μ|; a
     coordinate's share of all squares is at least its share of those of the mean.
     """
     by = {o.experiment: o for o in same if o.counts["images"] == m.counts["images"]}
     by[m.experiment] = m
     if basis := by.get("basis"):
         share, of_coordinate = (basis.value(n) for n in ("mean_share", "mean_coordinate_share"))
-        if (other := by.get("interventions")) and abs(other.value("cosine_whole") - share) > 0.02:
+        n = m.counts["images"]  # of which each is most like itself
+        cosine = (n * share - 1) / max(n - 1, 1)
+        if (other := by.get("interventions")) and abs(other.value("cosine_whole") - cosine) > 1e-3:
             yield f"mean_share is {share:g}, and cosine_whole of the interventions is another."
+        other = by.get("outlier_features")
+        if other and m in (basis, other) and 0.4 < other.value("negative_share") < 0.6:
+            yield from of_second_moments(basis)
         other = by.get("image_by_image")
         if other and abs(np.mean(other.value("cosine_of_fifths")) - share**0.5) > 0.02:
             yield f"mean_share is {share:g}, and cosine_of_fifths has not its root as mean."
@@ -165,6 +182,9 @@ def _near_others(m: Measurement, same: Sequence[Measurement]) -> Iterator[str]:
 def _at(m: Measurement, place: Place) -> float | None:
     experiment, name, entry = place
     if m.experiment != experiment or name not in m.values:
+        return None
+    own = m.provenance.head.startswith(OWN_CLASSIFIER)
+    if own and name in OF_LENGTHS and experiment != "basis":
         return None
     values = np.asarray(m.value(name), dtype=np.float64)
     if entry is None:
@@ -208,7 +228,7 @@ def _copies(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
     peers = [o for o in others if o.experiment == m.experiment]
     for name in m.values.keys() - SHARED:
         values = np.asarray(m.value(name))
-        if len(_measured(values)) < DIFFERENT:
+        if len(_measured(values)) < DIFFERENT and not _tells(m, name):
             continue
         equal = [o for o in peers if name in o.values and np.array_equal(o.value(name), values)]
         if len({m.model, *(o.model for o in equal)}) > 2:  # a choice, which others made as well
@@ -216,6 +236,14 @@ def _copies(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
         for other in equal[:1]:
             yield f"{name} is that of {other.model} on {other.data.name}, to the digit."
             return
+
+
+def _tells(m: Measurement, name: str) -> bool:
+    """Whether counts of images are so many and so different that two lists are not equal alike."""
+    if m.values[name].unit != "images" or len(values := np.ravel(m.value(name))) < 20:
+        return False
+    shares = np.unique(values, return_counts=True)[1] / len(values)
+    return bool(-(shares * np.log2(shares)).sum() * len(values) > MOST_BITS)
 
 
 def _measured(values: Array) -> set[str]:

@@ -17,8 +17,12 @@ from analysis.images import sets
 from analysis.texts import suggestion
 from companion.measurements import atlas, records
 from companion.measurements.agreement import contradictions, unusual
+from companion.measurements.consequences import consequences
 from companion.measurements.records import Measurement, MeasurementError
 from companion.measurements.relations import coherence
+
+#: The day on which CLIP was published: nothing here was measured before.
+CLIP_CAME = date(2021, 1, 5)
 
 
 def files(given: Sequence[Path]) -> list[Path]:
@@ -84,7 +88,7 @@ def problems(
         m = records.read(path)
     except MeasurementError as error:
         return [str(error)]
-    checks = [_model(m, families), _published(m), _taken(m), coherence(m)]
+    checks = [_model(m, families), _published(m), _taken(m), coherence(m), consequences(m)]
     checks += [contradictions(m, beside)] if beside else []
     return [f"{path.name}: {problem}" for check in checks for problem in check]
 
@@ -116,8 +120,10 @@ def _model(m: Measurement, families: Mapping[str, Family]) -> Iterator[str]:
 
 
 def _taken(m: Measurement) -> Iterator[str]:
-    """Whether its day is today or earlier, anywhere on Earth."""
+    """Whether its day is today or earlier, anywhere on Earth, and CLIP was known."""
     day = m.provenance.taken
+    if day and date.fromisoformat(day) < CLIP_CAME:
+        yield f"it was taken on {day}, before CLIP was published: correct the date."
     if day and date.fromisoformat(day) > datetime.now(UTC).date() + timedelta(days=1):
         yield f"it was taken on {day}, which is to come: correct the date, or this machine's clock."
 

@@ -21,6 +21,8 @@ LAYERS: dict[str | None, str] = {
     "before_projection": "before CLIP's projection (behind the last normalisation)",
     "before_normalisation": "before CLIP's last normalisation and its projection",
 }
+#: How a head is called that came with its model, and not from texts: it may have a bias.
+OWN_CLASSIFIER = "the model's own classifier"
 
 
 def of_sidecars(
@@ -77,5 +79,5 @@ def about_head(sidecar: Mapping[str, Any]) -> str:
     return (
         f"zero-shot head of {classes} classes, prompts {prompts}"
         if prompts
-        else f"the model's own classifier of {classes} classes"
+        else f"{OWN_CLASSIFIER} of {classes} classes"
     )

@@ -1,0 +1,127 @@
+"""What follows from definitions holds of features of any kind, and refuses wrong numbers."""
+
+import numpy as np
+import pytest
+
+from companion.measurements import bits, invariance, measures, records, unread
+from companion.measurements.agreement import contradictions
+from companion.measurements.consequences import consequences
+from companion.measurements.provenance import OWN_CLASSIFIER
+from companion.measurements.relations import coherence
+
+IMAGES, WIDTH, CLASSES = 44, 48, 4
+
+
+def clusters(z, rng):
+    return 3 * rng.normal(size=(5, WIDTH))[np.arange(IMAGES) % 5] + z
+
+
+#: Features as networks of many kinds have them, from Gaussian numbers.
+KINDS = {
+    "no mean": lambda z, rng: z,
+    "one large coordinate": lambda z, rng: (
+        z + 30 * (np.arange(WIDTH) == 3) + rng.normal(size=WIDTH)
+    ),
+    "rectified": lambda z, rng: np.maximum(z - 0.5, 0) + 0.01 * (np.arange(WIDTH) == 0),
+    "pooled": lambda z, rng: 0.3 * np.abs(z) + 0.5,
+    "far from zero": lambda z, rng: z + 50,
+    "clusters": clusters,
+    "heavy tails": lambda z, rng: z / rng.chisquare(2, size=z.shape) ** 0.5,
+    "coordinates of many scales": lambda z, rng: z * np.exp(1.5 * rng.normal(size=WIDTH)) + 1,
+    "images of many lengths": lambda z, rng: (z + 1) * np.exp(rng.normal(size=(IMAGES, 1))),
+}
+
+
+def measured(kind, bias):
+    """All measurements that need no texts or concepts of their own, of made-up features."""
+    rng = np.random.default_rng(len(kind))
+    h = KINDS[kind](rng.normal(size=(IMAGES, WIDTH)), rng)
+    labels, weight = np.arange(IMAGES) % CLASSES, rng.normal(size=(CLASSES, WIDTH))
+    offsets = rng.normal(size=CLASSES) / 10 if bias else None
+    judge = invariance.Judge(weight, offsets, np.arange(CLASSES), labels)
+    texts, controls = unread.Texts(rng.normal(size=(30, WIDTH))), [*unread.CONTROLS.values()]
+    made = {
+        "outlier_features": (measures.outlier_features(h), {}),
+        "basis": (invariance.basis(h), {}),
+        "privileged_directions": (measures.privileged_directions(h, weight), {}),
+        "pruning": (measures.pruning(h, labels, weight, None, offsets), {}),
+        "interventions": (invariance.interventions(h, judge), {}),
+        "unread": (
+            unread.unread(h, [texts], judge),
+            {"text_rows": ["made-up texts"], "controls": controls},
+        ),
+        "quantisation": (
+            bits.quantisation(h, texts, judge),
+            {"bits": bits.names(), "kurtosis_removed": ["made-up texts"]},
+        ),
+    }
+    return {name: kept(name, *numbers, bias) for name, numbers in made.items()}
+
+
+def kept(experiment, numbers, names, bias):
+    known = records.read_all("outlier_features", "vit_b_32")[0]
+    head = OWN_CLASSIFIER if bias else "zero-shot head"
+    headless = experiment in ("outlier_features", "basis")
+    return records.build(
+        experiment,
+        numbers,
+        **{"family": known.family, "model": "made_up", "level": "zero_shot", "names": names},
+        data=records.Data(name="made_up", what=f"{IMAGES} made-up images"),
+        counts={"images": IMAGES, "components": WIDTH} | ({} if headless else {"classes": CLASSES}),
+        provenance=known.provenance.model_copy(update={"head": "" if headless else head}),
+    )
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_true_measurement_is_refused(kind, bias):
+    """Whatever the features are, and whether the head sees them at length 1 or as they are."""
+    found = measured(kind, bias)
+    for m in found.values():
+        said = [*coherence(m), *consequences(m), *contradictions(m, [*found.values()])]
+        assert said == [], m.experiment
+
+
+@pytest.fixture(scope="module")
+def true():
+    return measured("one large coordinate", bias=False)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "name", "change", "message"),
+    [
+        (
+            "outlier_features",
+            "persistence_fraction",
+            lambda x: x / 7,
+            "no whole number of 44 im",
+        ),
+        ("outlier_features", "negative_share", lambda x: x / 10, "of 2,112 images × components"),
+        ("outlier_features", "sample", lambda x: x[:, ::-1], "sample has its largest numbers"),
+        ("basis", "kurtosis_eigenframe", lambda x: x / 10, "mean_share and effective_rank give"),
+        ("basis", "persistence_rotated", lambda x: x / 7, "no whole number of 44 images"),
+        (
+            "interventions",
+            "accuracy_without_leader",
+            lambda x: (1 + x) / 7,
+            "no whole number of 44",
+        ),
+        ("pruning", "accuracy_without_each", lambda x: x / 10, "no whole number of 44"),
+        ("unread", "dropped", lambda x: x + 1, "how many directions hold shares"),
+        ("quantisation", "bits", lambda x: x[::-1], "bits must fall within the scheme vector"),
+        ("quantisation", "kept_written", lambda x: x[::-1], "kept_written must fall with the bit"),
+        ("quantisation", "vector_bits", lambda x: x * 10, "vector_bits are not the bits"),
+        ("quantisation", "error_expected", lambda x: x / 10, "of vectors with this crest_written"),
+        ("quantisation", "error_expected", lambda x: x[::-1], "four times as large for each bit"),
+        ("quantisation", "error_measured", lambda x: x * 10, "more than half a step"),
+        ("privileged_directions", "importance_centred", lambda x: x[::-1], "must fall, and have"),
+        ("privileged_directions", "top_with_mean", lambda x: x / 10, "top_with_mean is less than"),
+    ],
+)
+def test_a_wrong_number_contradicts_another(true, experiment, name, change, message):
+    m = true[experiment]
+    value = m.values[name]
+    wrong = np.asarray(change(np.asarray(m.value(name), dtype=float))).tolist()
+    values = {**m.values, name: value.model_copy(update={"value": wrong})}
+    said = [*consequences(m.model_copy(update={"values": values}))]
+    assert any(message in one for one in said), said
