@@ -82,16 +82,20 @@ def _field(name: object) -> str:
 
 
 def first_reason(error: ValidationError) -> str:
-    """Return ``field.path[index]: reason (got …)`` of the first problem, and how many follow."""
+    """Return ``field.path[index]: reason (got …)`` of the first problem, and how many follow.
+
+    What is wrong of the whole, and of no field, is the reason alone.
+    """
     errors = error.errors(include_url=False)
     # pydantic calls a list too short, too, whose entries are wrong
     problems = [problem for problem in errors if problem["type"] != "too_short"] or errors
     first = problems[0]
     path = "".join(f"[{n}]" if isinstance(n, int) else f".{_field(n)}" for n in first["loc"])
-    field = path.removeprefix(".") or "the family"
+    field = path.removeprefix(".")
     reason = first["msg"].removeprefix("Value error, ")
     reason = reason[:1].lower() + reason[1:]
     if first["type"] not in {"missing", "value_error", "extra_forbidden"}:
         reason += f", got {quoted(first['input'])}"
     more = len(problems) - 1
-    return f"{field}: {reason}" + (f" (and {more} more to correct)" if more else "")
+    start = f"{field}: " if field else ""
+    return start + reason + (f" (and {more} more to correct)" if more else "")

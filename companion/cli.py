@@ -77,6 +77,8 @@ def _main(arguments: Sequence[str] | None) -> int:
         argcomplete.autocomplete(parser)
     if words and words[0][:1] == "-" and words[0] not in ("-h", "--help", "--version"):
         parser.error(f"a command is expected before {words[0]}: companion --help lists them")
+    if words[:1] == ["--version"] and words[1:]:
+        parser.error(f"nothing is expected after --version, got {words[1]!r}")
     parsed = parser.parse_args(words)
     options = {name: _read(model, parsed) for name, model in parsed.kinds.items()}
     single = dict(options.pop(""))  # those that are no model's
@@ -189,7 +191,8 @@ def _read(kind: type[M], parsed: argparse.Namespace) -> M:
                 parser.error(f"{dashes}{name.replace('_', '-')} is empty: give it, or leave it out")
         return kind.model_validate(given)
     except ValidationError as error:
-        parser.error(f"--{first_reason(error).replace('_', '-')}")
+        about = first_reason(error)
+        parser.error(f"--{about.replace('_', '-')}" if error.errors()[0]["loc"] else about)
 
 
 def _models_of(do: Callable[..., Any]) -> dict[str, type[BaseModel]]:

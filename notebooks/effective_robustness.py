@@ -20,7 +20,7 @@
 
 # %% tags=["parameters"]
 family: str = "rn50"  # the model family that is shown
-pool_v2: str = "matched_frequency"  # ImageNet-V2 variant of the published pool that is refitted
+pool_v2: str = "matched_frequency"  # variant: one of mean, matched_frequency, threshold, top_images
 resamples: int = 2000  # bootstrap resamples
 seed: int = 0  # seed of the bootstrap
 

@@ -50,7 +50,9 @@ def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]
     for name, text in given.items():
         if name not in parameters:
             raise RunError(f"notebook {run.experiment.name} has no parameter {name!r}.{listed}")
-        kind = parameters[name]["inferred_type_name"]
+        kind, choices = parameters[name]["inferred_type_name"], _choices(parameters[name]["help"])
+        if choices and text not in choices:
+            raise RunError(f"parameter {name} must be one of {', '.join(choices)}, got {text!r}.")
         least = {"int": int(parameters[name]["default"] != "0"), "float": -LARGEST}.get(kind)
         wanted: Any = TYPES[kind]
         if least is not None:
@@ -63,6 +65,15 @@ def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]
                 f"parameter {name} must be of type {kind}{ends}, got {text!r}.{listed}"
             ) from None
     return values
+
+
+def _choices(help_: str) -> list[str]:
+    """What a parameter can be, where the comment on it ends so.
+
+    >>> _choices("the colour: one of red, dark green")
+    ['red', 'dark green']
+    """
+    return help_.partition(": one of ")[2].split(", ") if ": one of " in help_ else []
 
 
 def _parameters(run: Run) -> dict[str, Any]:

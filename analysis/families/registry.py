@@ -221,7 +221,7 @@ class Model(Strict):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Model:
-        plain(self.shown_weights)
+        _check_shown(self.shown_weights)
         if self.templates is not None and self.head != "zero_shot":
             raise ValueError("templates belong to a zero-shot head: set head to zero_shot")
         if self.classes is not None and self.head not in ("zero_shot", "own"):
@@ -363,6 +363,14 @@ def shown_weights(weights: str) -> str:
     if not is_file_name(weights) or (inside and ".." not in Path(weights).parts):
         return weights
     return re.split(r"[/\\]", weights)[-1]
+
+
+def _check_shown(weights: str) -> None:
+    """Raise ValueError if the name of a file of weights, which pages show, is more than words."""
+    try:
+        plain(weights)
+    except ValueError as error:
+        raise ValueError(f"pages show the name of its weights, and {error}: rename them") from None
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

@@ -25,6 +25,8 @@ State = dict[str, Tensor]
 ENTRIES = ("state_dict", "model_state_dict", "model", "module")
 #: What `torch.optim.swa_utils.AveragedModel` stores in addition to the network.
 AVERAGED = "n_averaged"
+#: Numbers that are rounded so far that features tell.
+SHORT = {torch.float16, torch.bfloat16}
 #: What transformers calls the parts of a tensor's name, and what open_clip does.
 TRANSFORMERS = {
     "vision_model.embeddings.class_embedding": "visual.class_embedding",
@@ -101,6 +103,10 @@ def arranged(weights: Weights, wanted: Collection[str]) -> Weights:
     if tower and state.keys() == tower:
         state = {f"visual.{name}": value for name, value in state.items()}
         notes.append("The file holds an image tower alone.")
+    kinds = {value.dtype for value in state.values() if value.is_floating_point()}
+    if kinds & SHORT:
+        names = " and ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
+        notes.append(f"The tensors are kept as {names}: features differ a little from float32's.")
     return Weights(state, weights.metadata, tuple(notes))
 
 
