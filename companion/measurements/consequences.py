@@ -22,7 +22,12 @@ ROUNDING = 2e-3
 #: ratios of means, and a vector's own mean over its components is neglected.
 SLACK = 0.1
 #: What `of_second_moments` compares.
-OF_MOMENTS = ("mean_share", "mean_coordinate_share", "kurtosis_of_mean", "kurtosis_less_mean")
+OF_MOMENTS: tuple[str, ...] = (
+    "mean_share",
+    "mean_coordinate_share",
+    "kurtosis_of_mean",
+    "kurtosis_less_mean",
+)
 OF_MOMENTS += ("kurtosis_gaussian", "kurtosis")
 #: Where fewer neighbours stay, few levels are left, and which they are is nearly chance.
 FEW = 0.5
