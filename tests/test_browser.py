@@ -32,7 +32,7 @@ def site(built_book):
 
 
 #: What their runs' pages show is as on those of the other families.
-ALIKE = ("rn101", "vit_b_32", "vit_b_16", "pocket_cnn")
+ALIKE = ("rn101", "vit_b_32", "vit_b_16", "vit_l_14", "pocket_cnn")
 
 
 @pytest.fixture(scope="module")
