@@ -112,8 +112,8 @@ def importance(h, head):
     #:]
 
 
-#: two = np.array([[3.0, -4], [3, 4], [6, 8]])
-#: assert np.isclose(importance(two, np.diag([2.0, 1])), 2 * 0.6 * 2 / 2), "σ times mean |cos|."
+#: three = np.array([[3.0, -4], [3, 4], [16, 12]])
+#: assert np.isclose(importance(three, np.diag([2.0, 1])), 40 / 31), "σ times mean |cos|."
 with np.load("lab.npz") as file:
     lab = {name: file[name].astype(float) for name in file.files}
 turn = np.linalg.qr(np.random.default_rng(0).normal(size=(128, 128)))[0]
