@@ -5,10 +5,11 @@
     python benchmarks/any_layer.py --record ...                      also writes any_layer.csv
 
 thingsvision asks for older libraries than this project, so it needs a Python of its own
-(`python -m venv tv && tv/bin/pip install thingsvision`). Everyone takes the class token behind
-block 11 of timm's ViT-Tiny with drawn weights, of the same generated pictures, with one thread, and
-has to find the same numbers. Building the network, which is the same for all, is not counted.
-Speed is by processor time, so that other programs change it little.
+(`python -m venv tv && tv/bin/pip install thingsvision`). For the recorded run it was installed
+without what it asks for (`pip install --no-deps`), next to this project's PyTorch. Everyone takes
+the class token behind block 11 of timm's ViT-Tiny with drawn weights, of the same generated
+pictures, with one thread, and has to find the same numbers. Building the network, which is the same
+for all, is not counted. Speed is by processor time, so that other programs change it little.
 """
 
 import argparse
