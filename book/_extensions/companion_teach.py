@@ -54,9 +54,10 @@ def write_files(app: Sphinx, config: Config) -> None:
     shutil.rmtree(folder / "site", ignore_errors=True)  # solutions of a build for others
     (folder / "site").mkdir(parents=True)
     files = {"check.zip": course.packed(course.checking())}
-    lab = course.lab(solved=config.companion_for == "instructors")
-    files["lab.zip"] = course.packed(lab)
-    files |= {f"site/{OFFERED}/{path}": lab[path] for path in course.LAB_DATA}
+    if course.LAB.is_file():  # which a book of another course lacks
+        lab = course.lab(solved=config.companion_for == "instructors")
+        files["lab.zip"] = course.packed(lab)
+        files |= {f"site/{OFFERED}/{path}": lab[path] for path in course.LAB_DATA}
     for name in course.names():
         contents = course.files(name, github(app), config.companion_for != "students")
         contents[f"{name}.zip"] = files[f"{name}.zip"] = course.packed(contents)
