@@ -163,5 +163,6 @@ def test_nothing_is_lost(kind, tmp_path):
     faults = importlib.import_module("texts" if kind == "texts" else "kills")
     seed, tries = int(np.random.default_rng().integers(1000)), int(os.environ.get("TRIES", "1"))
     kept = ground.template(tmp_path / "kept")
-    rows = getattr(faults, kind)(kept, tmp_path / "work" / "a project", tries, seed)
+    rows = [*getattr(faults, kind)(kept, tmp_path / "work" / "a project", tries, seed)]
+    print(f"seed {seed}:", *(tried for tried, _ in rows), sep="\n  ")
     assert not [(tried, failed) for tried, failed in rows if failed], f"seed {seed}"
