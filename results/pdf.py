@@ -54,7 +54,7 @@ def browser() -> str:
 
 
 def alone(page: Path, section: str) -> Path:
-    """A page with nothing but the section of another that bears a label.
+    """A page with nothing but the section of another that bears a label, in smaller print.
 
     Links that leave the section become text.
     """
@@ -71,6 +71,8 @@ def alone(page: Path, section: str) -> Path:
             link.unwrap()
     article.clear()
     article.append(wanted)
+    if (whole := soup.find("html")) is not None:
+        whole["style"] = "font-size: 90%"
     write_text(made := page.with_name(f"{section}.html"), str(soup))
     return made
 
@@ -107,7 +109,7 @@ def _end_with_table(soup: BeautifulSoup, rows: Mapping[str, str], address: str) 
     for name, title in rows.items():
         where = tag("a", f"{name}.html", href=f"{address}/{name}.html" if address else None)
         table = in_a_row(table, tag("tr", tag("td", title), tag("td", where)))
-    part = f'<section id="{TABLE}"><h1>Pages that are not printed</h1><p>{ABOUT}</p>'
+    part = f'<section id="{TABLE}"><h2>Pages that are not printed</h2><p>{ABOUT}</p>'
     made = BeautifulSoup(f'{part}<table class="table">{table}</table></section>', "html.parser")
     (soup.find("article") or soup).append(made)
 
