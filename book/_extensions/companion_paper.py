@@ -61,8 +61,6 @@ class CounterpartsDirective(ResultDirective):
         anchor += self.parse_text_to_nodes(text)
         for ours in item.counterparts:
             anchor += self.beside(ours.result, f"{ours.closeness[0].upper()}{ours.closeness[1:]}.")
-        if not item.counterparts:
-            anchor += nodes.paragraph("", "It has no counterpart here.")
         return [anchor]
 
     def claims(self, item: Item) -> str:
