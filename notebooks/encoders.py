@@ -69,7 +69,7 @@ evidence = gather(edition, experiments=("accuracy",))
 both = encoder_tables.kappa_and_robustness(clip, evidence.intervals)
 certain = both[~both["of"].str.contains("inferred")]
 robust = [evidence.robust[name].robust is True for name in clip]
-page.holds(all(robust), "All seven encoders are more robust than their ImageNet accuracy predicts")
+page.holds(all(robust), "all seven encoders are more robust than their ImageNet accuracy predicts")
 most = both.loc[both[ER].idxmax(), "κ"]
 drawing = plots.scatter(both, ER, "κ", labels="of", horizontals=figures.GAUSSIAN)
 page.figure(
@@ -84,7 +84,7 @@ page.number({f"pairs-{key}": n for key, n in encoder_tables.orders(certain).item
 laion, openai = (certain.set_index("of").loc[f"ViT-B/32 {of}"] for of in ("LAION-2B", "OpenAI"))
 lower = "LAION-2B's ViT-B/32 has a lower κ than OpenAI's on every set"
 page.holds(laion["high"] < openai["low"], lower)
-page.holds(laion["ER low"] > openai["ER high"], "is the more robust of the two")
+page.holds(laion["ER low"] > openai["ER high"], "is more robust than OpenAI's")
 page.numbers("of-laion", laion)
 page.numbers("of-openai", openai)
 page.number(certain=len(certain), openai_sets=len(clip["vit_b_32-openai"]))
@@ -108,7 +108,7 @@ page.holds(behind > 2 * before, "behind them it is far higher on every image set
 page.numbers("of-larger", measured.frame([of["vit_g_14-laion2b"]]).iloc[0])
 kept = int(of["bioclip-treeoflife"].value("persistence_coordinate"))
 b_16 = {int(m.value("persistence_coordinate")) for m in clip["vit_b_16-openai"]}
-page.holds({kept} == b_16, "keeps the dominant coordinate of OpenAI's ViT-B/16")
+page.holds({kept} == b_16, "is that of OpenAI's ViT-B/16")
 
 # %%
 TEXTS = "coco_classes_133_captions"

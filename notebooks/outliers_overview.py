@@ -79,7 +79,7 @@ page.slide("heat-map", figures.heat_maps(pair), 2.8)
 
 # %%
 lowest, highest = clip.value("kurtosis_percentiles")[0], control.value("kurtosis_percentiles")[-1]
-page.holds(lowest > highest, "every image of CLIP lies above every image of the control")
+page.holds(lowest > highest, "The two distributions do not overlap")
 leaders = [m.value("persistence_coordinate") for m in (clip, captions)]
 page.holds(leaders[0] != leaders[1], "of them, but a different one")
 page.number(clip_images_lowest=digits(lowest), control_images_highest=digits(highest))
@@ -99,6 +99,7 @@ page.figure(
     "outlier-or-sparse",
     figures.profiles(titled, threshold),
     three.values(),
+    tallest=clip.value("profile").max(),  # in times its mean
     holds=far["CLIP, images"] and not far["random weights"],
 )
 one, *_, other = titled
