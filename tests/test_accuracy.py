@@ -336,7 +336,7 @@ def test_a_readers_features_come_to_its_pages_live_and_as_recorded(tmp_path, mon
     table = rows_of(pages["own-accuracies"])
     assert ["supervised", "ImageNet", f"{COUNT - 6}"] in [row[1:4] for row in table]
     header, _, *rows = rows_of(pages["own-robustness"])
-    (row,) = (row for row in rows if row[0].startswith("supervised"))
+    (row,) = (row for row in rows if row[1] == "supervised")
     assert header[1:3] == ["level", "ER (points)"] and row[2].startswith(f"{wanted} ±")
     assert pages["own-missing"] == "" and "NOT the published set" in pages["own-accuracies"]
 

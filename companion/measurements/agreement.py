@@ -127,7 +127,7 @@ def _of_texts(m: Measurement) -> bool:
 
 def _said_images(m: Measurement) -> Iterator[str]:
     """Whether the images are as many as the words say, if these say a number."""
-    said = [int(number.replace(",", "")) for number in re.findall(r"\d[\d,]*", m.data.what)]
+    said = [int(number.replace(",", "")) for number in re.findall(r"\b\d[\d,]*", m.data.what)]
     if said and m.counts["images"] not in said:
         yield f"counts.images is {m.counts['images']}, and data.what says: {m.data.what}."
 
