@@ -37,6 +37,11 @@ def cases(name):
     return yaml.safe_load((ROOT / f"tests/cases/{name}.yaml").read_text())
 
 
+def programs(folder):
+    """The Python programs, or notebooks, of a folder of cases, by name."""
+    return {path.stem: path.read_text() for path in (ROOT / "tests/cases" / folder).glob("*.py")}
+
+
 SUITE = cases("suite")
 LEFT_OUT = {
     extra: [f"test_{name}.py" for name in names.split()]
@@ -122,7 +127,7 @@ def start_line(folder, line, stderr=subprocess.PIPE, **more):
 def companion_in(folder, *lines, python=sys.executable, **more):
     """What each command line answers in `folder`: its exit status, its output, its errors."""
     given = "\n".join(json.dumps(list(map(str, line))) for line in lines)
-    done = _run(folder, [python, "-c", cases("programs")["several"]], given, **more)
+    done = _run(folder, [python, "-c", programs("programs")["several"]], given, **more)
     answers = [tuple(json.loads(line)) for line in done.stdout.splitlines()]
     assert len(answers) == len(lines), done.stderr
     return answers

@@ -18,6 +18,7 @@ from conftest import (
     cases,
     companion,
     make_project,
+    programs,
     run_in,
     sphinx_build,
 )
@@ -31,7 +32,7 @@ from companion.runs.grid import NEEDED
 from results import policy, style
 from results.svg import THEME, inline_svg
 
-TEXTS = cases("projects")
+TEXTS = cases("projects") | programs("projects")
 
 
 def page(folder, name):
@@ -83,7 +84,7 @@ def test_no_entity_becomes_an_element(tmp_path):
 
 
 def test_a_build_that_was_killed_leaves_no_search_index_of_old_words(tmp_path):
-    settings = TEXTS["stoppable"].format(extensions=EXTENSIONS)
+    settings = TEXTS["stoppable"].replace("EXTENSIONS", str(EXTENSIONS))
     (tmp_path / "conf.py").write_text(settings)
     statuses = []
     for text, stop in (("Aardvarks", False), ("Bumblebees", True), ("", False)):

@@ -14,13 +14,14 @@ from conftest import (
     companion,
     companion_in,
     make_project,
+    programs,
     python_in,
     run_in,
     start_in,
     wait_until_nobody_works_in,
 )
 
-TEXTS, CASES = cases("projects"), cases("runs")
+TEXTS, CASES = programs("projects"), cases("runs")
 PER_FAMILY, OVER_ALL = TEXTS["per_family"], TEXTS["over_all"]
 
 

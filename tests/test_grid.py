@@ -8,7 +8,7 @@ from pathlib import Path
 import miniatures
 import numpy as np
 import pytest
-from conftest import cases, make_project, refused, run_in, start_in
+from conftest import cases, make_project, programs, refused, run_in, start_in
 from tiny import save_folder
 
 from analysis.families.registry import load_families
@@ -19,7 +19,7 @@ from companion.runs.grid import Choice
 from results.experiments import RunError
 
 pytestmark = pytest.mark.usefixtures("own_store")
-TEXTS, CASES = cases("projects"), cases("grid")
+TEXTS, CASES = cases("projects") | programs("projects"), cases("grid")
 CHECKPOINTS = "data/pocket/checkpoints"
 WEIGHTS = {
     "mine-web": f"{CHECKPOINTS}/pocket-cnn-web-large.safetensors",

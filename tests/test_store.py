@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import cases, python_in, refused
+from conftest import programs, python_in, refused
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from tiny import model
@@ -24,7 +24,7 @@ from analysis.features.store import Head, StoreError
 from analysis.files import sealed, sha256_of, temporary_folder, write_text
 from analysis.roots import ROOT
 
-PROGRAMS = cases("programs")
+PROGRAMS = programs("programs")
 N, D = 12, 5
 KEYS = [f"{i}.png" for i in range(N)]
 ROWS = store.row_numbers(KEYS)

@@ -293,7 +293,7 @@ def _extract_shard(
     for work, features in zip(works, parts, strict=True):
         array = torch.cat([part.cpu() for part in features]).numpy()
         array = array.astype("f2" if settings.precision in AUTOCAST else "f4", copy=False)
-        failed.append(work)
+        kept = False
         with _others_go_on(work.encoder.model, onerror):
             store.check_finite(f"{work.encoder.model.name} on {images.name}", array)
             about = {
@@ -301,7 +301,9 @@ def _extract_shard(
                 "batch_size": work.encoder.limit,
             }
             work.shards.append(array, about)
-            failed.remove(work)
+            kept = True
+        if not kept:
+            failed.append(work)
     return failed
 
 

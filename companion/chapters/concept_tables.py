@@ -138,7 +138,7 @@ def trio(measured: Iterable[Measurement]) -> dict[str, Measurement]:
 
 
 def chosen(measured: Iterable[Measurement]) -> ConceptImages | None:
-    """The images of live measurements, with the concepts that count; None if there are none."""
+    """Read the images of live measurements with their concepts; None without such measurements."""
     if not (live := [m for m in measured if m.live]):
         return None
     images = concept_probe.of_data(live[0].data.name, [model_of(m) for m in live])

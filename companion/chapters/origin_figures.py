@@ -56,7 +56,7 @@ DEFAULTS = {
 
 
 def read(name: str) -> pd.DataFrame:
-    """One of the tables that `data/pocket/origin.py` writes; settings also in words."""
+    """Read a table of `data/pocket/origin.py`, with columns that say its settings in words."""
     path = ROOT / "data" / "pocket" / f"{name}.csv"
     table = pd.read_csv(path) if path.stat().st_size > 1 else pd.DataFrame()
     if "second_moment" in table:

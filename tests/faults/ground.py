@@ -12,7 +12,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from conftest import ROOT, SUITE, cases, make_project, start_line, wait_until_nobody_works_in
+from conftest import (
+    ROOT,
+    SUITE,
+    cases,
+    make_project,
+    programs,
+    start_line,
+    wait_until_nobody_works_in,
+)
 from test_grid import CHECKPOINTS, family
 from tiny import recipe, save_folder
 
@@ -20,7 +28,7 @@ COMPANION = (sys.executable, "-m", "companion.cli")
 JUPYTER_BOOK = (str(Path(sys.executable).with_name("jupyter-book")), "build", "book/")
 CHECKPOINT = f"{CHECKPOINTS}/pocket-cnn-web-large.safetensors"
 
-TEXTS, CASES = cases("projects"), cases("faults")
+TEXTS, CASES = programs("projects"), cases("faults")
 PAGES = CASES["pages"]
 LISTED = [*(f"file: {name}" for name in PAGES), "glob: runs/*/*"]
 TOC = "format: jb-book\nroot: index\nchapters:\n" + "".join(f"- {entry}\n" for entry in LISTED)

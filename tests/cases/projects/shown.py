@@ -1,0 +1,23 @@
+# ---
+# jupyter:
+#   companion:
+#     scope: family
+#     reads: [data/shown.csv]
+#     evidence: [data/shown.csv]
+# ---
+
+# %% [markdown]
+# # Numbers
+
+# %% tags=["parameters"]
+family: str = "rn50"
+
+# %%
+import pandas as pd
+
+from analysis.families.registry import load_family
+from results.page import Page
+
+known = pd.read_csv("data/shown.csv")
+own = known[known["model"].isin([model.name for model in load_family(family).models])]
+Page("shown", "published").table("numbers", own, family=load_family(family).title)

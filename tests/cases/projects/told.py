@@ -1,0 +1,27 @@
+# ---
+# jupyter:
+#   companion:
+#     scope: edition
+#     readers: true
+#     reads: [data/claim.txt, families/*.yaml]
+# ---
+
+# %% [markdown]
+# # All
+
+# %% tags=["parameters"]
+edition: str = "paper"
+
+# %%
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.families.registry import load_families
+from results.page import Page
+
+page = Page("told", "")
+page.holds(2 > 3, "two is more", "live")
+titles = [family.title for family in load_families().values()]
+page.texts(claim=Path("data/claim.txt").read_text())
+page.table("models", pd.DataFrame({"backbone": titles}))
