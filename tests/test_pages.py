@@ -12,6 +12,7 @@ import companion_cite
 import companion_contents
 import companion_pages
 import companion_results
+import companion_runs
 import pikepdf
 import pytest
 from bs4 import BeautifulSoup
@@ -212,3 +213,19 @@ def test_the_whole_book_is_one_pdf(clone):
         stopped = build_book(clone, "--builder", builder)
         assert stopped.returncode != 0 and "`make pdf` makes a PDF of it." in stopped.stderr
         assert (clone / "book/_build/html/index.html").read_bytes() == before
+
+
+def test_what_changed_under_a_clock_that_was_set_back_is_read_again(tmp_path):
+    """Sphinx alone goes by what is newer than its last reading: the page would stay as it was."""
+    pages = {"index": "# A page\n\n```{include} shown.txt\n```\n", "other": "# Another\n"}
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/shown.txt").write_text("text")
+    app, _ = sphinx_build(tmp_path, pages)
+    companion_runs.note_files(app, app.env)
+    assert companion_runs.find_altered(app, app.env) == []
+    for place, changed in (("shown.txt", "index"), ("other.md", "other")):
+        path = tmp_path / "source" / place
+        path.write_text("# Older\n")
+        os.utime(path, (10**9, 10**9))
+        assert companion_runs.find_altered(app, app.env) == [changed]
+        companion_runs.note_files(app, app.env)

@@ -21,6 +21,7 @@ from typing import Any
 from companion_offline import write_if_changed
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxError
 from sphinx.util import logging
 
@@ -114,9 +115,34 @@ def short_titles() -> dict[str, str]:
     }
 
 
+def find_altered(app: Sphinx, env: BuildEnvironment, *_: Any) -> list[str]:
+    """The pages that are another file than when they were read, or show one that is.
+
+    Sphinx reads again what is newer; after a clock was set back, what changed is older.
+    """
+    noted: dict[str, dict[str, Any]] = getattr(env, "companion_files", {})
+    return [page for page in env.found_docs if noted.get(page, found := _files(env, page)) != found]
+
+
+def note_files(app: Sphinx, env: BuildEnvironment) -> None:
+    """Note of which time and size the files are that each page was made from."""
+    files = {page: _files(env, page) for page in env.found_docs}
+    env.companion_files = files  # type: ignore[attr-defined]
+
+
+def _files(env: BuildEnvironment, page: str) -> dict[str, Any]:
+    """Time and size of a page's file, and of those that it shows."""
+    shown = env.dependencies.get(page, ())
+    paths = [Path(env.doc2path(page)), *(Path(env.srcdir, place) for place in shown)]
+    there = {str(path): path.stat() for path in paths if path.is_file()}
+    return {path: (about.st_mtime_ns, about.st_size) for path, about in there.items()}
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     app.connect("config-inited", update_runs, priority=100)
     app.connect("config-inited", order_runs, priority=901)
+    app.connect("env-get-outdated", find_altered)
+    app.connect("env-updated", note_files)
     app.connect("build-finished", report_false_sentences)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
