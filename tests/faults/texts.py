@@ -70,12 +70,14 @@ def _refusal(project, line):
 
 def _in_title(project, texts):
     for number, text in enumerate(texts):
-        yield _refusal(project, [*_named(ADD, number), ground.CHECKPOINT, "--title", text])
+        yield _refusal(
+            project, [*_named(ADD, f"titled{number}"), ground.CHECKPOINT, "--title", text]
+        )
 
 
-def _named(line, number, text="TEXT"):
+def _named(line, family, text="TEXT"):
     """A command on a family of its own, with a text in its place."""
-    return [word.replace("NAME", f"other{number}").replace("TEXT", text) for word in line]
+    return [word.replace("NAME", family).replace("TEXT", text) for word in line]
 
 
 def _file_name(text):
@@ -92,7 +94,7 @@ def _as_file(place, original, *line):
             new.parent.mkdir(parents=True, exist_ok=True)
             new.write_bytes(old.read_bytes())
             if any("TEXT" in word for word in line):
-                yield _refusal(project, _named(line, number, name))
+                yield _refusal(project, _named(line, f"filed{number}", name))
         if not any("TEXT" in word for word in line):
             yield _refusal(project, line)
 
@@ -152,6 +154,9 @@ def texts(kept, project, tries, seed):
         pairs = zip(refusals, some, strict=False)
         let_in = any(not said and MARKUP.search(text) for said, text in pairs)
         failed += [f"{way}: it was let in"] * (way in REFUSED and let_in)
+        failed += [f"{way}: nothing was let in, so no page shows it"] * (
+            way not in REFUSED and "" not in refusals
+        )
         yield f"{way}: {refusals.count('')} of {len(some)} let in", failed
     for more in ([], ["--builder", "singlehtml"]):
         code, said = ground.run(project, [*ground.COMMANDS["build"], *more])
