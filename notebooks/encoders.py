@@ -82,7 +82,7 @@ page.slide("beside-robustness", drawing)
 page.holds(most < both["κ"].max(), "the most robust of these encoders does not have the highest κ")
 page.number({f"pairs-{key}": n for key, n in encoder_tables.orders(certain).items()})
 laion, openai = (certain.set_index("of").loc[f"ViT-B/32 {of}"] for of in ("LAION-2B", "OpenAI"))
-lower = "LAION-2B's ViT-B/32 has a lower κ than OpenAI's on every set"
+lower = "its κ is lower on every set"
 page.holds(laion["high"] < openai["low"], lower)
 page.holds(laion["ER low"] > openai["ER high"], "is more robust than OpenAI's")
 page.numbers("of-laion", laion)

@@ -97,7 +97,7 @@ for front in sorted(zero_shot, key=lambda m: m.counts["images"])[-1:]:
     of_head = measured.frame([front], costs).iloc[0]
     page.numbers("of-head", of_head)
     page.numbers("of-images", measured.frame([of_front]).iloc[0])
-    hardly = "this head hardly uses what the coordinate says about a single image"
+    hardly = "how the coordinate varies between images hardly matters to this head"
     page.holds(of_head["change_leader_at_mean"].above(0) == "undecided", hardly, [front])
 every = sum(np.sum(m.value(f"changed_{name}")) for m in changed for name in CHANGES)
 page.holds(not every, "no prediction changes", changed)

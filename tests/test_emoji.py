@@ -1,6 +1,6 @@
 """The emoji data: its content, a split that divides nothing that looks alike, its annotations."""
 
-import importlib
+import importlib.util
 import io
 import re
 import sys
@@ -35,7 +35,11 @@ appearance = importlib.import_module("appearance")
 
 
 def make():
-    return importlib.import_module("make")
+    """The script of this folder; others of that name may be loaded already."""
+    spec = importlib.util.spec_from_file_location("make_emoji", FOLDER / "make.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 # --- What is there --------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from analysis.images.imagelist import ImageList
 from analysis.texts import CompanionError
 
 torch.set_num_threads(1)
+LOAD = encoders.load
 QUICK = ExtractionSettings(batch_size=4, shard_size=12, workers=2, progress=False)
 
 
@@ -159,9 +160,9 @@ def test_shards_of_other_weights_are_not_used(tmp_path, monkeypatch):
 
 
 def test_what_is_there_and_current_is_not_extracted_again(tmp_path, monkeypatch):
-    loaded, load = [], encoders.load
+    loaded = []
     monkeypatch.setattr(
-        extraction, "load", lambda net, *rest: (loaded.append(net.name), load(net, *rest))[1]
+        encoders, "load", lambda net, *rest: (loaded.append(net.name), LOAD(net, *rest))[1]
     )
 
     def again(*models, images=image_list(), **settings):  # noqa: B008 - never changed
@@ -228,7 +229,7 @@ def limited(most, error):
             raise error
 
     def load(*given):
-        loaded = encoders.load(*given)
+        loaded = LOAD(*given)
         loaded.encoder.register_forward_pre_hook(check)
         return loaded
 
@@ -241,13 +242,13 @@ WITHOUT_MEMORY = [torch.OutOfMemoryError("CUDA"), RuntimeError("[] can't allocat
 @pytest.mark.parametrize("error", WITHOUT_MEMORY)
 def test_out_of_memory_halves_the_batch(tmp_path, monkeypatch, error):
     extract([VIT], image_list(), QUICK, folder=tmp_path / "free")
-    monkeypatch.setattr(extraction, "load", limited(3, error))
+    monkeypatch.setattr(encoders, "load", limited(3, error))
     settings = replace(QUICK, batch_size=16)
     extract([VIT], image_list(), settings, folder=tmp_path / "tight")
     free, tight = (features(tmp_path / name, VIT) for name in ("free", "tight"))
     assert tight.sidecar["batch_size"] == 2
     np.testing.assert_allclose(free.features, tight.features, rtol=1e-4, atol=1e-5)
-    monkeypatch.setattr(extraction, "load", limited(0, error))
+    monkeypatch.setattr(encoders, "load", limited(0, error))
     with pytest.raises(ExtractionError, match="does not hold even one image"):
         extract([VIT], image_list(), settings, folder=tmp_path / "none")
 
