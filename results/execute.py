@@ -226,7 +226,8 @@ def _check_reads(run: Run, reads: Reads, made_from: Parts, given: set[Path]) -> 
     parts, stored = {ROOT / name for name in made_from}, fingerprints.from_store(run)
     declared = {*given, *parts, *stored, *(path.with_suffix(".safetensors") for path in stored)}
     packages = {place / room for place in PLACES for room in OURS}
-    listed = {ROOT, *project.current().stores(run), *fingerprints.recorded(run)}
+    listed = {*project.current().stores(run), *fingerprints.recorded(run)}
+    listed |= {Path(place or ROOT) for place in sys.path}  # an import lists those that have changed
     patterns = [pattern for pattern in run.reads if set(pattern) & set("*?[")]
     listed |= {folder for p in patterns for folder in ROOT.glob(p.rpartition("/")[0])}
     for event, name in sorted(reads):

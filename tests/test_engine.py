@@ -238,8 +238,11 @@ def test_a_build_that_is_stopped_leaves_nothing_half_written_and_goes_on(project
 
 
 def test_what_changes_while_a_run_reads_it_is_read_again(project):
-    """As when features are extracted beside a build."""
-    changes = 'Path("data/number.txt").write_text("2")\nprint('
+    """As when features are extracted beside a build. To look a module up lists folders, and is no
+    reading.
+    """
+    looks = "import sys, importlib.util as u\nsys.path.append(str(Path('data').resolve()))\n"
+    changes = f'{looks}u.find_spec("nowhere")\nPath("data/number.txt").write_text("2")\nprint('
     notebook = project / "notebooks/per_family.py"
     notebook.write_text(notebook.read_text().replace("print(", changes))
     assert update(project) == PER_FAMILY_RUNS
