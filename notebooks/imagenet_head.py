@@ -50,7 +50,7 @@ cost = encoder_tables.pruned_at(pruning, share)
 lost = cost.drop_duplicates("set")["lost"]
 apart = cost["accuracy_kept"] - cost["singular_value"]
 page.holds(apart.max() < 0.005, "weighting by the images adds next to nothing")
-page.holds(cost["lost"].tolist()[1] == "undecided", "a loss is undecided")
+page.holds(cost["lost"].tolist()[1] == "undecided", "a loss of more than one point is undecided")
 page.figure(
     "pruning",
     pruning_figures.curves({measured.set_title(m): pruning_figures.all_steps(m) for m in pruning}),
