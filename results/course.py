@@ -64,6 +64,15 @@ def teachers(source: str) -> str:
     return re.sub(marks, "", BODY.sub(r"\3", source), flags=re.MULTILINE)
 
 
+def unmarked(source: str) -> str:
+    """A part of a source, for a page, without any mark.
+
+    >>> unmarked("def f(h):\\n    #:[ the mean\\n    return h.mean()  #: a mean\\n")
+    'def f(h):\\n    return h.mean()\\n'
+    """
+    return re.sub(r"^[ ]*#:[^\n]*\n|  #:[^\n]*$", "", source, flags=re.MULTILINE)
+
+
 def students(source: str, solved: bool = False) -> str:
     """The same with blanks, which are numbers that are none, and checks; or solved, with checks."""
     text = BODY.sub(r"\3" if solved else _blank, elsewhere(source))

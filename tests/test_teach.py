@@ -295,6 +295,13 @@ def test_slides_say_of_a_verdict_what_the_ledger_says(built_book):
     assert said >= 10
 
 
+def test_code_on_a_chapter_has_no_marks_of_blanks(built_book):
+    chapters = "".join(path.read_text() for path in built_book.glob("*.html"))
+    codes = re.findall(r'<div class="highlight"><pre>(.*?)</pre>', chapters, re.DOTALL)
+    assert sum('<span class="k">def</span>' in code for code in codes) >= 5
+    assert not [code for code in codes if ">#:" in code]
+
+
 def test_the_code_of_the_lab_sheet_gives_what_was_recorded(clone):
     text = (ROOT / "book/guide/lab_sheet.md").read_text()
     blocks = re.findall(r"(dropdown instructor\n)?^```python\n(.*?)^```$", text, re.M | re.S)

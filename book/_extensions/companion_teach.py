@@ -157,6 +157,14 @@ def leave_out(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] = re.sub(box, "", source[0], flags=re.MULTILINE | re.DOTALL)
 
 
+def leave_out_marks(app: Sphinx, page: nodes.document) -> None:
+    """Show code of teaching notebooks without the marks of which their blanks are made."""
+    for code in page.findall(nodes.literal_block):
+        if Path(code.get("source", "")).parent == course.TEACH:
+            code.rawsource = course.unmarked(code.astext())
+            code[:] = [nodes.Text(code.rawsource)]
+
+
 def leave_out_of_sources(app: Sphinx) -> None:
     """The same with the pages' sources, which lie next to the pages."""
     for path in Path(app.outdir, "_sources").rglob("*.md*"):
@@ -176,10 +184,16 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("companion_for", os.environ.get("COMPANION_FOR", "readers"), "env", str)
     app.connect("config-inited", write_files)
     app.connect("source-read", leave_out)
+    app.connect("doctree-read", leave_out_marks)
     when_written(app, leave_out_of_sources)
     app.connect("build-finished", bring_python)
     app.add_role("answer", AnswerRole())
     app.add_role("minutes", MinutesRole())
     app.add_role("spoken", SpokenRole())
     app.add_role("slides", SlidesRole())
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return {
+        "version": "1",
+        "env_version": 2,
+        "parallel_read_safe": True,
+        "parallel_write_safe": True,
+    }
