@@ -340,9 +340,11 @@ class _Used(ast.NodeVisitor):
         self.scopes.pop()
 
     def visit_Name(self, node: ast.Name) -> None:
+        """Note a name that stands alone."""
         self.use(node.id)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
+        """Note a name with all attributes that are read of it, as in ``np.linalg.svd``."""
         chain, value = [node.attr], node.value
         while isinstance(value, ast.Attribute):
             chain, value = [value.attr, *chain], value.value
@@ -352,6 +354,7 @@ class _Used(ast.NodeVisitor):
             self.visit(value)
 
     def generic_visit(self, node: ast.AST) -> None:
+        """Visit what a node consists of, with the names that it binds for its parts alone."""
         if isinstance(node, Import):
             self.names |= {*_imported([node], self.package)}
         elif isinstance(node, Function | ast.Lambda):
