@@ -340,7 +340,7 @@ class _Used(ast.NodeVisitor):
         self.scopes.pop()
 
     def visit_Name(self, node: ast.Name) -> None:
-        """Note a name that stands alone."""
+        """Note a name on its own."""
         self.use(node.id)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
