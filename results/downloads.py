@@ -19,6 +19,13 @@ ENDINGS = {
     "image/png": "png",
 }
 KINDS = ("figure", "table", "explorer")
+#: Characters that TeX has names for; BibTeX counts braces, masked or not.
+TEX = {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "{": r"\textbraceleft{}",
+    "}": r"\textbraceright{}",
+}
 #: Page → kind → anchor → number, pages in the book's order.
 Numbers = dict[str, dict[str, dict[str, tuple[Any, ...]]]]
 
@@ -39,8 +46,8 @@ def bibtex(reference: str, note: Mapping[str, str], code: str, book: Book) -> st
         "author": "{" + tex(book.author) + "}",
         "title": "{" + tex(title) + "}",
         "howpublished": tex(f"{note['kind'].capitalize()} {reference} in: {book.title}"),
-        "year": book.year,
-        "note": f"Code {code}{evidence}",
+        "year": tex(book.year),
+        "note": tex(f"Code {code}{evidence}"),
     }
     lines = "".join(f"  {name:12} = {{{text}}},\n" for name, text in fields.items())
     key = "-".join(("companion", reference.replace("/", "-").replace("#", "-"), code))
@@ -48,8 +55,12 @@ def bibtex(reference: str, note: Mapping[str, str], code: str, book: Book) -> st
 
 
 def tex(text: str) -> str:
-    """Text with the characters masked that TeX takes for commands."""
-    return "".join(f"\\{c}" if c in "%&#_$" else c for c in text)
+    r"""Text with the characters masked that TeX takes for commands; no brace ends what holds it.
+
+    >>> print(tex("100 % of a_b}"))
+    100 \% of a\_b\textbraceright{}
+    """
+    return "".join(TEX.get(c, f"\\{c}" if c in "%&#_$" else c) for c in text)
 
 
 def files(
