@@ -15,7 +15,7 @@
 
 # %% tags=["parameters"]
 edition: str = "paper"  # the atlas is one for all
-least: float = 0.6  # ImageNet accuracy from which on models are compared
+least: float = 0.6  # ImageNet accuracy from which on models are compared: from 0 to 1
 resamples: int = 500  # bootstrap resamples of data families
 seed: int = 0  # seed of the bootstrap
 

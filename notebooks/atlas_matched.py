@@ -14,7 +14,7 @@
 
 # %% tags=["parameters"]
 edition: str = "paper"  # whose families are named in the tables
-reach: float = 0.05  # how far, in ImageNet accuracy, the local fit looks for supervised models
+reach: float = 0.05  # of the local fit to supervised models, in ImageNet accuracy: from 0 to 1
 resamples: int = 1000  # bootstrap resamples of kinds of supervised models
 seed: int = 0  # seed of the bootstrap
 

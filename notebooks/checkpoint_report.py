@@ -8,6 +8,9 @@
 #     reads:
 #     - data/probe.yaml
 #     - families/*.yaml
+#     refused:
+#       data: companion.probe.report:check_data
+#       numbers: companion.probe.report:check_numbers
 # ---
 
 # %% [markdown] tags=["book"]

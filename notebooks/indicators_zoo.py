@@ -19,7 +19,7 @@
 edition: str = "paper"  # the zoo is one for all
 resamples: int = 2000  # bootstrap resamples of data families
 seed: int = 0  # seed of the bootstrap
-least: float = 0.1  # ImageNet accuracy above which a model counts
+least: float = 0.1  # ImageNet accuracy above which a model counts: from 0 to 1
 
 # %%
 import numpy as np

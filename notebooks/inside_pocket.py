@@ -20,7 +20,7 @@
 # %% tags=["parameters"]
 edition: str = "pocket"  # which families
 privileged_threshold: float = 10.0  # times the mean importance: from there one is privileged
-pruned_share: float = 0.8  # share of directions pruned in the claim
+pruned_share: float = 0.8  # share of directions pruned: from 0 to 1
 
 # %%
 import numpy as np

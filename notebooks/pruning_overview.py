@@ -14,7 +14,7 @@
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families
-share: float = 0.8  # of the directions pruned, the least important first: that of the claim
+share: float = 0.8  # of the directions pruned, the least important first: from 0 to 1
 
 # %%
 from companion.chapters import encoder_tables, measured, pruning_figures

@@ -6,6 +6,9 @@
 #     - data/published/*.csv
 #     - data/pocket/accuracies.csv
 #     - data/emoji/emoji.zip
+#     refused:
+#       concept: companion.chapters.sketches:check_concept
+#       family: companion.chapters.sketches:check_family
 # ---
 
 # %% [markdown]

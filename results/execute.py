@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import re
 import sys
 import traceback
@@ -38,7 +39,8 @@ TYPES: dict[str, type] = {"str": str, "bool": bool, "int": int, "float": float}
 def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]:
     """Values of the parameters that were `given` as text, converted to the notebook's types.
 
-    Raises RunError for an unknown or ill-typed one, listing those that exist.
+    Raises RunError for an unknown or ill-typed one, listing those that exist, and what the check
+    raises that the notebook's header names for a parameter.
     """
     subject, parameters = run.experiment.scope, _parameters(run) if given else {}
     parameters.pop(subject, None)  # which the command's own argument sets
@@ -47,6 +49,7 @@ def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]
         for name, about in parameters.items()
     )
     values: dict[str, Parameter] = {subject: run.subject}
+    checks = dict(run.experiment.refused)
     for name, text in given.items():
         if name not in parameters:
             raise RunError(f"notebook {run.experiment.name} has no parameter {name!r}.{listed}")
@@ -56,15 +59,28 @@ def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]
         least = {"int": int(parameters[name]["default"] != "0"), "float": -LARGEST}.get(kind)
         wanted: Any = TYPES[kind]
         if least is not None:
-            wanted = Annotated[wanted, Field(ge=least, le=LARGEST)]
+            least, most = _ends(parameters[name]["help"]) or (least, LARGEST)
+            wanted = Annotated[wanted, Field(ge=least, le=most)]
         try:
             values[name] = TypeAdapter(wanted).validate_strings(text)
         except ValidationError:
-            ends = "" if least is None else f" from {least:,} to {LARGEST:,}"
+            ends = "" if least is None else f" from {least:,} to {most:,}"
             raise RunError(
                 f"parameter {name} must be of type {kind}{ends}, got {text!r}.{listed}"
             ) from None
+        if name in checks:
+            pkgutil.resolve_name(checks[name])(run.subject, values[name])
     return values
+
+
+def _ends(help_: str) -> tuple[int, int] | None:
+    """Between which numbers a parameter is, where the comment on it ends so.
+
+    >>> _ends("share of directions: from 0 to 1")
+    (0, 1)
+    """
+    ends = re.search(r": from (\d+) to (\d+)$", help_)
+    return (int(ends[1]), int(ends[2])) if ends else None
 
 
 def _choices(help_: str) -> list[str]:

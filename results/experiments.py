@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import StrictBool, ValidationError, create_model
+from pydantic import BeforeValidator, StrictBool, ValidationError, create_model
 
 from analysis.files import write_text
 from analysis.roots import ROOT
@@ -35,12 +35,19 @@ class RunError(CompanionError):
     """A run that does not exist, cannot start, or failed; the message is for the reader."""
 
 
+def _pairs(given: Any) -> Any:
+    """A mapping as pairs, which can be hashed."""
+    return tuple(given.items()) if isinstance(given, Mapping) else given
+
+
 class Experiment(Strict):
     """One notebook: its name, scope, editions, and what it declares to read.
 
     `scope` says what its subjects are, and is the parameter that carries one. `measurements`: of
     which kinds it reads all that there are, recorded and live. `reads` are further glob patterns
-    from the repository's root, in addition to what every run reads. The rest is for the project to
+    from the repository's root, in addition to what every run reads. `refused` names for a parameter
+    the function, ``module:name``, that is called with the subject and what was given before
+    anything runs, and raises CompanionError for what cannot be. The rest is for the project to
     read: `features`, whether it looks at the features in the store, by default where it reads
     measurements; `readers`, whether an edition's page shows what readers added; `evidence`, what a
     subject must have some of to get a page.
@@ -51,6 +58,7 @@ class Experiment(Strict):
     editions: tuple[str, ...] = ()
     measurements: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
+    refused: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_pairs)] = ()
     features: StrictBool = False
     readers: StrictBool = False
     evidence: tuple[str, ...] = ()

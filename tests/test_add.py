@@ -29,6 +29,7 @@ from analysis.images import find
 from companion import cli, readers
 from companion.cli import main
 from companion.readers import AddError, Wish, add
+from results import processes
 from results.jobs import STATE
 
 torch.set_num_threads(1)
@@ -280,6 +281,7 @@ def test_a_line_that_cannot_be_done_is_refused_before_anything_is_loaded(
 ):
     monkeypatch.chdir(x_pt)
     monkeypatch.setattr(encoders, "load", lambda *given: pytest.fail("it was loaded"))
+    monkeypatch.setattr(processes, "start", lambda *given: pytest.fail("a process was started"))
     line = words.replace("...", "--checkpoint x.pt --architecture tiny-vit")
     line = [word.strip("'") for word in line.split()]
     try:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pkgutil
 import re
 import shutil
 import signal
@@ -20,6 +21,8 @@ from conftest import (
     start_in,
     wait_until_nobody_works_in,
 )
+
+from results import experiments
 
 TEXTS, CASES = programs("projects"), cases("runs")
 PER_FAMILY, OVER_ALL = TEXTS["per_family"], TEXTS["over_all"]
@@ -203,6 +206,16 @@ def test_a_notebook_that_is_wrong_is_refused_in_a_sentence(project, change, mess
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_checks_of_parameters_that_headers_name_are_there():
+    found = 0
+    for experiment in experiments.load_experiments().values():
+        source = experiment.notebook.read_text()
+        for name, check in experiment.refused:
+            assert re.search(rf"^{name}: ", source, re.M) and callable(pkgutil.resolve_name(check))
+            found += 1
+    assert found
 
 
 SIGNALS = [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.images import sets
+from analysis.families.registry import load_families
+from analysis.images import emoji, sets
 from analysis.images.emoji import Emoji
+from analysis.texts import CompanionError, suggestion
 from companion.chapters import picture_rows
 from companion.chapters.robustness_figures import WORDS
 from companion.measurements.effective_robustness import View
@@ -18,6 +20,23 @@ from results.style import INK, Drawing, points
 from results.words import put
 
 ARROW = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.8}
+
+
+def check_concept(_: str, concept: str) -> None:
+    """Raise CompanionError if every style does not draw an emoji of that code point."""
+    table = emoji.load().table
+    drawn = table.groupby("concept")["style"].nunique()
+    known = [*drawn.index[drawn == table["style"].nunique()]]
+    if concept not in known:
+        raise CompanionError(
+            f"no emoji {concept!r} is in all styles: {suggestion(concept, known)}."
+        )
+
+
+def check_family(_: str, name: str) -> None:
+    """Raise CompanionError if the pocket lab has no family of that name."""
+    if name not in (known := load_families("pocket")):
+        raise CompanionError(f"the pocket lab has no family {name!r}: {suggestion(name, known)}.")
 
 
 def one_in_styles(data: Emoji, concept: str, accuracy: Mapping[str, pd.Series[float]]) -> Drawing:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.families.registry import Family, Model, level_title, load_families
+from analysis.families.registry import Family, Model, level_title, load_families, load_family
 from analysis.features import store
-from analysis.texts import CompanionError, as_words
+from analysis.roots import ROOT
+from analysis.texts import CompanionError, as_words, suggestion
 from companion.measurements import provenance, records
 from companion.measurements.records import Data, Measurement
 from companion.probe import judge, measure
@@ -96,6 +97,22 @@ def of_family(family: Family, data: str = "") -> tuple[dict[str, Probe], list[Mo
         except (ProbeError, store.StoreError) as error:
             failed.append(str(error))
     return probes, missing, failed
+
+
+def check_data(family: str, data: str) -> None:
+    """Raise ProbeError if no model of a family has features of a data set; "" is any."""
+    known = sorted({name for m in load_family(family).models for name in records.data_sets(m)})
+    if data and data not in known:
+        raise ProbeError(
+            f"the store has no features of {data!r} by a model of {family}: "
+            f"{suggestion(data, known)}; `companion extract {family}` brings more."
+        )
+
+
+def check_numbers(_: str, file: str) -> None:
+    """Raise CompanionError if a file, of any family, is none that `companion probe` wrote."""
+    if file:
+        of_file(ROOT / file)
 
 
 def of_file(path: Path) -> Probe:
