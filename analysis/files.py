@@ -54,13 +54,18 @@ def replaced(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+#: Numbers of errors: a disk is full, or may not be written to.
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
 def about_disk(error: OSError) -> str:
     """A sentence that says what the disk refused, where, and what to do."""
     what = error.strerror or str(error)
     where = f" ({place})" if (place := error.filename2 or error.filename) else ""  # copied to there
-    if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
+    if error.errno in FULL:
         return f"{what}{where}: free some space and call again; finished work is kept."
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno in DENIED:
         return f"{what}{where}: allow reading and writing there, and call again."
     return f"{what}{where}."
 

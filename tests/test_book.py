@@ -360,6 +360,7 @@ def test_a_failing_notebook_stops_the_book(small):
     message = "notebook shown failed for family rn50 in cell 3: AssertionError: not today"
     assert message in built.stderr
     assert re.search(r"\b1 of 3 runs failed, so no book is built", built.stderr)
+    assert "Traceback" not in built.stderr
     assert not (small / "book/_build/html/index.html").exists()
 
 

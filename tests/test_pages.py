@@ -1,5 +1,6 @@
 """What can be taken from the book's pages: notebooks with their data, and the whole as a PDF."""
 
+import errno
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import pikepdf
 import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT, build_book, run_in, sphinx_build
+from sphinx.errors import SphinxParallelError
 
 from analysis.texts import CompanionError
 from results import course, pdf
@@ -229,3 +231,22 @@ def test_what_changed_under_a_clock_that_was_set_back_is_read_again(tmp_path):
         os.utime(path, (10**9, 10**9))
         assert companion_runs.find_altered(app, app.env) == [changed]
         companion_runs.note_files(app, app.env)
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_a_full_disk_ends_a_build_with_one_sentence(parallel, tmp_path):
+    """Whichever process met it; jupyter-book would print a traceback of its own below an error."""
+    refused = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a page.html")
+
+    def fill(*_):
+        raise SphinxParallelError(f"OSError: {refused}", "") if parallel else refused
+
+    app, _ = sphinx_build(tmp_path, {"index": "# A page\n"})
+    app.connect("env-updated", fill)
+    app.connect("build-finished", companion_runs.end_where_the_disk_refuses)
+    with pytest.raises(SystemExit) as ended:
+        app.build(force_all=True)
+    said = "The book: No space left on device (a page.html): free some space and call again"
+    assert str(ended.value).startswith(said)
+    assert companion_runs.refusal(ValueError("[Errno 28] No space")) == ""
+    assert companion_runs.refusal(FileNotFoundError(errno.ENOENT, "none")) == ""

@@ -3,13 +3,16 @@
 Connected to `config-inited` ahead of sphinx-external-toc (priority 900), so that the table of
 contents finds notebooks which are made here, and again after it, to put them below the page of
 their subject, under short titles that say on which evidence a page rests. Which subjects have a
-page, and which other pages are made, the `project` says. If a run fails, the build stops and no
-book is published. If a sentence of the book does not hold of recorded numbers, the book is built,
-the sentence is marked, and the build ends with an error.
+page, and which other pages are made, the `project` says. If a run fails, or the disk refuses what
+is written, the build stops with a sentence, and no book is published. If a sentence of the book
+does not hold of recorded numbers, the book is built, the sentence is marked, and the build ends
+with an error.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import sys
 from collections.abc import Mapping
@@ -22,12 +25,13 @@ from companion_offline import write_if_changed
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
-from sphinx.errors import SphinxError
+from sphinx.errors import SphinxParallelError
 from sphinx.util import logging
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
 
+from analysis.files import DENIED, FULL, about_disk  # noqa: E402
 from analysis.texts import CompanionError  # noqa: E402
 from results import experiments, project, threads  # noqa: E402
 from results.engine import bring_up_to_date  # noqa: E402
@@ -37,14 +41,12 @@ from results.jobs import alone  # noqa: E402
 logger = logging.getLogger(__name__)
 
 
-class RunsError(SphinxError):
-    """At least one run could not be brought up to date."""
-
-    category = "The runs"
-
-
 def update_runs(app: Sphinx, config: Config) -> None:
-    """Execute what is stale or missing, `COMPANION_JOBS` (2) at a time."""
+    """Execute what is stale or missing, `COMPANION_JOBS` (2) at a time.
+
+    A build that cannot go on ends here: jupyter-book would print a traceback of its own below what
+    is wrong.
+    """
     held = ExitStack()  # until the pages are written
     app.connect("build-finished", lambda *_: held.close(), priority=999)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it stops a build as Ctrl-C does
@@ -53,7 +55,11 @@ def update_runs(app: Sphinx, config: Config) -> None:
         threads.limit()
         bring_up_to_date(threads.jobs_wanted())
     except CompanionError as error:
-        raise RunsError(str(error)) from None
+        sys.exit(f"The runs: {error}")
+    except OSError as error:
+        if said := refusal(error):
+            sys.exit(said)
+        raise
 
 
 def report_false_sentences(app: Sphinx, _: BaseException | None) -> None:
@@ -61,6 +67,25 @@ def report_false_sentences(app: Sphinx, _: BaseException | None) -> None:
     for sentence in experiments.false_sentences():
         logger.error("%s", sentence)
         app.statuscode = 1
+
+
+def end_where_the_disk_refuses(app: Sphinx, error: BaseException | None) -> None:
+    """End a build in whose pages something could not be written, with one sentence."""
+    if error and (said := refusal(error)):
+        sys.exit(said)
+
+
+def refusal(error: BaseException | None) -> str:
+    """What a disk refused, in one sentence, if that is behind an error; "" if it is not."""
+    while error and not isinstance(error, OSError | SphinxParallelError):
+        error = error.__cause__ or error.__context__
+    if isinstance(error, SphinxParallelError):  # another process has only told it
+        told = re.search(r"\[Errno (\d+)\] [^:\n]*(?:: '(.*)')?", str(error))
+        number, place = told.groups() if told else ("0", None)
+        error = OSError(int(number), os.strerror(int(number)), place)
+    if isinstance(error, OSError) and error.errno in FULL + DENIED:
+        return f"The book: {about_disk(error)}"
+    return ""
 
 
 def order_runs(app: Sphinx, config: Config) -> None:
@@ -145,4 +170,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-get-outdated", find_altered)
     app.connect("env-updated", note_files)
     app.connect("build-finished", report_false_sentences)
+    app.connect("build-finished", end_where_the_disk_refuses, priority=1000)  # after all others
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
