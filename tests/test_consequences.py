@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from companion.measurements import bits, invariance, measures, records, unread
-from companion.measurements.agreement import contradictions
+from companion.measurements.agreement import contradictions, unusual
 from companion.measurements.consequences import consequences
 from companion.measurements.provenance import OWN_CLASSIFIER
 from companion.measurements.relations import coherence
@@ -116,6 +116,10 @@ def true():
         ("quantisation", "error_measured", lambda x: x * 10, "more than half a step"),
         ("privileged_directions", "importance_centred", lambda x: x[::-1], "must fall, and have"),
         ("privileged_directions", "top_with_mean", lambda x: x / 10, "top_with_mean is less than"),
+        ("privileged_directions", "control_random_head", lambda x: x / 10, "must lie between 1"),
+        ("privileged_directions", "control_random_features", lambda x: x / 2, "must lie between"),
+        ("privileged_directions", "control_random_both", lambda x: x * 2, "must lie between"),
+        ("privileged_directions", "control_centred_features", lambda x: x * 0, "lie between 1 and"),
     ],
 )
 def test_a_wrong_number_contradicts_another(true, experiment, name, change, message):
@@ -125,3 +129,25 @@ def test_a_wrong_number_contradicts_another(true, experiment, name, change, mess
     values = {**m.values, name: value.model_copy(update={"value": wrong})}
     said = [*consequences(m.model_copy(update={"values": values}))]
     assert any(message in one for one in said), said
+
+
+def changed(m, **given):
+    """A measurement with other values."""
+    new = {name: m.values[name].model_copy(update={"value": v}) for name, v in given.items()}
+    return m.model_copy(update={"values": {**m.values, **new}})
+
+
+def test_what_the_mean_has_of_an_energy_is_at_most_all_of_it(true):
+    """For whichever texts; what is dropped of the mean and of the rest is all that is dropped."""
+    m = true["unread"]
+    inside = 1 - np.asarray(m.value("mean_inside")) / 9
+    said = [*contradictions(changed(m, mean_inside=inside.tolist()), [*true.values()])]
+    assert any("mean_inside and energy leave less than nothing" in one for one in said)
+
+
+def test_more_equal_classes_where_more_is_dropped_are_unusual(true):
+    m = true["unread"]
+    fewer = np.linspace(1, 0.5, np.shape(m.value("equal_without"))[-1])
+    for equal, says in ((fewer, False), (fewer[::-1], True)):
+        said = [*unusual(changed(m, equal_without=[equal.tolist()]), [])]
+        assert any("equal_without rises" in one for one in said) == says

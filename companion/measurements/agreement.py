@@ -78,6 +78,8 @@ LEADS = 0.9
 ALIKE = 0.2
 #: How far beyond all recorded values a value is unusual, as a factor.
 UNUSUAL = 3.0
+#: By how much a share that should fall may rise.
+RISE = 0.1
 
 
 def contradictions(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
@@ -97,6 +99,7 @@ def contradictions(m: Measurement, others: Sequence[Measurement]) -> Iterator[st
 
 def unusual(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
     """Numbers far from all that are recorded of their kind, a sentence each."""
+    yield from _falling(m)
     peers = [o for o in others if o.experiment == m.experiment and _key(o) != _key(m)]
     for name in m.values:
         known = np.array([size for o in peers if name in o.values if (size := _size(o, name))])
@@ -107,6 +110,17 @@ def unusual(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
                 f"{name} is {size:.4g} on average, and {known.min():.4g} to {known.max():.4g} in "
                 f"{len(known)} other files"
             )
+
+
+def _falling(m: Measurement) -> Iterator[str]:
+    """Whether fewer images change their class where more directions are dropped.
+
+    It can be: of recorded measurements one has 7 points more. So it is unusual, and not refused.
+    """
+    if m.experiment == "unread":
+        rises = np.diff(m.value("equal_without"), axis=-1).max(initial=0)
+        if rises > RISE:
+            yield f"equal_without rises by {rises:.2g} where more directions are dropped"
 
 
 def _key(m: Measurement) -> tuple[str, str, str]:
@@ -172,6 +186,14 @@ def _near_others(m: Measurement, same: Sequence[Measurement]) -> Iterator[str]:
             energy, least = other.value("leader_energy"), share * of_coordinate
             if not 0.95 * least - 0.01 <= energy <= least + (1 - share):
                 yield f"leader_energy is {energy:g}, where the mean gives it {least:.4g} at least."
+        if other and not other.provenance.head.startswith(OWN_CLASSIFIER):
+            of_mean = share * np.asarray(other.value("mean_inside"))
+            rest = np.asarray(other.value("energy")) - of_mean
+            if (rest < -ROUNDING).any() or (rest > 1 - share + ROUNDING).any():
+                yield (
+                    "mean_inside and energy leave less than nothing, or more than there is, to "
+                    f"what is not the mean, whose mean_share is {share:g}."
+                )
     fifths, whole = by.get("image_by_image"), by.get("basis") or by.get("outlier_features")
     if fifths and whole and m in (fifths, whole):
         kurtosis = whole.value("kurtosis" if whole.experiment == "basis" else "kurtosis_mean")

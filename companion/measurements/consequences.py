@@ -7,6 +7,7 @@ which. `relations` has the rules that need one quantity's own definition alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,13 @@ OF_MOMENTS: tuple[str, ...] = (
     "kurtosis_less_mean",
 )
 OF_MOMENTS += ("kurtosis_gaussian", "kurtosis")
+#: By how much the largest of many means of |cos| over `CONTROL_FEATURES` random images may differ
+#: from their mean: four standard deviations of 0.76 / √1000, and a little.
+NOISE = 0.12
+#: The largest of a thousand sizes of normal numbers, over their mean: |z| < 5.
+LARGEST_OF_NORMAL = 6.3
+#: Of so many directions the largest is no matter of chance.
+MANY = 50
 #: Where fewer neighbours stay, few levels are left, and which they are is nearly chance.
 FEW = 0.5
 #: Of what each number is a share: a count, or the product of two, or a quantity of the measurement.
@@ -120,6 +128,35 @@ def _rank_correlation(first: Array, second: Array) -> float:
     return float(np.corrcoef(one, other)[0, 1])
 
 
+def _controls(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    """A random head's spectrum is known, and random features lie equally near all directions.
+
+    Their mean |cos| differ between directions by `NOISE`, so that shares alone are left of the
+    importance. What is largest over the mean is 1 at least, and as much as there are directions.
+    """
+    shares, classes = v["singular_value_share"], m.counts["classes"]
+    drawn = spectrum(classes, m.counts["components"])
+    alone, both = (float(of.max() / of.mean()) for of in (shares, drawn))
+    least = 1.0 if len(drawn) < MANY else both * (1 - NOISE)
+    ends = {
+        "control_random_features": (alone * (1 - NOISE), alone * (1 + NOISE)),
+        "control_random_both": (both * (1 - NOISE), both * (1 + NOISE)),
+        "control_random_head": (least, min(len(drawn), both * LARGEST_OF_NORMAL)),
+        "control_centred_features": (1.0, len(shares)),
+    }
+    for name, (low, high) in ends.items():
+        if not low - ROUNDING <= v[name] <= high + ROUNDING:
+            yield f"{name} is {v[name]:.4g}, and must lie between {low:.4g} and {high:.4g}."
+
+
+@cache
+def spectrum(classes: int, components: int) -> Array:
+    """Singular values of a head of independent Gaussian entries."""
+    head = np.random.default_rng(0).normal(size=(classes, components))
+    gram = head @ head.T if classes < components else head.T @ head
+    return np.asarray(np.sqrt(np.linalg.eigvalsh(gram).clip(0)), dtype=np.float64)
+
+
 def _basis(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     """In the eigenframe, d Σ E y⁴ ≥ d Σ λ², which is d (s² + (1 − s)² / R)."""
     s, least = v["mean_share"], (1 - SLACK) * m.counts["components"]
@@ -191,6 +228,7 @@ def _privileged_directions(m: Measurement, v: Mapping[str, Array]) -> Iterator[s
     least = max(mean**2 - v["top_cosine_deviation"] ** 2, 0) ** 0.5
     if v["top_with_mean"] < least * (1 - ROUNDING):
         yield "top_with_mean is less than cosine_with_images and top_cosine_deviation give it."
+    yield from _controls(m, v)
 
 
 def _concepts(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
