@@ -14,6 +14,7 @@ import pytest
 import yaml
 from conftest import ROOT, cases, sphinx_build
 from scipy import sparse
+from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
 from sphinx.errors import ConfigError
 
@@ -21,6 +22,7 @@ from analysis.metrics import (
     average_precision,
     basis,
     directions,
+    modalities,
     outliers,
     pruning,
     quantisation,
@@ -106,8 +108,22 @@ def of_cats(n):
     return found[0], found[1:].max()
 
 
+def chosen_captions(n):
+    cosines = 1 - cdist(n["images"][n["chosen"]], n["captions"][n["chosen"]], "cosine")
+    others = cosines.sum() - np.trace(cosines)
+    ranks = (cosines > np.diag(cosines)[:, None]).sum(axis=1)
+    return (ranks == 0).mean(), np.trace(cosines) / 100, others / 9900
+
+
+def quieter(*pairs):
+    return [round(511 * modalities.quietness(these, others)) for these, others in pairs]
+
+
 #: Where no formula gives it: the book's metrics on what a solution has drawn, by its names.
 BY_THE_METRICS = {
+    "start-6": chosen_captions,
+    "origin-7": lambda n: quieter((n["images"], n["captions"]), (n["captions"], n["images"]),
+        (n["images"] @ n["turn"], n["captions"] @ n["turn"])),
     "outlier-4": lambda n: [kappa(np.maximum(n["h"] - cut, 0)) for cut in (0, 1)],
     "outlier-5": lambda n: [outliers.persistence(h).fraction
         for h in (n["h"] + 10 * n["seventh"], np.maximum(n["h"], 0))],
@@ -178,7 +194,7 @@ def test_the_answers_kept_are_what_others_found():
 
 def test_the_metrics_of_the_book_give_the_same(monkeypatch):
     of = ("outlier_features", "what_kurtosis_measures", "bits", "privileged_directions", "pruning")
-    of += ("concepts", "indicators")
+    of += ("concepts", "indicators", "introduction", "where_outlier_features_come_from")
     programs = {task.program: task.label for page in of for task in exercises(page)}
     run, left = make.run, {}
 

@@ -17,6 +17,14 @@ MISTAKES = {
     "start-1": [
         (1, "100 * (0.76 * 0.75)", "Read the dashed line. The slope belongs to logits."),
     ],
+    "start-6": [
+        (3, "cosines.mean()", "This is the mean over all cosines. Leave out the diagonal."),
+    ],
+    "origin-7": [
+        (1, "quieter(images, images)", "Rank the standard deviations of the captions, not theirs."),
+        (2, "quieter(captions, captions)",
+         "Rank the standard deviations of the images, not theirs."),
+    ],
     "robustness-2": [
         (1, "-1.49 + 0.76 * np.log(0.6 / 0.4)",
          "This is a logit. Turn it back into an accuracy: 1 / (1 + exp(−logit))."),
