@@ -42,9 +42,8 @@ ANSWERS = ROOT / "results/check.json"
 PAGES = [*sorted((ROOT / "book").glob("*.md")), *sorted((ROOT / "book/guide").glob("*.md"))]
 #: A value may be off by this share of itself, or by this much: one image of 5,000 is 0.02 points.
 #: What is nearly a round number that everybody knows needs three decimals.
-SHARE = {"start-1": 0.05, "directions-2": 0.004, "start-6": 0.002, "pruning-2": 0.005} | dict.fromkeys(
-    ("outlier-2", "outlier-6", "frame-3", "origin-2"), 0.0015
-)
+SHARE = {"start-1": 0.05, "start-6": 0.002, "directions-2": 0.004, "pruning-2": 0.005}
+SHARE |= dict.fromkeys(("outlier-2", "outlier-6", "frame-3", "origin-2"), 0.0015)
 #: And this much for a student's own seed, where a bisection or one image in 5,000 decides.
 LEAST = dict.fromkeys(("pruning-3", "pruning-4", "pruning-5"), (0.02, 0.02))
 LEAST["outlier-3"] = (0, 0.1)
