@@ -1,5 +1,7 @@
 """How often each rule is wrong where the truth is known: kept rates, and draws of today's rules."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,9 +51,17 @@ def test_a_few_draws_are_hardly_ever_wrong(claim):
 @pytest.mark.slow
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_rates_drawn_again_are_those_that_are_kept(claim):
-    fresh = worlds.rates(CLAIMS[claim], WORLDS[claim])
-    before = KEPT[KEPT["claim"] == claim].reset_index(drop=True)
-    assert fresh["world"].tolist() == before["world"].tolist()
+    """In two worlds, others each time; in all of them if the environment variable TRIES is not 1.
+
+    All take eight minutes of one processor.
+    """
+    listed, seed = WORLDS[claim], int(np.random.default_rng().integers(1000))
+    if os.environ.get("TRIES", "1") == "1":
+        drawn = np.random.default_rng(seed).permutation(len(listed))[:2]
+        listed = [listed[i] for i in sorted(drawn)]
+    print(f"seed {seed}:", *(world.name for world in listed), sep="\n  ")
+    fresh = worlds.rates(CLAIMS[claim], listed)
+    before = KEPT[KEPT["claim"] == claim].set_index("world").loc[fresh["world"]].reset_index()
     columns = [*OUTCOMES, "wrongly for", "wrongly against"]
     apart = (fresh[columns] - before[columns]).abs().to_numpy()
     assert apart.max() <= 2  # another NumPy rounds differently
