@@ -3,8 +3,8 @@
 A text that is refused on its way in is survived; what gets in is built into a book and into the
 page of a probe, and none of them may run anything, have an attribute that would, or link to a
 script: each payload marks the page that runs it. They are opened without their policy, which would
-hide a hole, and one page is shown to be safe by its policy alone. The book is also printed as a
-PDF, which may hold neither.
+hide a hole, and one page is shown to be safe by its policy alone. So are slides, and the drawings
+that a reader takes along. The book is also printed as a PDF, which may hold neither.
 """
 
 import json
@@ -14,6 +14,7 @@ import shutil
 
 import ground
 import pikepdf
+import taken_along
 from conftest import cases, settle
 from playwright.sync_api import sync_playwright
 
@@ -22,7 +23,7 @@ from results.pdf import print_page
 
 RAN = "window.ran"
 MARK = f"{RAN}=1"
-SCRIPT = "a[href^='javascript' i]"
+SCRIPT = "a[*|href^='javascript' i]"
 #: Whether an attribute of an element holds a payload that an event would run.
 HANDLER = """[...document.querySelectorAll("*")].some((one) => [...one.attributes].some(
   ({name, value}) => name.startsWith("on") && value.includes("window.ran")))"""
@@ -143,7 +144,8 @@ def texts(kept, project, tries, seed):
 
     With one try each way takes every second payload, and the next way the others; else all.
     """
-    ground.do(ground.fresh(kept, project), "extract", "measure", "build")
+    taken_along.put(ground.fresh(kept, project), PAYLOADS.values())
+    ground.do(project, "extract", "measure", "build")
     failed = []
     for number, (way, put) in enumerate(WAYS.items()):
         some = (
@@ -158,9 +160,11 @@ def texts(kept, project, tries, seed):
             way not in REFUSED and "" not in refusals
         )
         yield f"{way}: {refusals.count('')} of {len(some)} let in", failed
+    taken_along.put_slides(project, [*PAYLOADS.values()])
     for more in ([], ["--builder", "singlehtml"]):
         code, said = ground.run(project, [*ground.COMMANDS["build"], *more])
         failed += [f"the build failed: {said[-300:]}"] * bool(code)
+    failed += taken_along.failures(project, RAN)
     with sync_playwright() as playwright:
         path = shutil.which(os.environ.get("CHROMIUM", "chromium"))
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
@@ -186,9 +190,10 @@ def texts(kept, project, tries, seed):
 
 
 def running(project, windows):
-    """The pages on which a payload ran, or would, in Chromium; as many load at once as windows."""
+    """Pages and drawings on which a payload ran, or would, in Chromium; each window loads one."""
     book, pages = project / "book/_build", []
-    paths = [path for path in sorted(book.rglob("*html/**/*.html")) if "_static" not in path.parts]
+    found = [path for end in ("html", "svg") for path in sorted(book.rglob(f"*html/**/*.{end}"))]
+    paths = [path for path in found if "_static" not in path.parts]
     for several in (paths[i : i + len(windows)] for i in range(0, len(paths), len(windows))):
         for path, window in zip(several, windows, strict=False):
             window.goto(path.as_uri(), wait_until="commit")
