@@ -228,6 +228,8 @@ def grid(
     for library in the_grid.NEEDED:  # to load them takes seconds
         if importlib.util.find_spec(library) is None:
             raise ModuleNotFoundError(name=library)
+    if choice.measure:
+        engine.expect_runs()
     try:
         done = the_grid.run(plan, profile, jobs)
     except the_grid.IncompleteError:

@@ -13,7 +13,7 @@ from typing import Any
 
 from analysis.files import check_writable, remove_parts
 from analysis.roots import ROOT
-from results import execute, experiments, fingerprints, project
+from results import execute, experiments, fingerprints, processes, project
 from results.execute import check_parameters
 from results.experiments import Run, RunError
 from results.fingerprints import Parts, Status
@@ -23,12 +23,18 @@ from results.jobs import STATE, Call, alone, attempt, do_all
 ROUNDS = 3
 
 
+def expect_runs() -> None:
+    """Have what runs import loaded once for all; for a command that calls other functions first."""
+    processes.expect(len(experiments.possible_runs()))
+
+
 def bring_up_to_date(jobs: int = 2) -> int:
     """Execute every run that is not current; returns how many there were.
 
     Raises RunError, after all others have finished, if any failed.
     """
     executed = 0
+    expect_runs()
     with alone("a build of the book"):
         for _ in range(ROUNDS):
             outdated, failed, wanted = _one_round(jobs)

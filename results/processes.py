@@ -32,8 +32,11 @@ from analysis.roots import ROOT
 from analysis.texts import CompanionError
 from results import threads
 
-#: What takes long to import, and is the same for all.
-LOADED = ["IPython", "jupytext", "matplotlib.backends.backend_svg", "numba", "papermill", "seaborn"]
+#: What each run of a notebook imports, and what figures import besides, which takes seconds.
+NOTEBOOKS = ["IPython", "jupytext", "papermill"]
+FIGURES = ["matplotlib.backends.backend_svg", "numba", "seaborn"]
+#: So many runs load faster together: of fewer, most draw nothing.
+MANY = 9
 #: The same everywhere, since the order of sets follows from it, and numbers from that order.
 PATHS = [*map(str, PLACES)]
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "MPLBACKEND": "agg", "PYTHONPATH": os.pathsep.join(PATHS)}
@@ -41,7 +44,12 @@ ENVIRONMENT = {"PYTHONHASHSEED": "0", "MPLBACKEND": "agg", "PYTHONPATH": os.path
 SHORT = len(os.fsencode(tempfile.gettempdir())) <= 75
 FORKS = sys.platform == "linux" and SHORT
 CONTEXT: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
-CONTEXT.set_forkserver_preload(LOADED)
+CONTEXT.set_forkserver_preload(["numpy"])
+
+
+def expect(runs: int) -> None:
+    """Load once what so many runs import; of use before the first call of this process."""
+    CONTEXT.set_forkserver_preload(NOTEBOOKS + (FIGURES if runs >= MANY else []))
 
 
 def start(function: str, *arguments: Any, jobs: int = 1) -> tuple[Connection, BaseProcess]:

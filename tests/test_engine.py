@@ -218,7 +218,8 @@ def test_the_checks_of_parameters_that_headers_name_are_there():
     assert found
 
 
-SIGNALS = [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+BY_GROUP = (pytest.param(s, marks=pytest.mark.slow) for s in (signal.SIGINT, signal.SIGTERM))
+SIGNALS = [signal.SIGKILL, *BY_GROUP]
 
 
 @pytest.mark.parametrize("signal_number", SIGNALS)
@@ -301,6 +302,7 @@ def test_two_builds_at_once_wait_for_each_other_and_both_succeed(project):
     assert there
 
 
+@pytest.mark.slow
 def test_snakemake_itself_runs_the_same_graph(project):
     """Called directly, it finds all up to date, sees an edit by its time, and calls the command."""
     command = ["snakemake", "--cores", "1"]

@@ -173,6 +173,7 @@ def stamps(project):
     return {f"{path.parent.name}/{path.name}": path.stat().st_mtime_ns for path in paths}
 
 
+@pytest.mark.slow
 def test_damaged_images_are_one_jobs_failure_and_the_book_gets_the_others(project, monkeypatch):
     """And a model without weights is left out. What is not recorded is measured live."""
     (project / "notebooks/chapter.py").write_text(TEXTS["chapter"])

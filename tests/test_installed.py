@@ -43,6 +43,7 @@ def several(python, folder, *lines, fails=0):
     return "".join(said + errors for _, said, errors in answers)
 
 
+@pytest.mark.slow
 def test_the_four_verbs_work_in_an_empty_folder(python, tmp_path):
     here, weights = tmp_path / "an empty one", tmp_path / "weights.safetensors"
     here.mkdir()
