@@ -63,9 +63,9 @@ for name, claim in claims.items():
         {
             name: claim_cards.card(claim, verdicts[name], evidence),
             f"{name}-line": claim_cards.line(claim, verdicts[name]),
-            f"{name}-badge": claim_cards.badge(claim, verdicts[name]),
+            f"{name}-badge": claim_cards.badge(verdicts[name]),
             f"{name}-outcome": f"*{verdicts[name].outcome}*",
-            f"{name}-verdict": claim_cards.reasoned(claim, verdicts[name]),
+            f"{name}-verdict": claim_cards.reasoned(verdicts[name]),
         }
     )
 

@@ -4,19 +4,20 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from conftest import cases
+from pydantic import ValidationError
 
 from analysis.families.registry import Family, load_families
 from analysis.images.sets import DIFFERS
 from analysis.metrics.robustness import effective_robustness, is_robust
 from companion.chapters.claim_cards import (
     badge,
-    because,
     brief,
     card,
     flips,
@@ -26,8 +27,17 @@ from companion.chapters.claim_cards import (
     rows,
     sentence,
 )
+from companion.claims import ledger
 from companion.claims.evidence import Evidence, beside_ordinary, gather
-from companion.claims.ledger import load_claims
+from companion.claims.ledger import (
+    Case,
+    Number,
+    Reason,
+    Scope,
+    State,
+    load_claims,
+)
+from companion.claims.reasons import STATES, reason, stale
 from companion.claims.rules import judge, judge_all
 from companion.measurements.effective_robustness import view
 from companion.measurements.measurement import IMAGENETS_CLASSES, Measurement
@@ -379,15 +389,107 @@ def test_verdicts_as_plain_data_say_coverage_apart_from_agreement():
 @pytest.mark.parametrize("edition", ["paper", "pocket"])
 def test_sentences_of_a_page_give_the_reason_and_not_how_many_were_measured(edition):
     """What is outside cards and tables. Reasons are about the paper's models alone."""
-    verdicts = judge_all(gather(edition), CLAIMS)
-    for claim in (claim.of(edition) for claim in CLAIMS.values()):
+    claims = {name: claim.of(edition) for name, claim in CLAIMS.items()}
+    verdicts = judge_all(gather(edition), claims)
+    for claim in claims.values():
         verdict = verdicts[claim.id]
-        said = [form(claim, verdict) for form in (badge, brief, line, reasoned)]
+        said = [badge(verdict), brief(claim, verdict), line(claim, verdict), reasoned(verdict)]
         counted = sentence(verdict).split(";")[0].split(":")[0]
         assert re.search(r"measured|judged$", counted) and counted not in " ".join(said)
         assert verdict.outcome in said[0] and verdict.outcome in said[-1]
-        assert edition == "paper" or not because(claim, verdict)
-    assert all(claim.because for claim in CLAIMS.values())
+        assert edition == "paper" or not verdict.reason
+
+
+# Reasons that somebody wrote
+
+
+@pytest.fixture(scope="module")
+def known():
+    """All that is recorded, and the verdicts on it."""
+    evidence = gather()
+    return evidence, judge_all(evidence, CLAIMS)
+
+
+def test_every_outcome_that_is_not_plain_has_a_reason_that_is_true(known):
+    """If this fails after something was recorded: write another reason in `data/claims.yaml`."""
+    evidence, verdicts = known
+    for name, found in verdicts.items():
+        written = CLAIMS[name].because.get(found.outcome)
+        assert not written or not stale(written, found, evidence), name
+        assert found.outcome == "reproduced" or found.reason, name
+    assert {*STATES} == {*get_args(State)}
+
+
+def of_kind(missing, evidence):
+    """A measurement that a reason calls missing, of the paper's models."""
+    level = (missing.levels or (None,))[0]
+    models = [
+        (family.name, model)
+        for family in evidence.families.values()
+        for model in family.models
+        if level in (None, model.level)
+        and (not missing.pretraining or model.pretraining in missing.pretraining)
+    ]
+    family_name, model = models[-1]
+    of_data = {"": "elsewhere", "reference": evidence.reference, "probe": evidence.probe}
+    m = measured(model.name, missing.experiment, {}, data=of_data[missing.images])
+    about = {"family": family_name, "level": model.level}
+    if missing.in_task:
+        about["provenance"] = m.provenance.model_copy(update={"head_classes": IMAGENETS_CLASSES})
+    return m.model_copy(update=about)
+
+
+WRITTEN = [
+    pytest.param(claim.id, outcome, id=f"{claim.id}, {outcome}")
+    for claim in CLAIMS.values()
+    for outcome in claim.because
+]
+
+
+@pytest.mark.parametrize(("name", "outcome"), WRITTEN)
+def test_a_reason_is_no_longer_given_once_what_it_calls_missing_is_there(name, outcome, known):
+    evidence, verdicts = known
+    claim, found = CLAIMS[name], verdicts[name]
+    written = claim.because[outcome]
+    assert found.outcome == outcome and reason(claim, found, evidence) == written.says
+    for missing in written.missing:
+        for n, m in enumerate((of_kind(missing, evidence), kurtosis("other", 3))):
+            more = replace(evidence, measurements=[*evidence.measurements, m])
+            assert bool(reason(claim, found, more)) == bool(n), missing
+    for level in written.not_public:
+        families = dict(evidence.families)
+        family_of = next(f for f in families.values() if f.at_level(level))
+        published = {"library": "open_clip", "stand_in": False}
+        models = [m.model_copy(update=published) for m in family_of.at_level(level)]
+        families[family_of.name] = family_of.model_copy(update={"models": tuple(models)})
+        assert not reason(claim, found, replace(evidence, families=families)), level
+
+
+@pytest.mark.parametrize(
+    ("state", "cases", "numbers", "so"),
+    [
+        ("every case agrees", [("holds", None), ("holds", "inferred")], {}, True),
+        ("every case agrees", [("holds", None), ("undecided", None)], {}, False),
+        ("some case differs", [("fails", None), ("holds", None)], {}, True),
+        ("some case differs", [("undecided", None)], {}, False),
+        ("no case decides", [("holds", "stand-in")], {}, True),
+        ("no case decides", [("holds", "stand-in"), ("undecided", None)], {}, False),
+        ("not all is measured", [("holds", None)], {}, True),
+        ("not all is measured", [("holds", None), ("holds", None)], {}, False),
+        ("some fits agree", [], {"fits": 8, "fits_agreeing": 2}, True),
+        ("some fits agree", [], {"fits": 8, "fits_agreeing": 8}, False),
+    ],
+)
+def test_what_a_reason_says_of_the_cases_is_looked_up(state, cases, numbers, so):
+    every = [(str(n), Case(*case)) for n, case in enumerate(cases)]
+    found = ledger.verdict([Scope(2), *every, *(Number(*number) for number in numbers.items())])
+    because = Reason(says="so it is", states=(state,))
+    assert (stale(because, found, Evidence({})) == []) == so
+
+
+def test_a_reason_says_when_it_is_true():
+    with pytest.raises(ValidationError, match="nothing says when the reason 'it is late' is true"):
+        Reason(says="it is late")
 
 
 def test_the_command_prints_every_claim(answer):

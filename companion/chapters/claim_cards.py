@@ -71,7 +71,7 @@ def card(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
         },
     }
     place = f"*{claim.place}, {' and '.join(claim.version)}*"
-    head = f"**{claim.id}** {badge(claim, verdict, place)}"
+    head = f"**{claim.id}** {badge(verdict, place)}"
     open_ = [f"**The paper:** {claim.statement}"]
     blocks = [_folded(title, texts) for title, texts in folded.items()]
     shown_in = f"**Shown in:** {{bearing}}`{claim.id}`"
@@ -87,17 +87,12 @@ def _folded(title: str, texts: Mapping[str, str]) -> str:
 
 def line(claim: Claim, verdict: Verdict) -> str:
     """One claim with its verdict in a line that leads to the card, as MyST."""
-    reason = because(claim, verdict)
+    reason = verdict.reason
     why = f" [{reason[0].upper()}{reason[1:]}.]{{.because}}" if reason else ""
     return (
         f":::{{div}} claim-line\n{{ref}}`{claim.id} <claim-{claim.id}>` {chip(verdict)} "
         f"{claim.statement}{why}\n:::"
     )
-
-
-def because(claim: Claim, verdict: Verdict) -> str:
-    """Why the outcome is what it is, as a clause that a person wrote; "" if nobody did."""
-    return claim.because.get(verdict.outcome, "")
 
 
 def brief(claim: Claim, verdict: Verdict) -> str:
@@ -135,10 +130,10 @@ def chip(verdict: Verdict) -> str:
     return f"[{verdict.outcome}]{{.verdict-{verdict.outcome.replace(' ', '-')}}}"
 
 
-def badge(claim: Claim, verdict: Verdict, place: str = "") -> str:
+def badge(verdict: Verdict, place: str = "") -> str:
     """An outcome, perhaps where the claim is, and the reason, if there is one (MyST)."""
-    reason = because(claim, verdict)
-    return " ".join(filter(None, (chip(verdict), place, reason and f"[{reason}]{{.because}}")))
+    why = verdict.reason and f"[{verdict.reason}]{{.because}}"
+    return " ".join(filter(None, (chip(verdict), place, why)))
 
 
 def sentence(verdict: Verdict) -> str:
@@ -182,10 +177,9 @@ def counts(verdicts: Mapping[str, Verdict]) -> str:
     return f"{len(verdicts)} claims: {', '.join(parts)}."
 
 
-def reasoned(claim: Claim, verdict: Verdict) -> str:
+def reasoned(verdict: Verdict) -> str:
     """An outcome inside a sentence, with the reason for it, if there is one."""
-    reason = because(claim, verdict)
-    return f"*{verdict.outcome}*" + (f", because {reason}" if reason else "")
+    return f"*{verdict.outcome}*" + f", because {verdict.reason}" * bool(verdict.reason)
 
 
 def error_rates(claim: Claim) -> str:

@@ -37,13 +37,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from analysis.families.registry import Level
 from analysis.roots import ROOT
 from analysis.strict import Strict, checked, read_yaml
 from analysis.texts import CompanionError
 from companion.measurements.intervals import Result
+from companion.measurements.quantities import Measured
 
 CLAIMS = ROOT / "data" / "claims.yaml"
 
@@ -52,6 +53,14 @@ Aside = Literal["stand-in", "inferred", "another task", "another probe", "no tes
 ASIDES: tuple[Aside, ...] = get_args(Aside)
 Outcome = Literal["reproduced", "agrees so far", "mixed", "differs", "undecided", "not measured"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+#: What a reason may say of a verdict.
+State = Literal[
+    "every case agrees",
+    "some case differs",
+    "no case decides",
+    "not all is measured",
+    "some fits agree",
+]
 
 
 class ClaimError(CompanionError, ValueError):
@@ -82,6 +91,42 @@ class Entry(Strict):
 E = TypeVar("E", bound=Entry)
 
 
+class Missing(Strict):
+    """Measurements that a reason calls missing: those of the claim's families that are all this.
+
+    Empty fields say nothing. ``images``: those that claims are about, or those of concepts;
+    ``in_task``: with a head of ImageNet's classes.
+    """
+
+    experiment: Measured
+    levels: tuple[Level, ...] = ()
+    images: Literal["", "reference", "probe"] = ""
+    pretraining: tuple[str, ...] = ()
+    in_task: bool = False
+
+
+class Reason(Strict):
+    """Why an outcome is what it is, as a clause, and what has to be so for it to be true.
+
+    ``missing``: of each, nothing is measured; ``not_public``: no model of these levels has public
+    weights, but for stand-ins; ``states``: so it is with the verdict's cases (`reasons.STATES`).
+    """
+
+    says: str
+    missing: tuple[Missing, ...] = ()
+    not_public: tuple[Level, ...] = ()
+    states: tuple[State, ...] = ()
+
+    @model_validator(mode="after")
+    def _can_go_stale(self) -> Reason:
+        if not (self.missing or self.not_public or self.states):
+            raise ValueError(
+                f"nothing says when the reason {self.says!r} is true: give missing, not_public or "
+                "states"
+            )
+        return self
+
+
 class Claim(Entry):
     """One claim; the meaning of each field is at the top of the file."""
 
@@ -95,7 +140,7 @@ class Claim(Entry):
     note: str = ""
     shown: dict[str, str]
     cuts: dict[str, tuple[float, ...]] = Field(default_factory=dict)
-    because: dict[Outcome, str] = Field(default_factory=dict)
+    because: dict[Outcome, Reason] = Field(default_factory=dict)
     pocket: dict[Outcome, str] = Field(default_factory=dict)
     values: dict[str, float] = Field(default_factory=dict)
     regions: dict[str, dict[str, int]] = Field(default_factory=dict)
@@ -169,7 +214,8 @@ class Verdict:
 
     ``cases``: what was looked at → its case. ``covered``: of how many such things, called
     ``unit``, the claim speaks; ``measured``: how many of these are known and not aside.
-    ``numbers``: what the verdict rests on.
+    ``numbers``: what the verdict rests on. ``reason``: why the outcome is what it is, as a clause
+    that a person wrote, "" if nobody did or it is true no longer (`reasons`).
     """
 
     outcome: Outcome
@@ -178,6 +224,7 @@ class Verdict:
     measured: int = 0
     unit: str = "models"
     numbers: tuple[Number, ...] = ()
+    reason: str = ""
 
     def count(self, aside: Aside | None = None) -> dict[Result, int]:
         """How many cases have each result, among those that decide or those that are so aside."""

@@ -12,6 +12,7 @@ registered by `ledger.rule`, when it is imported here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import nan, sqrt
 
 from analysis.families.registry import Level
@@ -31,6 +32,7 @@ from companion.claims.ledger import (
     verdict,
 )
 from companion.claims.outliers import LOWER
+from companion.claims.reasons import reason
 from companion.measurements.intervals import Interval
 from companion.measurements.measurement import Measurement
 from companion.measurements.pruned import directions, pruned, pruned_under_shift
@@ -139,13 +141,14 @@ def _largest_centred(measurement: Measurement) -> Interval:
 
 
 def judge(claim: Claim, evidence: Evidence) -> Verdict:
-    """The verdict on a claim; ClaimError if nothing says how it is judged."""
+    """The verdict on a claim, with its reason; ClaimError if nothing says how it is judged."""
     if claim.id not in RULES:
         raise ClaimError(
             f"no rule judges the claim {claim.id}: write a function in companion/claims that is "
             f'decorated by @rule("{claim.id}").'
         )
-    return verdict(RULES[claim.id](claim, evidence))
+    found = verdict(RULES[claim.id](claim, evidence))
+    return replace(found, reason=reason(claim, found, evidence))
 
 
 def judge_all(evidence: Evidence, claims: Mapping[str, Claim]) -> dict[str, Verdict]:
