@@ -205,8 +205,13 @@ def to_svg(figure: Figure) -> str:
 
 def to_png(figure: Figure) -> str:
     """The figure as a picture on white paper, base64; the same bytes for the same figure."""
+    from matplotlib.text import Text
+
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, facecolor=PAPER, metadata={"Software": None})
+    canvas: Any = figure.canvas
+    for text in figure.findobj(Text):  # words would go on being as wide as among more dots
+        text.get_window_extent(canvas.get_renderer())
     return base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -257,8 +262,8 @@ def unusable(problems: Iterable[str]) -> str:
 
 
 def not_measured(what: str) -> str:
-    """An admonition (MyST) on what is missing and how to get it."""
-    return admonition("Not measured yet", " ".join(what.split()), "not-measured")
+    """A folded box (MyST) on what is missing and how to get it; "" if nothing is."""
+    return admonition("Not measured yet", what, "not-measured dropdown")
 
 
 def to_markdown(frame: pd.DataFrame) -> str:

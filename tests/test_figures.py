@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import cases, contrast
+from matplotlib.text import Text
 
 from analysis.families.registry import LEVELS
 from companion.chapters import figures, picture_rows, pruning_figures, sketches
@@ -111,6 +112,26 @@ def test_every_drawing_has_a_form_as_wide_as_a_phone(name):
     assert svg.stack_panels(figure) and figure.get_figwidth() == style.PHONE
     drawn = figure.get_tightbbox().padded(-0.02)
     assert drawn.x0 >= 0 and drawn.x1 <= style.PHONE
+
+
+@pytest.mark.parametrize("name", ["points", "marks"])
+def test_a_picture_leaves_words_as_wide_as_they_are_in_a_drawing(name):
+    """A picture has more dots. On phones, names would be placed as if they were wider."""
+    plain, pictured = (DRAWN[name]().figure for _ in range(2))
+    for figure in (plain, pictured):
+        figure.set_figwidth(8)
+        words.place_names(figure)
+        figure.set_layout_engine(None)
+    style.to_png(pictured)
+    texts = zip(plain.findobj(Text), pictured.findobj(Text), strict=True)
+    widths = [[text.get_window_extent().width for text in both] for both in texts]
+    assert any(width for width, _ in widths)
+    assert [width for width, _ in widths] == [width for _, width in widths]
+    narrow = []
+    for figure in (plain, pictured):
+        assert svg.stack_panels(figure)
+        narrow.append(style.to_svg(figure))
+    assert narrow[0] == narrow[1]
 
 
 def test_names_of_marks_are_apart_and_kappa_has_the_same_logarithmic_axis_everywhere():
