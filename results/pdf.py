@@ -1,7 +1,7 @@
 """The book as one PDF: Sphinx's single page, printed by Chromium, tagged and with its links.
 
-`make pdf`, or ``python -m results.pdf``. Pages of runs, and of the code for those who build the
-book, are named in a table at the end instead of printed. Our report of six pages becomes a file of
+`make pdf`, or ``python -m results.pdf``. Pages of runs, and those for people who build the book,
+are named in a table at the end instead of printed. Our report of six pages becomes a file of
 its own as well. Figures stay vectors; code is folded away by the book's own style for print. What
 Chromium prints spells out a hundred thousand small objects, most of them tags; packed into streams
 by pikepdf the file is smaller by a third.
@@ -13,8 +13,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import pikepdf
 from bs4 import BeautifulSoup
@@ -31,7 +32,9 @@ PDF = BUILD / "pdf" / "interpreting-clip-companion.pdf"
 #: The label of the section that is printed alone, and where.
 SUMMARY, SUMMARY_PDF = "six-pages", BUILD / "pdf" / "six-pages.pdf"
 #: Pages that are named in a table instead of printed, by how they begin; and which are printed.
-LEFT_OUT, PRINTED = ("runs/", "appendix/api_"), ("runs/not_measured",)
+LEFT_OUT, PRINTED = ("runs/",), ("runs/not_measured",)
+#: The part of the table of contents of which no page is printed.
+BUILDERS = "For those who build it"
 #: Where the table is, and how it begins.
 TABLE = "pages-not-printed"
 ABOUT = "These pages are in the book for browsers alone, in files of these names."
@@ -77,18 +80,31 @@ def alone(page: Path, section: str) -> Path:
     return made
 
 
-def shortened(page: Path, address: str = "") -> Path:
+def of_builders(contents: Mapping[str, Any]) -> set[str]:
+    """The pages of the part for those who build the book, by the table of contents."""
+    waiting = [part for part in contents.get("parts", ()) if part.get("caption") == BUILDERS]
+    names = set()
+    while waiting:
+        entry = waiting.pop()
+        names |= {entry["file"]} if "file" in entry else set()
+        waiting += [*entry.get("chapters", ()), *entry.get("sections", ())]
+    return names
+
+
+def shortened(page: Path, address: str = "", left_out: Collection[str] = ()) -> Path:
     """A single page without those that are left out, which a table at its end names.
 
-    ``address``: that of the book for browsers, if it has one; its pages are then linked. A link to
-    what is not printed leads to the table.
+    Pages of runs are left out, and those named in ``left_out``. ``address``: that of the book for
+    browsers, if it has one; its pages are then linked. A link to what is not printed leads to the
+    table.
     """
     soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
     marks = soup.find_all("span", id=lambda name: name and name.startswith("document-"))
     gone, rows = [], {}
     for mark in marks:
         name, section = str(mark["id"]).partition("-")[2], mark.find_next_sibling("section")
-        if section and name.startswith(LEFT_OUT) and name not in PRINTED:
+        of_run = name.startswith(LEFT_OUT) and name not in PRINTED
+        if section and (of_run or name in left_out):
             heading = section.find(re.compile("h[1-6]"))
             gone.append(section)
             rows[name] = heading.get_text().rstrip("#") if heading else name
@@ -152,7 +168,8 @@ def main() -> int:
             raise CompanionError("the book was not built, see above, so no PDF was made.")
         six = print_page(alone(PAGE, SUMMARY), SUMMARY_PDF)
         config = read_yaml(ROOT / "book" / "_config.yml")
-        pdf = print_page(shortened(PAGE, config["html"].get("baseurl", "")), PDF)
+        left_out = of_builders(read_yaml(ROOT / "book" / "_toc.yml"))
+        pdf = print_page(shortened(PAGE, config["html"].get("baseurl", ""), left_out), PDF)
     except CompanionError as error:
         print(f"companion: {error}", file=sys.stderr)
         return 1

@@ -16,6 +16,7 @@ import companion_results
 import companion_runs
 import pikepdf
 import pytest
+import yaml
 from bs4 import BeautifulSoup
 from conftest import ROOT, build_book, run_in, sphinx_build
 from sphinx.errors import SphinxParallelError
@@ -181,6 +182,17 @@ def test_runs_are_not_printed_but_named_in_a_table(tmp_path, address):
     named = [f"{address}runs/{name}.html" if address else None for name in "ab"]
     assert links == ["#pages-not-printed", "#two", *named]
     assert page.read_text() == SINGLE
+    fewer = BeautifulSoup(pdf.shortened(page, address, {"two"}).read_text(), "html.parser")
+    assert [td.get_text() for td in fewer.find_all("td")][:2] == ["Two", "two.html"]
+    assert fewer.find_all("a")[1]["href"] == "#pages-not-printed"
+
+
+def test_pages_for_those_who_build_the_book_are_not_printed():
+    contents = yaml.safe_load((ROOT / "book/_toc.yml").read_text())
+    names = pdf.of_builders(contents)
+    assert {"appendix/house", "guide/contribute", "appendix/api_metrics"} <= names
+    chapters = {chapter["file"] for part in contents["parts"][:4] for chapter in part["chapters"]}
+    assert len(chapters) > 20 and not chapters & names
 
 
 @pytest.mark.slow
