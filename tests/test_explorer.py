@@ -218,6 +218,9 @@ def test_it_fits_and_axe_finds_nothing_serious(explorer_at, viewport, theme):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     box = page.locator(".compared .box")
     assert box.evaluate("(one) => one.scrollWidth <= one.clientWidth")  # side by side, not cut
+    edges = page.locator(".companion-edges:has(table.models)")
+    shadow = edges.evaluate("e => getComputedStyle(e, '::after').content") != "none"
+    assert shadow == (viewport == PHONE)  # there the table scrolls
     assert what_axe_finds(page, "article", {"preload": False}) == []
 
 

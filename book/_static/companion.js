@@ -112,9 +112,11 @@
       frame.classList.toggle("more-after", left + box.clientWidth < box.scrollWidth - 1);
     };
     box.addEventListener("scroll", look, { passive: true });
-    new ResizeObserver(look).observe(box);
+    const sizes = new ResizeObserver(look);
+    for (const sized of [box, ...box.children]) sizes.observe(sized);
     look();
   };
+  window.companionShowEdges = showEdges; // also of tables that other scripts make
 
   /** The address of a figure's drawing: of its file if the page names one, else of what is drawn. */
   const drawing = (figure) => {

@@ -355,6 +355,7 @@
       make("div", { class: "controls" }, button("Download these rows as CSV", download), more),
       tableBox,
     );
+    window.companionShowEdges?.(tableBox);
     fromHash();
     update();
     window.addEventListener("hashchange", () => { fromHash(); update(); });
