@@ -14,8 +14,11 @@
 #
 # How much robustness is left when directions are pruned? The directions of one head are ordered
 # once, by the images of the training distribution. The same pruned head then classifies these
-# images and those of every shift, and a baseline predicts the accuracy under shift. The section
-# {ref}`pruning-under-shift` says which data set plays which part, and how classes match rows.
+# images and those of every shift, and a baseline predicts the accuracy under shift.
+#
+# For the paper's models the head is ImageNet's, ordered by its importance for ImageNet's images.
+# The classes of ImageNet-R, ImageNet-A and ObjectNet are then rows of that head (several rows to a
+# class for ObjectNet), whereas {doc}`/measuring_robustness` gives each set a head of its own.
 
 # %% tags=["parameters"]
 family: str = "pocket_cnn"  # the model family that is shown

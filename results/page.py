@@ -165,7 +165,7 @@ class Page:
             added["columns"] = {**caption.columns, **more.columns}
             caption = caption.model_copy(update=added)
         if frame.empty:
-            return self.texts({name: caption.missing and style.not_measured(caption.missing)})
+            return self.texts({name: style.not_measured(" ".join(caption.missing.split()))})
         try:
             frame = cells.written(frame, caption.cells) if caption.cells else frame
         except KeyError as error:

@@ -33,7 +33,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 from analysis.code import hash_of
 from analysis.files import fingerprint
 from analysis.quoting import in_a_row, tag
-from results import experiments, project, runpage
+from results import experiments, project, runpage, style
 from results.downloads import shown_in
 from results.experiments import OUTPUTS as RUNS
 from results.labels import line_in_source
@@ -206,8 +206,9 @@ class ResultDirective(SphinxDirective):
         """The substitute for results of a run without evidence: once on a page, then nothing."""
         return self.once(
             run,
-            ":::{admonition} Not measured yet\n:class: not-measured\n"
-            f"In this build there is nothing to show here: {{doc}}`/runs/{run}`.\n:::",
+            style.not_measured(
+                f"In this build there is nothing to show here: {{doc}}`/runs/{run}`."
+            ),
         )
 
     def once(self, run: str, text: str) -> list[nodes.Node]:
@@ -254,6 +255,13 @@ class ResultDirective(SphinxDirective):
         away = here != self.env.companion_places[0].get(reference, run)
         return name_of(reference) + shown_in(here) * (away or "again" in self.options)
 
+    def caption(self, note: dict[str, str], target: str) -> str:
+        """The caption with the kind of evidence behind it, on one line; and where it was before."""
+        run, _, _ = self.arguments[0].partition("#")
+        home = self.env.companion_places[0].get(self.arguments[0], f"runs/{run}")
+        again = f"(Repeated from {{doc}}`/{home}`.) " * ("-in-" in target)
+        return f"{again}{' '.join(note['caption'].split())} {badges(note)}".rstrip()
+
     def figure(self, data: dict[str, str], note: dict[str, str], target: str) -> list[nodes.Node]:
         """A numbered, captioned figure with the SVG inline, and one for narrow screens if any."""
         svg = inline_svg(data["image/svg+xml"], note["alt"])
@@ -263,7 +271,7 @@ class ResultDirective(SphinxDirective):
             svg += explorable(data["application/json"], note["script"], self.static)
         figure = nodes.figure("", nodes.raw("", svg, format="html"))
         figure["classes"] += ["companion-figure", "explorable"][: 1 + bool(note.get("script"))]
-        text, messages = self.parse_inline(_caption(note, target))
+        text, messages = self.parse_inline(self.caption(note, target))
         figure += nodes.caption("", "", *text)
         self.options["name"] = target
         self.add_name(figure)
@@ -280,7 +288,7 @@ class ResultDirective(SphinxDirective):
         if (shared := CAPTIONS_FOLDER / "columns.yaml").is_file():
             self.env.note_dependency(str(shared))
         look = "sortable" + " searchable" * ("search" in note) + " cards" * ("choose" in note)
-        fence = f"::::{{table}} {_caption(note, target)}\n:name: {target}\n:class: {look}\n"
+        fence = f"::::{{table}} {self.caption(note, target)}\n:name: {target}\n:class: {look}\n"
         built = self.parse_text_to_nodes(f"{fence}\n{markdown}\n\n::::")
         if meanings := definitions(note, markdown):
             pairs = [[text.replace("'", "’") for text in pair] for pair in meanings.items()]
@@ -342,12 +350,6 @@ def show_results_in_runs(app: Sphinx, docname: str, source: list[str]) -> None:
         notebook = json.loads(source[0])
         edition = project.current().edition(notebook["metadata"]["companion"]["subject"])
         source[0] = json.dumps(runpage.of(notebook, edition))
-
-
-def _caption(note: dict[str, str], target: str) -> str:
-    """The caption with the kind of evidence behind it, on one line."""
-    again = "(Shown again.) " * ("-in-" in target)
-    return f"{again}{' '.join(note['caption'].split())} {badges(note)}".rstrip()
 
 
 def badges(note: dict[str, str]) -> str:

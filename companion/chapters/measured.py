@@ -30,6 +30,7 @@ from companion.measurements.records import (
     broken,
     code_note,
 )
+from results import style
 from results.cells import joined
 from results.page import Caption
 from results.style import admonition, items, unusable
@@ -304,13 +305,13 @@ def in_brief(measurement: Measurement) -> str:
 
 
 def absent_models(missing: Iterable[Model]) -> str:
-    """An admonition (MyST) that names absent models and the page on how to get them; "" if none.
+    """A folded box (MyST) that names absent models and the page on how to get them; "" if none.
 
     That page lists what every chapter lacks.
     """
     named = items(model.title for model in missing)
     tells = "{doc}`/runs/not_measured` says what each model lacks and which command brings it."
-    return admonition("Not measured yet", named and f"{named}\n\n{tells}", "not-measured")
+    return style.not_measured(named and f"{named}\n\n{tells}")
 
 
 def closing_notes(
