@@ -24,7 +24,7 @@ import pandas as pd
 from companion.chapters import origin_figures
 from companion.chapters.origin_figures import varied
 from results.page import Page
-from results.style import digits, minus, spread
+from results.style import digits, spread
 from training.pocket import load_recipes
 from training.recipes import warmed_cosine
 
@@ -105,8 +105,7 @@ usual = origin_figures.rows(varied(runs, "second_moment"), "towers", "second_mom
 for row in usual.reset_index().to_dict("records"):
     page.numbers("of-runs", row)
 growth = mechanism.query("towers == 'vit-web'")
-page.number(mechanism_steps=", ".join(f"{step:,}" for step in growth["step"].unique()))
-for name in mechanism.columns[3:-1]:
-    means = growth.groupby("step")[name].mean()
-    label = name.replace(", ", "-").replace(" ", "-").replace("1/", "inverse-")
-    page.number({f"rho-{label}": " → ".join(minus(f"{value:+.2f}") for value in means)})
+drawing = origin_figures.links(growth)
+page.figure("links", drawing, holds=(drawing.data["low"] > 0).all())
+*_, noise = (rows for _, rows in drawing.data.groupby("of", sort=False))
+page.holds(noise["rank correlation"].is_monotonic_increasing, "more and more so during training")

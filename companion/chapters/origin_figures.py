@@ -37,6 +37,12 @@ OPTIMISERS = {
 #: Optimisers whose step size differs between output coordinates; that of the others does not.
 DIFFERING = ("element", "column", "adafactor", "lamb", "sign")
 LOOKS = dict(OPTIMISERS.values())
+#: What makes large coordinates larger, link by link, as lines are called: its rank correlation.
+LINKS = {
+    "texts vary little: small gradient": "image root, text spread",
+    "small gradient: mean image grows": "image growth, 1/image root",
+    "large mean image: noisy texts": "image mean, text root",
+}
 #: What is shown of runs.
 KAPPA_PANEL = {"kurtosis": "activation kurtosis κ"}
 PANELS = KAPPA_PANEL | {"mean_share": "energy in the mean (%)"}
@@ -127,3 +133,18 @@ def rows(runs: pd.DataFrame, *by: str) -> pd.DataFrame:
     er = groups["er"].agg(["mean", "sem", "size"]).itertuples(index=False, name=None)
     ends = pd.Series([Interval.of_mean(*each) for each in er], lists.index, dtype=object)
     return lists.assign(ends=ends, seeds=groups.size())
+
+
+def links(mechanism: pd.DataFrame) -> Drawing:
+    """How strongly each of `LINKS` holds over coordinates during training, over seeds."""
+    rho, looks = "rank correlation", (Stroke(INK), Stroke(STRONG), Stroke(INK, (4, 2)))
+    by_step = mechanism.groupby("step")
+    frame = pd.concat(
+        pd.DataFrame({rho: seeds.mean(), "low": seeds.min(), "high": seeds.max()})
+        .reset_index()
+        .assign(of=of)
+        for of, name in LINKS.items()
+        for seeds in [by_step[name]]
+    )
+    styles = dict(zip(LINKS, looks, strict=True))
+    return plots.lines(frame, "step", rho, looks=styles, log="x", ticks=4, height=3)
