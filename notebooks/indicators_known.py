@@ -47,7 +47,8 @@ page = Page("indicators_known", kind, sets=CHANCE)
 # ## What is known
 
 # %%
-page.table("coverage", indicator_tables.coverage(everywhere, edition), "recorded", least=LEAST)
+counted, unknown = indicator_tables.coverage(everywhere, edition)
+page.table("coverage", counted, "recorded", least=LEAST, unknown=unknown)
 
 # %%
 sparse = {

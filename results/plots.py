@@ -168,7 +168,7 @@ def scatter(
         for kind, marks in rows.groupby(["level", "look", "series"], sort=False):
             _scatter(axes, kind, marks[x], marks[y], marks["of"])
         axes.set(xlabel=x if alike else KAPPA[1] if panel in KAPPA else panel, ylabel=y)
-        axes.margins(x=0.2 if labels else 0.05)  # room for labels at the sides
+        axes.margins(x=0.28 if labels else 0.05)  # room for labels at the sides
         if not alike:
             axes.set_title("")
     _finish(panels, log, ticks)

@@ -164,13 +164,17 @@ def of_known_robustness(models: pd.DataFrame) -> pd.DataFrame:
     return models.dropna(subset=["robust"]).astype({"robust": bool})
 
 
-def coverage(models: pd.DataFrame, edition: Edition) -> pd.DataFrame:
-    """For how many models of each level a quantity is known."""
-    quantities = ["model", "er", "kurtosis", "top_importance", "n_unique", "both"]
+def coverage(models: pd.DataFrame, edition: Edition) -> tuple[pd.DataFrame, str]:
+    """For how many models of each level a quantity is known, and in words of which none is."""
+    quantities = ["er", "kurtosis", "top_importance", "n_unique", "both"]
     both = models["er"].where(models["kurtosis"].notna())
-    counted = models.assign(both=both).groupby("level")[quantities].count()
-    counted = counted.reindex(get_args(Level), fill_value=0)
-    return counted.assign(title=[level_title(level, edition) for level in counted.index])
+    counted = models.assign(both=both).groupby("level")[["model", *quantities]].count()
+    counted = counted.reindex([level for level in get_args(Level) if level in counted.index])
+    counted["title"] = [level_title(level, edition) for level in counted.index]
+    known = (counted[quantities] > 0).any(axis=1)
+    absent = [f"{row['title']} ({row['model']})" for _, row in counted[~known].iterrows()]
+    words = f"Models of which nothing is known: {', '.join(absent)}." if absent else ""
+    return counted[known], words
 
 
 # What is said of candidates
