@@ -34,7 +34,7 @@ from companion.claims.ledger import (
     Number,
     Reason,
     Scope,
-    State,
+    Standing,
     load_claims,
 )
 from companion.claims.reasons import STATES, reason, stale
@@ -417,7 +417,7 @@ def test_every_outcome_that_is_not_plain_has_a_reason_that_is_true(known):
         written = CLAIMS[name].because.get(found.outcome)
         assert not written or not stale(written, found, evidence), name
         assert found.outcome == "reproduced" or found.reason, name
-    assert {*STATES} == {*get_args(State)}
+    assert {*STATES} == {*get_args(Standing)}
 
 
 def of_kind(missing, evidence):

@@ -58,7 +58,7 @@
       example = (example + 1) % data.examples.length;
       pick();
     } }, "Another image");
-    const how = choice("What goes", ["from the silent end", "one vector alone"], (n) => {
+    const how = choice("What goes", ["the least varying first", "one vector alone"], (n) => {
       alone = n === 1;
       stage.classList.toggle("alone", alone);
       draw();

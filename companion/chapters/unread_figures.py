@@ -30,6 +30,17 @@ AT_SHARE += ["mean_inside", "kurtosis_one_vector", "kurtosis_constant"]
 #: What is taken off, of which accuracy changes: column → what the quantities are called.
 CHANGES = {"": "without", "one_": "one_vector", "constant_": "constant"}
 COLUMNS = [f"{name}change" for name in CHANGES]
+#: How marks of `taken_off` are called, by its short names; those at the same place bear none.
+AT_MARKS = {
+    "nothing": "nothing taken off",
+    "one_vector": "one vector",
+    "mean": "whole mean image",
+    "gap": "from mean image to mean text",
+    "leader_at_zero": "dominant coordinate at 0",
+    "most_varying": "most varying directions",
+    "least_varying": "least varying",
+    "most_energy": "most energy",
+}
 
 
 def pairs(measurements: Iterable[Measurement], shares: Sequence[float] = (SHARE,)) -> pd.DataFrame:
@@ -95,6 +106,25 @@ def taken_off(m: Measurement, place: int = 0) -> pd.DataFrame:
         rows.append((*about, *named, *kept, _change(m, of("difference"), place, column)))
     columns = ["model", "data", "name", "removed", "kurtosis", "equal", "change"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def costs(taken: pd.DataFrame) -> Drawing:
+    """What accuracy loses against what κ falls to, a mark for each row of `taken_off`.
+
+    Marks are of the first kind where texts chose what is taken off, of the second where images did.
+    """
+    κ, loss = plots.KAPPA[1], "change of accuracy (points)"
+    chosen = dict.fromkeys(CHANGES.values(), "first") | dict.fromkeys(
+        ("nothing", "random_part"), ""
+    )
+    names = taken["name"]
+    frame = pd.DataFrame({"of": taken["removed"], κ: taken["kurtosis"]}).assign(
+        level=names.map(lambda name: chosen.get(name, "second")),
+        words=names.map(AT_MARKS).fillna(""),
+    )
+    for name, end in ((loss, "value"), ("low", "low"), ("high", "high")):
+        frame[name] = [0 if c != c else 100 * getattr(c, end) for c in taken["change"]]
+    return plots.scatter(frame, κ, loss, labels="words")
 
 
 def by_name(taken: pd.DataFrame) -> dict[str, Any]:

@@ -54,7 +54,7 @@ ASIDES: tuple[Aside, ...] = get_args(Aside)
 Outcome = Literal["reproduced", "agrees so far", "mixed", "differs", "undecided", "not measured"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 #: What a reason may say of a verdict.
-State = Literal[
+Standing = Literal[
     "every case agrees",
     "some case differs",
     "no case decides",
@@ -115,7 +115,7 @@ class Reason(Strict):
     says: str
     missing: tuple[Missing, ...] = ()
     not_public: tuple[Level, ...] = ()
-    states: tuple[State, ...] = ()
+    states: tuple[Standing, ...] = ()
 
     @model_validator(mode="after")
     def _can_go_stale(self) -> Reason:

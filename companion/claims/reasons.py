@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from companion.claims.evidence import Evidence
-from companion.claims.ledger import Claim, Missing, Reason, State, Verdict
+from companion.claims.ledger import Claim, Missing, Reason, Standing, Verdict
 from companion.measurements.measurement import Measurement
 
 #: What a reason may say of a verdict's cases and numbers, and when that is so.
-STATES: Mapping[State, Callable[[Verdict], bool]] = {
+STATES: Mapping[Standing, Callable[[Verdict], bool]] = {
     "every case agrees": lambda found: _results(found) == {"holds"},
     "some case differs": lambda found: "fails" in _results(found),
     "no case decides": lambda found: all(case.aside for case in found.cases.values()),
