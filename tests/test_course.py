@@ -225,11 +225,11 @@ def test_lines_and_models(exams):
 def test_vectors(exams):
     for task, answer, _ in by_variant(exams, "indicator vector"):
         width, size, ones = int(task[0]), task[1], int(task[-1])
-        values = [kurtosis(np.arange(width) < n, fisher=False) for n in range(1, width)]
+        values = [kurtosis(1.0 * (np.arange(width) < n), fisher=False) for n in range(1, width)]
         assert size != 0 and answer[0] == pytest.approx(values[ones - 1], rel=6e-3)
         assert answer[3] == pytest.approx(min(values)) and answer[4] == 1 + np.argmin(values)
     for task, answer, _ in by_variant(exams, "one component"):
-        found = kurtosis(np.arange(int(task[0])) < 1, fisher=False)
+        found = kurtosis(1.0 * (np.arange(int(task[0])) < 1), fisher=False)
         assert answer[0] == pytest.approx(found, abs=0.006) and answer[0] == task[1] + 3
 
 

@@ -89,6 +89,7 @@ def test_an_absent_data_set_is_named_and_the_others_go_on(tmp_path, monkeypatch,
     assert list(plan.data) == ["imagenet-a"] and len(plan.lacking()) == 2
     assert list(plan.absent) == [name for name in sets.GRID if name != "imagenet-a"]
     assert "ImageNet-R is not in" in plan.absent["imagenet-r"]
+    pytest.importorskip("torch", reason="the command itself needs the extra `extract`")
     line = ["grid", "--families", "rn50", "--no-measure", "--data"]
     said = "none of the grid's data sets is here: ImageNet-R is not"
     assert said in answer(*line, "imagenet-r", fails=True)
