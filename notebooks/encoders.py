@@ -105,7 +105,6 @@ page.numbers("of-inside", measured.frame([of["vit_b_32_inside-openai"]]).iloc[0]
 behind = min(m.value("kurtosis_mean") for m in clip["vit_b_32-openai"])
 before = of["vit_b_32_inside-openai"].kurtosis.high
 page.holds(behind > 2 * before, "behind them it is far higher on every image set above")
-page.numbers("of-larger", measured.frame([of["vit_g_14-laion2b"]]).iloc[0])
 kept = int(of["bioclip-treeoflife"].value("persistence_coordinate"))
 b_16 = {int(m.value("persistence_coordinate")) for m in clip["vit_b_16-openai"]}
 page.holds({kept} == b_16, "is that of OpenAI's ViT-B/16")
