@@ -89,7 +89,6 @@ images, most = dominant[clip.data.name], int(parts.argmax())
 captions = next(c for data, c in dominant.items() if "captions" in data)
 page.holds(most == captions != images, "which is dominant in captions")
 page.number(
-    images_dominant=images,
     images_part=f"{100 * parts[images]:.1f} %",
     captions_dominant=most,
     captions_part=f"{100 * parts[most]:.1f} %",

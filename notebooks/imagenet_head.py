@@ -35,11 +35,15 @@ page = Page("imagenet_head")
 # %%
 controls = measured.frame(directions, lambda m: {"largest": m.value("importance").max()})
 controls["head_centred"] = controls["importance_head_centred"].str[0]
-centred = controls[["head_centred", "control_centred_features"]].max(axis=1)
-lower = (centred < controls["control_random_features"]).all()
+highest = controls[["head_centred", "control_centred_features"]].max(axis=1)
+lower = (highest < controls["control_random_features"]).all()
 page.table("controls", controls, directions, holds=lower)
 mostly = (controls["head_centred"] < controls["largest"] / 2).all()
 page.holds(mostly, "most of its importance comes from a vector that all rows of a head share")
+centred = controls["control_centred_features"] / controls["head_centred"]
+page.holds(centred.between(1, 1.5).all(), "mean-centred images lower it nearly as far")
+random_head = controls["control_random_head"] < controls["head_centred"] / 2
+page.holds(random_head.all(), "head's first singular value is large. A random head does not.")
 page.numbers("of-controls", controls.to_dict("list"))
 
 # %% [markdown]
