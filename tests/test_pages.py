@@ -246,7 +246,7 @@ def test_what_changed_under_a_clock_that_was_set_back_is_read_again(tmp_path):
 
 
 @pytest.mark.parametrize("parallel", [False, True])
-def test_a_full_disk_ends_a_build_with_one_sentence(parallel, tmp_path):
+def test_a_full_disk_ends_a_build_with_one_sentence(parallel, tmp_path, capsys):
     """Whichever process met it; jupyter-book would print a traceback of its own below an error."""
     refused = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a page.html")
 
@@ -260,5 +260,10 @@ def test_a_full_disk_ends_a_build_with_one_sentence(parallel, tmp_path):
         app.build(force_all=True)
     said = "The book: No space left on device (a page.html): free some space and call again"
     assert str(ended.value).startswith(said)
+    try:
+        raise RuntimeError("an error in building your book") from ended.value.__context__
+    except RuntimeError as error:
+        companion_runs.say_what_the_disk_refuses(RuntimeError, error, None)
+    assert capsys.readouterr().err.startswith(said)
     assert companion_runs.refusal(ValueError("[Errno 28] No space")) == ""
     assert companion_runs.refusal(FileNotFoundError(errno.ENOENT, "none")) == ""

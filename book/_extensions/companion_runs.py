@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from companion_offline import write_if_changed
@@ -73,6 +74,16 @@ def end_where_the_disk_refuses(app: Sphinx, error: BaseException | None) -> None
     """End a build in whose pages something could not be written, with one sentence."""
     if error and (said := refusal(error)):
         sys.exit(said)
+
+
+def say_what_the_disk_refuses(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print one sentence instead of a traceback, where a build ended before any page."""
+    if said := refusal(error):
+        print(said, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def refusal(error: BaseException | None) -> str:
@@ -165,6 +176,7 @@ def _files(env: BuildEnvironment, page: str) -> dict[str, Any]:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
+    sys.excepthook = say_what_the_disk_refuses
     app.connect("config-inited", update_runs, priority=100)
     app.connect("config-inited", order_runs, priority=901)
     app.connect("env-get-outdated", find_altered)
