@@ -6,8 +6,9 @@ import pytest
 from conftest import ROOT
 
 from analysis.metrics import concept_counts
+from companion.claims import counterparts
 from companion.claims.counterparts import load_counterparts
-from companion.claims.ledger import load_claims
+from companion.claims.ledger import ClaimError, load_claims
 
 
 @pytest.fixture(scope="module")
@@ -16,12 +17,11 @@ def claims():
 
 
 def test_every_claim_says_what_it_needs_and_is_shown_on_its_page_and_in_the_ledger(claims):
-    ledger = (ROOT / "book/appendix/claims.md").read_text()
+    assert "\n```{cards}\n```\n" in (ROOT / "book/appendix/claims.md").read_text()
     for claim in claims.values():
         assert claim.statement and claim.expected and claim.needs
-        card = f"{{result}} claims/paper#{claim.id}"
-        assert f"{card}\n" in ledger
-        assert f"{card}-line\n" in (ROOT / "book" / f"{claim.page}.md").read_text()
+        line = f"{{result}} claims/paper#{claim.id}-line\n"
+        assert line in (ROOT / "book" / f"{claim.page}.md").read_text()
 
 
 def test_what_is_set_beside_the_paper_is_published(claims):
@@ -35,6 +35,16 @@ def test_what_is_set_beside_the_paper_is_published(claims):
             notebook = (ROOT / f"notebooks/{experiment}.py").read_text()
             assert f'"{label}' in notebook or f'"{label.partition("-")[0]}{{' in notebook, part
             assert {*item.claims_of(part)} <= {*item.claims}
+
+
+def test_a_claim_rests_on_items_that_there_are(claims, monkeypatch):
+    wrong = claims["P-80"].model_copy(update={"items": ("figure-33",)})
+    monkeypatch.setattr(counterparts, "load_claims", lambda: {"P-80": wrong})
+    with pytest.raises(ClaimError) as said:
+        load_counterparts()
+    assert str(said.value).startswith(
+        "claims.yaml, P-80: counterparts.yaml has no item 'figure-33'; it has figure-1, table-1"
+    )
 
 
 def test_the_printed_regions_add_up_to_the_printed_counts(claims):

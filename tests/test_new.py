@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
     clone = copy_checkout(tmp_path_factory.mktemp("new") / "clone")
     answers = companion_in(clone, *(["new", *pair] for pair in NAMES.items()))
     assert [status for status, *_ in answers] == [0] * 4, answers
-    assert [len(said.splitlines()) - 1 for _, said, _ in answers] == [4, 4, 5, 2]
+    assert [len(said.splitlines()) - 1 for _, said, _ in answers] == [4, 4, 4, 2]
     fill(clone)
     return clone
 

@@ -4,12 +4,14 @@ The directive `counterparts` takes an item of `data/counterparts.yaml` and shows
 this book has: a thumbnail, a link to the result itself, its evidence, how close it is, and the
 verdicts of the claims that rest on it, with the reason. The role `bearing` names the results that
 bear on a claim; below a result are links back. What is not in this build is named and not linked.
+The ledger's directive `cards` stands for the card of every claim, chapter by chapter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from companion_cite import code_place
@@ -37,9 +39,11 @@ from companion.claims.counterparts import (
     borne_on,
     load_counterparts,
 )
+from companion.claims.ledger import CLAIMS, Claim, load_claims
 from results.downloads import ENDINGS
 
 counterparts = cache(load_counterparts)  # read once a build, not for every result
+CARDS = "```{cards}\n```"
 MODELS = "{doc}`/appendix/models` lists its models; {doc}`/runs/not_measured` says what they lack."
 
 
@@ -161,9 +165,28 @@ def bears_on(app: Sphinx, reference: str) -> list[tuple[str, str, str]]:
     return places + [("appendix/claims", f"claim-{name.lower()}", name) for name in claims]
 
 
+def show_every_card(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Write sections instead of the ledger's `cards`: each chapter with the cards of its claims."""
+    if docname == app.config.companion_ledger:
+        app.env.note_dependency(str(CLAIMS))
+        source[0] = source[0].replace(CARDS, cards_by_chapter(load_claims(), Path(app.srcdir)))
+
+
+def cards_by_chapter(claims: Mapping[str, Claim], book: Path) -> str:
+    """The cards of claims under their chapters' titles, as MyST; both in the claims' order."""
+    sections = []
+    for page in dict.fromkeys(claim.page for claim in claims.values()):
+        title = (book / f"{page}.md").read_text(encoding="utf-8").partition("\n")[0]
+        names = [name for name, claim in claims.items() if claim.page == page]
+        cards = (f"```{{result}} claims/paper#{name}\n```" for name in names)
+        sections.append("\n\n".join([f"#{title}", f"Discussed in {{doc}}`/{page}`.", *cards]))
+    return "\n\n".join(sections)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     app.connect("companion-bears-on", bears_on)
+    app.connect("source-read", show_every_card)
     app.add_directive("counterparts", CounterpartsDirective)
     app.add_directive("glance", GlanceDirective)
     app.add_role("bearing", BearingRole())

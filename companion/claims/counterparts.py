@@ -1,7 +1,8 @@
 """The counterparts in this book of each figure, table and claim of the paper, from one file.
 
 `data/counterparts.yaml` names the counterparts, and says how close each is. What can be computed is
-not in it: evidence is noted with the results, coverage is the verdicts'.
+not in it: evidence is noted with the results, coverage is the verdicts'. Which claims rest on an
+item, each claim says itself (`items` in `data/claims.yaml`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Literal
 
 from analysis.roots import ROOT
 from analysis.strict import Strict, read_yaml
-from companion.claims.ledger import ClaimError, Entry, entries
+from companion.claims.ledger import CLAIMS, ClaimError, Entry, entries, load_claims
 
 COUNTERPARTS = ROOT / "data" / "counterparts.yaml"
 
@@ -37,14 +38,19 @@ class Counterpart(Strict):
         return f"{self.quantity}{of}{mini}{f' ({self.says})' if self.says else ''}"
 
 
-class Item(Entry):
-    """A figure, table or statement of the paper."""
+class Printed(Entry):
+    """A figure, table or statement of the paper, as the file has it."""
 
     place: str
     version: tuple[Literal["v1", "v2"], ...]
     shows: str
-    claims: tuple[str, ...]
     counterparts: tuple[Counterpart, ...]
+
+
+class Item(Printed):
+    """A figure, table or statement of the paper, with the claims that rest on it."""
+
+    claims: tuple[str, ...]
 
     def claims_of(self, counterpart: Counterpart) -> tuple[str, ...]:
         """The claims that one of its counterparts bears on."""
@@ -53,7 +59,19 @@ class Item(Entry):
 
 def load_counterparts(path: Path = COUNTERPARTS) -> dict[str, Item]:
     """All items by id, in the file's order; ClaimError names the entry and the field."""
-    return entries(read_yaml(path, ClaimError), Item, path.name)
+    printed = entries(read_yaml(path, ClaimError), Printed, path.name)
+    claims = load_claims()
+    for claim in claims.values():
+        if unknown := [name for name in claim.items if name not in printed]:
+            raise ClaimError(
+                f"{CLAIMS.name}, {claim.id}: {path.name} has no item {unknown[0]!r}; "
+                f"it has {', '.join(printed)}."
+            )
+    resting = {name: [c.id for c in claims.values() if name in c.items] for name in printed}
+    return {
+        name: Item.model_validate(item.model_dump() | {"claims": resting[name]})
+        for name, item in printed.items()
+    }
 
 
 def bearing(items: Mapping[str, Item], claim: str) -> list[str]:

@@ -132,6 +132,7 @@ class Claim(Entry):
 
     version: tuple[Literal["v1", "v2"], ...]
     place: str
+    items: tuple[str, ...] = ()
     page: str
     short: str
     statement: str
