@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 import open_clip
 import torch
 from safetensors.torch import save_file
-from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
 from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normalize
 
@@ -276,11 +275,13 @@ def make_optimizers(
     if isinstance(model, Contrastive):
         model.clip.logit_scale.requires_grad_(recipe.final_scale is None)
         apart = projections(model.clip) if recipe.second_moment != "element" else []
-    for weight, _ in apart:
-        weight.requires_grad_(False)
-    rest = create_optimizer_v2(model, "adamw", full, decay, betas=(0.9, 0.98), fused=True)
-    for weight, _ in apart:
-        weight.requires_grad_(True)
+    own = {id(weight) for weight, _ in apart}
+    shared = [w for w in model.parameters() if w.requires_grad and id(w) not in own]
+    groups = [
+        {"params": [w for w in shared if w.ndim <= 1], "weight_decay": 0.0},
+        {"params": [w for w in shared if w.ndim > 1], "weight_decay": decay},
+    ]
+    rest = torch.optim.AdamW(groups, full, betas=(0.9, 0.98), fused=True)
     if not apart:
         return [rest]
     moment = recipe.second_moment
