@@ -7,10 +7,10 @@ measurement carries what it was made from, so whether it is current is a compari
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 
@@ -151,13 +151,16 @@ def lack(
         for name in records.data_sets(model)
         if name in wanted or (not wanted and {*experiments} & {*experiments_on(name)})
     ]
-    needs = {declared()[name].head for name in experiments}
-    if not model.loadable and not here:
-        return "public weights", ""
-    if model.head == "none" and needs and not {"none", "optional", "texts if any"} & needs:
-        return "a head (its file says `head: none`)", ""
-    if model.level == "random" and "pruning" in experiments:
-        return "trained weights", ""
+    heads = {declared()[name].head for name in experiments}
+    needs_head = bool(heads) and heads.isdisjoint({"none", "optional", "texts if any"})
+    #: What no command can bring, the most fundamental first.
+    beyond = {
+        "public weights": not model.loadable and not here,
+        "a head (its file says `head: none`)": model.head == "none" and needs_head,
+        "trained weights": model.level == "random" and "pruning" in experiments,
+    }
+    if lacking := [what for what, lacks in beyond.items() if lacks]:
+        return lacking[0], ""
     problems = [store.problem(store.features_path(model.name, name), model) for name in here]
     what = "labels, or a head of their classes" if here else "features"
     if any(problems):
@@ -170,7 +173,7 @@ def in_words(lacks: Collection[tuple[str, str]]) -> str:
     """A clause on what models lack, and on the commands that bring it."""
     commands = dict.fromkeys(command for _, command in lacks if command)
     missing = dict.fromkeys(what for what, command in lacks if command or not commands)
-    brings = f"; use `{'`, `'.join(commands)}`" * bool(commands)
+    brings = f"; use `{'`, `'.join(commands)}`" if commands else ""
     return f"its models lack {' or '.join(missing)}{brings}"
 
 
@@ -250,33 +253,79 @@ def _on_features(experiment: Measurable, family: Family) -> list[Job]:
     return jobs
 
 
+class Given(NamedTuple):
+    """What the store has for a job: each data set's classes, and the head's if it has one."""
+
+    classes: list[list[str]]
+    head: set[str] | None
+
+
+def _given(job: Job) -> Given:
+    """Read what the store has for a job; StoreError if something that it needs is not usable."""
+    sidecars = [store.read_sidecar(path, job.model) for path in job.features()]
+    job.texts()  # raises, too
+    place = job.head()
+    head = {*store.read_sidecar(place, job.model)["classes"]} if place else None
+    return Given([sidecar["data"]["classes"] for sidecar in sidecars], head)
+
+
 def _possible(job: Job) -> bool:
     """Whether features and head are usable, and labels, classes and concepts allow the job."""
     try:
-        sidecars = [store.read_sidecar(path, job.model) for path in job.features()]
-        place, _ = job.head(), job.texts()
-        head = {*store.read_sidecar(place, job.model)["classes"]} if place else set[str]()
+        given = _given(job)
     except StoreError:
         return False
-    if job.experiment in ("unread", "quantisation") and "captions" in job.data:
-        return False  # these are texts themselves
-    if job.experiment == "quantisation":  # an image has no ten neighbours among ten images
-        return len(store.map_tensors(job.features()[0])["labels"]) > NEIGHBOURS
-    if job.data == "broden" and job.experiment == "concepts":
-        return not why_absent("broden")
-    if not declared()[job.experiment].labels:
-        return True
-    classes = [sidecar["data"]["classes"] for sidecar in sidecars]
-    several = imagenet.objectnet_to_imagenet()
-    # A classifier of ImageNet's classes has none of ObjectNet's: accuracy can tell, pruning not.
-    own, others = head & {*classes[0]}, {*several} & {*classes[0]} - head
-    if job.experiment == "pruning" and (job.model.level == "random" or others or not own):
-        return False
+    condition = CONDITIONS.get(job.experiment)
+    allowed = condition is None or condition(job, given)
+    return allowed and (not declared()[job.experiment].labels or _labelled(job, given))
+
+
+def _labelled(job: Job, given: Given) -> bool:
+    """Whether each data set has labelled images of classes that the head has.
+
+    Without a head, images of one class take its part: then a class needs two of them.
+    """
     labels = [store.map_tensors(path)["labels"] for path in job.features()]
-    if place is None:  # images of one class take the head's part
+    head, several = given.head, imagenet.objectnet_to_imagenet()
+    if head is None:
         return all((np.bincount(rows[rows >= 0], minlength=1) > 1).any() for rows in labels)
-    matched = [any(head & {name, *several.get(name, ())} for name in names) for names in classes]
-    return all(matched) and all((rows >= 0).any() for rows in labels)
+    known = [any(head & {of, *several.get(of, ())} for of in names) for names in given.classes]
+    return all(known) and all((rows >= 0).any() for rows in labels)
+
+
+def _of_images(job: Job, _: Given) -> bool:
+    """Texts cannot choose directions of features that are texts' themselves."""
+    return "captions" not in job.data
+
+
+def _has_neighbours(job: Job, given: Given) -> bool:
+    """An image has no ten neighbours among ten images."""
+    count = len(store.map_tensors(job.features()[0])["labels"])
+    return _of_images(job, given) and count > NEIGHBOURS
+
+
+def _is_annotated(job: Job, _: Given) -> bool:
+    """Broden's concepts are in its own folder; those of other probes come with their images."""
+    return job.data != "broden" or not why_absent("broden")
+
+
+def _tells_apart(job: Job, given: Given) -> bool:
+    """Pruning needs a head that was trained and has the images' own classes.
+
+    A classifier of ImageNet's classes has none of ObjectNet's: accuracy can tell, pruning not.
+    """
+    classes, head = {*given.classes[0]}, given.head or set()
+    others = {*imagenet.objectnet_to_imagenet()} & classes - head
+    return job.model.level != "random" and bool(head & classes) and not others
+
+
+#: What an experiment asks for beyond usable features, a head and labels.
+CONDITIONS: dict[Measurable, Callable[[Job, Given], bool]] = {
+    "unread": _of_images,
+    "quantisation": _has_neighbours,
+    "concepts": _is_annotated,
+    "pruning": _tells_apart,
+}
 
 
 def _arrays(job: Job) -> dict[str, str]:
