@@ -99,27 +99,42 @@ class Drawing(NamedTuple):
         series or level. ``line``: the first, middle and last of x and y instead. ``at``: a column
         that says where the quantity is farthest from 0.
         """
-        titles = {level: look.title for level, look in LEVEL_STYLES.items()}
-        levels = pd.Series(data.get("level", ""), data.index).replace(titles)
-        named = data.assign(of=data.get("of", ""), series=data.get("series", levels))
-        for names in ("panel", "quantity", "of"), ("panel", "quantity", "series"):
-            parts = named.groupby([name for name in names if name in named], sort=False)
-            if len(parts) < MANY:
-                break
         says = []
-        for part, whole in parts:
+        for title, whole in _parts(data):
             if not (rows := whole.dropna(subset=[*quantities])).empty:
-                text = " and ".join(span(rows[name], "{:.4g}".format) for name in quantities)
+                numbers = rows[[*quantities]]
+                text = _steps(numbers) if line else _ranges(numbers)
                 if at:
                     farthest = np.abs(rows[quantities[0]].to_numpy(float)).argmax()
                     text += f", farthest from 0 at {rows[at].iloc[farthest]}"
-                if line:
-                    steps = rows[[*quantities]].iloc[sorted({0, len(rows) // 2, len(rows) - 1})]
-                    text = ", ".join(f"{y:.4g} at {x:.4g}" for x, y in steps.to_numpy(float))
-                title = ", ".join(map(str, filter(None, part)))
                 says.append(f"{title}: {text}".removeprefix(": "))
         what = f"{kind}: {' and '.join(quantities)}"
         return cls(figure, minus(f"{what}. {'; '.join(says)}."), data)
+
+
+def _parts(data: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The parts of a figure's data, each with what its panel and its row, line or mark are called.
+
+    Where these are `MANY`, a part is a series or a level.
+    """
+    titles = {level: look.title for level, look in LEVEL_STYLES.items()}
+    levels = pd.Series(data.get("level", ""), data.index).replace(titles)
+    named = data.assign(of=data.get("of", ""), series=data.get("series", levels))
+    panel = [name for name in ("panel", "quantity") if name in named]
+    single = named.groupby([*panel, "of"], sort=False)
+    parts = single if len(single) < MANY else named.groupby([*panel, "series"], sort=False)
+    return [(", ".join(map(str, filter(None, part))), rows) for part, rows in parts]
+
+
+def _ranges(numbers: pd.DataFrame) -> str:
+    """The lowest and the highest number of each column, in words."""
+    return " and ".join(span(numbers[name], "{:.4g}".format) for name in numbers)
+
+
+def _steps(numbers: pd.DataFrame) -> str:
+    """The first, the middle and the last of a line's x and y, in words."""
+    chosen = numbers.iloc[sorted({0, len(numbers) // 2, len(numbers) - 1})]
+    return ", ".join(f"{y:.4g} at {x:.4g}" for x, y in chosen.to_numpy(float))
 
 
 def stacked(parts: Iterable[dict[str, Any]]) -> pd.DataFrame:

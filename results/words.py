@@ -32,6 +32,11 @@ TOGETHER = 5
 STEP = 5
 #: How long the lines of a series' name are, where longer ones find no room.
 LETTERS = (60, 20, 14)
+#: What a place of a name costs, in pixels of distance: if the words touch their own series or
+#: another, if they cross anything else, and if they reach out of the axes or over other words.
+TOUCHES, CROSSES, COVERS = 50.0, 20.0, 100.0
+#: Nearer than this a name touches, in pixels; and differences in cost that nobody sees.
+TOUCHING, ALIKE = 2, 4
 #: How names are written that find their place later, within the axes.
 CENTRED: Any = {"ha": "center", "va": "center", "annotation_clip": False, "in_layout": False}
 NONE: Points = np.empty((0, 2))
@@ -148,12 +153,12 @@ def _place(text: Annotation, own: Points, others: Points, rest: Points = NONE) -
     away = np.tile(sides, (len(anchors) // len(sides), 1))
     near, far, least = (_distances(anchors + away, half, of) for of in (own, others, rest))
     score = np.minimum(far, FAR) - near
-    score -= 50.0 * (near < 2) + 50.0 * (far < 2) + 20.0 * (least < 2)
+    score -= TOUCHES * (near < TOUCHING) + TOUCHES * (far < TOUCHING) + CROSSES * (least < TOUCHING)
     for other in (axes, *(other for other in axes.texts if other is not text)):
         box = other.get_window_extent()
         gap = np.abs(anchors + away - (box.min + box.max) / 2) - box.size / 2
-        score -= 100.0 * ((gap > -half).any(axis=1) if other is axes else (gap < half).all(axis=1))
-    best = np.round(score / 4).argmax()  # the first, unless another is clearly better
+        score -= COVERS * ((gap > -half).any(axis=1) if other is axes else (gap < half).all(axis=1))
+    best = np.round(score / ALIKE).argmax()  # the first, unless another is clearly better
     text.xy = tuple(axes.transData.inverted().transform(anchors[best]))
     text.xyann = tuple(away[best] / scale)
     return float(score[best])
