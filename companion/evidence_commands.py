@@ -11,7 +11,7 @@ from analysis.families import registry
 from analysis.files import check_writable, is_stream, write_output
 from analysis.roots import ROOT, SHIPPED
 from companion.extraction import extracted
-from companion.measurements.quantities import Measurable as Measured
+from companion.measurements.quantities import Measurable
 from companion.runs.options import (
     Extraction,
     FamilyName,
@@ -46,7 +46,7 @@ def extract(
 
 
 def measure(
-    experiment: Annotated[Measured, option("what to measure", placed=True)],
+    experiment: Annotated[Measurable, option("what to measure", placed=True)],
     family: FamilyName,
     record: Annotated[bool, option("write the measurements to data/measurements")] = False,
     annotated: Annotated[
@@ -65,7 +65,7 @@ def measure(
     companion measure outlier_features vit_b_16
     companion measure outlier_features vit_b_16 --record
     """
-    from companion.chapters.measured import in_brief
+    from companion.chapters.notes import in_brief
     from companion.measurements import from_store, pending, records
     from companion.measurements.concept_probe import Reading
 

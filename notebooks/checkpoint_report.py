@@ -32,7 +32,7 @@ from analysis.families.registry import load_family
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.chapters import figures
-from companion.chapters.measured import absent_models
+from companion.chapters.notes import absent_models
 from companion.probe import report
 from companion.probe.judge import HOW_JUDGED, said_next, title_of, values_of
 from results.page import Page

@@ -29,7 +29,8 @@ from analysis.metrics.average_precision import average_precision_on, project
 from analysis.metrics.concept_counts import regions
 from analysis.metrics.directions import decompose
 from companion.chapters import claim_cards, concept_tables, picture_rows
-from companion.chapters.measured import closing_notes, model_of
+from companion.chapters.measured import model_of
+from companion.chapters.notes import closing_notes
 from companion.claims import ledger
 from companion.claims.evidence import evidence_of_family
 from companion.claims.rules import judge
@@ -60,7 +61,7 @@ page.figure(
 # %%
 for basis, along in BASES.items():
     page.table(
-        f"table-3{'-coordinates' * bool(basis)}",
+        "table-3-coordinates" if basis else "table-3",
         concept_tables.counted(measured, basis),
         along=along,
     )

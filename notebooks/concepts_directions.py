@@ -26,7 +26,8 @@ import pandas as pd
 
 from analysis.families.registry import load_family
 from companion.chapters import concept_tables, picture_rows
-from companion.chapters.measured import closing_notes, model_of
+from companion.chapters.measured import model_of
+from companion.chapters.notes import closing_notes
 from companion.measurements.kept_counts import counts_of
 from results import plots, style
 from results.page import Page

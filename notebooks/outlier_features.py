@@ -23,7 +23,7 @@ import numpy as np
 
 from analysis.families.registry import UNTRAINED, load_family
 from analysis.metrics.outliers import far_above_mean, kurtosis
-from companion.chapters import arrays, figures, measured
+from companion.chapters import arrays, figures, measured, notes
 from companion.measurements.records import STYLES_BY_ROLE, TRAINING, available
 from results import style
 from results.page import Page
@@ -53,7 +53,7 @@ page.table("kurtosis", measured.frame(by_title.values(), spread).assign(title=[*
 titled = measured.by_title(drawn)
 told = [m for m in drawn if m.level != "random"] or drawn
 kappa = style.span(m.value("kurtosis_mean") for m in told) if told else None
-trained = "trained " * all(m.level not in UNTRAINED for m in told)
+trained = "trained " if all(m.level not in UNTRAINED for m in told) else ""
 drawing = figures.kurtosis(titled) if titled else None
 page.figure("distribution", drawing, kappa=kappa, trained=trained)
 
@@ -96,4 +96,4 @@ assert taken is None or np.isclose(of_each_image.mean(), taken.value("kurtosis_m
 page.by_hand("by-hand", what=what, kappa=of_each_image.mean(), rows=len(h))
 
 # %% tags=["remove-input"]
-page.texts(measured.closing_notes("outlier_features", backbone, measurements))
+page.texts(notes.closing_notes("outlier_features", backbone, measurements))

@@ -24,7 +24,7 @@ import pandas as pd
 from analysis.families.registry import load_family
 from analysis.metrics.directions import importance
 from analysis.metrics.outliers import far_above_mean
-from companion.chapters import arrays, figures, measured
+from companion.chapters import arrays, figures, measured, notes
 from companion.measurements.records import available
 from results import plots
 from results.page import Page
@@ -42,7 +42,7 @@ page = Page("privileged_directions", taken, backbone=backbone.title)
 if taken:
     rows = measured.frame(by_title.values(), measured.top_direction).assign(title=[*by_title])
     largest = rows.loc[rows["level"] != "random", "largest"]
-    told = {"heads": measured.heads(taken), "largest": span(largest) if len(largest) else None}
+    told = {"heads": notes.heads(taken), "largest": span(largest) if len(largest) else None}
     page.figure("importance", figures.importance(by_title, threshold), **told)
 
     chance = np.sqrt(2 / (np.pi * taken[0].counts["components"]))
@@ -89,4 +89,4 @@ largest = digits(by_hand.max() / by_hand.mean())
 page.by_hand("by-hand", what=what, directions=len(by_hand), largest=largest)
 
 # %% tags=["remove-input"]
-page.texts(measured.closing_notes("privileged_directions", backbone, taken))
+page.texts(notes.closing_notes("privileged_directions", backbone, taken))

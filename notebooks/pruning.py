@@ -21,7 +21,7 @@ import pandas as pd
 
 from analysis.families.registry import load_family
 from analysis.metrics import directions, pruning
-from companion.chapters import arrays, measured, pruning_figures
+from companion.chapters import arrays, measured, notes, pruning_figures
 from companion.measurements.pruned import in_each_order
 from companion.measurements.records import available
 from results.page import Page
@@ -53,8 +53,8 @@ if measurements:
         ),
         orders=measurements[0].value("random_orders"),
         change=span(changes, points),
-        task=measured.task(measurements[0]),
-        heads=measured.heads(measurements),
+        task=notes.task(measurements[0]),
+        heads=notes.heads(measurements),
     )
     one = f"Model: {titles[0]}. " if len(titles := [*by_title]) == 1 else ""
     page.table("kept", rows.assign(model=None) if one else rows, of=one)
@@ -101,4 +101,4 @@ page.by_hand(
 )
 
 # %% tags=["remove-input"]
-page.texts(measured.closing_notes("pruning", backbone, measurements, random=False))
+page.texts(notes.closing_notes("pruning", backbone, measurements, random=False))

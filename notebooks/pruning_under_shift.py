@@ -26,7 +26,7 @@ family: str = "pocket_cnn"  # the model family that is shown
 # %%
 from analysis.families.registry import load_family
 from companion.chapters import pruning_figures
-from companion.chapters.measured import closing_notes
+from companion.chapters.notes import closing_notes
 from companion.chapters.pocket_models import pruning_losses, pruning_rows, pruning_steps
 from companion.measurements.effective_robustness import view
 from companion.measurements.measures import RESAMPLES, SEED

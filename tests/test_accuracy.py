@@ -18,7 +18,7 @@ from analysis.images import imagenet, sets
 from analysis.metrics.directions import importance
 from analysis.metrics.pruning import prune, pruning_order
 from analysis.metrics.robustness import NORMAL_95
-from companion.chapters.measured import in_brief
+from companion.chapters.notes import in_brief
 from companion.chapters.reproduced import lacking
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims

@@ -12,7 +12,7 @@ from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.images import emoji
 from analysis.metrics.concept_counts import ConceptImages
-from companion.chapters import concept_tables, measured
+from companion.chapters import concept_tables, notes
 from companion.measurements import concept_probe, records
 from companion.measurements.kept_counts import counts_of
 from companion.measurements.pending import CONCEPTS
@@ -58,9 +58,9 @@ def test_what_was_measured_says_which_images_a_page_looks_at():
 
 def test_what_is_not_measured_is_named_with_the_page_that_says_what_brings_it():
     early = load_family("vit_b_32").model("vit_b_32-openai-before-projection")
-    said = measured.absent_models([early])
+    said = notes.absent_models([early])
     assert f"{early.title}\n" in said and "{doc}`/runs/not_measured`" in said
-    assert measured.absent_models([]) == ""
+    assert notes.absent_models([]) == ""
 
 
 def test_a_table_of_counts_has_each_number_of_the_measurement():

@@ -16,7 +16,7 @@ from tiny import accuracy
 from analysis.families.registry import load_families, load_family
 from analysis.images import sets
 from companion import cli
-from companion.chapters import measured
+from companion.chapters import measured, notes
 from companion.measurements import plausible, quantities, records
 from companion.measurements.records import (
     FOLDER,
@@ -236,10 +236,10 @@ def test_what_is_not_the_whole_published_set_says_so(edited):
     what = "500 images, NOT the published set, taken as it is"
     partial = read(edited("outlier_features", ("data/what", what)))
     assert partial.data.title.endswith(", not the published set")
-    assert what in measured.cautions([partial, read(IMAGES)])
-    assert measured.cautions([read(IMAGES)]) == ""
+    assert what in notes.cautions([partial, read(IMAGES)])
+    assert notes.cautions([read(IMAGES)]) == ""
     relu = read(edited("outlier_features", ("negative_share", 0.0)))
-    assert "behind a ReLU" in measured.cautions([relu])
+    assert "behind a ReLU" in notes.cautions([relu])
     styles = [
         relu.model_copy(update={"data": relu.data.model_copy(update={"name": name})})
         for name in STYLES_BY_ROLE["unseen"]

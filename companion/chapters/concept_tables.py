@@ -138,7 +138,10 @@ def trio(measured: Iterable[Measurement]) -> dict[str, Measurement]:
 
 
 def chosen(measured: Iterable[Measurement]) -> ConceptImages | None:
-    """Read the images of live measurements with their concepts; None without such measurements."""
+    """Read the images on which live measurements were taken, None if no measurement is live.
+
+    Of their concepts are kept those that occur often enough to count.
+    """
     if not (live := [m for m in measured if m.live]):
         return None
     images = concept_probe.of_data(live[0].data.name, [model_of(m) for m in live])

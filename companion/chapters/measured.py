@@ -1,8 +1,7 @@
-"""The measurements of a page: which ones, their order and titles, and what is missing."""
+"""The measurements of a page: which ones, in which order, and under which titles."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NoReturn
@@ -20,20 +19,15 @@ from analysis.families.registry import (
 )
 from analysis.roots import ROOT
 from analysis.strict import read_yaml
-from companion.measurements import records
 from companion.measurements.quantities import Measurable, Measured, declared
 from companion.measurements.records import (
     STYLES_BY_ROLE,
     Measurement,
     MeasurementError,
     available,
-    broken,
-    code_note,
 )
-from results import style
 from results.cells import joined
 from results.page import Caption
-from results.style import admonition, items, unusable
 
 #: The model and the data that the paper's pages discuss in detail.
 EXAMPLE, DATA = "vit_b_16", "coco_500_"
@@ -272,77 +266,3 @@ def by_style(measurements: Iterable[Measurement]) -> pd.DataFrame:
     )
     few = ~unseen.isin((0, len(STYLES_BY_ROLE["unseen"]))).all()
     return means.assign(styles_unseen=unseen if few else None)
-
-
-# What a page says in addition to its results
-
-
-def head(measurement: Measurement) -> str:
-    """The head in words, as the measurement describes it, without checksums."""
-    return re.sub(r", prompts [0-9a-f]{64}", "", measurement.provenance.head)
-
-
-def heads(measured: Iterable[Measurement]) -> str:
-    """The heads of several models in words, each kind once."""
-    return "; ".join(dict.fromkeys(map(head, measured)))
-
-
-def task(measurement: Measurement) -> str:
-    """The task of the head, as a sentence without its full stop."""
-    classes = measurement.counts["classes"]
-    captions = "captions" in measurement.provenance.head
-    target = "caption" if captions else "class"
-    other = "" if measurement.data.name.startswith("imagenet") else " (not ImageNet's)"
-    return f"Task{other}: pick each image's {target} from {classes}"
-
-
-def in_brief(measurement: Measurement) -> str:
-    """The single numbers of a measurement, by name, and the head if not all of it took part."""
-    values = measurement.values.items()
-    single = [(name, v.value) for name, v in values if isinstance(v.value, int | float)]
-    parts = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in single]
-    return "; ".join([*parts, of] if "took part" in (of := head(measurement)) else parts)
-
-
-def absent_models(missing: Iterable[Model]) -> str:
-    """A folded box (MyST) that names absent models and the page on how to get them; "" if none.
-
-    That page lists what every chapter lacks.
-    """
-    named = items(model.title for model in missing)
-    tells = "{doc}`/runs/not_measured` says what each model lacks and which command brings it."
-    return style.not_measured(named and f"{named}\n\n{tells}")
-
-
-def closing_notes(
-    experiment: Measurable, family: Family, measured: Sequence[Measurement], random: bool = True
-) -> dict[str, str]:
-    """The texts at the end of a family's page, by name: what is unmeasured, and what is unusable.
-
-    Models of random weights count if ``random`` says so.
-    """
-    older = (f"`{m.file_name}`: {note}" for m in measured if (note := code_note(m)))
-    names = {m.model for m in measured}
-    absent = [m for m in family.models if m.name not in names and (random or m.level != "random")]
-    notes = {
-        "not-measured": absent_models(absent) or "Every model of this family was measured.",
-        "cautions": cautions(measured),
-        "older-code": admonition("Older code", items(older)),
-        "unusable": unusable([*records.unusable_features(family), *broken(experiment, family)]),
-    }
-    return {name: note for name, note in notes.items() if note}
-
-
-def cautions(measured: Sequence[Measurement]) -> str:
-    """An admonition (MyST) on what keeps measurements from being compared; "" if nothing does."""
-    notes = [f"{model_and_data(m)}: {m.data.what}." for m in measured if not m.data.is_whole]
-    precisions = list(dict.fromkeys(m.provenance.precision for m in measured if m.live))
-    if len(precisions) > 1:
-        notes.append(f"Not all are of one precision: {'; '.join(precisions)}.")
-    shares = [m.value("negative_share") for m in measured if "negative_share" in m.values]
-    if 0.0 in shares:
-        notes.append(
-            "Some of these features are never negative, as behind a ReLU: there a coordinate can "
-            "be far above the mean one without being an outlier of the kind that the paper means."
-        )
-    return admonition("To be kept in mind", items(notes))
