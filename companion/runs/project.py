@@ -28,7 +28,7 @@ from analysis.roots import ROOT
 from analysis.texts import suggestion
 from companion.measurements import records
 from companion.measurements.measurement import NothingMeasuredError
-from companion.measurements.quantities import Measurable as Measured
+from companion.measurements.quantities import Measurable
 from companion.runs import status
 from results.experiments import Experiment, Run, RunError, load_experiments
 from results.fingerprints import code_and_libraries
@@ -50,7 +50,7 @@ class Companion(Project):
     """The companion to *Interpreting CLIP*."""
 
     scopes = ("family", "edition")
-    kinds = get_args(Measured)
+    kinds = get_args(Measurable)
     nothing = (NothingMeasuredError,)
     written = (default_folder(), ROOT / "data", ROOT / "families")
     rerun = Path(__file__).with_name("rerun.md")
@@ -189,9 +189,9 @@ def _hides_readers(run: Run) -> bool:
     return run.experiment.scope == "edition" and not run.experiment.readers
 
 
-def _kind(name: str) -> Measured:
+def _kind(name: str) -> Measurable:
     """A kind of measurements that a header names, which was checked."""
-    kind: Measured = name  # type: ignore[assignment]
+    kind: Measurable = name  # type: ignore[assignment]
     return kind
 
 

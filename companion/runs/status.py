@@ -17,14 +17,10 @@ from analysis.features.store import default_folder
 from analysis.roots import ROOT
 from companion.measurements import pending, records
 from companion.measurements.pending import in_words
-from companion.measurements.quantities import Measurable as Measured
-from companion.measurements.quantities import declared
+from companion.measurements.quantities import Measurable, declared
 from companion.measurements.records import Measurement, live_path, recorded_path
 from results import experiments, fingerprints
 from results.experiments import Experiment, Run
-
-#: Chapters whose measurements are called otherwise.
-TAKEN_AS = {"effective_robustness": "accuracy"}
 
 
 def table(pages: Container[str]) -> str:
@@ -32,7 +28,7 @@ def table(pages: Container[str]) -> str:
 
     Days and machines are those of the evidence, where that notes them.
     """
-    recorded = [m for experiment in get_args(Measured) for m in records.read_all(experiment)]
+    recorded = [m for experiment in get_args(Measurable) for m in records.read_all(experiment)]
     rows = []
     for run in experiments.all_runs():
         if about := experiments.made(run):
@@ -52,10 +48,10 @@ def table(pages: Container[str]) -> str:
 
 def _noted(run: Run, evidence: Collection[str], recorded: Sequence[Measurement]) -> list[Any]:
     """Day and machine of each measurement and each set of features that a run rests on."""
-    pairs, name = [], TAKEN_AS.get(run.experiment.name, run.experiment.name)
+    pairs, shown = [], measured(run.experiment)
     if "recorded" in evidence:
-        taken = [m.provenance for m in recorded if (m.family, m.experiment) == (run.subject, name)]
-        pairs += [(note.taken, note.device) for note in taken]
+        of_family = (m for m in recorded if m.family == run.subject and m.experiment in shown)
+        pairs += [(m.provenance.taken, m.provenance.device) for m in of_family]
     if "live" in evidence:
         read = [path for path in fingerprints.from_store(run) if path.suffix == ".json"]
         texts = [path.read_text("utf-8") for path in read if path.parent.name != "measurements"]
@@ -102,6 +98,11 @@ def kinds_of(experiment: Experiment) -> set[str]:
     return {kind.partition("--")[0] for kind in experiment.evidence}
 
 
+def measured(experiment: Experiment) -> list[Measurable]:
+    """The measurements among the `evidence`, whatever the data."""
+    return [name for name in get_args(Measurable) if name in kinds_of(experiment)]
+
+
 def _is_there(kind: str, model: Model) -> bool:
     """Whether a model has one kind of evidence, as `shows` names them."""
     if kind == "accuracies":
@@ -146,8 +147,8 @@ def _filled(template: str, rows: Sequence[str]) -> str:
 
 
 def _lack(experiment: Experiment, family: Family, model: Model) -> tuple[str, str]:
-    measured = [name for name in get_args(Measured) if name in kinds_of(experiment)]
-    for job in pending.jobs(family, measured):
+    wanted = measured(experiment)
+    for job in pending.jobs(family, wanted):
         names = {job.experiment, f"{job.experiment}--{job.data}"}
         if job.model.name == model.name and names & {*experiment.evidence}:  # a run takes it first
             command = f"companion run {experiment.name} {family.name}"
@@ -157,5 +158,6 @@ def _lack(experiment: Experiment, family: Family, model: Model) -> tuple[str, st
     named = [
         name for part in parts if part not in ("", "pocket") for name in groups.get(part, [part])
     ]
-    what, command = pending.lack(measured, family, model, named)
-    return "published accuracies, " * ("accuracies" in experiment.evidence) + what, command
+    what, command = pending.lack(wanted, family, model, named)
+    also = "published accuracies, " if "accuracies" in experiment.evidence else ""
+    return also + what, command
