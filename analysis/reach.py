@@ -125,7 +125,7 @@ class Code:
         if last:
             parts.append(last)
         if parts[0] not in OURS:
-            return [("", parts[0])] * bool(parts[0])
+            return [("", parts[0])] if parts[0] else []
         if any(f"{name}.".startswith(f"{room}.") for room in self._beyond):
             return []
         places = [".".join(parts[:count]) for count in range(len(parts), 0, -1)]

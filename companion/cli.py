@@ -218,7 +218,7 @@ def _add(parser: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
         if not field.is_required():
             given["nargs"] = "*" if "nargs" in given else "?"
     else:
-        no = "no-" * (given.get("action") == "store_false")
+        no = "no-" if given.get("action") == "store_false" else ""
         flag = about.get("flag") or f"--{no}{name.replace('_', '-')}"
         names = [about["short"], flag] if about.get("short") else [flag]
         given |= {"dest": name, "required": field.is_required()}

@@ -236,7 +236,7 @@ def grid(
         if choice.measure:
             engine.bring_up_to_date()  # the book shows what there is
         raise
-    but = " but for what is absent" * bool(plan.absent)
+    but = " but for what is absent" if plan.absent else ""
     what = f"{len(plan.families)} families on {len(plan.data)} data sets"
     print(f"{done} jobs done, the grid is complete{but}: {what}.")
     if choice.measure:

@@ -29,4 +29,4 @@ def extracted(
                     yield f"{path} exists in {before}: it is computed again in {asked.precision}"
     for path in extract(models, data, asked.settings(), checkpoint=checkpoint):
         left_out = store.read_features(path).sidecar["data"]["left_out"]
-        yield str(path) + f" ({len(left_out)} left out: {', '.join(left_out)})" * bool(left_out)
+        yield f"{path} ({len(left_out)} left out: {', '.join(left_out)})" if left_out else str(path)

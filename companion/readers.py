@@ -94,7 +94,8 @@ def _title(wish: Wish, model: Model) -> str:
 
     drawn = f"{model.architecture}, random weights" if model.drawn else ""
     name = wish.title or drawn or checkpoints.short_name(wish.checkpoint)
-    return " ".join(name.split()) + ", before the projection" * bool(model.own_layer)
+    words = " ".join(name.split())
+    return f"{words}, before the projection" if model.own_layer else words
 
 
 def find_or_add(
@@ -107,7 +108,8 @@ def find_or_add(
     """
     from analysis.features import checkpoints
 
-    default = checkpoints.default_name(checkpoint) + "-before-projection" * bool(about.layer)
+    default = checkpoints.default_name(checkpoint)
+    default += "-before-projection" if about.layer else ""
     wish = Wish(name=name or default, checkpoint=checkpoint, **about.model_dump())
     holders = [f for f in load_families().values() if checkpoint in {m.name for m in f.models}]
     there: tuple[Family, Model] | None = None

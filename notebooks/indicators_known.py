@@ -59,7 +59,7 @@ sparse = {
 }
 contrast = {"backbone": "EfficientNet-Lite0", "title": "supervised", "robust": None}
 contrast |= indicator_tables.quantities(sparse, evidence)
-listed = pd.concat([everywhere, pd.DataFrame([contrast] * (edition == "paper"))])
+listed = pd.concat([everywhere, pd.DataFrame([contrast] if edition == "paper" else [])])
 page.table(
     "models",
     listed.assign(named=indicator_tables.named(listed)).dropna(subset=["kurtosis"]),

@@ -149,7 +149,7 @@ def _near(within: float, number: int | None, drawn: bool) -> str:
     if within == 0:
         return "Close, but this is a count: it has to be exact."
     digits = "four digits" if number is not None else "three digits (or as many as are asked for)"
-    order = ", and draw in the order that the exercise names" * drawn
+    order = ", and draw in the order that the exercise names" if drawn else ""
     return f"Close: give {digits}, round at the end only{order}."
 
 

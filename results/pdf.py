@@ -155,8 +155,8 @@ def about(pdf: Path) -> str:
     with pikepdf.open(pdf) as opened:
         pages = len(opened.pages)
         tagged = "/MarkInfo" in opened.Root and bool(opened.Root.MarkInfo.Marked)
-    size = f"{pdf.stat().st_size / 1e6:.1f} MB, {pages} page{'s' * (pages != 1)}"
-    return f"{size}, {'not ' * (not tagged)}tagged"
+    size = f"{pdf.stat().st_size / 1e6:.1f} MB, {pages} page{'' if pages == 1 else 's'}"
+    return f"{size}, {'' if tagged else 'not '}tagged"
 
 
 def main() -> int:

@@ -186,7 +186,7 @@ def _panels(
     missing = {name: value for name, value in DEFAULTS.items() if name not in frame}
     parts = list(frame.assign(**missing).groupby(by, sort=False))
     names = [str(key[0]) for key, _ in parts]
-    titles = [name * (name != last) for name, last in zip(names, ["", *names], strict=False)]
+    titles = ["" if name == last else name for name, last in zip(names, ["", *names], strict=False)]
     figure, grid = style.panels(titles, min(columns, len(names)), height, **options)
     if width:
         figure.set_figwidth(width)

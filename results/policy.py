@@ -58,7 +58,7 @@ def of_book(page: str, scripts: Iterable[str] = (), handlers: Iterable[str] = ()
                 rules.setdefault(name, []).extend(sources)
     handlers = [*handlers]
     hashes = sorted({hash_of_script(text) for text in (*scripts, *handlers)})
-    rules["script-src"] += ["'unsafe-hashes'"] * bool(handlers) + hashes
+    rules["script-src"] += ["'unsafe-hashes'", *hashes] if handlers else hashes
     return _element(rules)
 
 

@@ -24,9 +24,10 @@ def of(notebook: dict[str, Any], edition: str) -> dict[str, Any]:
         labels = [note["label"] for note in notes]
         if labels:
             run = "{experiment}/{subject}".format(**about)
-            by_hand = f"```python\n{cell['source']}\n```\n\n" * all(map(_is_by_hand, notes))
-            directives = (f"```{{result}} {run}#{label}\n```" for label in labels)
-            cell = _markdown(cell["id"], by_hand + "\n\n".join(directives))
+            shown = [f"```{{result}} {run}#{label}\n```" for label in labels]
+            if all(map(_is_by_hand, notes)):
+                shown.insert(0, f"```python\n{cell['source']}\n```")
+            cell = _markdown(cell["id"], "\n\n".join(shown))
         elif cell["cell_type"] == "code":
             cell["metadata"]["tags"] = ["hide-input"]
         if cell["cell_type"] == "markdown" or cell["outputs"]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from analysis.quoting import Html, in_html, tag
+from analysis.quoting import Html, in_a_row, in_html, tag
 from results import policy
 from results.downloads import ENDINGS, content_of
 from results.page import definitions
@@ -89,7 +89,7 @@ def _menu(note: Mapping[str, Any], data: Mapping[str, Any], cite: Cite | None) -
     files = Html(" · ".join(links))
     names = ", ".join([*(["Data"] if links else []), "cite"]).capitalize()
     of_what = tag("span", f" of {note['label']}", class_="visually-hidden")
-    inside = Html(tag("p", files) * bool(links) + tag("pre", cite(note)))
+    inside = in_a_row(tag("p", files) if links else "", tag("pre", cite(note)))
     return tag("details", tag("summary", names, of_what), inside, class_="menu")
 
 

@@ -36,7 +36,7 @@ def inline_svg(svg: str, alt: str, look: str = "") -> str:
     body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
     body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
     label = in_html(alt)
-    look = f' class="{look}"' * bool(look)
+    look = f' class="{look}"' if look else ""
     body = body.replace("<svg", f'<svg role="img" aria-label="{label}"{look} {_size(body)}', 1)
     return re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
 

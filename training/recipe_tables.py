@@ -97,8 +97,9 @@ def describe(recipe: Recipe, model: str, architecture: str, made: Plan) -> str:
             *(f"  {name} {value}  ({recipe.sources[name]})" for name, value in values.items()),
             *(f"  ({name}: {address})" for name, address in recipe.references.items()),
             f"images: {made.images:,}",
-            f"{made.steps:,} updates of {made.batch:,} images: {made.processes} process"
-            f"{'es' * (made.processes > 1)}, each {made.accumulation} × {made.micro_batch} images",
+            f"{made.steps:,} updates of {made.batch:,} images: {made.processes} "
+            f"{'process' if made.processes == 1 else 'processes'}, "
+            f"each {made.accumulation} × {made.micro_batch} images",
             f"cost (an estimate, not measured): {'; '.join(priced) or 'not known'}",
         ]
     )

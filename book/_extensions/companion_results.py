@@ -287,7 +287,8 @@ class ResultDirective(SphinxDirective):
         """
         if (shared := CAPTIONS_FOLDER / "columns.yaml").is_file():
             self.env.note_dependency(str(shared))
-        look = "sortable" + " searchable" * ("search" in note) + " cards" * ("choose" in note)
+        looks = {"searchable": "search" in note, "cards": "choose" in note}
+        look = " ".join(["sortable", *(name for name, has in looks.items() if has)])
         fence = f"::::{{table}} {self.caption(note, target)}\n:name: {target}\n:class: {look}\n"
         built = self.parse_text_to_nodes(f"{fence}\n{markdown}\n\n::::")
         if meanings := definitions(note, markdown):

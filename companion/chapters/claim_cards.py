@@ -61,7 +61,7 @@ def card(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
     folded = {
         "Measured": {
             "Measured": f"{sentence(verdict)[:1].upper()}{sentence(verdict)[1:]}. {note}{numbers}",
-            "To measure it": f"We need {claim.needs}" * absent,
+            "To measure it": f"We need {claim.needs}" if absent else "",
         },
         "Rule": {
             "Expected": claim.expected,

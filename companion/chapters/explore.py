@@ -137,7 +137,7 @@ def lines(table: pd.DataFrame) -> list[dict[str, Any]]:
             for v2 in (get_args(V2) if "imagenet_v2" in shifts else (CLIP_V2,))
         ]
         pools += [("clip", CLIP_V2, clip)]
-        pools += [("modern", CLIP_V2, modern)] * ("objectnet" not in shifts)
+        pools += [("modern", CLIP_V2, modern)] if "objectnet" not in shifts else []
         for pool, v2, models in pools:
             shifted = models[list(shifts)].mean(axis=1)
             sound = shifted > 0  # a model that is never right has no logit

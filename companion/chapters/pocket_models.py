@@ -97,7 +97,8 @@ def pruning_rows(
         row = {of: m.value(f"{of}_importance")[0, at] for of in ("inside", "outside", "robustness")}
         for of in ("inside", "robustness") if kept < steps[-1] else ():
             row[f"{of}_change"] = tuple(m.value(f"{of}_change_importance")[:, at])
-        yield row | {"model": title, "kept": kept, "far": " (*)" * bool(row["inside"] < lowest)}
+        far = " (*)" if row["inside"] < lowest else ""
+        yield row | {"model": title, "kept": kept, "far": far}
 
 
 def pruning_losses(title: str, m: Measurement) -> dict[str, Any]:

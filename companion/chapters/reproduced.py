@@ -17,7 +17,8 @@ from results import style
 
 def evidence(compared: pd.DataFrame, measured: str) -> str:
     """The kind of the measured accuracies, and published if any is compared with one."""
-    return style.kinds(measured, *["published"] * bool(compared["published"].notna().any()))
+    published = "published" if compared["published"].notna().any() else ""
+    return style.kinds(measured, published)
 
 
 def rows(family: Family, compared: pd.DataFrame) -> pd.DataFrame:

@@ -48,8 +48,8 @@ def report(paths: Sequence[Path], families: Mapping[str, Family]) -> tuple[list[
     for path in paths:
         faults = problems(path, families, beside)
         lacks = [] if faults else records.read(path).lacks
-        sound = f"{path.name}: sound" + f", not measured: {', '.join(lacks)}" * bool(lacks)
-        lines += faults or [sound, *surprises(path, beside)]
+        but = f", not measured: {', '.join(lacks)}" if lacks else ""
+        lines += faults or [f"{path.name}: sound{but}", *surprises(path, beside)]
         wrong, older = wrong + bool(faults), older + bool(lacks)
     lines.append(f"{len(paths) - wrong} of {len(paths)} measurement files are sound.")
     if older:

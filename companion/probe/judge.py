@@ -167,8 +167,9 @@ def place(m: Measurement, recorded: Sequence[Measurement]) -> Probe:
     outlying = len(m.value("outlier_coordinates")) > 0
     reasons = ["kurtosis" if marks.plain < marks.outlying else "kurtosis alone"]
     reasons += ["outliers" if outlying else "no outliers", "leader", "mean"]
-    reasons += ["unread"] * bool(row["least_directions"])
-    reasons += ["one vector"] * bool(row["least_directions"] and row["one_vector_kurtosis"])
+    if row["least_directions"]:
+        reasons.append("unread")
+        reasons += ["one vector"] if row["one_vector_kurtosis"] else []
     leading = _share_interval(m, "persistence_fraction")[0] > PERSISTENCE_THRESHOLD
     cautions = {
         "none": answer == "none",
@@ -340,7 +341,7 @@ def values_of(m: Measurement) -> dict[str, Any]:
             "directions": len(importance),
             "largest_importance": importance[0],
             "centred": m.value("importance_head_centred")[0],
-            "few": " (too few to vary in every direction)" * (m.counts["classes"] <= width),
+            "few": " (too few to vary in every direction)" if m.counts["classes"] <= width else "",
             "least_chance": m.value("least_directions") / width,
         }
     return row

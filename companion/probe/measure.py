@@ -173,7 +173,7 @@ def of_head(features: NDArray[Any], head: NDArray[Any]) -> Quantities:
 def check_number(images: int, of: int = 0) -> None:
     """Raise ProbeError for fewer images than `FEWEST_IMAGES`; ``of``: with copies of them."""
     if images < FEWEST_IMAGES:
-        among = f" without copies, of {of} given," * bool(of)
+        among = f" without copies, of {of} given," if of else ""
         number = (
             f"{images} image{'' if images == 1 else 's'}{among} {'is' if images == 1 else 'are'}"
         )

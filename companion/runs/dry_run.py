@@ -29,7 +29,7 @@ def describe(plan: GridPlan) -> str:
         size = number * sum(model.width * each + LABEL_BYTES for model in models)
         table.append((of_family, data, str(len(models)), f"{number:,}", f"{size / 1e6:,.0f}"))
         total += size
-    others = f", {len(plan.absent)} more are not here" * bool(plan.absent)
+    others = f", {len(plan.absent)} more are not here" if plan.absent else ""
     first = (
         f"{len(plan.families)} families on {len(plan.data)} data sets of "
         f"{sum(images.values()):,} images{others}: {len(here)} jobs to extract and "
