@@ -91,7 +91,7 @@ sphinx: ## Build the book with the newest Sphinx alone (a check for the end of J
 	@$(IN_VENV) python -c 'import tomllib; print("\n".join(d for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if not d.startswith("jupyter-book")))' > .venv-sphinx/needs.txt
 	@.venv-sphinx/bin/python -m pip install --quiet --upgrade --requirement .venv-sphinx/needs.txt myst-nb sphinx-book-theme sphinx-copybutton sphinx-design sphinx-togglebutton
 	@$(IN_VENV) jupyter-book config sphinx book/ >/dev/null
-	@sed "s/'jupyter_book', //; s/'companion_runs', //" book/conf.py > .venv-sphinx/conf.py; mv .venv-sphinx/conf.py book/conf.py
+	@sed "s/'jupyter_book', //; s/'results.sphinx.runs', //" book/conf.py > .venv-sphinx/conf.py; mv .venv-sphinx/conf.py book/conf.py
 	@trap 'rm -f book/conf.py' EXIT; cd book && PYTHONPATH="$(CURDIR):_extensions" ../.venv-sphinx/bin/python -m sphinx -W -b html . ../.venv-sphinx/html
 	@printf 'Built by plain Sphinx: %s\n' "$(CURDIR)/.venv-sphinx/html/index.html"
 

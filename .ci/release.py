@@ -2,10 +2,12 @@
 
 The version must be the same in `pyproject.toml`, `CITATION.cff` and the topmost heading of
 `CHANGELOG.md`, with one date in the last two, and nothing may be uncommitted. The wheel is then
-installed into an empty environment, which probes a shipped model in a folder of its own.
+installed into an empty environment, which probes a shipped model in a folder of its own, and builds
+the companion to another paper.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,6 +17,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+ANOTHER = ROOT / "tests/another"
 MODEL = ROOT / "data/pocket/checkpoints/pocket-cnn-web-large.safetensors"
 PICTURES = (
     "from PIL import Image, ImageDraw\n"
@@ -42,16 +45,17 @@ def stated() -> tuple[str, str]:
     return version, date
 
 
-def run(*command: object, cwd: Path = ROOT) -> str:
-    """What a command prints; exits with its errors if it fails."""
-    done = subprocess.run([*map(str, command)], cwd=cwd, text=True, capture_output=True)
+def run(*command: object, cwd: Path = ROOT, **more: str) -> str:
+    """What a command prints; exits with its errors if it fails. ``more``: environment."""
+    env = os.environ | more
+    done = subprocess.run([*map(str, command)], cwd=cwd, env=env, text=True, capture_output=True)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))} failed:\n{done.stderr[-2000:]}")
     return done.stdout
 
 
 def tried(wheel: Path, version: str) -> str:
-    """The verdict of the installed wheel on the shipped model, in an empty folder."""
+    """What the installed wheel finds: of the shipped model, and of another paper's one claim."""
     with tempfile.TemporaryDirectory() as place:
         folder, python = Path(place, "empty"), Path(place, "venv/bin/python")
         (folder / "pictures").mkdir(parents=True)
@@ -67,7 +71,13 @@ def tried(wheel: Path, version: str) -> str:
         found = json.loads((folder / "r.json").read_text())
         assert (folder / "r.html").stat().st_size > 10_000, "the report is empty"
         kappa = found["values"]["kurtosis_mean"]["value"]
-        return f"κ = {kappa:.2f} over {found['counts']['images']} pictures"
+        another = shutil.copytree(ANOTHER, Path(place, "another"))
+        places = {"COMPANION_ROOT": str(another), "PYTHONPATH": str(another)}
+        run(python, "-m", "sphinx", "-q", "book", "book/_build/html", cwd=another, **places)
+        page = (another / "book/_build/html/claim.html").read_text()
+        assert "That holds" in page, "another paper's claim is not on its page"
+        pictures = found["counts"]["images"]
+        return f"κ = {kappa:.2f} over {pictures} pictures; another paper's claim holds"
 
 
 def main() -> None:
@@ -78,7 +88,7 @@ def main() -> None:
     (wheel,) = (ROOT / "dist").glob("*.whl")
     (archive,) = (ROOT / "dist").glob("*.tar.gz")
     print(f"built {wheel.name} and {archive.name}")
-    print(f"installed in an empty environment, it probes a shipped model: {tried(wheel, version)}")
+    print(f"installed in an empty environment, it finds: {tried(wheel, version)}")
     print(f"{version} of {date} is ready: git tag v{version} && git push origin v{version}")
 
 

@@ -43,6 +43,9 @@ class Project:
     #: The end of a run's page (MyST), with places for ``$experiment``, ``$subject``, ``$code`` and
     #: the ``$parameters``.
     rerun: Path = Path(__file__).with_name("rerun.md")
+    #: What a run's notebook says to a reader who took it along (Markdown), if anything, with places
+    #: for ``$clone``, how to get the repository, and ``$command``.
+    elsewhere: Path | None = None
     #: What a reader types to execute a run again, with ``{experiment}`` and ``{subject}``.
     command: str = ""
 

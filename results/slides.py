@@ -20,13 +20,12 @@ from string import Template
 from typing import Any, NamedTuple
 
 from analysis.quoting import Html, in_a_row, in_html, tag
-from analysis.roots import ROOT
 from results import policy
 from results.svg import inline_svg
 
 #: A result's reference → its note (kind, caption, alt, …) and what it holds by MIME type.
 Find = Callable[[str], tuple[dict[str, str], dict[str, Any]]]
-STATIC = ROOT / "book" / "_static"
+STATIC = Path(__file__).with_name("static")
 PAGE = Template(Path(__file__).with_name("slides.html").read_text(encoding="utf-8"))
 #: Words a minute that a lecturer says who wants to be understood.
 PACE = 130

@@ -20,8 +20,7 @@ import yaml
 from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTENSIONS = str(ROOT / "book/_extensions")
-sys.path.append(EXTENSIONS)  # tests import the book's extensions by name
+sys.path.append(str(ROOT / "book/_extensions"))  # tests import the book's extensions by name
 #: The processes that tests start keep compiled bytecode, as a reader's do, whatever this one may.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 #: What is tested is this checkout, whichever a reader works on.
@@ -339,6 +338,15 @@ def file(tmp_path):
 
     save_clip(tmp_path / "tiny.safetensors")
     return tmp_path / "tiny.safetensors"
+
+
+@pytest.fixture(scope="session")
+def static(tmp_path_factory):
+    """The address of a folder like `_static` in a built book: the engine's files and the book's."""
+    folder = tmp_path_factory.mktemp("static")
+    for place in ("results/static", "book/_static"):
+        shutil.copytree(ROOT / place, folder, dirs_exist_ok=True)
+    return folder.as_uri()
 
 
 @pytest.fixture(scope="session")

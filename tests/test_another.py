@@ -41,8 +41,9 @@ def python(folder, program):
 
 def test_the_engine_knows_no_paper():
     """Not even by way of what it imports: of ours nothing is loaded but the engine's bottom."""
-    modules = ", ".join(f"results.{path.stem}" for path in (ROOT / "results").glob("[a-z]*.py"))
-    loaded = f"import {modules}; import sys; print(*sys.modules)"
+    paths = (path for path in (ROOT / "results").rglob("*.py") if path.stem != "__init__")
+    modules = (".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths)
+    loaded = f"import {', '.join(modules)}; import sys; print(*sys.modules)"
     ours = ("analysis.", "companion", "training")
     names = {name for name in python(ROOT, loaded).split() if name.startswith(ours)}
     assert names == {*BOTTOM}

@@ -11,7 +11,6 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 from conftest import (
-    EXTENSIONS,
     ROOT,
     SUITE,
     build_book,
@@ -75,10 +74,9 @@ def test_no_entity_becomes_an_element(tmp_path):
     element = "img src=x onerror=document.title='ran'"
     pages = {f"page{i}": f"# {entity.format(element)}\n" for i, entity in enumerate(ENTITIES)}
     toc = "```{toctree}\n:glob:\n\npage*\n```\n"
-    static = [str(ROOT / "book/_static")]
     theme = {"html_theme": "sphinx_book_theme", "html_context": {"default_mode": "auto"}}
     every = {"index": f"# {element}\n\n{toc}", **pages}
-    sphinx_build(tmp_path, every, "companion_offline", html_static_path=static, **theme)
+    sphinx_build(tmp_path, every, "results.sphinx.offline", **theme)
     for name in ("index", *pages, "search", "genindex"):
         html = (tmp_path / f"html/{name}.html").read_text()
         assert not re.search(r"<img[^>]*onerror", html), name
@@ -86,7 +84,7 @@ def test_no_entity_becomes_an_element(tmp_path):
 
 
 def test_a_build_that_was_killed_leaves_no_search_index_of_old_words(tmp_path):
-    settings = TEXTS["stoppable"].replace("EXTENSIONS", str(EXTENSIONS))
+    settings = TEXTS["stoppable"].replace("ROOT", str(ROOT))
     (tmp_path / "conf.py").write_text(settings)
     statuses = []
     for text, stop in (("Aardvarks", False), ("Bumblebees", True), ("", False)):
@@ -345,7 +343,7 @@ def test_a_build_reads_what_has_changed_and_nothing_else(kept, small):
     """Nothing where nothing has; every page where the code that makes the pages has."""
     again = build_book(kept)
     assert "0 added, 0 changed, 0 removed" in again.stdout and "no targets are" in again.stdout
-    for name in ("results/runpage.py", "book/_extensions/companion_paper.py"):
+    for name in ("results/sphinx/cite.py", "book/_extensions/companion_paper.py"):
         with (small / name).open("a") as file:
             file.write("\nCHANGED = 1\n")
         built = build_book(small).stdout

@@ -8,7 +8,7 @@ from playwright import sync_api
 
 from companion.claims.ledger import load_claims
 
-STATIC = Path(__file__).resolve().parents[1] / "book" / "_static"
+STATIC = Path(__file__).resolve().parents[1] / "results" / "static"
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
 RUN = "runs/effective_robustness/rn50.html"

@@ -55,9 +55,9 @@ def test_vectors_are_packed_to_the_digits_that_are_shown(clip, bits, off):
 
 
 @pytest.fixture(scope="module")
-def addresses(tmp_path_factory, data):
+def addresses(tmp_path_factory, data, static):
     """A page for each figure, with nothing else, as files."""
-    static, pages = (ROOT / "book/_static").as_uri(), {}
+    pages = {}
     frame = (ROOT / "tests/cases/explorer.html").read_text()
     for script, numbers in data.items():
         path = tmp_path_factory.mktemp("explorable") / f"{script}.html"
@@ -202,6 +202,7 @@ def test_a_reader_predicts_kappa_before_it_is_shown(open_page, addresses):
 
 
 def test_code_and_numbers_stay_small(data):
-    scripts = [ROOT / f"book/_static/{name}.js" for name in ("explorable", *data)]
+    scripts = [ROOT / "results/static/explorable.js"]
+    scripts += [ROOT / f"book/_static/{name}.js" for name in data]
     assert sum(path.stat().st_size for path in scripts) < 40_000
     assert all(len(json.dumps(numbers)) < 300_000 for numbers in data.values())

@@ -81,9 +81,8 @@ def test_no_name_can_end_the_element_that_holds_it():
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory, data):
+def address(tmp_path_factory, data, static):
     """A page with nothing but the explorer, as a file."""
-    static = (ROOT / "book/_static").as_uri()
     path = tmp_path_factory.mktemp("explorer") / "explore.html"
     frame = (ROOT / "tests/cases/explorer.html").read_text()
     page = frame.replace("EXPLORER", explorer(json.dumps(data), static)).replace("STATIC", static)
@@ -255,8 +254,7 @@ def test_the_lookup_has_the_numbers_of_the_atlas(table, data, known):
     assert known["robust"][row] is True and {*known["robust"]} == {True, False, None}
 
 
-def test_a_checkpoints_name_is_answered(open_page, known, tmp_path):
-    static = (ROOT / "book/_static").as_uri()
+def test_a_checkpoints_name_is_answered(open_page, known, static, tmp_path):
     frame = (ROOT / "tests/cases/explorer.html").read_text()
     box = explorer(json.dumps(known), static, "lookup")
     (tmp_path / "lookup.html").write_text(frame.replace("EXPLORER", box).replace("STATIC", static))

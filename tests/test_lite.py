@@ -96,7 +96,7 @@ def site(tmp_path_factory):
     except lite.LiteError as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("site")
-    shutil.copytree(ROOT / "book/_static", folder / "_static")
+    shutil.copytree(ROOT / "results/static", folder / "_static")
     (folder / "_downloads/teach").mkdir(parents=True)
     for name in course.names():
         for path, content in course.files(name).items():

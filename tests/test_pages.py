@@ -9,11 +9,6 @@ import sys
 import zipfile
 from types import ModuleType, SimpleNamespace
 
-import companion_cite
-import companion_contents
-import companion_pages
-import companion_results
-import companion_runs
 import pikepdf
 import pytest
 import yaml
@@ -24,6 +19,7 @@ from sphinx.errors import SphinxParallelError
 from analysis.texts import CompanionError
 from results import course, pdf
 from results.labels import line_in_source
+from results.sphinx import cite, contents, pages, result, runs
 
 BROWSER = pytest.mark.skipif(
     not any(map(pdf.shutil.which, pdf.BROWSERS)), reason="Chromium is not installed"
@@ -33,8 +29,8 @@ BROWSER = pytest.mark.skipif(
 def test_a_result_is_found_of_a_family_of_any_name():
     """As `companion add` takes it, and `companion rerun` makes it of a checkpoint's."""
     reference = "outlier_features/vit-b-32-xl_s13b.2#kurtosis"
-    with pytest.raises(companion_results.ResultError, match="no run outlier_features/vit-b-32-xl"):
-        companion_results.find_result(reference)
+    with pytest.raises(result.ResultError, match="no run outlier_features/vit-b-32-xl"):
+        result.find_result(reference)
 
 
 def test_pages_of_functions_show_no_markup(built_book):
@@ -92,7 +88,7 @@ def test_contents_made_once_are_on_each_page_what_the_theme_makes(tmp_path, monk
         generate = context["generate_toctree_html"]
 
         def named(*given, **options):
-            companion_contents.name_toggles(made := generate(*given, **options))
+            contents.name_toggles(made := generate(*given, **options))
             return made
 
         context["generate_toctree_html"] = named
@@ -101,7 +97,7 @@ def test_contents_made_once_are_on_each_page_what_the_theme_makes(tmp_path, monk
     theirs.setup = lambda app: app.connect("html-page-context", of_the_theme, priority=900) and {}
     monkeypatch.setitem(sys.modules, theirs.__name__, theirs)
     menus = []
-    for extension in theirs.__name__, "companion_contents":
+    for extension in theirs.__name__, contents.__name__:
         folder = tmp_path / extension
         sphinx_build(folder, NESTED, extension, html_theme="sphinx_book_theme")
         texts = {
@@ -120,8 +116,8 @@ def test_the_line_of_a_result_is_found_in_its_notebook():
     source = 'import a\n\n# "kept"\na.table(\n    "kept", rows)\na.text(f"of-{name}-told", "x")\n'
     lines = [line_in_source(source, label) for label in ("kept", "of-rn50-told", "none")]
     assert lines == [5, 6, 0]
-    assert companion_cite.code_place("pruning/rn50#kept").startswith("results/pruning.html#L")
-    (line,) = re.findall(r"#L(\d+)", companion_cite.code_place("pruning/rn50#kept"))
+    assert cite.code_place("pruning/rn50#kept").startswith("results/pruning.html#L")
+    (line,) = re.findall(r"#L(\d+)", cite.code_place("pruning/rn50#kept"))
     text = (ROOT / "notebooks/pruning.py").read_text().split("\n")
     assert '"kept"' in text[int(line) - 1]
 
@@ -131,7 +127,7 @@ def test_badges_appear_with_a_repository_and_load_nothing():
         app = SimpleNamespace(config=SimpleNamespace(html_theme_options={"repository_url": url}))
         group = {"label": "download-buttons", "buttons": []}
         context = {"header_buttons": [group], "pathto": lambda path, _: path}
-        companion_pages.offer_downloads(app, "pruning", "", context, None)
+        pages.offer_downloads(app, "pruning", "", context, None)
         return [button["url"] for button in group["buttons"]]
 
     of_book = ["_downloads/teach/pruning.zip", "_downloads/teach/pruning_blanks.ipynb"]
@@ -235,14 +231,14 @@ def test_what_changed_under_a_clock_that_was_set_back_is_read_again(tmp_path):
     (tmp_path / "source").mkdir()
     (tmp_path / "source/shown.txt").write_text("text")
     app, _ = sphinx_build(tmp_path, pages)
-    companion_runs.note_files(app, app.env)
-    assert companion_runs.find_altered(app, app.env) == []
+    runs.note_files(app, app.env)
+    assert runs.find_altered(app, app.env) == []
     for place, changed in (("shown.txt", "index"), ("other.md", "other")):
         path = tmp_path / "source" / place
         path.write_text("# Older\n")
         os.utime(path, (10**9, 10**9))
-        assert companion_runs.find_altered(app, app.env) == [changed]
-        companion_runs.note_files(app, app.env)
+        assert runs.find_altered(app, app.env) == [changed]
+        runs.note_files(app, app.env)
 
 
 @pytest.mark.parametrize("parallel", [False, True])
@@ -255,7 +251,7 @@ def test_a_full_disk_ends_a_build_with_one_sentence(parallel, tmp_path, capsys):
 
     app, _ = sphinx_build(tmp_path, {"index": "# A page\n"})
     app.connect("env-updated", fill)
-    app.connect("build-finished", companion_runs.end_where_the_disk_refuses)
+    app.connect("build-finished", runs.end_where_the_disk_refuses)
     with pytest.raises(SystemExit) as ended:
         app.build(force_all=True)
     said = "The book: No space left on device (a page.html): free some space and call again"
@@ -263,7 +259,7 @@ def test_a_full_disk_ends_a_build_with_one_sentence(parallel, tmp_path, capsys):
     try:
         raise RuntimeError("an error in building your book") from ended.value.__context__
     except RuntimeError as error:
-        companion_runs.say_what_the_disk_refuses(RuntimeError, error, None)
+        runs.say_what_the_disk_refuses(RuntimeError, error, None)
     assert capsys.readouterr().err.startswith(said)
-    assert companion_runs.refusal(ValueError("[Errno 28] No space")) == ""
-    assert companion_runs.refusal(FileNotFoundError(errno.ENOENT, "none")) == ""
+    assert runs.refusal(ValueError("[Errno 28] No space")) == ""
+    assert runs.refusal(FileNotFoundError(errno.ENOENT, "none")) == ""

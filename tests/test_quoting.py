@@ -91,7 +91,7 @@ def test_a_policy_names_what_runs_and_some_pages_need_more():
 
 def test_slides_and_numbers_in_a_page_hold_their_own_script_alone():
     deck = slides.deck('# A "title" <b>\n\ntext\n\n> 1 min', {}.get)
-    script = (ROOT / "book/_static/slides.js").read_text()
+    script = (ROOT / "results/static/slides.js").read_text()
     assert f"<script>{script}</script>" in deck
     assert rules(deck)["script-src"] == [policy.hash_of_script(script)]
     assert "<title>A &quot;title&quot; &lt;b&gt;</title>" in deck

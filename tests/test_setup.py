@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from companion_offline import foreign_resources
 from conftest import ROOT, cases, sphinx_build
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -20,6 +19,7 @@ from sphinx_external_toc.parsing import parse_toc_yaml
 from test_house import imports
 
 from analysis.code import installing
+from results.sphinx.offline import foreign_resources
 
 BOOK = ROOT / "book"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -128,7 +128,7 @@ def test_settings_at_the_top_are_the_books(name):
 
 
 def test_vendored_scripts_are_as_published():
-    vendor = BOOK / "_static" / "vendor"
+    vendor = ROOT / "results/static/vendor"
     table = (vendor / "README.md").read_text()
     rows = re.findall(r"^\| `\w+` .*?`(?:dist|es5)/", table, re.M)
     digests = set(re.findall(r"`([0-9a-f]{64})`", table))
@@ -146,7 +146,7 @@ def test_contents_and_pages_agree():
     written = [
         path.relative_to(BOOK).with_suffix("").as_posix()
         for path in BOOK.rglob("*.md")
-        if not {"_static", "_build", "runs", "slides"} & {*path.relative_to(BOOK).parts}
+        if not {"_build", "runs", "slides"} & {*path.relative_to(BOOK).parts}
     ]
     assert sorted(listed) == sorted(written)  # slides are no pages
 
@@ -171,8 +171,7 @@ def test_what_a_browser_would_fetch_is_seen():
 
 def small_build(folder, **pages):
     """Build a book of a few pages with the extension; return Sphinx's status."""
-    static = {"html_static_path": [str(BOOK / "_static")]}
-    return int(sphinx_build(folder, pages, "companion_offline", **static)[0].statuscode)
+    return int(sphinx_build(folder, pages, "results.sphinx.offline")[0].statuscode)
 
 
 TOC = "# Start\n\n```{toctree}\n:glob:\n\n*\n```\n"
@@ -181,8 +180,8 @@ TOC = "# Start\n\n```{toctree}\n:glob:\n\n*\n```\n"
 def test_a_page_is_the_same_in_a_second_build(tmp_path):
     """MyST-NB's style is in place before a page is written: its address has a checksum, or not."""
     pages = []
-    settings = {"html_static_path": [str(BOOK / "_static")], "nb_execution_mode": "off"}
-    settings["extensions"] = ["myst_nb", "companion_offline"]
+    settings = {"nb_execution_mode": "off"}
+    settings["extensions"] = ["myst_nb", "results.sphinx.offline"]
     for _ in range(2):
         sphinx_build(tmp_path, {"index": "# Start\n"}, **settings)
         pages.append((tmp_path / "html" / "index.html").read_bytes())

@@ -14,18 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from companion_cite import code_place
-from companion_results import (
-    LACKING,
-    NotMeasuredError,
-    ResultDirective,
-    ResultError,
-    badges,
-    depend_on,
-    find_result,
-    name_of,
-    results_of,
-)
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
@@ -41,6 +29,19 @@ from companion.claims.counterparts import (
 )
 from companion.claims.ledger import CLAIMS, Claim, load_claims
 from results.downloads import ENDINGS
+from results.sphinx.cite import code_place
+from results.sphinx.result import (
+    LACKING,
+    NotMeasuredError,
+    ResultDirective,
+    ResultError,
+    badges,
+    depend_on,
+    find_result,
+    name_of,
+    places_of,
+    results_of,
+)
 
 counterparts = cache(load_counterparts)  # read once a build, not for every result
 CARDS = "```{cards}\n```"
@@ -90,7 +91,7 @@ class CounterpartsDirective(ResultDirective):
         (box,) = self.parse_text_to_nodes(f"::::{{div}} counterpart\n{text}\n::::")
         up = "../" * self.env.docname.count("/")
         if note and note["kind"] == "figure":
-            picture = thumbnail(reference, up, self.env.companion_places[0])
+            picture = thumbnail(reference, up, places_of(self.env)[0])
             box.insert(0, nodes.raw("", picture, format="html", classes=["thumbnail"]))
         if note:
             data = find_result(reference).data

@@ -20,9 +20,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from companion_offline import when_written, write_if_changed
-from companion_pages import OFFERED, github
-from companion_results import NotMeasuredError, ResultError, find_result
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -33,12 +30,15 @@ from analysis.files import fingerprint, sha256_of
 from analysis.roots import ROOT
 from results import check, course, lite
 from results.slides import PACE, deck, minutes, slides
+from results.sphinx.offline import when_written, write_if_changed
+from results.sphinx.pages import OFFERED, github
+from results.sphinx.result import NotMeasuredError, ResultError, find_result
 
 #: Whom a build is for → the classes of boxes that it leaves out.
 LEFT_OUT = {"readers": ("instructor",), "students": ("solution", "instructor"), "instructors": ()}
 #: What notebooks and slides are made from.
 READ = "notebooks/teach/*.* notebooks/teach/lab/* data/pocket/accuracies.csv results/*.* book/*.md"
-READ += " book/_*/*.* book/guide/slides/* book/runs/*/*.ipynb"
+READ += " results/s*/*.* book/_*/*.* book/guide/slides/* book/runs/*/*.ipynb"
 
 
 def write_files(app: Sphinx, config: Config) -> None:
@@ -180,7 +180,7 @@ def bring_python(app: Sphinx, error: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
-    app.setup_extension("companion_offline")  # which knows the pages that were written
+    app.setup_extension("results.sphinx.offline")  # which knows the pages that were written
     app.add_config_value("companion_for", os.environ.get("COMPANION_FOR", "readers"), "env", str)
     app.connect("config-inited", write_files)
     app.connect("source-read", leave_out)

@@ -168,8 +168,7 @@ def place(m: Measurement, recorded: Sequence[Measurement]) -> Probe:
     reasons = ["kurtosis" if marks.plain < marks.outlying else "kurtosis alone"]
     reasons += ["outliers" if outlying else "no outliers", "leader", "mean"]
     if row["least_directions"]:
-        reasons.append("unread")
-        reasons += ["one vector"] if row["one_vector_kurtosis"] else []
+        reasons += ["unread", "one vector"] if row["one_vector_kurtosis"] else ["unread"]
     leading = _share_interval(m, "persistence_fraction")[0] > PERSISTENCE_THRESHOLD
     cautions = {
         "none": answer == "none",

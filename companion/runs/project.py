@@ -54,6 +54,7 @@ class Companion(Project):
     nothing = (NothingMeasuredError,)
     written = (default_folder(), ROOT / "data", ROOT / "families")
     rerun = Path(__file__).with_name("rerun.md")
+    elsewhere = Path(__file__).with_name("elsewhere.md")
     command = "companion run {experiment} {subject}"
 
     def editions(self, scope: str) -> Sequence[str]:

@@ -1,21 +1,12 @@
 """The settings of a small book, for Sphinx alone: `sphinx-build book book/_build/html`."""
 
-import sys
-from pathlib import Path
-
-import results
-
-#: The engine's checkout, with the extensions that know no paper, and the looks and scripts.
-ENGINE = Path(results.__file__).resolve().parents[1] / "book"
-sys.path.insert(0, str(ENGINE / "_extensions"))
-
 project = html_title = "Four data sets, one line"
 author = "The companion's contributors"
 copyright = "2026"
 extensions = [
     *("myst_nb", "sphinx_external_toc", "sphinx_book_theme", "sphinx_design"),
-    *("companion_runs", "companion_results", "companion_cite"),
-    *("companion_offline", "companion_pages"),
+    *("results.sphinx.runs", "results.sphinx.result", "results.sphinx.cite"),
+    *("results.sphinx.contents", "results.sphinx.offline", "results.sphinx.pages"),
 ]
 external_toc_path = "_toc.yml"
 nb_execution_mode = "off"  # the notebooks are executed before
@@ -29,6 +20,5 @@ html_theme = "sphinx_book_theme"
 html_theme_options = {"navbar_persistent": []}  # the sidebar has the search
 html_context = {"default_mode": "auto"}
 html_show_sphinx = False
-html_static_path = [str(ENGINE / "_static")]
 mathjax_path = "vendor/mathjax/tex-svg-full.js"
 companion_ledger = "claim"

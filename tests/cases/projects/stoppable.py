@@ -3,8 +3,8 @@
 import os
 import sys
 
-sys.path.insert(0, "EXTENSIONS")
-extensions = ["companion_offline"]
+sys.path.insert(0, "ROOT")
+extensions = ["results.sphinx.offline"]
 
 
 def stop(app, *_):

@@ -28,6 +28,8 @@ from sphinx.errors import ExtensionError
 
 from analysis.quoting import in_html
 
+#: Scripts and styles that any book has.
+STATIC = Path(__file__).resolve().parents[1] / "static"
 STYLES = ["companion.css", "run_here.css"]
 SCRIPTS = ["vendor/sortable/sortable.js", "companion.js", "forms.js", "lite.js", "run_here.js"]
 
@@ -63,7 +65,11 @@ def foreign_resources(page: str) -> list[str]:
 
 
 def name_assets(app: Sphinx, config: Config) -> None:
-    """Put this book's scripts and styles on every page, and no others."""
+    """Put the engine's scripts and styles on every page, and no others.
+
+    A book's own static files may replace them.
+    """
+    config.html_static_path = [str(STATIC), *config.html_static_path]
     config.html_css_files = list(STYLES)
     config.html_js_files = [(name, {"defer": "defer"}) for name in SCRIPTS]
 
@@ -126,7 +132,7 @@ def check_pages(app: Sphinx) -> None:
         if foreign := foreign_resources(text):
             raise ExtensionError(
                 f"The page {pagename} would load {foreign[0]} from another host, but the book "
-                "works offline: put a copy into book/_static and refer to that."
+                "works offline: put a copy next to its static files and refer to that."
             )
 
 

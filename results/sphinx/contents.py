@@ -46,7 +46,7 @@ def share_contents(app: Sphinx, name: str, _: str, context: dict[str, Any], __: 
     def of_nowhere(**options: Any) -> str:
         return str(builder._get_local_toctree("search", **options))
 
-    def shared(*given: Any, **options: Any) -> BeautifulSoup:
+    def shared(*given: Any, **options: Any) -> Any:
         if (key := repr((given, options))) not in everywhere:
             of_page, context["toctree"] = context["toctree"], of_nowhere
             everywhere[key] = BeautifulSoup(str(made(*given, **options)), "html.parser")
@@ -57,14 +57,14 @@ def share_contents(app: Sphinx, name: str, _: str, context: dict[str, Any], __: 
     context["generate_toctree_html"] = shared
 
 
-def name_toggles(contents: BeautifulSoup) -> None:
+def name_toggles(contents: Any) -> None:
     """Say of each toggle which pages it shows."""
     for toggle in contents.select("a.reference + details > summary"):
         link = toggle.parent.find_previous_sibling("a")
         toggle["aria-label"] = f"Pages below {re.sub(NUMBER, '', link.get_text())}"
 
 
-def seen_from(contents: BeautifulSoup, page: str) -> BeautifulSoup:
+def seen_from(contents: Any, page: str) -> Any:
     """The contents, whose links start at the root, as a page has them: its own link is marked."""
     seen = copy(contents)
     for link in seen.select("a.internal"):

@@ -16,10 +16,10 @@ import re
 import textwrap
 from functools import cache
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import pydata_sphinx_theme
-from companion_offline import when_written
 from docutils import nodes
 from nbformat import v4
 from sphinx.application import Sphinx
@@ -31,6 +31,7 @@ from analysis.quoting import tag
 from analysis.roots import ROOT
 from results import course, project
 from results.policy import of_book
+from results.sphinx.offline import STATIC, when_written
 from results.style import ROLE
 
 #: Where the teaching notebooks with their data are, below the book's folder.
@@ -47,7 +48,7 @@ LANDMARKS = (
 )  # fmt: skip
 
 #: What orders the results of a search.
-SCORER = Path(__file__).resolve().parents[1] / "_static" / "scorer.js"
+SCORER = STATIC / "scorer.js"
 #: Where a teaching notebook runs in the browser: by repository and branch on GitHub, and its name.
 LAUNCHERS = {
     "Colab": "https://colab.research.google.com/github/{}/blob/{}/{}.ipynb",
@@ -219,8 +220,8 @@ def github(app: Sphinx) -> str:
 
 
 def complete_notebooks(app: Sphinx) -> None:
-    """Make the notebooks of runs that are offered say what they need, where a command runs them."""
-    if not project.current().command:
+    """Make the notebooks of runs that are offered say what they need, where the project knows."""
+    if project.current().elsewhere is None:
         return
     for path in sorted((Path(app.outdir) / "_sources/runs").glob("*/*.ipynb")):
         notebook = json.loads(path.read_text(encoding="utf-8"))
@@ -234,14 +235,11 @@ def to_take_along(url: str, notebook: dict[str, Any]) -> dict[str, Any]:
 
     ``url``: of the repository, if the book knows it. References to other pages become plain words.
     """
-    clone = f"clone {url}" if url else "get a copy of the companion's repository"
-    how = (
-        f"{clone} and run `python -m pip install -e '.[teach]'` in it, or name its folder in the "
-        "environment variable COMPANION_ROOT."
-    )
-    text = (
-        f"*To run this notebook, in any folder:* {how} It was executed there by "
-        f"`{project.current().command}`.".format(**notebook["metadata"]["companion"])
+    ours, about = project.current(), notebook["metadata"]["companion"]
+    assert ours.elsewhere is not None, "the project does not say what to do"
+    text = Template(ours.elsewhere.read_text(encoding="utf-8").strip()).substitute(
+        clone=f"clone {url}" if url else "get a copy of the companion's repository",
+        command=ours.command.format(**about),
     )
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":

@@ -22,22 +22,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from companion_offline import write_if_changed
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxParallelError
 from sphinx.util import logging
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))  # this checkout's `analysis`, whichever one is installed
-
-from analysis.files import DENIED, FULL, about_disk  # noqa: E402
-from analysis.texts import CompanionError  # noqa: E402
-from results import experiments, project, threads  # noqa: E402
-from results.engine import bring_up_to_date  # noqa: E402
-from results.experiments import OUTPUTS  # noqa: E402
-from results.jobs import alone  # noqa: E402
+from analysis.files import DENIED, FULL, about_disk
+from analysis.texts import CompanionError
+from results import experiments, project, threads
+from results.engine import bring_up_to_date
+from results.experiments import OUTPUTS
+from results.jobs import alone
+from results.sphinx.offline import write_if_changed
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from companion_cite import menu
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx import addnodes
@@ -38,6 +37,7 @@ from results.downloads import shown_in
 from results.experiments import OUTPUTS as RUNS
 from results.labels import line_in_source
 from results.page import CAPTIONS_FOLDER, definitions, read_captions
+from results.sphinx.cite import menu
 from results.style import NARROW, unusable
 from results.svg import explorable, explorer, inline_svg
 
@@ -148,6 +148,12 @@ def find_places(app: Sphinx, env: BuildEnvironment, *_: Any) -> Iterable[str]:
     return [] if before == (first, numbered) else env.found_docs
 
 
+def places_of(env: Any) -> tuple[dict[str, str], set[str]]:
+    """Which page shows a result first, and what pages refer to by its number (`find_places`)."""
+    places: tuple[dict[str, str], set[str]] = env.companion_places
+    return places
+
+
 def page_instead(name: str) -> str:
     """The page of what is not measured, instead of a run's; "" if no such run is possible."""
     kind, experiment, subject = (*name.split("/"), "", "")[:3]
@@ -189,7 +195,7 @@ class ResultDirective(SphinxDirective):
         else:
             built = self.parse_text_to_nodes(data["text/markdown"])
             self.name_card(built, label)
-            if name_of(reference) in self.env.companion_places[1]:  # by a number, like a table
+            if name_of(reference) in places_of(self.env)[1]:  # by a number, like a table
                 built += self.not_published(reference, True, [])
         if note["kind"] == "text":
             return built
@@ -252,7 +258,7 @@ class ResultDirective(SphinxDirective):
         again", under the same number.
         """
         here, run = self.env.docname, f"runs/{reference.split('#')[0]}"
-        away = here != self.env.companion_places[0].get(reference, run)
+        away = here != places_of(self.env)[0].get(reference, run)
         return name_of(reference) + shown_in(here) * (away or "again" in self.options)
 
     def caption(self, note: dict[str, str], target: str) -> str:
@@ -359,16 +365,16 @@ def badges(note: dict[str, str]) -> str:
     return " ".join(f"[evidence: {kind}]{{.evidence .evidence-{kind}}}" for kind in kinds)
 
 
-def code_of_pages() -> str:
-    """Fingerprint of what pages are made with: these extensions, and what publishes."""
-    rooms = Path(__file__).parent, Path(runpage.__file__).parent
+def code_of_pages(book: Path) -> str:
+    """Fingerprint of what pages are made with: these and a book's extensions, what publishes."""
+    rooms = Path(__file__).parent, Path(runpage.__file__).parent, book / "_extensions"
     paths = [path for room in rooms for path in sorted(room.glob("*.py"))]
     return fingerprint([hash_of(path.read_text(encoding="utf-8")) for path in paths])
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension; where its code has changed, all pages are read again."""
-    app.add_config_value("companion_code", code_of_pages(), "env", str)
+    app.add_config_value("companion_code", code_of_pages(Path(app.srcdir)), "env", str)
     app.add_config_value("companion_ledger", "", "env", str)  # where claims' cards have names
     app.add_directive("result", ResultDirective)
     app.add_role("result", ResultRole())

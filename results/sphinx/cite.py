@@ -17,7 +17,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from companion_offline import when_written, write_if_changed
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -29,6 +28,7 @@ from results import downloads, project
 from results.experiments import NOTEBOOKS, OUTPUTS
 from results.fingerprints import code_version
 from results.labels import line_in_source
+from results.sphinx.offline import when_written, write_if_changed
 
 FOLDER = "results"
 
@@ -36,7 +36,7 @@ FOLDER = "results"
 def menu(
     env: BuildEnvironment, reference: str, result: Any, method: list[nodes.Node]
 ) -> nodes.container:
-    """The menu below a result of `companion_results`: how it was computed, links to its files."""
+    """The menu below a `result`: how it was computed, and links to its files."""
     up = "../" * env.docname.count("/")
     run, _, label = reference.partition("#")
     experiment, subject = run.split("/")
@@ -140,14 +140,15 @@ def name_renumbered_pages_only() -> None:
     sphinx-external-toc compares the numbers of the last build, some of which it turned into
     letters, with numbers that it has yet to turn, and has every page of such a part written again.
     """
-    number = TocTreeCollectorWithStyles.assign_section_numbers
+    collector: Any = TocTreeCollectorWithStyles
+    number = collector.assign_section_numbers
 
-    def renumber(self: TocTreeCollectorWithStyles, env: BuildEnvironment) -> list[str]:
+    def renumber(self: Any, env: BuildEnvironment) -> list[str]:
         before = env.toc_secnumbers
         number(self, env)
         return [name for name, of in env.toc_secnumbers.items() if of != before.get(name)]
 
-    TocTreeCollectorWithStyles.assign_section_numbers = renumber
+    collector.assign_section_numbers = renumber
 
 
 def take_numbers_back(app: Sphinx, env: BuildEnvironment) -> list[str]:

@@ -1,0 +1,1 @@
+"""Extensions of Sphinx that show results on a book's pages; they know no paper."""
