@@ -76,7 +76,7 @@ for name, (frame, of_kind) in SHOWN.items():
             continue
         drawing = plots.scatter(rows, "value", ER, verticals=figures.GAUSSIAN)
         for axes in drawing.figure.axes:
-            if axes.get_xlabel() == plots.KAPPA[1]:  # on the scale of models with outlier features
+            if axes.get_xlabel() == figures.KAPPA:  # on the scale of models with outlier features
                 style.log_scale(axes.xaxis, 1, 100, 5)
                 axes.set_xlim(1, 100)
         page.figure(f"scatter{name}{part}", drawing, of_kind)

@@ -18,33 +18,51 @@ import re
 import sys
 import textwrap
 import zipfile
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from analysis.roots import CODE, ROOT
+from analysis.strict import Strict, checked, read_yaml
+from analysis.texts import CompanionError
 from results.check import ANSWERS
 
 TEACH = ROOT / "notebooks" / "teach"
 CHECK = CODE / "results/check.py"
-#: The notebook of the lab, which stands for the lab sheet's commands, and what it reads.
+#: The notebook of the lab, which stands for the lab sheet's commands.
 LAB = TEACH / "lab" / "lab.py"
-LAB_DATA = {
-    "lab.npz": LAB.with_name("lab.npz"),
-    "pocket_accuracies.csv": ROOT / "data" / "pocket" / "accuracies.csv",
-    "embeddings.npz": TEACH / "embeddings.npz",
-    "controls.npz": TEACH / "controls.npz",
-}
-#: Teaching notebook → the chapter whose exercises it goes with.
-CHAPTERS = {
-    "effective_robustness": "measuring_robustness",
-    "unread": "what_kurtosis_measures",
-    "grow_an_outlier": "where_outlier_features_come_from",
-}
 #: The branch of a repository on GitHub to which the site's workflow publishes all files.
 BRANCH = "teach"
 BLANK = re.compile(r"^([ ]*(?:return|[\w\[\]:, ]+ [-+*]?=)) [^\n]*?  #: ([^\n]*)$", re.MULTILINE)
 BODY = re.compile(r"^([ ]*)#:\[ ([^\n]*)\n(.*?)^[ ]*#:\]\n", re.MULTILINE | re.DOTALL)
 IN_THE_PAGE = re.compile(r"^(?:([ ]*)|[^\n]*?  )#:@ ([^\n]*)$", re.MULTILINE)
 CHECK_LINE = re.compile(r"^([ ]*)#: ", re.MULTILINE)
+
+
+class Course(Strict):
+    """What is particular to a book; `notebooks/teach/course.yaml` explains the fields."""
+
+    chapters: Mapping[str, str] = {}
+    lab: Mapping[str, str] = {}
+
+
+@cache
+def of_book() -> Course:
+    """The course of this book; CompanionError if its file is wrong."""
+    path = TEACH / "course.yaml"
+    if not path.is_file():
+        return Course()
+    return checked(Course, read_yaml(path), path.name, CompanionError)
+
+
+def chapter_of(name: str) -> str:
+    """The chapter whose exercises a teaching notebook goes with."""
+    return of_book().chapters.get(name, name)
+
+
+def lab_data() -> dict[str, Path]:
+    """What the lab's notebook reads: each file by the name that it has next to the notebook."""
+    return {name: ROOT / path for name, path in of_book().lab.items()}
 
 
 def in_the_page(source: str) -> str:
@@ -94,7 +112,7 @@ def notebook(name: str, source: str, repository: str = "") -> str:
 
     With a repository on GitHub its exercises are links, and a cell gets the files that it needs.
     """
-    chapter = CHAPTERS.get(name, name)
+    chapter = chapter_of(name)
     page = (ROOT / "book" / f"{chapter}.md").read_text(encoding="utf-8")
     named = re.findall(r"^:name: (\S+)$", page, re.MULTILINE)
     first = next(label for label in named if label in ANSWERS)
@@ -126,6 +144,13 @@ def needs(source: str) -> list[str]:
     """The names of the files that a notebook reads."""
     data = [path.name for path in sorted(TEACH.iterdir()) if f'"{path.name}"' in source]
     return ["check.json", "check.py", *data]
+
+
+def offered() -> list[str]:
+    """The names of all files that notebooks, and exercises in the page, may read."""
+    sources = ((TEACH / f"{name}.py").read_text(encoding="utf-8") for name in names())
+    read = (file for source in sources for file in needs(source))
+    return [*dict.fromkeys([*read, *lab_data()])]
 
 
 def _fetching(repository: str, names: list[str]) -> str:
@@ -165,7 +190,7 @@ def lab(solved: bool = False) -> dict[str, bytes]:
     texts = {"requirements.txt": "numpy\n", "lab_blanks.ipynb": written("lab", students(source))}
     if solved:
         texts["lab_solved.ipynb"] = written("lab", teachers(source))
-    copied = LAB_DATA | {name: TEACH / name for name in ("LICENCE.txt", "README.md")}
+    copied = lab_data() | {name: TEACH / name for name in ("LICENCE.txt", "README.md")}
     contents = {path: text.encode() for path, text in texts.items()}
     return contents | {name: path.read_bytes() for name, path in copied.items()}
 

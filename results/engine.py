@@ -109,7 +109,7 @@ def _call(
 
 
 def _remove_leftovers(everything: Sequence[Run]) -> None:
-    """Remove what killed writers left and the runs of notebooks or families that are gone."""
+    """Remove what killed writers left and the runs of notebooks or subjects that are gone."""
     wanted = {run.output for run in everything}
     for path in experiments.OUTPUTS.rglob("*.ipynb"):
         if path not in wanted:

@@ -1,9 +1,7 @@
 """Experiments and runs: one notebook, and one notebook executed for one subject.
 
-What subjects there are is a matter of the `project`: here a family, or an edition for notebooks
-that look at all families at once. What a run
-is made from, and whether it is current, is a matter of `fingerprints`; executing is one of
-`execute` and `engine`.
+What subjects there are is a matter of the `project`. What a run is made from, and whether it is
+current, is a matter of `fingerprints`; executing is one of `execute` and `engine`.
 """
 
 from __future__ import annotations
@@ -87,10 +85,9 @@ class Run:
     @property
     def reads(self) -> tuple[str, ...]:
         """The declared patterns, captions and looks, and what the project adds."""
-        captions = f"book/captions/{self.experiment.name}.yaml"
-        written = [captions] * (ROOT / captions).is_file()
-        looks = ["data/looks.yaml"] * (ROOT / "data" / "looks.yaml").is_file()
-        return (*self.experiment.reads, *written, *looks, *project.current().reads(self))
+        optional = f"book/captions/{self.experiment.name}.yaml", "data/looks.yaml"
+        there = [name for name in optional if (ROOT / name).is_file()]
+        return (*self.experiment.reads, *there, *project.current().reads(self))
 
 
 def load_experiments() -> dict[str, Experiment]:

@@ -1,10 +1,10 @@
 """What a run is made from, part by part, and whether the run on disk was made from just that.
 
-A run depends on its notebook, its family file, the files it declares to read, exactly those of our
-definitions that it reaches (`analysis.reach`), and the versions of the libraries that these use.
-Code counts by what it does, all else word for word, a notebook since it is shown. The
-executed notebook carries these parts, so that anyone can ask why it is stale; nothing else is noted
-anywhere.
+A run depends on its notebook, the files it declares to read and those that the project adds, on
+exactly those of our definitions that it reaches (`analysis.reach`), and on the versions of the
+libraries that these use. Code counts by what it does, all else word for word, a notebook since it
+is shown. The executed notebook carries these parts, so that anyone can ask why it is stale; nothing
+else is noted anywhere.
 """
 
 from __future__ import annotations

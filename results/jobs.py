@@ -29,7 +29,7 @@ from results import processes
 
 #: Where this machine's state is kept, and what went wrong.
 STATE = WORKSPACE / ".companion"
-#: Whoever holds it may change families, runs, what these read in the store, and pages.
+#: Whoever holds it may change inputs, runs, what these read in the store, and pages.
 _LOCK = FileLock(STATE / "lock")
 _HOLDER = STATE / "lock-holder"
 #: The length of a bar of progress.

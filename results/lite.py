@@ -158,10 +158,12 @@ def _run(command: list[str]) -> None:
 def place(site: Path, static: str = "_static", folder: Path = KEPT) -> bool:
     """Put what was fetched, and a page for each teaching notebook, into a built book.
 
-    The pages' script learns from `lite.js` whether there is something to run with.
+    The pages' script learns from `lite.js` whether there is something to run with, and which files
+    programs may read.
     """
     here = is_here(folder)
-    write_text(site / static / "lite.js", f"window.companionLite = {json.dumps(here)};\n")
+    given = json.dumps(course.offered() if here else False)
+    write_text(site / static / "lite.js", f"window.companionLite = {given};\n")
     if not here:
         return False
     (site / "lite").mkdir(exist_ok=True)

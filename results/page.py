@@ -38,8 +38,8 @@ class Caption(Strict):
     """The text below a result (MyST).
 
     `caption` gives the message, then how to read the marks, in at most 35 words; `more` is small
-    print below it, and `method`, how it was computed, is in the menu. `pocket` has the texts of the
-    pocket lab where they differ. Instead of all this, `numbers` has templates of texts by name
+    print below it, and `method`, how it was computed, is in the menu. `editions` has the texts of
+    single editions where they differ. Instead of all this, `numbers` has templates of texts by name
     (`Page.numbers`). The others are for tables: `missing` replaces an empty one and says how to get
     its numbers, where the page does not; `cells` has a template (`results.cells`) for
     each heading, in order; `columns` defines headings (`definitions`); `search` labels a box that
@@ -50,7 +50,7 @@ class Caption(Strict):
     more: str = ""
     method: str = ""
     numbers: Mapping[str, str] = {}
-    pocket: Caption | None = None
+    editions: Mapping[str, Caption] = {}
     missing: str = ""
     columns: Mapping[str, str] = {}
     cells: Mapping[str, str] = {}
@@ -91,8 +91,8 @@ class Page:
     """What a notebook publishes: figures, tables and texts, each under a name.
 
     `evidence` is the kind that its numbers rest on, unless a result says otherwise; "" is for a
-    result that holds no measurement. `values` may be named in any of its captions. With
-    ``edition="pocket"`` among them captions are those of the pocket lab.
+    result that holds no measurement. `values` may be named in any of its captions; an ``edition``
+    among them chooses the captions' texts for it.
     """
 
     def __init__(self, notebook: str, evidence: Basis = "recorded", **values: object) -> None:
@@ -251,9 +251,9 @@ class Page:
                 f"book/captions/{self.notebook}.yaml has no caption for the result {name!r}."
             )
         caption = self.captions[name]
-        if caption.pocket is None or self.values.get("edition") != "pocket":
-            return caption
-        return caption.model_copy(update=caption.pocket.model_dump(exclude_unset=True))
+        differs = caption.editions.get(str(self.values.get("edition")))
+        update = differs.model_dump(exclude_unset=True) if differs else None
+        return caption.model_copy(update=update)
 
     def _filled(self, name: str, values: Mapping[str, object]) -> Caption:
         """The caption of a result with its values, in one line each."""
@@ -296,7 +296,7 @@ class Page:
             name,
             data,
             **about,
-            **caption.model_dump(exclude={"pocket", "missing", "cells", "numbers"}),
+            **caption.model_dump(exclude={"editions", "missing", "cells", "numbers"}),
         )
 
 

@@ -1,10 +1,10 @@
 """The book as one PDF: Sphinx's single page, printed by Chromium, tagged and with its links.
 
 `make pdf`, or ``python -m results.pdf``. Pages of runs, and those for people who build the book,
-are named in a table at the end instead of printed. Our report of six pages becomes a file of
-its own as well. Figures stay vectors; code is folded away by the book's own style for print. What
-Chromium prints spells out a hundred thousand small objects, most of them tags; packed into streams
-by pikepdf the file is smaller by a third.
+are named in a table at the end instead of printed, and one section becomes a file of its own
+as well: `Wanted` says which. Figures stay vectors; code is folded away by the book's own style for
+print. What Chromium prints spells out a hundred thousand small objects, most of them tags; packed
+into streams by pikepdf the file is smaller by a third.
 """
 
 from __future__ import annotations
@@ -13,28 +13,24 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Collection, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pikepdf
 from bs4 import BeautifulSoup
+from pydantic import Field
 
 from analysis.files import replaced, temporary_folder, write_text
 from analysis.quoting import Html, in_a_row, tag
 from analysis.roots import ROOT
-from analysis.strict import read_yaml
+from analysis.strict import Strict, checked, read_yaml
 from analysis.texts import CompanionError
 
 BUILD = ROOT / "book" / "_build"
 PAGE = BUILD / "singlehtml" / "index.html"
-PDF = BUILD / "pdf" / "interpreting-clip-companion.pdf"
-#: The label of the section that is printed alone, and where.
-SUMMARY, SUMMARY_PDF = "six-pages", BUILD / "pdf" / "six-pages.pdf"
-#: Pages that are named in a table instead of printed, by how they begin; and which are printed.
-LEFT_OUT, PRINTED = ("runs/",), ("runs/not_measured",)
-#: The part of the table of contents of which no page is printed.
-BUILDERS = "For those who build it"
 #: Where the table is, and how it begins.
 TABLE = "pages-not-printed"
 ABOUT = "These pages are in the book for browsers alone, in files of these names."
@@ -43,6 +39,29 @@ LONGEST = 900  # seconds
 #: After these milliseconds of the page's own time it is printed: formulas are drawn by then.
 OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer"]
 OPTIONS += ["--generate-pdf-document-outline", "--virtual-time-budget=300000"]
+
+
+class Wanted(Strict):
+    """What a book's `pyproject.toml` says under ``[tool.results.pdf]``.
+
+    ``file``: the name of the PDF; ``alone``: the label of a section that becomes a file of its own;
+    ``left_out``: beginnings of pages that a table names instead, but for those ``printed``;
+    ``without``: the part of the contents of which no page is printed.
+    """
+
+    file: str = "book.pdf"
+    alone: str = ""
+    left_out: tuple[str, ...] = Field(default=(), alias="left-out")
+    printed: tuple[str, ...] = ()
+    without: str = ""
+
+
+@cache
+def wanted() -> Wanted:
+    """What this book wants printed; CompanionError names the field that is wrong."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    given = tomllib.loads(text)["tool"]["results"].get("pdf", {})
+    return checked(Wanted, given, "pyproject.toml, [tool.results.pdf]", CompanionError)
 
 
 def browser() -> str:
@@ -80,9 +99,9 @@ def alone(page: Path, section: str) -> Path:
     return made
 
 
-def of_builders(contents: Mapping[str, Any]) -> set[str]:
-    """The pages of the part for those who build the book, by the table of contents."""
-    waiting = [part for part in contents.get("parts", ()) if part.get("caption") == BUILDERS]
+def of_part(contents: Mapping[str, Any], caption: str) -> set[str]:
+    """The pages of a part of the book, by the table of contents."""
+    waiting = [part for part in contents.get("parts", ()) if part.get("caption") == caption]
     names = set()
     while waiting:
         entry = waiting.pop()
@@ -103,8 +122,8 @@ def shortened(page: Path, address: str = "", left_out: Collection[str] = ()) -> 
     gone, rows = [], {}
     for mark in marks:
         name, section = str(mark["id"]).partition("-")[2], mark.find_next_sibling("section")
-        of_run = name.startswith(LEFT_OUT) and name not in PRINTED
-        if section and (of_run or name in left_out):
+        begins = name.startswith(wanted().left_out) and name not in wanted().printed
+        if section and (begins or name in left_out):
             heading = section.find(re.compile("h[1-6]"))
             gone.append(section)
             rows[name] = heading.get_text().rstrip("#") if heading else name
@@ -166,14 +185,18 @@ def main() -> int:
         browser()  # before minutes of building
         if subprocess.run([*build, "--builder", "singlehtml"], cwd=ROOT, check=False).returncode:
             raise CompanionError("the book was not built, see above, so no PDF was made.")
-        six = print_page(alone(PAGE, SUMMARY), SUMMARY_PDF)
+        folder, parts = BUILD / "pdf", []
+        if section := wanted().alone:
+            parts.append(print_page(alone(PAGE, section), folder / f"{section}.pdf"))
         config = read_yaml(ROOT / "book" / "_config.yml")
-        left_out = of_builders(read_yaml(ROOT / "book" / "_toc.yml"))
-        pdf = print_page(shortened(PAGE, config["html"].get("baseurl", ""), left_out), PDF)
+        left_out = of_part(read_yaml(ROOT / "book" / "_toc.yml"), wanted().without)
+        page = shortened(PAGE, config["html"].get("baseurl", ""), left_out)
+        pdf = print_page(page, folder / wanted().file)
     except CompanionError as error:
         print(f"companion: {error}", file=sys.stderr)
         return 1
-    print(f"The book is at {pdf} ({about(pdf)}), its six pages at {six} ({about(six)}).")
+    also = "".join(f", a part of it at {part} ({about(part)})" for part in parts)
+    print(f"The book is at {pdf} ({about(pdf)}){also}.")
     return 0
 
 

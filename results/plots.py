@@ -40,8 +40,8 @@ DEFAULTS = {"panel": "", "of": "", "level": "", "series": "", "look": "filled"}
 NO_LEVEL = style.LevelStyle("", style.MUTED, "o")
 STYLES = LEVEL_STYLES | style.CONTRASTED
 NOWHERE: Places = MappingProxyType({})
-#: How axes of the activation kurtosis are labelled: they are logarithmic in every figure.
-KAPPA = ("κ", "activation kurtosis κ")
+#: What quantities are called whose axes are logarithmic in every figure, short or as axes are.
+LOGARITHMIC = {*style.LOGARITHMIC, *style.LOGARITHMIC.values()}
 
 
 class Stroke(NamedTuple):
@@ -83,9 +83,9 @@ def lines(
 ) -> Drawing:
     """Quantity `y` against `x`: a line for each `of`, a band where there are `low` and `high`.
 
-    `looks`: of each `of`, otherwise by level. `log`: "x", "y" or both, next to κ. `verticals`,
-    `horizontals`: lines at these values, with their names. `options` go to `seaborn.lineplot`. A
-    column `quantity` labels each panel's y axis.
+    `looks`: of each `of`, otherwise by level. `log`: "x", "y" or both, besides `LOGARITHMIC`.
+    `verticals`, `horizontals`: lines at these values, with their names. `options` go to
+    `seaborn.lineplot`. A column `quantity` labels each panel's y axis.
     """
     by_name = dict(looks or _looks_by_level(frame))
     width = 0 if "panel" in frame else style.PHONE
@@ -157,17 +157,17 @@ def scatter(
 
     `labels`: a column of words that are written at the marks, "" at those that bear none. A column
     `series` is the legend. `log`: "x", "y" or both. Where `x` is "value" the panel's title is the
-    name of its quantity; then `verticals` are of κ.
+    name of its quantity; then `verticals` are of those with logarithmic axes.
     """
     alike, width = x != "value", 7.2 if "panel" in frame else style.PHONE
     figure, panels = _panels(frame, columns, height, width, sharex=alike, sharey=True)
     for axes, panel, rows in panels:
-        lines_at(axes, verticals if alike or panel in KAPPA else NOWHERE, horizontals)
+        lines_at(axes, verticals if alike or panel in LOGARITHMIC else NOWHERE, horizontals)
         for _, row in rows.dropna(subset=["low"]).iterrows() if "low" in rows else ():
             axes.vlines(row[x], row["low"], row["high"], color=_colour(row), linewidth=0.9)
         for kind, marks in rows.groupby(["level", "look", "series"], sort=False):
             _scatter(axes, kind, marks[x], marks[y], marks["of"])
-        axes.set(xlabel=x if alike else KAPPA[1] if panel in KAPPA else panel, ylabel=y)
+        axes.set(xlabel=x if alike else style.LOGARITHMIC.get(panel, panel), ylabel=y)
         axes.margins(x=0.28 if labels else 0.05)  # room for labels at the sides
         if not alike:
             axes.set_title("")
@@ -276,7 +276,7 @@ def lines_at(axes: Axes, verticals: Places, horizontals: Places) -> None:
 
 
 def _finish(panels: Sequence[Panel], logs: str, ticks: int) -> None:
-    """Log axes where they are asked for and of κ; labels that the next panel repeats go.
+    """Log axes where they are asked for, and always are; labels that the next panel repeats go.
 
     An axis is over all that is drawn of its quantity, and the same in all panels.
     """
@@ -287,7 +287,7 @@ def _finish(panels: Sequence[Panel], logs: str, ticks: int) -> None:
         for label, some in by_label.items():
             ends = [getattr(axes.dataLim, f"interval{name}") for axes in some]
             low, high = np.min(ends), np.max(ends)
-            for axes in some if name in logs or label in KAPPA else ():
+            for axes in some if name in logs or label in LOGARITHMIC else ():
                 style.log_scale(getattr(axes, f"{name}axis"), low, high, ticks)
                 margin = (high / low) ** 0.05
                 axes.set(**{f"{name}lim": (low / margin, high * margin)})

@@ -63,12 +63,12 @@ class Taken(Protocol):
         ...
 
 
-#: The looks of the project, by level.
+#: The looks of the project: of levels; and quantities whose axes are logarithmic in every figure,
+#: each with the label of its axis.
 LOOKS = ROOT / "data" / "looks.yaml"
-LEVEL_STYLES = {
-    level: LevelStyle(**look)
-    for level, look in (read_yaml(LOOKS) if LOOKS.is_file() else {}).items()
-}
+_looks: dict[str, dict[str, Any]] = read_yaml(LOOKS) if LOOKS.is_file() else {}
+LEVEL_STYLES = {level: LevelStyle(**look) for level, look in _looks.get("levels", {}).items()}
+LOGARITHMIC: dict[str, str] = _looks.get("logarithmic", {})
 #: The looks of two kinds of things that are no levels, by what a frame calls them.
 CONTRASTED = {"first": LevelStyle("", STRONG, "o"), "second": LevelStyle("", INK, "s")}
 

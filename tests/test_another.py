@@ -1,6 +1,7 @@
 """The engine builds another paper's companion: no encoder, two notebooks, one claim."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from bs4 import BeautifulSoup
 from conftest import ROOT
 from test_house import BOTTOM
 
+RESULTS = ROOT / "results"
 SETS = ("I", "II", "III", "IV")
 PAGES = (
     "import sys; from sphinx.cmd.build import main; "
@@ -41,12 +43,24 @@ def python(folder, program):
 
 def test_the_engine_knows_no_paper():
     """Not even by way of what it imports: of ours nothing is loaded but the engine's bottom."""
-    paths = (path for path in (ROOT / "results").rglob("*.py") if path.stem != "__init__")
+    paths = (path for path in RESULTS.rglob("*.py") if path.stem != "__init__")
     modules = (".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths)
     loaded = f"import {', '.join(modules)}; import sys; print(*sys.modules)"
     ours = ("analysis.", "companion", "training")
     names = {name for name in python(ROOT, loaded).split() if name.startswith(ours)}
     assert names == {*BOTTOM}
+
+
+#: What this paper is about, as code and texts would name it.
+OF_THIS_PAPER = r"\bCLIP\b|open_clip|openai|pocket|zero.?shot|imagenet|\bfamilies\b|\bκ\b"
+
+
+def test_no_file_of_the_engine_says_what_this_paper_is_about():
+    """But for the program that checks answers, whose hints are about this course's exercises."""
+    paths = [path for end in ("py", "md", "js") for path in RESULTS.rglob(f"*.{end}")]
+    texts = {p: p.read_text() for p in paths if "vendor" not in p.parts and p.name != "check.py"}
+    named = {p.name: re.findall(OF_THIS_PAPER, text, re.I) for p, text in texts.items()}
+    assert len(texts) > 30 and not {name: found for name, found in named.items() if found}
 
 
 def test_its_runs_are_built_and_say_what_they_found(another):

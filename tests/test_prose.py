@@ -105,7 +105,7 @@ LONGEST = {"caption": 35, "more": 50, "method": 50, "missing": 99}
 def test_captions_are_short_and_plain_and_columns_are_defined_apart(name):
     for result, caption in read_captions(name).items():
         headings = " | ".join(["", *caption.cells]).casefold()
-        for variant in filter(None, (caption, caption.pocket)):
+        for variant in (caption, *caption.editions.values()):
             texts = [(getattr(variant, field), longest) for field, longest in LONGEST.items()]
             for text, longest in [*texts, *((text, 35) for text in variant.columns.values())]:
                 assert len(text.split()) <= longest and idiolect(prose(text)) == {}, (result, text)

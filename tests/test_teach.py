@@ -197,7 +197,7 @@ def test_a_notebook_names_its_axes_ends_with_a_question_and_is_the_same_but_smal
 @pytest.mark.parametrize("name", course.names())
 def test_exercises_and_cells_name_each_other(name):
     source = (TEACH / f"{name}.py").read_text()
-    page = (ROOT / "book" / f"{course.CHAPTERS.get(name, name)}.md").read_text()
+    page = (ROOT / "book" / f"{course.chapter_of(name)}.md").read_text()
     named = {}
     for exercise in answered.exercises(page):
         if cell := re.search(r"notebook: \*(.*?)\*", exercise.task):
@@ -338,7 +338,7 @@ def test_the_lab_without_a_clone_needs_numpy_alone_and_finds_what_the_programs_f
     assert "supervised: κ 29.67" in output and "supervised: κ 2.81" in output
     assert "importance 2.2 times the mean" in output and "rotated: κ 3.02" in output
     source = course.LAB.read_text()
-    with np.load(course.LAB_DATA["lab.npz"]) as file:
+    with np.load(course.lab_data()["lab.npz"]) as file:
         for name in ("captions", "web-large"):
             h, head = (file[f"{name} {part}"].astype(float) for part in ("features", "head"))
             found = directions.importance(h, head)
@@ -365,7 +365,7 @@ def test_the_lab_without_a_clone_needs_numpy_alone_and_finds_what_the_programs_f
 ])  # fmt: skip
 def test_wrong_bodies_of_the_lab_are_stopped(wrong, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name, path in course.LAB_DATA.items():
+    for name, path in course.lab_data().items():
         shutil.copy2(path, name)
     source = course.students(course.LAB.read_text(), solved=True)
     assert source.count(wrong[0]) == 1

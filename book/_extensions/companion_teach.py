@@ -57,7 +57,7 @@ def write_files(app: Sphinx, config: Config) -> None:
     if course.LAB.is_file():  # which a book of another course lacks
         lab = course.lab(solved=config.companion_for == "instructors")
         files["lab.zip"] = course.packed(lab)
-        files |= {f"site/{OFFERED}/{path}": lab[path] for path in course.LAB_DATA}
+        files |= {f"site/{OFFERED}/{path}": lab[path] for path in course.lab_data()}
     for name in course.names():
         contents = course.files(name, github(app), config.companion_for != "students")
         contents[f"{name}.zip"] = files[f"{name}.zip"] = course.packed(contents)

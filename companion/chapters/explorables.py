@@ -223,7 +223,7 @@ def _one(left: Array, products: Array) -> dict[str, float]:
 def dropped(data: Mapping[str, Any]) -> Drawing:
     """κ and captions found against the number of dropped directions, silent and random ones."""
     steps = np.arange(MOST + 1)
-    kappa, share = plots.KAPPA[1], "captions found (%)"
+    kappa, share = style.LOGARITHMIC["κ"], "captions found (%)"
     frame = style.stacked(
         {"panel": quantity, "quantity": quantity, "of": title, "directions dropped": steps}
         | {"value": factor * np.array(curves[key])}

@@ -20,7 +20,7 @@ from results.style import LEVEL_STYLES, Drawing, digits, minus
 
 Array = NDArray[np.float64]
 
-KAPPA = plots.KAPPA[1]
+KAPPA = style.LOGARITHMIC["κ"]
 GAUSSIAN = {"Gaussian": 3.0}
 HEADS = {
     "importance": ("head as it is", Stroke(style.INK)),

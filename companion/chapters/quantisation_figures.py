@@ -105,7 +105,7 @@ def rows(
 
 def picture(measurements: Sequence[Measurement]) -> Drawing:
     """Neighbours kept at 4 bits against κ, written and rotated: a mark for each set of images."""
-    kept, kappa = "neighbours kept (%)", plots.KAPPA[1]
+    kept, kappa = "neighbours kept (%)", style.LOGARITHMIC["κ"]
     panels = {"as written": "written", "after a random rotation": "rotated"}
     table = rows(measurements)
     frame = pd.concat(

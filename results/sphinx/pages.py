@@ -31,7 +31,7 @@ from analysis.quoting import tag
 from analysis.roots import ROOT
 from results import course, project
 from results.policy import of_book
-from results.sphinx.offline import STATIC, when_written
+from results.sphinx.offline import when_written
 from results.style import ROLE
 
 #: Where the teaching notebooks with their data are, below the book's folder.
@@ -47,8 +47,6 @@ LANDMARKS = (
     ('<div role="list" class="citation-list">', "", '<div class="citation-list">', ""),  # no items
 )  # fmt: skip
 
-#: What orders the results of a search.
-SCORER = STATIC / "scorer.js"
 #: Where a teaching notebook runs in the browser: by repository and branch on GitHub, and its name.
 LAUNCHERS = {
     "Colab": "https://colab.research.google.com/github/{}/blob/{}/{}.ipynb",
@@ -197,7 +195,7 @@ def offer_downloads(app: Sphinx, name: str, template: str, context: dict[str, An
     buttons = groups.get("download-buttons", {}).get("buttons", [])
     if str(context.get("sourcename", "")).endswith(".md"):
         buttons[:] = [each for each in buttons if each.get("label") != "download-source-button"]
-    for teaching in (each for each in course.names() if course.CHAPTERS.get(each, each) == name):
+    for teaching in (each for each in course.names() if course.chapter_of(each) == name):
         place = f"{context['pathto'](OFFERED, 1)}/{teaching}"
         offers = [
             ("notebook + data", f"{place}.zip", "Solved, with blanks, and with its data", "box"),
@@ -280,11 +278,12 @@ def _inline_scripts(mode: str) -> list[str]:
 
 
 def configure(app: Sphinx, config: Config) -> None:
-    """Let the search order its results by this book's script, and pages give ``{{ version }}``.
+    """Find the book's own script that orders results of a search; give pages ``{{ version }}``.
 
     That is the version of `CITATION.cff`, where there is one.
     """
-    config.html_search_scorer = str(SCORER)
+    if config.html_search_scorer:
+        config.html_search_scorer = str(Path(app.confdir or app.srcdir, config.html_search_scorer))
     texts, citation = {"minutes": "[some minutes]{.minutes}"}, ROOT / "CITATION.cff"
     if citation.is_file():
         text = citation.read_text(encoding="utf-8")

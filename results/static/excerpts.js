@@ -1,15 +1,18 @@
 // Below each result of a search, a piece of the text in which it was found. The texts were written
 // when the book was built (searchtexts.js), so that it works from a file, too. If no page has all
-// words, those with most of them are found. What may be a model's name leads to the explorer.
+// words, those with most of them are found.
 (() => {
   "use strict";
 
   const AROUND = 120; // characters before and after the first word found
 
   const asked = new URLSearchParams(location.search).get("q") ?? "";
+  // A book's own script of the search may read what was asked, and offer more than pages.
+  const read = typeof companionQuery === "function" ? companionQuery : (text) => text;
+  const offer = typeof companionOffer === "function" ? companionOffer : () => {};
   if (typeof Search !== "undefined") {
     const search = Search.performSearch;
-    Search.performSearch = (text) => search(companionQuery(text)); // abbreviations in full
+    Search.performSearch = (text) => search(read(text)); // abbreviations in full
     const byTerms = Search.performTermsSearch;
     Search.performTermsSearch = (terms, excluded) => {
       const every = byTerms(terms, excluded);
@@ -26,18 +29,7 @@
     };
   }
 
-  /** A link to the explorer, if a model may be meant: letters with a number, or a known maker. */
-  const offerExplorer = (results) => {
-    if (!/[a-z]+[-/ ]?\d|clip\b/i.test(asked)) return;
-    const link = document.createElement("a");
-    link.href = `guide/explore.html#${new URLSearchParams({ find: asked.replace(/\//g, "-"), least: "0" })}`;
-    link.textContent = `“${asked}” among all published models`;
-    const line = document.createElement("p");
-    line.className = "companion-explorer-link";
-    line.append(link);
-    results.before(line);
-  };
-  const words = companionQuery(asked)
+  const words = read(asked)
     .split(/[^\p{L}\p{N}_]+/u)
     .filter(Boolean);
 
@@ -92,7 +84,7 @@
     const look = () => results.querySelectorAll("ul.search > li").forEach(addExcerpt);
     new MutationObserver(look).observe(results, { childList: true, subtree: true });
     look();
-    offerExplorer(results);
+    offer(asked, results);
   };
 
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

@@ -7,8 +7,7 @@
   const STATIC = document.currentScript.src.replace(/[^/]*$/, "");
   const SITE = new URL("..", STATIC).href;
   const MEGABYTES = 27;
-  const FILES = ["check.py", "check.json", "embeddings.npz", "controls.npz", "accuracies.csv", "words.csv",
-    "lab.npz", "pocket_accuracies.csv"];
+  const FILES = window.companionLite || []; // what programs may read, as lite.js lists it
 
   const ANSWERS = "companion-answers"; // what `check` keeps, under the name of a file: answers.json
 

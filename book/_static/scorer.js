@@ -1,7 +1,8 @@
 // How the search orders what it finds: chapters first, then guides and the appendix, then the pages
 // of single runs. Before them all come the counterpart of a figure or table of the paper that was
 // asked for by its number, and the glossary's entry or the page that was asked for by its name.
-// Abbreviations of the field are searched for in full. A page that answers a common question comes
+// Abbreviations of the field are searched for in full, and what may be a model's name leads to the
+// explorer. A page that answers a common question comes
 // first, and the report of six pages, which has a word of everything, after the chapters. Otherwise as
 // Sphinx does.
 var companionAnswers = {
@@ -23,6 +24,17 @@ var companionQuery = (text) =>
     .replace(/[^\p{L}\p{N}-]+/gu, " ")
     .replace(/^(what (is|are) )?(an? |the )?/, "")
     .trim();
+/** A link to the explorer, if a model may be meant: letters with a number, or a known maker. */
+var companionOffer = (asked, results) => {
+  if (!/[a-z]+[-/ ]?\d|clip\b/i.test(asked)) return;
+  const link = document.createElement("a");
+  link.href = `guide/explore.html#${new URLSearchParams({ find: asked.replace(/\//g, "-"), least: "0" })}`;
+  link.textContent = `“${asked}” among all published models`;
+  const line = document.createElement("p");
+  line.className = "companion-explorer-link";
+  line.append(link);
+  results.before(line);
+};
 var Scorer = {
   score: ([page, title, anchor, , score]) => {
     const query = companionQuery(new URLSearchParams(location.search).get("q") ?? "");
