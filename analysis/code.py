@@ -48,6 +48,7 @@ def version_of(library: str) -> str:
     try:
         return importlib.metadata.version(names.get(library, library))
     except importlib.metadata.PackageNotFoundError:
+        # Slow, since it reads all packages: only for names that differ from the package's.
         distributions = importlib.metadata.packages_distributions().get(library, [])
         return importlib.metadata.version(distributions[0]) if distributions else "not installed"
 

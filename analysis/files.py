@@ -37,6 +37,7 @@ def replaced(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part")
     try:
         yield part
+        # Flushed first: after a crash there is the old file, or the whole new one.
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
@@ -98,6 +99,7 @@ def alive(process: int) -> bool:
     try:
         os.kill(process, 0)
     except OSError as error:
+        # Another user's process is there, and may not be signalled.
         return isinstance(error, PermissionError)
     return True
 

@@ -67,9 +67,11 @@ def verbs() -> dict[str, Callable[..., int | None]]:
 
 def _main(arguments: Sequence[str] | None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # Programs without a console have no standard output.
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):  # what a terminal cannot show is escaped
         sys.stdout.reconfigure(errors="backslashreplace")
+    # A shell that completes has the words in COMP_LINE.
     parser = _parser(words or os.environ.get("COMP_LINE", "").split())
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete
@@ -104,6 +106,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         what = "nothing was written" if parsed.verb == "probe" else "the next call continues"
         print(f"companion: interrupted; {what}.", file=sys.stderr)
+        # As shells call a command that Ctrl-C ended.
         return 130
     except Exception as error:
         print(f"companion: {_unforeseen(parsed.verb, error)}", file=sys.stderr)
@@ -115,6 +118,7 @@ def _unforeseen(verb: str, error: Exception) -> str:
     logs = WORKSPACE / ".companion" / "logs"
     text = "".join(traceback.format_exception(error))
     try:
+        # No folder of ours is made only to say that something failed.
         if not logs.is_dir():
             raise FileNotFoundError
         write_text(log := logs / f"{verb}.log", text)

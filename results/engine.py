@@ -58,7 +58,9 @@ def _one_round(jobs: int) -> tuple[int, list[Status], int]:
     if ready:
         for name, why in do_all("runs", [_call(s.run, s.parts) for s in ready], jobs).items():
             _say_what_is_left_out(name, why)
+    # Without parts it is not known what the run would be made from.
     failed = [entry for entry in outdated if not entry.parts]
+    # A run that failed is outdated still, and so is one whose inputs changed meanwhile.
     again = fingerprints.statuses(entry.run for entry in ready)
     failed += [entry for entry in again if entry.state != "up to date"]
     return len(outdated), failed, len(everything)

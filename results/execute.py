@@ -56,6 +56,7 @@ def check_parameters(run: Run, given: Mapping[str, str]) -> dict[str, Parameter]
         kind, choices = parameters[name]["inferred_type_name"], _choices(parameters[name]["help"])
         if choices and text not in choices:
             raise RunError(f"parameter {name} must be one of {', '.join(choices)}, got {text!r}.")
+        # An integer is a count, at least 1, unless its default is 0, as a seed's is.
         least = {"int": int(parameters[name]["default"] != "0"), "float": -LARGEST}.get(kind)
         wanted: Any = TYPES[kind]
         if least is not None:

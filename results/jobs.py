@@ -62,6 +62,7 @@ def alone(who: str) -> Iterator[None]:
     """
     STATE.mkdir(parents=True, exist_ok=True)
     try:
+        # Tried first without waiting, so that whoever waits is told for whom.
         _LOCK.acquire(timeout=0)
     except Timeout:
         with contextlib.suppress(OSError):
@@ -115,6 +116,7 @@ def do_all(what: str, calls: Sequence[Call], places: int) -> dict[str, Any]:
                     progress.say("FAILED", call.name)
     finally:
         for _, process in running.values():
+            # Killed, since they ignore other signals; what they write is replaced as a whole.
             process.kill()
     return done
 
@@ -125,6 +127,7 @@ def attempt(call: Call) -> Any:
 
 
 def _start(call: Call, places: int = 1) -> tuple[Any, BaseProcess]:
+    # Gone before the attempt: a killed one leaves no note of an older failure.
     _failure(call.name).unlink(missing_ok=True)
     log_of(call.name).unlink(missing_ok=True)
     return processes.start(call.address, *call.arguments, jobs=places)

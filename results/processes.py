@@ -72,6 +72,7 @@ def result(reader: Connection, process: BaseProcess) -> Any:
     """
     try:
         answer = json.loads(reader.recv_bytes())
+    # It died before it could answer: how, its exit status says below.
     except EOFError:
         answer = {}
     except BaseException:  # Ctrl-C
@@ -130,6 +131,7 @@ def _outcome(function: str, arguments: tuple[Any, ...]) -> dict[str, Any]:
     module, _, name = function.partition(":")
     try:
         value = getattr(importlib.import_module(module), name)(*arguments)
+        # Tried here, where an answer that is no JSON can still be reported.
         json.dumps(value)
     except Exception as error:
         message = f"{type(error).__name__}: {error}"

@@ -125,6 +125,7 @@ def at_layer(encoder: AnyEncoder, layer: str, pool: Pool = "mean") -> AnyEncoder
         handle = parts[layer].register_forward_hook(keep)
         try:
             encoder(batch)
+        # What comes after the layer need not be computed.
         except _ReachedError:
             pass
         finally:

@@ -89,6 +89,7 @@ def _decode(images: ImageList, batch: Batch, places: range) -> None:
 
 def _finished(batch: Batch, futures: Sequence[Future[None]]) -> Batch:
     for future in futures:
+        # It raises here what was raised in the thread.
         future.result()
     batch.left_out = dict(sorted(batch.left_out.items()))
     return batch

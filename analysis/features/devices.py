@@ -27,9 +27,11 @@ def gpu(device: str) -> Iterator[str]:
     if count < 2:
         yield device
         return
+    # Another user's locks could not be opened.
     folder = Path(tempfile.gettempdir()) / f"companion-gpus-{getpass.getuser()}"
     folder.mkdir(exist_ok=True)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
+    # A part of a GPU (MIG) has slashes in its name.
     names = [name.replace("/", "_") for name in visible.split(",")]
     for number, name in cycle(enumerate(names)):
         with contextlib.suppress(Timeout), FileLock(folder / name, timeout=0):

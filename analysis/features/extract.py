@@ -71,6 +71,7 @@ class Encoder:
             try:
                 parts.append(self._forward(pixels[first : first + self.limit]))
             except RuntimeError as error:
+                # The same images follow again, fewer at a time.
                 self._halve(error, len(pixels) - first)
                 continue
             first += self.limit

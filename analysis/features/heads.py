@@ -80,6 +80,7 @@ def see_to_head(loaded: Loaded, images: ImageList, path: Path) -> None:
 
 def _kept(path: Path, wanted: Mapping[str, Any]) -> Path | None:
     """Where the store has such a head already, if it has."""
+    # What was kept came through JSON, which makes lists of tuples.
     as_read = json.loads(json.dumps(wanted))
     for place in (path, *sorted(path.parent.glob("*.head.safetensors"))):
         with contextlib.suppress(StoreError):

@@ -79,6 +79,7 @@ class Head:
         """Return the scores, shape (N, C), of features of shape (N, d)."""
         h = np.asarray(features, dtype=np.float32)
         if self.normalize:
+            # As PyTorch normalises: features that are all zero stay so.
             h = h / np.maximum(np.linalg.norm(h, axis=1, keepdims=True), 1e-12)
         scores: NDArray[np.float32] = h @ self.weight.T
         return scores if self.bias is None else scores + self.bias
@@ -198,6 +199,7 @@ def read_sidecar(path: Path, model: Model | None = None) -> dict[str, Any]:
         )
     try:
         sidecar: dict[str, Any] = json.loads(sidecar_of(path).read_text(encoding="utf-8"))
+    # Not JSON any more, so its digest cannot hold either: that is said below.
     except (ValueError, RecursionError):
         sidecar = {}
     if not is_intact(sidecar):

@@ -161,6 +161,7 @@ def from_hub(who: str, repository: str, names: Sequence[str]) -> Path:
     """
     repository, _, revision = repository.partition("@")
     reason = ""
+    # The cache first: the hub is not asked for what is here.
     for name, cached in itertools.product(names, (True, False)):
         if not cached and not _online():
             continue
@@ -171,6 +172,7 @@ def from_hub(who: str, repository: str, names: Sequence[str]) -> Path:
             return Path(path)
         except Exception as error:  # the hub's own, and those of the network below it
             reason = type(error).__name__
+            # Any other error is of the repository or the network, whatever the file is called.
             if not cached and not isinstance(error, EntryNotFoundError):
                 break
     raise ModelError(

@@ -238,6 +238,7 @@ def _read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.int64]:
         raise DatasetError(
             f"the mask {path} is not there: this copy of Broden is incomplete, unpack it again."
         ) from None
+    # Pillow calls a broken chunk of a PNG a SyntaxError.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = str(error).replace(str(path), path.name)
         raise DatasetError(f"the mask {path} is damaged ({reason}): unpack it again.") from None
@@ -256,5 +257,6 @@ def _kept(path: Path) -> scipy.sparse.csr_array | None:
     """Return the table that was kept; None if there is none, or it is damaged."""
     try:
         return scipy.sparse.csr_array(scipy.sparse.load_npz(path))
+    # It only saves time: what cannot be read is made again.
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -55,6 +55,7 @@ def compiled(function: Any) -> Any:
     """
     import numba
 
+    # NumPy's error model: 0 / 0 is NaN, and no division is checked before it is done.
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
         return numba.njit(cache=True, **options)(function)
@@ -142,6 +143,7 @@ def balanced_sample(
         pairs = min(len(positives), len(negatives))
         generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(concept,)))
         drawn = [_some(members, pairs, generator) for members in (negatives, positives)]
+        # Positives are first in a concept's rows, although the negatives are drawn first.
         rows += reversed(drawn)
         flags += [True] * pairs + [False] * pairs
         starts.append(len(flags))
@@ -233,8 +235,10 @@ def _computed(
     images, directions = array.shape
     visit = compiled(_visit)
     concepts = np.append(parts.indices, 0)
+    # Read once for every direction, so the fewer bytes the better.
     concepts = concepts.astype(np.uint16 if parts.shape[1] <= 2**16 else np.int32)
     starts = parts.indptr.astype(np.int32 if len(concepts) < 2**31 else np.int64)
+    # A container may have fewer cores than its machine.
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     workers = max(1, min(threads or available or 1, directions))
     step = max(1, min(BLOCK_BYTES // (8 * images), -(-directions // workers)))

@@ -157,6 +157,7 @@ def text_directions(texts: ArrayLike, at_length: bool = True) -> TextDirections:
     array = checked_features(texts, smallest_width=1)
     t = at_length_one(array) if at_length else np.asarray(array, dtype=np.float64)
     values, vectors = np.linalg.svd(t - t.mean(axis=0), full_matrices=True)[1:]
+    # What rounding to the texts' own type leaves, and what the decomposition itself does.
     stored = np.finfo(array.dtype).eps / 2 if np.issubdtype(array.dtype, np.floating) else 0.0
     computing = max(t.shape) * np.finfo(np.float64).eps
     stored, computing = np.linalg.norm(t) * np.array([stored, computing])

@@ -195,5 +195,6 @@ def far_above_mean(values: ArrayLike, threshold: float) -> Indices:
             f"the threshold is {threshold:g} times the mean, but only values above the mean can "
             "stand out; give a number above 1."
         )
+    # Stable: equal values stay in order on every machine.
     order = np.argsort(-array, kind="stable")
     return order[array[order] >= threshold * array.mean()]

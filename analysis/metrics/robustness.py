@@ -193,6 +193,7 @@ def matched_excess(
             "ordinary models need one effective robustness for each accuracy; got shapes "
             f"{x.shape} and {y.shape}."
         )
+    # Accuracies are printed with few digits: a model at the very edge is within reach.
     near = np.abs(x - at[:, None]) <= reach + 1e-12
     excess, error, limit = np.full((3, len(at)), np.nan)
     for n, chosen in enumerate(near):
@@ -201,8 +202,10 @@ def matched_excess(
         inside = x[chosen]
         if not inside.min() - BEYOND <= at[n] <= inside.max() + BEYOND:
             continue
+        # Around the model's own accuracy, so that the constant is what is expected there.
         design = np.vander(logit(inside) - logit(at[n]), 3, increasing=True)
         fitted, _, rank, _ = np.linalg.lstsq(design, y[chosen], rcond=None)
+        # Fewer than three different accuracies determine no parabola.
         if rank < 3:
             continue
         residuals = y[chosen] - design @ fitted

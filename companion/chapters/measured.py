@@ -144,6 +144,7 @@ def one_set_each(measurements: Sequence[Measurement]) -> list[Measurement]:
     """
     listed = published_embeddings()
     first: dict[tuple[str, bool], Measurement] = {}
+    # Stable: unlisted sets come first, each group in its own order.
     for m in sorted(_in_order(measurements), key=lambda m: (m.model, m.data.name) in listed):
         first.setdefault((m.model, of_captions(m)), m)
     return [m for m in measurements if m in first.values()]

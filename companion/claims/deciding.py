@@ -192,5 +192,6 @@ def _results(tests: Iterable[PValues]) -> list[Result]:
 
 
 def _one(cases: list[Case]) -> Case:
+    # None comes first: looks that decide go before those aside.
     aside = min((case.aside for case in cases), key=(None, *ASIDES).index)
     return Case(combined(case.result for case in cases if case.aside == aside), aside)

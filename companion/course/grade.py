@@ -98,6 +98,7 @@ def _read(path: Path) -> tuple[int | None, dict[str, Any]]:
         raise CourseError(f"larger than {MOST_BYTES:,} bytes, which no answers.json is")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    # Files come from students: brackets nested too deep end in a RecursionError.
     except (ValueError, RecursionError):
         raise CourseError("not JSON: ask for the answers.json that `check` writes") from None
     answers = content.get("answers") if isinstance(content, dict) else None

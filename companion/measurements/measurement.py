@@ -231,6 +231,7 @@ def _misfit(
     except ValueError:
         yield f"values.{name} has rows of different lengths"
         return
+    # An integer beyond any float: it is refused below, as infinity is.
     except OverflowError:
         array = np.full([1] * len(quantity.shape), np.inf)
     if array.ndim != len(quantity.shape):

@@ -165,6 +165,7 @@ def pruning(
         return right_at_every_step(features, labels, parts, order, class_subset, bias)
 
     best = right("importance")
+    # The last step keeps every direction: the whole head.
     difference, error = paired_difference(best, best[-1])
     random = np.array([right("random", seed).mean(axis=1) for seed in range(RANDOM_ORDERS)])
     return {

@@ -153,7 +153,7 @@ def parse(path: Path) -> Measurement:
         measurement = checked(Measurement, content, path.name, MeasurementError)
         for problem in misfits(measurement):
             raise MeasurementError(f"{path.name}: {problem}.")
-    except MeasurementError:
+    except MeasurementError:  # a ValueError, too, which means no JSON below
         raise
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

@@ -63,6 +63,7 @@ def do_all(
         )
         try:
             _watch(snakemake, Progress(what, len(calls)), receipts)
+        # Ctrl-C, too: no job may go on where nobody waits for it.
         except BaseException:
             snakemake.send_signal(signal.SIGINT)  # it ends its jobs
             snakemake.wait()
