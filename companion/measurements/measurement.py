@@ -64,8 +64,7 @@ class Data(_Strict):
     @property
     def title(self) -> str:
         """The title of the data set."""
-        title = sets.title(self.name)
-        return title if self.is_whole else f"{title}, not the published set"
+        return sets.title(self.name) + ", not the published set" * (not self.is_whole)
 
     @property
     def is_whole(self) -> bool:

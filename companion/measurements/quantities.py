@@ -79,7 +79,7 @@ class Kind(Strict):
     def counted(self) -> tuple[str, ...]:
         """The things that a measurement counts."""
         headless = self.head in ("none", "texts", "texts if any")
-        return ("images", "components", *([] if headless else ["classes"]), *self.counts)
+        return ("images", "components", *["classes"] * (not headless), *self.counts)
 
 
 @cache
