@@ -62,7 +62,7 @@ def alone(who: str) -> Iterator[None]:
     """
     STATE.mkdir(parents=True, exist_ok=True)
     try:
-        # Tried first without waiting, so that whoever waits is told for whom.
+        # Tried first without waiting, so that whoever waits reads for whom.
         _LOCK.acquire(timeout=0)
     except Timeout:
         with contextlib.suppress(OSError):

@@ -102,8 +102,8 @@ class Drawing(NamedTuple):
         says = []
         for title, whole in _parts(data):
             if not (rows := whole.dropna(subset=[*quantities])).empty:
-                numbers = rows[[*quantities]]
-                text = _steps(numbers) if line else _ranges(numbers)
+                ranges = (span(rows[name], "{:.4g}".format) for name in quantities)
+                text = _steps(rows[[*quantities]]) if line else " and ".join(ranges)
                 if at:
                     farthest = np.abs(rows[quantities[0]].to_numpy(float)).argmax()
                     text += f", farthest from 0 at {rows[at].iloc[farthest]}"
@@ -124,11 +124,6 @@ def _parts(data: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     single = named.groupby([*panel, "of"], sort=False)
     parts = single if len(single) < MANY else named.groupby([*panel, "series"], sort=False)
     return [(", ".join(map(str, filter(None, part))), rows) for part, rows in parts]
-
-
-def _ranges(numbers: pd.DataFrame) -> str:
-    """The lowest and the highest number of each column, in words."""
-    return " and ".join(span(numbers[name], "{:.4g}".format) for name in numbers)
 
 
 def _steps(numbers: pd.DataFrame) -> str:

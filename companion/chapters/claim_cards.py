@@ -179,7 +179,8 @@ def counts(verdicts: Mapping[str, Verdict]) -> str:
 
 def reasoned(verdict: Verdict) -> str:
     """An outcome inside a sentence, with the reason for it, if there is one."""
-    return f"*{verdict.outcome}*" + f", because {verdict.reason}" * bool(verdict.reason)
+    because = f", because {verdict.reason}" if verdict.reason else ""
+    return f"*{verdict.outcome}*{because}"
 
 
 def error_rates(claim: Claim) -> str:

@@ -113,7 +113,7 @@ def costs(taken: pd.DataFrame) -> Drawing:
 
     Marks are of the first kind where texts chose what is taken off, of the second where images did.
     """
-    κ, loss = plots.KAPPA[1], "change of accuracy (points)"
+    κ, loss = style.LOGARITHMIC["κ"], "change of accuracy (points)"
     chosen = dict.fromkeys(CHANGES.values(), "first") | dict.fromkeys(
         ("nothing", "random_part"), ""
     )

@@ -264,8 +264,8 @@ class ResultDirective(SphinxDirective):
     def caption(self, note: dict[str, str], target: str) -> str:
         """The caption with the kind of evidence behind it, on one line; and where it was before."""
         run, _, _ = self.arguments[0].partition("#")
-        home = self.env.companion_places[0].get(self.arguments[0], f"runs/{run}")
-        again = f"(Repeated from {{doc}}`/{home}`.) " * ("-in-" in target)
+        home = places_of(self.env)[0].get(self.arguments[0], f"runs/{run}")
+        again = f"(Repeated from {{doc}}`/{home}`.) " if "-in-" in target else ""
         return f"{again}{' '.join(note['caption'].split())} {badges(note)}".rstrip()
 
     def figure(self, data: dict[str, str], note: dict[str, str], target: str) -> list[nodes.Node]:
