@@ -59,7 +59,7 @@ def test_finetuned_models_beside_equally_accurate_ones(table):
     finetuned = timm.set_index(["model", "weights"])
     pool = supervised["imagenet"], supervised["er"]
     for name, er, excess, limit in CASES["finetuned"]:
-        model = finetuned.loc[(f"vit_{name}_clip_224", "openai_ft_in1k")]
+        model = finetuned.loc[[(f"vit_{name}_clip_224", "openai_ft_in1k")]].iloc[0]
         beside = matched_excess([model["imagenet"]], [model["er"]], *pool)
         points = 100 * np.array([model["er"], beside.excess[0], beside.limit[0]])
         assert points == pytest.approx([er, excess, limit], abs=0.1)

@@ -126,7 +126,7 @@ def test_a_picture_leaves_words_as_wide_as_they_are_in_a_drawing(name):
     texts = zip(plain.findobj(Text), pictured.findobj(Text), strict=True)
     widths = [[text.get_window_extent().width for text in both] for both in texts]
     assert any(width for width, _ in widths)
-    assert [width for width, _ in widths] == [width for _, width in widths]
+    assert [width for width, _ in widths] == pytest.approx([width for _, width in widths])
     narrow = []
     for figure in (plain, pictured):
         assert svg.stack_panels(figure)
