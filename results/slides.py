@@ -8,7 +8,9 @@ plain text in a block `formula`. The numbers of a list are letters on a slide wh
 with `Vote`.
 
 Every slide says how long it stays: a line `> 6 min`, or `> 15 min: outlier-2, in pairs` where the
-room works. `minutes` adds them up, so that a plan of the course need not repeat them.
+room works. `minutes` adds them up, so that a plan of the course need not repeat them. In the notes
+brackets state what takes time without being said: `(Board, 1 min: a table of z.)`. A slide's clock
+shows both next to its minutes.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ STATIC = Path(__file__).with_name("static")
 PAGE = Template(Path(__file__).with_name("slides.html").read_text(encoding="utf-8"))
 #: Words a minute that a lecturer says who wants to be understood.
 PACE = 130
+#: What is done instead of said, and the time that it states.
+BRACKET = re.compile(r"\(([^()]*)\)")
+STATED = re.compile(r"(\d+(?:\.\d+)?) (min|s)\b")
 TIME = re.compile(r"^> (\d+) min(?:: (.+))?$", re.MULTILINE)
 
 
@@ -40,10 +45,25 @@ class Slide(NamedTuple):
     work: str
 
     @property
+    def notes(self) -> str:
+        """What is for the speaker."""
+        return " ".join(re.findall(r"^>[ ]?(.*)$", self.text, re.MULTILINE))
+
+    @property
     def words(self) -> int:
         """How many words of its notes are said: what stands in brackets is done."""
-        notes = " ".join(re.findall(r"^>[ ]?(.*)$", self.text, re.MULTILINE))
-        return len(re.findall(r"\S*\w\S*", re.sub(r"\([^()]*\)", "", notes)))
+        return len(re.findall(r"\S*\w\S*", BRACKET.sub("", self.notes)))
+
+    @property
+    def said(self) -> float:
+        """How many minutes these words take."""
+        return self.words / PACE
+
+    @property
+    def stated(self) -> float:
+        """How many minutes the brackets state; the first time in each counts."""
+        times = (STATED.search(bracket) for bracket in BRACKET.findall(self.notes))
+        return sum(float(t[1]) / (60 if t[2] == "s" else 1) for t in times if t)
 
 
 def slides(source: str) -> list[Slide]:
@@ -107,7 +127,8 @@ def deck(source: str, find: Find) -> str:
     for number, slide in enumerate(every, 1):
         body = markdown.render(role.sub(lambda m: find(m[1])[1]["text/markdown"], slide.text))
         after = before + slide.minutes
-        clock = tag("span", f"minutes {before} to {after} of {whole}", class_="clock")
+        takes = f"{slide.said:.1f} to say, {slide.stated:.1f} in brackets"
+        clock = tag("span", f"minutes {before} to {after} of {whole}: {takes}", class_="clock")
         told = tag("p", f"{slide.minutes} minutes: {slide.work}", class_="work")
         place = tag("footer", clock, f"{number} / {len(every)}")
         look = "vote" if slide.text.startswith("# Vote") else None

@@ -23,9 +23,10 @@ EXERCISES = {
 
 
 def test_every_slide_says_how_long_it_stays_and_meetings_fit_into_ninety_minutes():
-    source = "# A\n\n> 6 min\n>\n> Say it (and wait).\n\n---\n\n# B\n\n> 20 min: a-1, in pairs\n"
+    source = "# A\n\n> 6 min\n>\n> Say it (and wait, 30 s). (Board, 1.5 min: 2 min are enough.)"
+    source += "\n\n---\n\n# B\n\n> 20 min: a-1, in pairs\n"
     first, second = slides.slides(source)
-    assert (first.minutes, first.work, first.words) == (6, "", 2)
+    assert (first.minutes, first.work, first.words, first.stated) == (6, "", 2, 2)
     assert (second.minutes, second.work) == (20, "a-1, in pairs")
     assert slides.minutes(source) == (6, 20)
     assert not [s for each in DECKS.values() for s in slides.slides(each) if "*" in s.work]
@@ -72,22 +73,35 @@ def test_the_lab_sheet_and_its_slides_plan_the_same_minutes(name, title):
 
 
 @pytest.mark.parametrize("name", DECKS)
-def test_notes_can_be_said_in_the_time_of_their_slide(name):
-    for number, slide in enumerate(slides.slides(DECKS[name]), 1):
-        assert slide.words <= slides.PACE * slide.minutes, number
+def test_notes_and_what_they_state_fit_into_the_time_of_their_slide(name):
+    too_long = {
+        f"slide {number}": f"{slide.said:.1f} + {slide.stated:.1f} of {slide.minutes} minutes"
+        for number, slide in enumerate(slides.slides(DECKS[name]), 1)
+        if slide.said + slide.stated > slide.minutes
+    }
+    assert too_long == {}
 
 
-def test_one_deck_is_written_out_for_whoever_teaches_it_first():
+def test_one_deck_is_written_out_and_adds_up_to_the_planned_minutes():
     every = slides.slides(DECKS["meeting_5"])
-    assert sum(slide.words for slide in every) > 1300
     assert all(slide.words > 50 for slide in every if not slide.work)
+    left = {n: s.minutes - s.said - s.stated for n, s in enumerate(every, 1)}
+    assert {number: minutes for number, minutes in left.items() if minutes > 0.6} == {}
+
+
+@pytest.mark.parametrize("name", MEETINGS)
+def test_every_slide_has_something_to_say(name):
+    few = [s.text.splitlines()[0] for s in slides.slides(DECKS[name]) if s.words < 20]
+    assert few == []
 
 
 @pytest.mark.parametrize("name", DECKS)
 def test_each_deck_has_a_vote_with_options_before_the_answer(name):
     votes = [slide for slide in slides.slides(DECKS[name]) if slide.text.startswith("# Vote")]
     assert votes and all(slide.work.startswith("vote") for slide in votes)
-    assert all(len(re.findall(r"^\d\. ", slide.text, re.M)) == 3 for slide in votes)
+    options = [re.findall(r"^\d\. (.*)$", slide.text, re.M) for slide in votes]
+    assert {len(each) for each in options} == {3}
+    assert [o for each in options for o in each if o[-1] in ",.;:" or len(o.split()) > 8] == []
     assert all("{result}`" not in vote.text.split("\n1. ")[1].split("\n>")[0] for vote in votes)
 
 

@@ -123,19 +123,21 @@ class MinutesRole(SphinxRole):
 
 
 class SpokenRole(SphinxRole):
-    """The role `spoken`: how many words a deck's notes have, and how long it takes to say them."""
+    """The role `spoken`: how many minutes a deck's notes take, of speech and of all else."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Build the sentence's end."""
         path = Path(self.env.srcdir, "guide", "slides", f"{self.text}.md")
         self.env.note_dependency(str(path))
         every = slides(path.read_text(encoding="utf-8"))
-        words, talk = (
-            sum(slide.words for slide in every),
-            sum(s.minutes for s in every if not s.work),
+        words, planned = (
+            sum(of) for of in zip(*((s.words, s.minutes) for s in every), strict=True)
         )
-        told = f"{words / PACE:.0f} minutes at {PACE} a minute"
-        text = f"their {words:,} words take {told}; the slides plan {talk} minutes of talk"
+        stated = sum(slide.stated for slide in every)
+        text = (
+            f"their {words:,} words take {words / PACE:.0f} minutes at {PACE} a minute, and what "
+            f"stands in brackets {stated:.0f}; the slides plan {planned}"
+        )
         return [nodes.inline("", text)], []
 
 
