@@ -24,11 +24,11 @@ def grade(
     """
     from companion.course import grade as grades
     from companion.course import key
-    from results.check import ANSWERS
+    from results.check import HASHED
 
     if csv:
         check_writable(csv, suffix=".csv")
-    tasks = key.chosen(exercises, {*ANSWERS})
+    tasks = key.chosen(exercises, {*HASHED})
     students = grades.graded(folder, tasks)
     if not exercises:  # what nobody has answered was not set
         answered = {label for s in students for label, mark in s.marks.items() if mark.values}
@@ -42,17 +42,19 @@ def grade(
 def exam(
     seed: Annotated[int, option("draws the numbers: keep it to yourself", least=0)],
     out: Annotated[Path, option("folder to write to")] = Path(),
+    html: Annotated[bool, option("write pages to print instead of Markdown")] = False,
 ) -> None:
     """Draw an exam of six questions, and its key in a file of its own.
 
-    Whoever knows the seed can draw the key, too.
+    Whoever knows the seed can draw the key, too. A page to print has room below each question.
 
     companion exam --seed 2027
+    companion exam --seed 2027 --html
     companion exam --seed 2028 --out exams/
     """
     from companion.course import exam as exams
 
-    print(*exams.written(seed, out), sep="\n")
+    print(*exams.written(seed, out, html=html), sep="\n")
 
 
 def otter(
@@ -65,9 +67,9 @@ def otter(
     """
     from companion.course import key
     from companion.course import otter as tests
-    from results.check import ANSWERS
+    from results.check import HASHED
 
-    paths = tests.write(folder, key.chosen(exercises, {*ANSWERS}))
+    paths = tests.write(folder, key.chosen(exercises, {*HASHED}))
     print(f"{len(paths)} files in {folder}. Next, there: otter check answers.ipynb, or")
     print("otter generate -t tests -o autograder.zip check.py check.json")
 

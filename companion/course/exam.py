@@ -18,6 +18,7 @@ import numpy as np
 from analysis.files import write_text
 from analysis.metrics import basis, directions, outliers, pruning, robustness
 from analysis.roots import ROOT
+from companion.course import sheet
 from companion.course.key import CourseError
 
 PAGE = ROOT / "data" / "teach" / "exam.md"
@@ -67,8 +68,8 @@ def shown(value: Any) -> str:
     return ("0" if float(value) == 0 else text).replace("-", "−")
 
 
-def written(seed: int, folder: Path) -> tuple[Path, Path]:
-    """Write an exam and, apart from it, its key, as Markdown; returns their paths.
+def written(seed: int, folder: Path, *, html: bool = False) -> list[Path]:
+    """Write an exam and, apart from it, its key, as Markdown or as pages; returns their paths.
 
     Raises CourseError if a file of that name says something else: it may have been edited.
     """
@@ -81,13 +82,19 @@ def written(seed: int, folder: Path) -> tuple[Path, Path]:
         title = f"\n\n## Question {one.number} · {one.points} points\n\n"
         texts[names[0]] += title + one.task
         texts[names[1]] += f"{title}{one.task}\n\n**Answer.** {one.answer}"
-    for name, text in texts.items():
-        if (path := folder / name).exists() and path.read_text(encoding="utf-8") != text + "\n":
+    if html:
+        texts = {
+            f"{name.removesuffix('.md')}.html": sheet.to_print(text, room=name == names[0])
+            for name, text in texts.items()
+        }
+    files = {folder / name: f"{text.rstrip()}\n" for name, text in texts.items()}
+    for path, text in files.items():
+        if path.exists() and path.read_text(encoding="utf-8") != text:
             raise CourseError(f"{path} is there with another text: move it, or name a folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        write_text(folder / name, text + "\n")
-    return folder / names[0], folder / names[1]
+    for path, text in files.items():
+        write_text(path, text)
+    return [*files]
 
 
 # What is drawn, and what follows from it
