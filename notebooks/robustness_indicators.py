@@ -81,6 +81,8 @@ for name, (frame, of_kind) in SHOWN.items():
                 axes.set_xlim(1, 100)
         page.figure(f"scatter{name}{part}", drawing, of_kind)
         if name and not part:
+            for axes in drawing.figure.axes:
+                axes.set_ylabel("ER (points)")  # two low panels
             page.slide("scatter", drawing, 3)
 
 # %%

@@ -1,8 +1,9 @@
 """Is it right? `check("outlier-2", 2.993)` says whether values answer an exercise, or hints.
 
-Needs NumPy and `check.json` in the same folder: for each exercise the values that its seed gives,
-how far off a value may be (2 % unless the exercise says more), a hint, and values that typical
-errors give. `data/teach/make.py` computes them with the code of the solutions.
+Needs NumPy and `check.json` in the same folder: for each exercise hashes of the values that its
+seed gives, how far off a value may be (2 % unless the exercise says more), a hint, and hashes of
+what typical errors give. `data/teach/make.py` computes them with the code of the solutions. Hashes
+hide values from a glance, and not from somebody who tries all numbers.
 
 What was checked is kept in `answers.json`, in the folder where Python runs: label, values, time and
 attempts, for whoever grades. If a course gives numbers to its students, `student(4711)` says which
@@ -12,9 +13,11 @@ seed is theirs; exercises that draw numbers then have answers of their own, to f
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from difflib import get_close_matches
+from hashlib import sha256
 from itertools import permutations
 from pathlib import Path
 from types import EllipsisType
@@ -23,14 +26,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-ANSWERS: dict[str, dict[str, Any]] = json.loads(
+HASHED: dict[str, dict[str, Any]] = json.loads(
     Path(__file__).with_name("check.json").read_text(encoding="utf-8")
 )
 KEPT = "answers.json"
-#: A student's number modulo this is the student's seed.
-SEEDS = 20
-#: Half of the fourth digit, or a little more; and how near is near.
-FOUR_DIGITS, NEAR = 6e-4, 0.05
+#: A student's number modulo this, its last two digits, is the student's seed.
+SEEDS = 100
+#: Half of the fourth digit, or a little more; what another sign or scale is recognised by; near.
+FOUR_DIGITS, LOOSE, NEAR = 6e-4, 0.02, 0.05
+#: What counts as zero, and what as no number.
+ZERO, HUGE = 2e-9, 1e100
+#: Bins are this many times finer than what a value may be off by; digits of a bin's hash.
+FINER, DIGITS = 32, 5
 
 
 class ExerciseError(ValueError):
@@ -78,79 +85,139 @@ def numbers(label: str, values: Sequence[Any]) -> list[float]:
         raise ExerciseError(
             f"{label} is part of the exam: its answer is in the instructors' build."
         )
-    if label not in ANSWERS:
-        near = get_close_matches(label, ANSWERS, n=1) or sorted(ANSWERS)[:1]
+    if label not in HASHED:
+        near = get_close_matches(label, HASHED, n=1) or sorted(HASHED)[:1]
         raise ExerciseError(f"{label!r} has no answer to check. Did you mean {near[0]!r}?")
     try:
         given = np.concatenate([np.ravel(np.asarray(value, float)) for value in (*values, ())])
     except (TypeError, ValueError):
         raise ExerciseError(f"{label}: give numbers, not {values!r}.") from None
-    asked = len(ANSWERS[label]["answer"])
+    asked = count(label)
     if len(given) != asked:
         raise ExerciseError(f"{label}: expected {asked} value(s), got {len(given)}.")
     return [float(value) for value in given]
 
 
-def expected(label: str, number: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The values that answer an exercise, and how far off each may be, for a student's number."""
-    of = ANSWERS[label]
-    answer, within = np.array(of["answer"]), np.array(of["within"])
-    if number is None or "seeds" not in of:
-        return answer, within
-    answer = np.array(of["seeds"][number % SEEDS])
-    return answer, np.minimum(within, np.maximum(FOUR_DIGITS * np.abs(answer), of.get("least", 0)))
+def count(label: str) -> int:
+    """How many values an exercise asks for."""
+    return len(HASHED[label]["exact"])
 
 
 def judged(label: str, given: Sequence[float], number: int | None = None) -> Judged:
     """Judge values of an exercise, for a student's number or, without one, for seed 0."""
-    answer, within = expected(label, number)
-    within = within + 1e-9
-    values = np.array(given)
-    right = np.abs(values - answer) <= within
-    orders = np.array([*permutations(values)])
-    if not right.all() and (np.abs(orders - answer) <= within).all(axis=1).any():
-        return Judged(
-            right.tolist(), [f"{label}: not yet. The values are right, but in another order."]
-        )
-    said = [
-        f"{label}, value {place + 1}: not yet. {_reason(label, place, values[place], number)}"
-        for place in np.flatnonzero(~right).tolist()
-    ]
-    return Judged(right.tolist(), said)
+    places = range(len(given))
+    fits = [[_is(label, place, value, number) for place in places] for value in given]
+    right = [fits[place][place] for place in places]
+    if not all(right):
+        for order in permutations(places):
+            if all(fits[value][place] for place, value in enumerate(order)):
+                said = "The values are right, but in another order."
+                return Judged(right, [f"{label}: not yet. {said}"])
+    wrong = (place for place in places if not right[place])
+    said_of = {place: _reason(label, place, given[place], number) for place in wrong}
+    return Judged(
+        right, [f"{label}, value {at + 1}: not yet. {why}" for at, why in said_of.items()]
+    )
+
+
+def is_right(label: str, given: Sequence[float], number: int | None = None) -> bool:
+    """Are all values of an exercise right, for a student's number?"""
+    return all(_is(label, place, value, number) for place, value in enumerate(given))
 
 
 def _reason(label: str, place: int, value: float, number: int | None) -> str:
     """The typical error that gives this value, or else the exercise's hint."""
-    of = ANSWERS[label]
-    answer, within = (float(each[place]) for each in expected(label, number))
-    if number is not None and "seeds" in of and abs(value - of["answer"][place]) <= within:
+    of = HASHED[label]
+    if number is not None and "seeds" in of and _is(label, place, value, 0):
         return f"This is the value of seed 0. Draw with default_rng({number % SEEDS}), your seed."
     for mistake in of.get("mistakes", ()):
-        wrong = mistake["value"]
-        if mistake["place"] == place and abs(value - wrong) <= min(
-            0.02 * abs(wrong) + 1e-12, abs(answer - wrong) / 2
-        ):
+        name = f"{label} {place} mistake"
+        if mistake["place"] == place and matches(mistake["hash"], name, value, mistake["share"]):
             return str(mistake["reason"])
-    loose = max(within, 0.02 * abs(answer))
-    if label.startswith(("outlier-", "frame-", "origin-")) and abs(value + 3 - answer) <= loose:
+    if label.startswith(("outlier-", "frame-", "origin-")) and _is(
+        label, place, value + 3, number, "loose"
+    ):
         return "Did you subtract 3? κ here is the kurtosis, not the excess kurtosis."
-    if abs(-value - answer) <= loose < abs(answer):
+    if _is(label, place, -value, number, "loose"):
         return "The sign is wrong: which one is subtracted from which?"
-    if abs(value / 100 - answer) <= loose < abs(answer):
+    if _is(label, place, value / 100, number, "loose"):
         return "This is 100 times the answer. Did you give percent where a fraction is asked for?"
-    if abs(value * 100 - answer) <= loose < abs(answer):
+    if _is(label, place, value * 100, number, "loose"):
         return "This is a hundredth of the answer. Give percent, or percentage points."
-    if abs(value - answer) <= NEAR * abs(answer):
-        return _near(within, number, "seeds" in of)
+    if _is(label, place, value, number, "near"):
+        return _near(of["exact"][place], number, "seeds" in of)
     return str(of["hint"])
 
 
-def _near(within: float, number: int | None, drawn: bool) -> str:
-    if within == 0:
+def _near(exact: bool, number: int | None, drawn: bool) -> str:
+    if exact:
         return "Close, but this is a count: it has to be exact."
     digits = "four digits" if number is not None else "three digits (or as many as are asked for)"
     order = ", and draw in the order that the exercise names" if drawn else ""
     return f"Close: give {digits}, round at the end only{order}."
+
+
+# Values and their hashes
+
+
+def _is(label: str, place: int, value: float, number: int | None, kind: str = "right") -> bool:
+    """Is this value right at this place of the answer, or near it in another sense?"""
+    of = HASHED[label]
+    own = number is not None and "seeds" in of
+    kept = of["seeds"][number % SEEDS] if own and number is not None else of["answer"]
+    kept = kept.split()[place]
+    for at, (named, off) in enumerate(kinds(of, place, own)):
+        hashed = kept[DIGITS * at : DIGITS * (at + 1)]
+        sought = named == kind or (named == "least" and kind == "right")
+        if sought and matches(hashed, f"{label} {place} {named}", value, off):
+            return True
+    return False
+
+
+def kinds(of: dict[str, Any], place: int, own: bool) -> list[tuple[str, float]]:
+    """Which hashes are kept of a value, and how far off it may be for each: 0 for a count."""
+    share = min(of["share"], FOUR_DIGITS) if own else of["share"]
+    found = [("right", 0 if of["exact"][place] else share), ("loose", LOOSE), ("near", NEAR)]
+    return [*found, *([("least", of["least"][place])] if "least" in of else [])]
+
+
+def hashes(label: str, of: dict[str, Any], values: Sequence[float], own: bool = False) -> str:
+    """What `check.json` keeps of an exercise's values: a word for each."""
+    return " ".join(
+        "".join(
+            hashed(f"{label} {at} {n}", *bin_of(value, off, n)) for n, off in kinds(of, at, own)
+        )
+        for at, value in enumerate(values)
+    )
+
+
+def bin_of(value: float, off: float, name: str = "") -> tuple[str, int]:
+    """Where a value lies among bins finer than what it may be off by, as a share of itself.
+
+    If the name is that of the least allowance, bins are equally wide and ``off`` is no share; if
+    ``off`` is 0, each whole number has a bin.
+    """
+    if not abs(value) < HUGE:
+        return "none", 0
+    if name.endswith("least"):
+        return "", math.floor(value / max(off, ZERO) * FINER)
+    if off == 0:
+        return ("=", round(value)) if abs(value - round(value)) < ZERO else ("none", 0)
+    if abs(value) < ZERO:
+        return "zero", 0
+    return "-" if value < 0 else "+", math.floor(math.log(abs(value)) * FINER / math.log1p(off))
+
+
+def hashed(name: str, sign: str, number: int) -> str:
+    """The hash of a bin."""
+    return sha256(f"{name} {sign}{number}".encode()).hexdigest()[:DIGITS]
+
+
+def matches(kept: str, name: str, value: float, off: float) -> bool:
+    """Is this the hash of a value that lies no farther off than it may?"""
+    sign, number = bin_of(value, off, name)
+    reach = range(-FINER, FINER + 1) if off else range(1)
+    return any(hashed(name, sign, number + step) == kept for step in reach)
 
 
 # What is kept

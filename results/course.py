@@ -25,10 +25,14 @@ from pathlib import Path
 from analysis.roots import CODE, ROOT
 from analysis.strict import Strict, checked, read_yaml
 from analysis.texts import CompanionError
-from results.check import ANSWERS
+from results import check
 
 TEACH = ROOT / "notebooks" / "teach"
 CHECK = CODE / "results/check.py"
+#: Exercise → its answer with seed 0: for solutions and keys, never handed out.
+ANSWERS: dict[str, list[float]] = json.loads(
+    (CODE / "results/answers.json").read_text(encoding="utf-8")
+)
 #: The notebook of the lab, which stands for the lab sheet's commands.
 LAB = TEACH / "lab" / "lab.py"
 #: The branch of a repository on GitHub to which the site's workflow publishes all files.
@@ -116,7 +120,7 @@ def notebook(name: str, source: str, repository: str = "") -> str:
     page = (ROOT / "book" / f"{chapter}.md").read_text(encoding="utf-8")
     named = re.findall(r"^:name: (\S+)$", page, re.MULTILINE)
     first = next(label for label in named if label in ANSWERS)
-    values = ", ".join(["..."] * len(ANSWERS[first]["answer"]))
+    values = ", ".join(["..."] * len(ANSWERS[first]))
     source += (
         "\n# %% [markdown]\n# **Are your answers to the chapter's exercises right?** Put your own "
         f'label and values in.\n\n# %%\nfrom check import check\n\ncheck("{first}", {values})\n'
@@ -165,7 +169,7 @@ def _fetching(repository: str, names: list[str]) -> str:
 
 def checking() -> dict[str, bytes]:
     """The program that checks answers, and the answers of all exercises but the exam's."""
-    checked = {label: of for label, of in ANSWERS.items() if not label.startswith("exam-")}
+    checked = {label: of for label, of in check.HASHED.items() if not label.startswith("exam-")}
     return {
         "check.py": CHECK.read_bytes(),
         "check.json": json.dumps(checked, ensure_ascii=False).encode(),

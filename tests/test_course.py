@@ -14,11 +14,12 @@ from conftest import ROOT, python_in
 from scipy.stats import kurtosis
 from sklearn.metrics import average_precision_score
 from statsmodels.stats.contingency_tables import mcnemar
+from test_exercises import of_seed
 
 from companion import cli
 from companion.course import exam, grade, key, otter
 from companion.course.key import CourseError
-from results.check import ANSWERS
+from results.course import ANSWERS
 
 SEEDS = range(60)
 NUMBER = r"−?\d[\d,]*(?:\.\d+)?"
@@ -39,7 +40,7 @@ def test_every_value_that_can_be_checked_earns_points_and_others_need_a_reader()
     tasks = key.tasks()
     for label, task in tasks.items():
         counted = sorted(place for one in task.criteria for place in one.values)
-        assert counted == [*range(len(ANSWERS.get(label, {"answer": []})["answer"]))], label
+        assert counted == [*range(len(ANSWERS.get(label, [])))], label
         if counted:
             assert task.earned([True] * len(counted)) == task.of_values > 0
             assert task.earned([False] * len(counted)) == 0
@@ -72,10 +73,10 @@ def hand_in(folder, name, answers, student=None):
 
 
 def test_a_class_is_graded_whatever_its_files_say_of_themselves(tmp_path, capsys):
-    own = ANSWERS["outlier-3"]["seeds"]
-    hand_in(tmp_path, "Adams", {"outlier-3": ANSWERS["outlier-3"]["answer"], "start-4": [1, 12, 9]})
-    hand_in(tmp_path, "=Baker", {"outlier-3": own[11]}, 4711)
-    hand_in(tmp_path, "Cruz", {"outlier-3": own[11]}, 4712)
+    own = of_seed("outlier_features", 11)["outlier-3"]
+    hand_in(tmp_path, "Adams", {"outlier-3": ANSWERS["outlier-3"], "start-4": [1, 12, 9]})
+    hand_in(tmp_path, "=Baker", {"outlier-3": own}, 4711)
+    hand_in(tmp_path, "Cruz", {"outlier-3": own}, 4712)
     hand_in(tmp_path, "Dole", {"outlier-3": [1]}, 4712)
     out = tmp_path / "grades.csv"
     assert cli.main(["grade", str(tmp_path), "--csv", str(out)]) == 0
@@ -111,7 +112,7 @@ def test_a_class_is_graded_whatever_its_files_say_of_themselves(tmp_path, capsys
     ],
 )
 def test_a_file_that_is_none_is_named_and_the_others_are_graded(tmp_path, content, said, capsys):
-    hand_in(tmp_path, "Adams", {"outlier-2": ANSWERS["outlier-2"]["answer"]})
+    hand_in(tmp_path, "Adams", {"outlier-2": ANSWERS["outlier-2"]})
     (tmp_path / "Evil_answers.json").write_text(content)
     assert cli.main(["grade", str(tmp_path)]) == 1
     text = capsys.readouterr().out
@@ -155,7 +156,7 @@ def test_tests_of_otter_tell_right_from_wrong_answers(tmp_path, monkeypatch):
     test = runpy.run_path(str(tmp_path / "tests/outlier_3.py"))["test"]
     (suite,) = test["suites"]
     assert test["points"] == 3 and [case["points"] for case in suite["cases"]] == [1, 2]
-    own = ANSWERS["outlier-3"]["seeds"][11]
+    own = of_seed("outlier_features", 11)["outlier-3"]
     passed = []
     for given in ("outlier_3 = 16.3, 35", "outlier_3 = 16.3, 1",
                   f"outlier_3, student_number = {own}, 4711"):  # fmt: skip
@@ -200,6 +201,12 @@ def test_exams_differ_by_seed_have_forty_points_and_the_key_lies_apart(tmp_path,
     for one in exams[7].values():
         assert one.task in sheet and one.answer not in sheet and one.answer in answers
     assert exam.written(7, tmp_path / "exams") == paths  # the same again
+    pages = exam.written(7, tmp_path / "exams", html=True)
+    printed, solved = (path.read_text() for path in pages)
+    assert [path.name for path in pages] == ["exam_7.html", "exam_7_key.html"]
+    assert printed.count('class="room"') == 6 == solved.count("<strong>Answer.</strong>")
+    assert "Answer" not in printed and 'class="room"' not in solved and "Name:" in printed
+    assert exams[7][2].task.split(".")[0] in printed and "<script" not in printed + solved
     paths[0].write_text(sheet + "edited")
     with pytest.raises(CourseError, match=r"exam_7\.md is there with another text"):
         exam.written(7, tmp_path / "exams")

@@ -1,8 +1,10 @@
 """Exercises: every chapter has all levels, each a solution, and its numbers are computed."""
 
+import contextlib
 import importlib.util
 import json
 import re
+import tempfile
 import zipfile
 from datetime import datetime
 from functools import cache
@@ -27,7 +29,10 @@ from analysis.metrics import (
     pruning,
     quantisation,
 )
-from results.check import ANSWERS, ExerciseError, check, judged, student
+from results import check as checks
+from results import course
+from results.check import HASHED, ExerciseError, check, judged, student
+from results.course import ANSWERS
 from training import recipes
 
 spec = importlib.util.spec_from_file_location("make_teach", ROOT / "data/teach/make.py")
@@ -173,13 +178,14 @@ def test_a_chapter_has_all_levels_in_order_hints_and_every_computed_value(page):
     assert tasks[0].level == "read" and tasks[-1].level == "design"
     for task in tasks:
         used = re.findall(r"\{answer\}`(\S+?)(?: (\d))?`", task.solution)
-        values = ANSWERS[task.label]["answer"] if task.label in ANSWERS else []
+        values = ANSWERS.get(task.label, [])
         named = [str(i + 1) if len(values) > 1 else "" for i in range(len(values))]
         assert used == [(task.label, name) for name in named]
         answers = {f"{value:.3g}" for value in values if len(f"{value:.3g}") > 1}
         assert not answers & {*re.findall(r"\d+(?:\.\d+)?", task.hint or "")}, task.label
+        assert task.hint, task.label
         if task.level == "compute":
-            assert task.hint and task.program, task.label
+            assert task.program, task.label
             assert task.program.count("\n") <= (19 if task.label == "train-5" else 14), task.label
             assert max(map(len, task.program.splitlines())) <= 84
 
@@ -187,7 +193,7 @@ def test_a_chapter_has_all_levels_in_order_hints_and_every_computed_value(page):
 def test_the_answers_kept_are_what_others_found():
     """And what the solutions print, says the test of what scripts make."""
     for label, values in FOUND.items():
-        kept = ANSWERS[label]["answer"]
+        kept = ANSWERS[label]
         np.testing.assert_allclose(kept, values, rtol=0.011, err_msg=label)
     assert {*FOUND, *BY_THE_METRICS} == {*ANSWERS} - {"pruning-2", "pruning-5"}
 
@@ -208,7 +214,7 @@ def test_the_metrics_of_the_book_give_the_same(monkeypatch):
     monkeypatch.setattr(make, "PAGES", [ROOT / f"book/{page}.md" for page in of])
     make.answers()
     for label, by_the_metrics in BY_THE_METRICS.items():
-        ours, kept = np.ravel(by_the_metrics(left[label])), ANSWERS[label]["answer"]
+        ours, kept = np.ravel(by_the_metrics(left[label])), ANSWERS[label]
         np.testing.assert_allclose(ours, kept, rtol=5e-3, atol=2e-3, err_msg=label)
 
 
@@ -225,7 +231,7 @@ def test_the_answer_key_has_points_for_every_exercise_and_they_add_up():
         for label, points, criteria in entries:
             assert sum(map(int, re.findall(r"\((\d)\)", criteria))) == int(points), label
             used = len(re.findall(r"\{answer\}", criteria))
-            assert used == len(ANSWERS.get(label, {"answer": []})["answer"]), label
+            assert used == len(ANSWERS.get(label, [])), label
         assert sum(int(points) for _, points, _ in entries) == int(total)
         labels += [label for label, *_ in entries]
     assert sorted(labels) == sorted(task.label for page in PAGES for task in exercises(page))
@@ -258,10 +264,10 @@ def test_emoji_as_class_folders_and_a_recipe_can_be_trained_on(tmp_path, monkeyp
 
 @pytest.mark.parametrize("label", sorted(label for label in ANSWERS if label[:4] != "exam"))
 def test_the_answer_is_right_and_what_is_far_off_is_not(label, capsys):
-    values = ANSWERS[label]["answer"]
+    values = ANSWERS[label]
     assert check(label, *values) and capsys.readouterr().out == f"{label}: right.\n"
     assert check(label, values) and not check(label, *(-2 * value - 1000 for value in values))
-    assert f"{label}, value 1: not yet. {ANSWERS[label]['hint']}" in capsys.readouterr().out
+    assert f"{label}, value 1: not yet. {HASHED[label]['hint']}" in capsys.readouterr().out
 
 
 @pytest.fixture(autouse=True)
@@ -317,7 +323,7 @@ def test_solutions_carry_computed_numbers_or_are_left_out(whom, tmp_path, monkey
     for text in (page, source, (html / "searchindex.js").read_text()):
         assert ("Forty" in text or "forti" in text) == (whom == "instructors")
     assert "A task." in page and numbered == ("{answer}" in source) == (whom != "students")
-    warned = "answer: check.json has no 'outlier-3 3'; after a change" in warnings
+    warned = "answer: answers.json has no 'outlier-3 3'; after a change" in warnings
     assert warned == (whom != "students")  # whose pages have no solution
     archives = [zipfile.ZipFile(p) for p in (tmp_path / "source/_build/teach").glob("*.zip")]
     solved = [n for a in archives for n in a.namelist() if n.endswith(".ipynb") and "_bl" not in n]
@@ -333,11 +339,38 @@ def test_a_build_is_for_readers_and_slides_show_results(whom, slides, said, tmp_
         built_for(whom, tmp_path, monkeypatch, slides)
 
 
+def test_a_model_answer_to_design_ends_with_the_criteria_of_the_key(tmp_path, monkeypatch):
+    monkeypatch.setenv("COMPANION_FOR", "readers")
+    page = (
+        CASES["page"]
+        + """
+:::{admonition} Exercise a-9 · design · 9 minutes
+:class: tip exercise
+:name: a-9
+Plan it.
+:::
+
+:::{admonition} Solution
+:class: dropdown solution
+A plan.
+:::
+"""
+    )
+    pages = {
+        "index": page,
+        "guide/teach": "| {ref}`a-9 <a-9>` | 3 | a margin first (2); its reason (1) |",
+    }
+    sphinx_build(tmp_path, pages, "companion_teach", exclude_patterns=["guide", "_build"])
+    html = (tmp_path / "html/index.html").read_text()
+    criteria = html.split("A complete answer has:")[1]
+    assert re.findall(r"<li><p>(.*?)</p>", criteria) == ["a margin first", "its reason"]
+
+
 # What is kept, and a student's own seed
 
 
 def test_answers_are_kept_with_attempts_and_the_best_stays(capsys):
-    values = ANSWERS["outlier-3"]["answer"]
+    values = ANSWERS["outlier-3"]
     check("outlier-3", 16.3, 1)
     check("outlier-3", *values)
     check("outlier-3", 1, 1)
@@ -366,47 +399,77 @@ def test_answers_that_cannot_be_written_are_judged_all_the_same(monkeypatch, cap
     assert "No space left on device" in capsys.readouterr().out
 
 
-SEEDED = [label for label in ANSWERS if "seeds" in ANSWERS[label]]
+SEEDED = [label for label in HASHED if "seeds" in HASHED[label]]
+
+
+@cache
+def of_seed(page, seed):
+    """The answers of a page that a seed gives, by the programs of its solutions."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        Path("embeddings.npz").symlink_to(ROOT / "notebooks/teach/embeddings.npz")
+        return make.own_answers(make.tasks(text_of(page)), seed)
 
 
 def test_a_students_number_gives_a_seed_whose_values_alone_are_right(capsys):
     assert student(4711) == 11 and "default_rng(11)" in capsys.readouterr().out
-    own = ANSWERS["outlier-3"]["seeds"][11]
-    assert check("outlier-3", *own)
-    assert not check("outlier-3", *ANSWERS["outlier-3"]["answer"])
+    assert check("frame-4", *of_seed("what_kurtosis_measures", 11)["frame-4"])
+    assert not check("frame-4", *ANSWERS["frame-4"])
     assert "the value of seed 0. Draw with default_rng(11)" in capsys.readouterr().out
+    close = [1.01 * value for value in of_seed("what_kurtosis_measures", 11)["frame-4"]]
+    assert not check("frame-4", *close)
+    assert "Close: give four digits" in capsys.readouterr().out
     assert check("start-4", 1, 12, 10)  # which draws nothing
-    assert check("outlier-3", *ANSWERS["outlier-3"]["seeds"][5], student=105)
-    assert json.loads(Path("answers.json").read_text())["student"] == 105
+    others = of_seed("what_kurtosis_measures", 5)["frame-4"]
+    assert check("frame-4", *others, student=205) and not check("frame-4", *others, student=206)
+    assert json.loads(Path("answers.json").read_text())["student"] == 206
     for number in (-1, 1.5, "4711", True):
         with pytest.raises(ExerciseError, match="whole number such as 4711"):
-            check("outlier-3", *own, student=number)
+            check("frame-4", *others, student=number)
 
 
 def test_seeds_are_what_the_programs_of_now_give():
     """And two of them are computed again; the others were made by the same programs."""
-    page = text_of("what_kurtosis_measures")
-    boxes = make.tasks(page)
-    Path("embeddings.npz").symlink_to(ROOT / "notebooks/teach/embeddings.npz")
-    for seed in (3, 19):
-        own = make.own_answers(boxes, seed)
-        for label in [label for label in own if label in SEEDED]:
-            np.testing.assert_allclose(ANSWERS[label]["seeds"][seed], own[label], rtol=1e-4)
+    own = of_seed("what_kurtosis_measures", 5) | of_seed("what_kurtosis_measures", 11)
+    for seed in (5, 11):
+        own = of_seed("what_kurtosis_measures", seed)
+        assert all(all(judged(at, own[at], seed).right) for at in own if at in SEEDED)
     for page in PAGES:
         made_from = make.made_from(make.tasks(text_of(page)))
-        of = {ANSWERS[t.label]["made_from"] for t in exercises(page) if t.label in SEEDED}
+        of = {HASHED[t.label]["made_from"] for t in exercises(page) if t.label in SEEDED}
         assert of <= {made_from}, page
-    assert len(SEEDED) >= 20
+    assert len(SEEDED) >= 25 and all(len(HASHED[label]["seeds"]) == 100 for label in SEEDED)
 
 
 def test_hardly_a_seed_has_the_answer_of_another():
-    same = []
-    for label in SEEDED:
-        seeds = ANSWERS[label]["seeds"]
-        same += [
-            all(judged(label, seeds[other], number).right)
-            for number in range(0, 20, 3)
-            for other in range(0, 20, 2)
-            if other != number
-        ]
-    assert np.mean(same) < 0.1
+    same = [
+        HASHED[label]["seeds"][one] == HASHED[label]["seeds"][other]
+        for label in SEEDED
+        for one in range(0, 100, 3)
+        for other in range(one)
+    ]
+    assert np.mean(same) < 0.02
+
+
+@pytest.mark.parametrize("off", [0, 0.02, 6e-4])
+def test_hashes_accept_what_lies_within_and_hide_the_value(off):
+    rng = np.random.default_rng(0)
+    for value in (*rng.normal(size=20), 3, -27, 512, 1e-4, 0):
+        value = round(value * 10) if off == 0 else value
+        kept = checks.hashed("a", *checks.bin_of(value, off))
+        factors = (1,) if off == 0 else (1, 1 + 0.99 * off, 1 / (1 + 0.99 * off))
+        assert all(checks.matches(kept, "a", value * factor, off) for factor in factors)
+        assert not checks.matches(
+            kept, "a", value * (1 + 1.1 * off) + 0.1 * (off == 0 or not value), off
+        )
+        assert not checks.matches(kept, "a", -value - (value == 0), off)
+    for value in (np.nan, np.inf, -1e300):
+        assert not checks.matches(kept, "a", value, off)
+
+
+def test_what_is_handed_out_has_no_answer_in_plain_text():
+    handed_out = course.checking()["check.json"].decode()
+    for label in set(ANSWERS) & set(json.loads(handed_out)):
+        record = {k: v for k, v in HASHED[label].items() if k not in ("hint", "mistakes")}
+        assert not [v for v in ANSWERS[label] if len(f"{v:g}") > 3 and f"{v:g}" in str(record)], (
+            label
+        )

@@ -276,7 +276,7 @@ def test_the_slides_of_the_book_are_next_to_its_pages(built_book):
     teach = (built_book / "guide/teach.html").read_text()
     assert all(f'href="../slides/{path.name}"' in teach for path in decks)
     assert all(f'href="../slides/{path.name}?notes"' in teach for path in decks)
-    assert teach.count(" = ") >= 12 and "minutes of talk" in teach
+    assert teach.count(" = ") >= 12 and "; the slides plan " in teach
     source = (built_book / "_sources/guide/teach.md").read_text()
     assert "Question 6" in source and "exam-1" not in teach + source
     assert "Answer key" not in teach + source

@@ -3,11 +3,12 @@
 The percent sources in `notebooks/teach` become archives in `_build/teach` before the book is read;
 pages offer them with the role `download`. Equal sources give equal bytes. `guide/slides/NAME.md`
 becomes `slides/NAME.html` next to the pages, to which the role `slides` leads. The role `answer`
-takes an exercise, and which of its values, and shows what `results/check.json` has.
+takes an exercise, and which of its values, and shows what `results/answers.json` has.
 
 Whom a build is for says the setting `companion_for` or the environment variable COMPANION_FOR:
 *readers* find solutions hidden below exercises, *students* find none, *instructors* also the
-answers of the exam. What is left out is left out of the pages' sources as well.
+answers of the exam. What is left out is left out of the pages' sources as well. Model answers to
+exercises to design end with the criteria of the answer key.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sphinx.util.docutils import SphinxRole
 
 from analysis.files import fingerprint, sha256_of
 from analysis.roots import ROOT
-from results import check, course, lite
+from results import course, lite
 from results.slides import PACE, deck, minutes, slides
 from results.sphinx.offline import when_written, write_if_changed
 from results.sphinx.pages import OFFERED, github
@@ -36,6 +37,8 @@ from results.sphinx.result import NotMeasuredError, ResultError, find_result
 
 #: Whom a build is for → the classes of boxes that it leaves out.
 LEFT_OUT = {"readers": ("instructor",), "students": ("solution", "instructor"), "instructors": ()}
+#: The page with the answer keys.
+KEY = "guide/teach"
 #: What notebooks and slides are made from.
 READ = "notebooks/teach/*.* notebooks/teach/lab/* data/pocket/accuracies.csv results/*.* book/*.md"
 READ += " results/s*/*.* book/_*/*.* book/guide/slides/* book/runs/*/*.ipynb"
@@ -98,15 +101,15 @@ class AnswerRole(SphinxRole):
         """Build the number."""
         label, _, place = self.text.partition(" ")
         try:
-            value = check.ANSWERS[label]["answer"][int(place or 1) - 1]
+            value = course.ANSWERS[label][int(place or 1) - 1]
         except (ValueError, LookupError):
             message = self.inliner.reporter.error(
-                f"answer: check.json has no {self.text!r}; after a change to an exercise, run "
+                f"answer: answers.json has no {self.text!r}; after a change to an exercise, run "
                 "`python data/teach/make.py --answers`.",
                 line=self.lineno,
             )
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]
-        self.env.note_dependency(str(course.CHECK.with_suffix(".json")))
+        self.env.note_dependency(str(course.CHECK.with_name("answers.json")))
         text = f"{value:{',.0f' if abs(value) >= 1000 else '.3g'}}".replace("-", "−")
         return [nodes.inline("", text)], []
 
@@ -152,6 +155,28 @@ class SlidesRole(SphinxRole):
         return [shown, nodes.Text(", "), notes], []
 
 
+def add_criteria(app: Sphinx, name: str, source: list[str]) -> None:
+    """Below each model answer to an exercise to design: what an answer needs, from the key."""
+    key = Path(app.srcdir, f"{KEY}.md")
+    exercise = (
+        r"(^:::\{admonition\} Exercise (\S+) · design · .*?\{admonition\} Solution\n.*?)(?=^:::$)"
+    )
+
+    def with_criteria(box: re.Match[str]) -> str:
+        row = re.search(
+            rf"^\| \{{ref\}}`{box[2]} <{box[2]}>` \| \d+ \| (.*) \|$", rows, re.MULTILINE
+        )
+        if not row:
+            return box[0]
+        listed = "\n".join(f"- {one}" for one in re.findall(r"(.+?) \(\d\)(?:; |$)", row[1]))
+        return f"{box[0]}\n**Compare yours.** A complete answer has:\n\n{listed}\n"
+
+    if "· design ·" in source[0] and key.is_file() and not name.endswith(KEY):
+        app.env.note_dependency(str(key))
+        rows = key.read_text(encoding="utf-8")
+        source[0] = re.sub(exercise, with_criteria, source[0], flags=re.MULTILINE | re.DOTALL)
+
+
 def leave_out(app: Sphinx, name: str, source: list[str]) -> None:
     """Take out of a page's text what is not for those whom the build is for."""
     for kind in LEFT_OUT[app.config.companion_for]:
@@ -185,6 +210,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.setup_extension("results.sphinx.offline")  # which knows the pages that were written
     app.add_config_value("companion_for", os.environ.get("COMPANION_FOR", "readers"), "env", str)
     app.connect("config-inited", write_files)
+    app.connect("source-read", add_criteria)
     app.connect("source-read", leave_out)
     app.connect("doctree-read", leave_out_marks)
     when_written(app, leave_out_of_sources)

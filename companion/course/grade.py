@@ -115,7 +115,7 @@ def _mark(task: Worth, number: int | None, answers: dict[str, Any]) -> Mark:
     if given is None:
         return Mark(task.label, note="not answered")
     values, attempts, time = given.get("values"), given.get("attempts"), given.get("time")
-    asked = len(check.ANSWERS[task.label]["answer"])
+    asked = check.count(task.label)
     whole = isinstance(values, list) and len(values) == asked
     if not whole or not all(type(v) in (int, float) and math.isfinite(v) for v in values):
         return Mark(task.label, note=f"not {asked} number(s)")
@@ -138,9 +138,9 @@ def _name_sources(students: list[Student]) -> None:
             if student.number is None or all(mark.right) or not mark.values:
                 continue
             own = student.number % check.SEEDS
-            others = [*owners, *range(check.SEEDS)] if "seeds" in check.ANSWERS[label] else []
+            others = [*owners, *range(check.SEEDS)] if "seeds" in check.HASHED[label] else []
             for seed in others:
-                if seed != own and all(check.judged(label, mark.values, seed).right):
+                if seed != own and check.is_right(label, mark.values, seed):
                     of = f", {owners[seed]}'s" if seed in owners else ""
                     note = f"right for seed {seed}{of}, not for {own}"
                     student.marks[label] = Mark(**{**mark.__dict__, "note": note})

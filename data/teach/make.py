@@ -30,6 +30,7 @@ from analysis.files import write_text
 from analysis.images.public import fetch
 from analysis.roots import ROOT
 from companion.measurements import accuracies
+from results import check
 from results.check import SEEDS
 from results.style import without_markup
 
@@ -38,13 +39,14 @@ from mistakes import MISTAKES
 
 TARGET = ROOT / "notebooks" / "teach"
 CAPTIONS = Path(__file__).with_name("captions.csv")
-ANSWERS = ROOT / "results/check.json"
+ANSWERS, HASHED = ROOT / "results/answers.json", ROOT / "results/check.json"
 PAGES = [*sorted((ROOT / "book").glob("*.md")), *sorted((ROOT / "book/guide").glob("*.md"))]
 #: A value may be off by this share of itself, or by this much: one image of 5,000 is 0.02 points.
 #: What is nearly a round number that everybody knows needs three decimals.
 SHARE = {"start-1": 0.05, "start-6": 0.002, "directions-2": 0.004, "pruning-2": 0.005}
 SHARE |= dict.fromkeys(("outlier-2", "outlier-6", "frame-3", "origin-2"), 0.0015)
 #: And this much for a student's own seed, where a bisection or one image in 5,000 decides.
+LEAST: dict[str, tuple[float, ...]]
 LEAST = dict.fromkeys(("pruning-3", "pruning-4", "pruning-5"), (0.02, 0.02))
 LEAST["outlier-3"] = (0, 0.1)
 #: What another seed takes the place of.
@@ -141,13 +143,14 @@ def arrays() -> dict[str, dict[str, np.ndarray]]:
     }
 
 
-def answers() -> dict[str, dict[str, object]]:
-    """Exercise → what its solution prints, how far off a value may be, its hint, typical errors.
+def answers() -> tuple[dict[str, list[float]], dict[str, dict[str, object]]]:
+    """Exercise → what its solution prints, and → what `check` needs: hashes, hint, typical errors.
 
     Solutions are run page by page, in order: each goes on from the one before.
     """
-    found: dict[str, dict[str, object]] = {}
-    kept = json.loads(ANSWERS.read_text(encoding="utf-8"))
+    found: dict[str, list[float]] = {}
+    hashed: dict[str, dict[str, object]] = {}
+    kept = json.loads(HASHED.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for name in ("accuracies.csv", "embeddings.npz", "words.csv"):
             Path(name).symlink_to(TARGET / name)
@@ -156,31 +159,54 @@ def answers() -> dict[str, dict[str, object]]:
             text = page.read_text(encoding="utf-8")
             names: dict[str, object] = {}
             for label, hint, program in tasks(text):
-                printed = run(program, names)
-                share, least = SHARE.get(label, 0.02), LEAST.get(label, [1e-9] * len(printed))
-                found[label] = {
-                    "answer": rounded(printed),
-                    "within": [
-                        0 if type(v) is int else float(f"{max(share * abs(v), most):.3g}")
-                        for v, most in zip(printed, least, strict=True)
-                    ],
-                    "hint": without_markup(hint),
-                }
-                if label in MISTAKES:
-                    found[label]["mistakes"] = [
-                        {"place": place - 1, "value": rounded([eval(code, names)])[0],
-                         "reason": reason}
-                        for place, code, reason in MISTAKES[label]
-                    ]  # fmt: skip
-                if label in LEAST:
-                    found[label]["least"] = [*LEAST[label]]
+                found[label] = rounded(run(program, names))
+                hashed[label] = to_check(label, hint, found[label], names)
             if any(SEED in exercise.task for exercise in exercises(text)):
-                add_seeds(found, tasks(text), kept)
-    return found
+                add_seeds(hashed, tasks(text), kept)
+    return found, hashed
+
+
+def to_check(
+    label: str, hint: str, values: list[float], names: dict[str, object]
+) -> dict[str, object]:
+    """What `check` needs of an exercise, for seed 0."""
+    of: dict[str, object] = {
+        "exact": [type(value) is int for value in values],
+        "share": SHARE.get(label, 0.02),
+        "hint": without_markup(hint),
+    }
+    if label in LEAST:
+        of["least"] = [*LEAST[label]]
+    of["answer"] = check.hashes(label, of, values)
+    if label in MISTAKES:
+        of["mistakes"] = [
+            mistake(label, place - 1, float(np.ravel(eval(code, names))[0]), values, reason)
+            for place, code, reason in MISTAKES[label]
+        ]
+    return of
+
+
+def mistake(
+    label: str, place: int, wrong: float, values: list[float], reason: str
+) -> dict[str, object]:
+    """A typical error, which no value is taken for that is nearer to the answer.
+
+    Raises ValueError if the error gives the answer.
+    """
+    apart = abs(values[place] - wrong) / 2
+    if apart == 0:
+        raise ValueError(f"{label}, value {place + 1}: an error gives the answer itself: {reason}")
+    share = float(f"{min(0.02, apart / max(abs(wrong), 1e-12)):.2g}")
+    return {
+        "place": place,
+        "share": share,
+        "hash": check.hashed(f"{label} {place} mistake", *check.bin_of(wrong, share)),
+        "reason": reason,
+    }
 
 
 def add_seeds(
-    found: dict[str, dict[str, object]],
+    hashed: dict[str, dict[str, object]],
     boxes: list[tuple[str, str, str]],
     kept: dict[str, dict[str, object]],
 ) -> None:
@@ -190,17 +216,21 @@ def add_seeds(
     if not any(kept.get(label, {}).get("made_from") == now for label in labels):
         by_seed = [own_answers(boxes, seed) for seed in range(SEEDS)]
         kept = {
-            label: {"seeds": [one[label] for one in by_seed], "made_from": now} for label in labels
-        }
+            label: {"seeds": [check.hashes(label, hashed[label], one[label], own=True)
+                              for one in by_seed]}
+            for label in labels
+        }  # fmt: skip
     for label in labels:
         seeds = kept.get(label, {}).get("seeds", [])
-        if len({str(values) for values in seeds}) > SEEDS / 2:
-            found[label] |= {"seeds": seeds, "made_from": now}
+        if len({*seeds}) > SEEDS / 2:
+            hashed[label] |= {"seeds": seeds, "made_from": now}
 
 
 def made_from(boxes: list[tuple[str, str, str]]) -> str:
-    """Twelve digits that follow from the programs of a page."""
-    programs = "\n".join(program for *_, program in boxes)
+    """Twelve digits that follow from the programs of a page, and from how values are hashed."""
+    allowed = [(label, SHARE.get(label), LEAST.get(label)) for label, *_ in boxes]
+    how = [SEEDS, check.FOUR_DIGITS, check.LOOSE, check.NEAR, check.FINER, check.DIGITS, allowed]
+    programs = "\n".join([*(program for *_, program in boxes), repr(how)])
     return hashlib.sha256(programs.encode()).hexdigest()[:12]
 
 
@@ -266,20 +296,12 @@ def run(program: str, names: dict[str, object]) -> list[float]:
     return printed
 
 
-def as_text(found: dict[str, dict[str, object]]) -> str:
-    """As JSON; all seeds of an exercise are on one line."""
-    lines: dict[str, str] = {}
-    for label, of in found.items():
-        if "seeds" in of:
-            lines[f'"seeds of {label}"'] = json.dumps(of["seeds"], separators=(",", ":"))
-    shown = {
-        label: of | ({"seeds": f"seeds of {label}"} if "seeds" in of else {})
-        for label, of in found.items()
-    }
-    text = json.dumps(shown, indent=1, ensure_ascii=False) + "\n"
-    for place, line in lines.items():
-        text = text.replace(place, line)
-    return text
+def as_text(found: dict[str, object]) -> str:
+    """As JSON, with a line for each exercise."""
+    lines = (
+        f" {json.dumps(label)}: {json.dumps(of, ensure_ascii=False)}" for label, of in found.items()
+    )
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def main() -> int:
@@ -288,7 +310,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare instead of writing")
     parser.add_argument("--answers", action="store_true", help="of the answers alone")
     given = parser.parse_args()
-    texts = {ANSWERS: as_text(answers())}
+    texts = dict(zip((ANSWERS, HASHED), map(as_text, answers()), strict=True))
     packed = {} if given.answers else arrays()
     if not given.answers:
         texts |= {TARGET / "accuracies.csv": robustness(), TARGET / "words.csv": words()}

@@ -35,7 +35,7 @@
 
   // What was checked: kept in this browser, to download and hand in
 
-  const SEEDS = 20; // as in check.py
+  const SEEDS = 100; // as in check.py
   const rows = new Set(); // what shows how many there are
 
   let held = ""; // where a window may keep nothing, answers last as long as the page
