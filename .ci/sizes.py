@@ -26,6 +26,8 @@ OTHERS = {
     "tests/cases/": (".yaml", ".js", ".html"),
     "book/ (JavaScript)": (".js",),
     "book/ (CSS)": (".css",),
+    "results/ (JavaScript)": (".js",),
+    "results/ (CSS)": (".css",),
     "book/ (pages)": (".md",),
 }
 
@@ -69,7 +71,8 @@ def main() -> None:
         total = sum(Path(n).read_text(encoding="utf-8").count("\n") for n in inside)
         measured = [n for n in inside if n.startswith("data/measurements/")]
         kept = sum(Path(n).read_text(encoding="utf-8").count("\n") for n in measured)
-        print(f"{room:24s}{total - kept:8,}" + f"  and {kept:,} of measurements" * bool(kept))
+        also = f"  and {kept:,} of measurements" if kept else ""
+        print(f"{room:24s}{total - kept:8,}{also}")
 
 
 if __name__ == "__main__":
