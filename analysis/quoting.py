@@ -58,7 +58,7 @@ def as_markdown(text: str, special: str = "<>&{}[]`$*|\\") -> str:
     >>> as_markdown("1. run of *this*")
     '1\\\\. run of \\\\*this\\\\*'
     """
-    escaped = "".join("\\" * (one in special) + one for one in text)
+    escaped = "".join(f"\\{one}" if one in special else one for one in text)
     return in_paragraph(escaped)
 
 

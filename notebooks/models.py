@@ -68,7 +68,7 @@ page.table("sources", robustness_figures.sources(accuracies.load()))
 everyone = families | load_families("contrast")
 whose = {model.name: f"{f.title}, {model.title}" for f in everyone.values() for model in f.models}
 files = [
-    {"whose": whose[row["model"]], "inferred": " (inferred)" * ("inferred" in row)}
+    {"whose": whose[row["model"]], "inferred": " (inferred)" if "inferred" in row else ""}
     | {"file": public.artifact(row["artifact"])}
     | {name: row[name] for name in ("what", "known")}
     for row in measured.published_embeddings().values()
