@@ -411,10 +411,16 @@ def test_sentences_of_a_page_give_the_reason_and_not_how_many_were_measured(edit
 
 
 def test_every_outcome_that_is_not_plain_has_a_reason_that_is_true(known):
-    """If this fails after something was recorded: write another reason in `data/claims.yaml`."""
+    """If this fails after something was recorded: write another reason in `data/claims.yaml`.
+
+    A claim without any reason needs none.
+    """
     evidence, verdicts = known
-    for name, found in verdicts.items():
-        written = CLAIMS[name].because.get(found.outcome)
+    reasons = {name: claim.because for name, claim in CLAIMS.items() if claim.because}
+    assert len(reasons) > 10
+    for name, by_outcome in reasons.items():
+        found = verdicts[name]
+        written = by_outcome.get(found.outcome)
         assert not written or not stale(written, found, evidence), name
         assert found.outcome == "reproduced" or found.reason, name
     assert {*STATES} == {*get_args(Standing)}
