@@ -62,7 +62,10 @@ DEFAULTS = {
 
 
 def read(name: str) -> pd.DataFrame:
-    """Read a table of `data/pocket/origin.py`, with columns that say its settings in words."""
+    """Read a table that `data/pocket/origin.py` made, a row for each training or moment of one.
+
+    Three columns say its settings in words: `optimiser`, `wrong` (captions, %) and `temperature`.
+    """
     path = ROOT / "data" / "pocket" / f"{name}.csv"
     table = pd.read_csv(path) if path.stat().st_size > 1 else pd.DataFrame()
     if "second_moment" in table:
