@@ -127,7 +127,8 @@ def deck(source: str, find: Find) -> str:
     for number, slide in enumerate(every, 1):
         body = markdown.render(role.sub(lambda m: find(m[1])[1]["text/markdown"], slide.text))
         after = before + slide.minutes
-        takes = f"{slide.said:.1f} to say, {slide.stated:.1f} in brackets"
+        brackets = f", {slide.stated:.1f} in brackets" if slide.stated else ""
+        takes = f"{slide.said:.1f} to say{brackets}"
         clock = tag("span", f"minutes {before} to {after} of {whole}: {takes}", class_="clock")
         told = tag("p", f"{slide.minutes} minutes: {slide.work}", class_="work")
         place = tag("footer", clock, f"{number} / {len(every)}")
