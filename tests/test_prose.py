@@ -111,3 +111,15 @@ def test_captions_are_short_and_plain_and_columns_are_defined_apart(name):
                 assert len(text.split()) <= longest and idiolect(prose(text)) == {}, (result, text)
             words = re.findall(r"(?:^|[.;] )\*?([\w ,-]+)\*?: ", variant.more.casefold())
             assert not any(f"| {word}" in headings for word in words), f"{result}: a column's"
+
+
+def test_what_is_missing_is_folded_where_a_part_of_a_chapter_ends():
+    """A box that stands open between two findings interrupts whoever reads on."""
+    boxes = 0
+    for path in (ROOT / "book").glob("*.md"):
+        text = path.read_text()
+        for box in re.finditer(r"^:class: not-measured(.*)$", text, re.M):
+            boxes += 1
+            heading = re.search(r"^#+ ", text[box.end() :], re.M)
+            assert (box[1], heading[0]) == (" dropdown", "## "), path.stem
+    assert boxes > 3
