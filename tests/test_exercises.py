@@ -303,11 +303,26 @@ def test_what_the_solution_of_lab_1_says_of_styles():
     assert (hardest, easiest, by_style.shape[1]) == ("fluent_high_contrast", "fluent_flat", 5)
 
 
+DESIGN = """
+:::{admonition} Exercise a-9 · design · 9 minutes
+:class: tip exercise
+:name: a-9
+Plan it.
+:::
+
+:::{admonition} Solution
+:class: dropdown solution
+A plan.
+:::
+"""
+
+
 def built_for(whom, folder, monkeypatch, slides):
     """What the folder then holds as pages, and Sphinx's warnings."""
     monkeypatch.setenv("COMPANION_FOR", whom)
     pages = {
-        "index": CASES["page"],
+        "index": CASES["page"] + DESIGN,
+        "guide/teach": "| {ref}`a-9 <a-9>` | 3 | a margin first (2); its reason (1) |",
         "guide/slides/one": f"# T\n\n> 1 min\n\n```{{result}} {slides}\n```\n",
     }
     return sphinx_build(folder, pages, "companion_teach", exclude_patterns=["guide", "_build"])[1]
@@ -323,6 +338,8 @@ def test_solutions_carry_computed_numbers_or_are_left_out(whom, tmp_path, monkey
     for text in (page, source, (html / "searchindex.js").read_text()):
         assert ("Forty" in text or "forti" in text) == (whom == "instructors")
     assert "A task." in page and numbered == ("{answer}" in source) == (whom != "students")
+    criteria = re.findall(r"<li><p>(.*?)</p>", page.partition("A complete answer has:")[2])
+    assert criteria == (["a margin first", "its reason"] if whom != "students" else [])
     warned = "answer: answers.json has no 'outlier-3 3'; after a change" in warnings
     assert warned == (whom != "students")  # whose pages have no solution
     archives = [zipfile.ZipFile(p) for p in (tmp_path / "source/_build/teach").glob("*.zip")]
@@ -337,33 +354,6 @@ def test_solutions_carry_computed_numbers_or_are_left_out(whom, tmp_path, monkey
 def test_a_build_is_for_readers_and_slides_show_results(whom, slides, said, tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=re.escape(said)):
         built_for(whom, tmp_path, monkeypatch, slides)
-
-
-def test_a_model_answer_to_design_ends_with_the_criteria_of_the_key(tmp_path, monkeypatch):
-    monkeypatch.setenv("COMPANION_FOR", "readers")
-    page = (
-        CASES["page"]
-        + """
-:::{admonition} Exercise a-9 · design · 9 minutes
-:class: tip exercise
-:name: a-9
-Plan it.
-:::
-
-:::{admonition} Solution
-:class: dropdown solution
-A plan.
-:::
-"""
-    )
-    pages = {
-        "index": page,
-        "guide/teach": "| {ref}`a-9 <a-9>` | 3 | a margin first (2); its reason (1) |",
-    }
-    sphinx_build(tmp_path, pages, "companion_teach", exclude_patterns=["guide", "_build"])
-    html = (tmp_path / "html/index.html").read_text()
-    criteria = html.split("A complete answer has:")[1]
-    assert re.findall(r"<li><p>(.*?)</p>", criteria) == ["a margin first", "its reason"]
 
 
 # What is kept, and a student's own seed
