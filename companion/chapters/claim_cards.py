@@ -26,6 +26,7 @@ from companion.claims.ledger import (
     Aside,
     Case,
     Claim,
+    Explained,
     Number,
     Outcome,
     Verdict,
@@ -51,7 +52,7 @@ class Total(float):
         return super().__format__(form)
 
 
-def card(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
+def card(claim: Claim, verdict: Explained, evidence: Evidence) -> str:
     """One claim with its verdict as a block of MyST: evidence and rule unfold by a click."""
     totals = {n.name: Total(n.value) for n in verdict.numbers if not n.of}
     frame = numbers_table(claim, verdict, evidence)
@@ -85,7 +86,7 @@ def _folded(title: str, texts: Mapping[str, str]) -> str:
     return "\n\n".join([f":::{{dropdown}} {title}", *named, ":::"])
 
 
-def line(claim: Claim, verdict: Verdict) -> str:
+def line(claim: Claim, verdict: Explained) -> str:
     """One claim with its verdict in a line that leads to the card, as MyST."""
     reason = verdict.reason
     why = f" [{reason[0].upper()}{reason[1:]}.]{{.because}}" if reason else ""
@@ -130,7 +131,7 @@ def chip(verdict: Verdict) -> str:
     return f"[{verdict.outcome}]{{.verdict-{verdict.outcome.replace(' ', '-')}}}"
 
 
-def badge(verdict: Verdict, place: str = "") -> str:
+def badge(verdict: Explained, place: str = "") -> str:
     """An outcome, perhaps where the claim is, and the reason, if there is one (MyST)."""
     why = verdict.reason and f"[{verdict.reason}]{{.because}}"
     return " ".join(filter(None, (chip(verdict), place, why)))
@@ -177,7 +178,7 @@ def counts(verdicts: Mapping[str, Verdict]) -> str:
     return f"{len(verdicts)} claims: {', '.join(parts)}."
 
 
-def reasoned(verdict: Verdict) -> str:
+def reasoned(verdict: Explained) -> str:
     """An outcome inside a sentence, with the reason for it, if there is one."""
     because = f", because {verdict.reason}" if verdict.reason else ""
     return f"*{verdict.outcome}*{because}"

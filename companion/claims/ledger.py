@@ -215,8 +215,7 @@ class Verdict:
 
     ``cases``: what was looked at → its case. ``covered``: of how many such things, called
     ``unit``, the claim speaks; ``measured``: how many of these are known and not aside.
-    ``numbers``: what the verdict rests on. ``reason``: why the outcome is what it is, as a clause
-    that a person wrote, "" if nobody did or it is true no longer (`reasons`).
+    ``numbers``: what the verdict rests on.
     """
 
     outcome: Outcome
@@ -225,12 +224,21 @@ class Verdict:
     measured: int = 0
     unit: str = "models"
     numbers: tuple[Number, ...] = ()
-    reason: str = ""
 
     def count(self, aside: Aside | None = None) -> dict[Result, int]:
         """How many cases have each result, among those that decide or those that are so aside."""
         results = [case.result for case in self.cases.values() if case.aside == aside]
         return {result: results.count(result) for result in get_args(Result)}
+
+
+@dataclass(frozen=True)
+class Explained(Verdict):
+    """A verdict, and why its outcome is what it is, as a clause that a person wrote.
+
+    ``reason``: "" if nobody wrote one, or if it is true no longer (`reasons`).
+    """
+
+    reason: str = ""
 
 
 def verdict(findings: Findings) -> Verdict:

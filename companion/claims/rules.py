@@ -12,7 +12,6 @@ registered by `ledger.rule`, when it is imported here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from math import nan, sqrt
 
 from analysis.families.registry import Level
@@ -24,9 +23,9 @@ from companion.claims.ledger import (
     RULES,
     Claim,
     ClaimError,
+    Explained,
     Findings,
     Scope,
-    Verdict,
     numbers,
     rule,
     verdict,
@@ -140,7 +139,7 @@ def _largest_centred(measurement: Measurement) -> Interval:
     return Interval.of_mean(largest, error * sqrt(copied), measurement.distinct_images)
 
 
-def judge(claim: Claim, evidence: Evidence) -> Verdict:
+def judge(claim: Claim, evidence: Evidence) -> Explained:
     """The verdict on a claim, with its reason; ClaimError if nothing says how it is judged."""
     if claim.id not in RULES:
         raise ClaimError(
@@ -148,9 +147,9 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
             f'decorated by @rule("{claim.id}").'
         )
     found = verdict(RULES[claim.id](claim, evidence))
-    return replace(found, reason=reason(claim, found, evidence))
+    return Explained(**vars(found), reason=reason(claim, found, evidence))
 
 
-def judge_all(evidence: Evidence, claims: Mapping[str, Claim]) -> dict[str, Verdict]:
+def judge_all(evidence: Evidence, claims: Mapping[str, Claim]) -> dict[str, Explained]:
     """A verdict on each claim, in their order, as `judge`."""
     return {name: judge(claim, evidence) for name, claim in claims.items()}
