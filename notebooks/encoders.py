@@ -47,6 +47,11 @@ drawing = encoder_tables.kappa_and_persistence(first)
 page.figure("kappa-persistence", drawing, first, holds=least > 2 * most_often)
 page.slide("kappa-persistence", drawing, 3.7)
 page.number(least_often=style.share(least), most_often=style.share(most_often))
+every = [m for sets in clip.values() for m in sets]
+lowest = min(every, key=lambda m: m.value("persistence_fraction"))
+page.number(least_on_any=style.share(lowest.value("persistence_fraction")))
+is_laion = measured.model_title(lowest) == "ViT-B/32 LAION-2B"
+page.holds(is_laion, "On another set, LAION-2B's ViT-B/32 falls to")
 supervised = [m for m in first if m.level == "supervised"]
 high = [m for m in supervised if m.value("kurtosis_mean") > 6]
 often = [m for m in high if m.value("persistence_fraction") > 0.5]

@@ -95,8 +95,11 @@ changes = [
     )
     for panel, name in PANELS.items()
 ]
+falls = {f"{name}_falls": (trained[f"{name}_change_high"] < 0).sum() for name in ("accuracy", "er")}
 page.figure(
     "pruning",
     plots.marks(pd.concat(changes), "change (points)", verticals={"": 0}),
     share=100 * pruned_share,
+    models=len(trained),
+    **falls,
 )

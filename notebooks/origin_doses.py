@@ -107,5 +107,7 @@ for row in usual.reset_index().to_dict("records"):
 growth = mechanism.query("towers == 'vit-web'")
 drawing = origin_figures.links(growth)
 page.figure("links", drawing, holds=(drawing.data["low"] > 0).all())
-*_, noise = (rows for _, rows in drawing.data.groupby("of", sort=False))
+_, grows, noise = (rows for _, rows in drawing.data.groupby("of", sort=False))
+latest = grows["rank correlation"].idxmin() == grows.index[-1]
+page.holds(latest, "This relation is weakest late in training")
 page.holds(noise["rank correlation"].is_monotonic_increasing, "more and more so during training")

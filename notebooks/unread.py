@@ -98,7 +98,9 @@ if edition == "paper" and len(whole):
     page.numbers("one-of-pairs", row | {"reach": unread_figures.reach(of_others["one_change"])})
     front = of_others.loc[of_others["images"].idxmax()]  # texts of another vocabulary come first
     page.numbers("front-of", front)
-    page.holds("dishes" in front["texts"], "names of dishes chose it")
+    page.holds(
+        "dishes" in front["texts"], "Names of dishes, not of these classes, chose the direction"
+    )
     page.holds(front["one_change"].low > -0.01, "and accuracy on ImageNet's classes stays")
     beside = of_others[of_others["data"] == front["data"]]
     page.numbers("classes-of", beside.iloc[-1])
@@ -113,7 +115,10 @@ if edition == "paper" and len(whole):
         row[f"{name}_kurtosis"] < 10 and row[f"{name}_change"].high < 0
         for name in ("mean", "leader_at_zero")
     )
-    page.holds(as_far, "The whole mean image lowers κ as far, but accuracy with it. So does")
+    page.holds(
+        as_far,
+        "the whole mean image κ falls as far, but accuracy with it. Setting the dominant",
+    )
     little = all(
         row[f"{name}_kurtosis"] > row["nothing_kurtosis"] / 2 and row[f"{name}_change"].high < -0.05
         for name in ("most_varying", "least_varying")
@@ -127,7 +132,7 @@ if edition == "paper" and len(whole):
     fall = [of["rn50"][f"{name}_kurtosis"] for name in ("leader_at_zero", "one_vector")]
     page.holds(fall[0] < 1.6 * fall[1], "that we can see either, and lowers κ nearly as far")
     left = (whole["kurtosis_one_vector"] - 3) / (whole["kurtosis"] - 3)
-    page.holds(left.max() < 0.25, "In OpenAI's models κ comes from one vector")
+    page.holds(left.max() < 0.25, "In OpenAI's models most of κ comes from one vector")
     above = whole[whole["kurtosis_without"] > 6]
     described = above["texts"].str.contains("descriptions").all()
     described &= len(above) == whole["texts"].str.contains("descriptions").sum()
