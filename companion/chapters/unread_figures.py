@@ -32,7 +32,7 @@ CHANGES = {"": "without", "one_": "one_vector", "constant_": "constant"}
 COLUMNS = [f"{name}change" for name in CHANGES]
 #: How marks of `taken_off` are called, by its short names; those at the same place bear none.
 AT_MARKS = {
-    "nothing": "nothing taken off",
+    "nothing": "none, or dominant coordinate at mean",
     "one_vector": "one vector",
     "mean": "whole mean image",
     "gap": "from mean image to mean text",
@@ -40,6 +40,7 @@ AT_MARKS = {
     "most_varying": "most varying directions",
     "least_varying": "least varying",
     "most_energy": "most energy",
+    "largest_at_zero": "largest at 0",
 }
 
 
