@@ -1,5 +1,6 @@
 """The pages of functions: what they list is there, and each function has an example that runs."""
 
+import ast
 import doctest
 import importlib
 import inspect
@@ -13,6 +14,8 @@ from test_house import MODULES
 PAGES = sorted((ROOT / "book/appendix").glob("api_*.md"))
 LISTED = re.compile(r"automodule:: (\S+)\n   :members: (.*)")
 CASES = cases("api")
+#: Our modules, and the packages that hold them.
+OWN = {name.rpartition(".")[0] for name in MODULES} | {*MODULES}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -31,6 +34,32 @@ def test_examples_run_and_show_every_function(page):
         functions = [member for member, obj in listed.items() if not inspect.isclass(obj)]
         without = {obj for obj in functions if not re.search(rf"\b{obj}\(", examples)}
         assert without == {*CASES["elsewhere"].get(name, "").split()}, name
+
+
+OF_PAGES = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
+
+
+def test_what_programs_on_pages_name_is_there():
+    """Of our packages; the programs themselves run in slow tests, as renamed parts do not wait."""
+    pytest.importorskip("open_clip", reason="extraction is not installed")
+    checked = 0
+    for page in [*(ROOT / "book").glob("*.md"), *(ROOT / "book/guide").glob("*.md")]:
+        for program in OF_PAGES.findall(page.read_text()):
+            tree, modules = ast.parse(program), {}
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ImportFrom) and (node.module or "") in OWN:
+                    module = importlib.import_module(node.module)
+                    for name in node.names:
+                        inner = f"{node.module}.{name.name}"
+                        part = importlib.import_module(inner) if inner in OWN else None
+                        found = part or getattr(module, name.name)
+                        modules[name.asname or name.name] = found
+                        checked += 1
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                    of = modules.get(node.value.id)
+                    assert not inspect.ismodule(of) or hasattr(of, node.attr), (page, node.attr)
+    assert checked > 5
 
 
 WITH_EXAMPLES = [

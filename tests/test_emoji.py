@@ -39,6 +39,7 @@ def make():
     spec = importlib.util.spec_from_file_location("make_emoji", FOLDER / "make.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    sys.modules[spec.name] = module  # where other processes look for its functions
     return module
 
 

@@ -254,7 +254,7 @@ def test_the_optimisers_of_an_exercise_do_what_its_solution_says():
     exec(defined.removesuffix("# %% [markdown]\n"), namespace)
     namespace["train"] = partial(namespace["train"], steps=400, rate=0.014)  # the same, sooner
     kappas = []
-    namespace["told"] = lambda name, h, t: kappas.append(namespace["kurtosis"](h))
+    namespace["show"] = lambda name, h, t: kappas.append(namespace["kurtosis"](h))
     namespace["print"] = lambda *values: kappas.extend(values)
     exec(programs["origin-5"] + programs["origin-6"], namespace)
     sgd, sign, adafactor, z, h = kappas
