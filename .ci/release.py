@@ -47,7 +47,8 @@ def stated() -> tuple[str, str]:
 
 def run(*command: object, cwd: Path = ROOT, **more: str) -> str:
     """What a command prints; exits with its errors if it fails. ``more``: environment."""
-    env = os.environ | more
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    env = own | more  # else pip would take the checkout for installed
     done = subprocess.run([*map(str, command)], cwd=cwd, env=env, text=True, capture_output=True)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))} failed:\n{done.stderr[-2000:]}")
