@@ -88,8 +88,10 @@ def alone(page: Path, section: str) -> Path:
     for other in soup.find_all(id="jb-print-docs-body") + wanted.find_all(class_="headerlink"):
         other.decompose()
     here = {element["id"] for element in wanted.find_all(id=True)}
-    for link in wanted.find_all("a", href=lambda to: to and to.startswith("#")):
-        if link["href"][1:] not in here:
+    for link in wanted.find_all("a", href=lambda to: to and to.startswith(("#", f"{page.name}#"))):
+        target = str(link["href"]).partition("#")[2]
+        link["href"] = f"#{target}"
+        if target not in here:
             link.unwrap()
     article.clear()
     article.append(wanted)
@@ -131,9 +133,10 @@ def shortened(page: Path, address: str = "", left_out: Collection[str] = ()) -> 
         section.extract()
     _end_with_table(soup, rows, address.rstrip("/"))
     here = {element["id"] for element in soup.find_all(id=True)}
-    for link in soup.find_all("a", href=lambda to: to and to.startswith("#")):
-        if link["href"][1:] not in here:
-            link["href"] = f"#{TABLE}"
+    within = ("#", f"{page.name}#")  # the copy that is printed has another name
+    for link in soup.find_all("a", href=lambda to: to and to.startswith(within)):
+        target = str(link["href"]).partition("#")[2]
+        link["href"] = f"#{target if target in here else TABLE}"
     write_text(made := page.with_name("printed.html"), str(soup))
     return made
 

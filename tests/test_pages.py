@@ -157,7 +157,8 @@ def test_a_printed_page_is_tagged_and_keeps_links_and_vectors(tmp_path):
 
 
 SINGLE = """<article><section id="book"><h1>The book#</h1><a href="#run">a run</a>
-<a href="#two">two</a><div><span id="document-two"></span><section id="two"><h2>Two</h2></section>
+<a href="#two">two</a><a href="index.html#two">two</a>
+<div><span id="document-two"></span><section id="two"><h2>Two</h2></section>
 <span id="document-runs/a"></span><section id="run"><h2>A &lt;run&gt;#</h2>
 <span id="document-runs/b"></span><section id="b"><h3>B</h3></section></section>
 <span id="document-runs/not_measured"></span><section id="not"><h2>Not</h2></section>
@@ -176,7 +177,7 @@ def test_runs_are_not_printed_but_named_in_a_table(tmp_path, address):
     ]
     links = [a.get("href") for a in made.find_all("a")]
     named = [f"{address}runs/{name}.html" if address else None for name in "ab"]
-    assert links == ["#pages-not-printed", "#two", *named]
+    assert links == ["#pages-not-printed", "#two", "#two", *named]
     assert page.read_text() == SINGLE
     fewer = BeautifulSoup(pdf.shortened(page, address, {"two"}).read_text(), "html.parser")
     assert [td.get_text() for td in fewer.find_all("td")][:2] == ["Two", "two.html"]
