@@ -43,8 +43,9 @@ page.figure("seven", encoder_tables.kappa(first), first, holds=len(clip) == 7 an
 others = [m for m in first if m.level != "zero_shot"]
 least = min(sets[0].value("persistence_fraction") for sets in clip.values())
 most_often = max(m.value("persistence_fraction") for m in others)
-drawing = encoder_tables.kappa_and_persistence(first)
-page.figure("kappa-persistence", drawing, first, holds=least > 2 * most_often)
+drawing = encoder_tables.kappa_and_persistence(image_sets)
+drawn = [m for sets in image_sets.values() for m in sets]
+page.figure("kappa-persistence", drawing, drawn, holds=least > 2 * most_often)
 page.slide("kappa-persistence", drawing, 3.7)
 page.number(least_often=style.share(least), most_often=style.share(most_often))
 every = [m for sets in clip.values() for m in sets]
@@ -76,7 +77,7 @@ certain = both[~both["of"].str.contains("inferred")]
 robust = [evidence.robust[name].robust is True for name in clip]
 page.holds(all(robust), "all seven encoders are more robust than their ImageNet accuracy predicts")
 most = both.loc[both[ER].idxmax(), "κ"]
-drawing = plots.scatter(both, ER, "κ", labels="of", horizontals=figures.GAUSSIAN)
+drawing = plots.scatter(both, ER, "κ", labels="name", horizontals=figures.GAUSSIAN)
 page.figure(
     "beside-robustness",
     drawing,

@@ -60,7 +60,7 @@ page.figure(
     sets=len(of_clip),
 )
 page.numbers("of-untrained", untrained.to_dict("list"))
-page.numbers("of-trained", trained.to_dict("list"))
+page.numbers("of-trained", trained.to_dict("list") | {"models": len(trained)})
 low, high = trained["persistence"].max(), untrained["persistence"].min()
 page.holds(high > low and models["kurtosis"].max() < 4, "persistence without a high κ", "live")
 

@@ -5,6 +5,7 @@
 #     editions: [pocket]
 #     reads:
 #     - data/pocket/origin*.csv
+#     - data/pocket/origin.yaml
 # ---
 
 # %% [markdown]
@@ -19,6 +20,7 @@
 family: str = "pocket_vit"  # the backbone
 
 # %%
+from analysis.strict import read_yaml
 from companion.chapters import origin_figures
 from companion.chapters.origin_figures import varied
 from results import plots
@@ -94,9 +96,12 @@ page.table("one-style", origin_figures.rows(of_one_style, "wrong", "optimiser"))
 names = {"inverse_root": "1/√v of the images' column", "growth": "growth of the mean"}
 marks = coordinates[coordinates["towers"] == f"{kind}-web"].rename(columns=names)
 marks = marks.assign(level="zero_shot", look="small", of=marks["coordinate"].astype(str))
+plan = read_yaml("data/pocket/origin.yaml")["mechanism"]
 page.figure(
     "coordinates",
     plots.scatter(
         marks[["of", "level", "look", *names.values()]], *names.values(), log="x", columns=1
     ),
+    first=plan["shown"],
+    last=plan["shown"] * plan["factor"],
 )

@@ -100,7 +100,7 @@ page.figure(
     figures.profiles(titled, threshold),
     three.values(),
     tallest=clip.value("profile").max(),  # in times its mean
-    holds=far["CLIP, images"] and not far["random weights"],
+    holds=far["CLIP, images"] and not far["random weights"] and not far["EfficientNet"],
 )
 one, *_, other = titled
 page.slide("profile", figures.profiles({one: titled[one]}, threshold))

@@ -49,7 +49,7 @@ numbers = (
     for title, h in frames.items()
 )
 drawing = figures.stems(style.stacked(numbers), "number")
-page.figure("one-image", drawing, holds=before > 10 > after)
+page.figure("one-image", drawing, holds=before > 10 > after, photographs=len(images))
 page.slide("one-image", drawing, 2.8)
 
 # %% [markdown]

@@ -134,7 +134,7 @@ def marks(
         if limits:
             axes.set_xlim(limits)
         lines_at(axes, verticals, NOWHERE)
-    _finish(panels, "", 15 // len(panels))
+    _finish(panels, "", min(5, 15 // len(panels)))
     _name_rows(panels[0][0], names)
     _write_outside(panels[-1][0], note, len(names) - 0.4)
     return Drawing.of(figure, "Dot plot", frame, *filter(None, (value, other)))
@@ -263,7 +263,10 @@ def _write_outside(axes: Axes, words: str, place: float) -> None:
 
 
 def lines_at(axes: Axes, verticals: Places, horizontals: Places) -> None:
-    """Thin lines through the axes, with their names at the end: inside of the last of several."""
+    """Thin lines through the axes, with their names at the end: inside of the last of several.
+
+    The first of two horizontal ones is dotted.
+    """
     look: dict[str, Any] = {"color": style.INK, "linewidth": 0.9, "linestyle": (0, (4, 3))}
     for name, place in verticals.items():
         axes.axvline(place, **look)
@@ -271,7 +274,8 @@ def lines_at(axes: Axes, verticals: Places, horizontals: Places) -> None:
         offset, side = (-3 if last else 3, -2), "right" if last else "left"
         put(axes, name, (place, 1), offset, xycoords=("data", "axes fraction"), va="top", ha=side)
     for name, place in horizontals.items():
-        axes.axhline(place, **look)
+        dotted = len(horizontals) > 1 and name == next(iter(horizontals))
+        axes.axhline(place, **look | ({"linestyle": ":"} if dotted else {}))
         put(axes, name, (1, place), (-2, 3), xycoords=("axes fraction", "data"), ha="right")
 
 

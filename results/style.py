@@ -192,9 +192,11 @@ def log_scale(axis: Axis, low: float, high: float, most: int = 9) -> None:
     if high > 1e5 * low:
         axis.set_major_formatter(lambda x, _: _power(x))
         return
-    ticks = [n * 10.0**power for power in range(-2, 5) for n in (1, 2, 5)]
-    kept = [tick for tick in ticks if 0.9 * low <= tick <= 1.1 * high]
-    if len(kept) < 4:  # a short axis
+    at = [n * 10.0**power for power in range(-2, 5) for n in (1, 2, 3, 5)]
+    inside = [tick for tick in at if 0.9 * low <= tick <= 1.1 * high]
+    dense, sparse = ([t for t in inside if f"{t:e}"[0] in of] for of in ("125", "13"))
+    kept = dense if len(dense) <= most else sparse
+    if len(dense) < 4:  # a short axis
         near = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
         kept = [tick for tick in near if 0.99 * low <= tick <= 1.01 * high]
     kept = kept[:: -(-len(kept) // most)]

@@ -39,6 +39,7 @@ TOUCHES, CROSSES, COVERS = 50.0, 20.0, 100.0
 TOUCHING, ALIKE = 2, 4
 #: How names are written that find their place later, within the axes.
 CENTRED: Any = {"ha": "center", "va": "center", "annotation_clip": False, "in_layout": False}
+JOINED: Any = {"arrowstyle": "-", "linewidth": 0.6, "color": style.MUTED, "shrinkB": 4}
 NONE: Points = np.empty((0, 2))
 
 
@@ -49,8 +50,11 @@ def put(axes: Axes, words: str, at: Any, offset: tuple[float, float], **options:
 
 
 def write_at_mark(axes: Axes, words: str, at: tuple[float, float]) -> None:
-    """Words next to a mark, which are not to be seen until `place_names` has found their place."""
-    put(axes, words, at, (0, 0), gid="mark", visible=False, **CENTRED)
+    """Words next to a mark, which are not to be seen until `place_names` has found their place.
+
+    A thin line joins them to the mark where other marks are about as near.
+    """
+    put(axes, words, at, (0, 0), gid="mark", visible=False, arrowprops=JOINED, **CENTRED)
 
 
 def place_names(figure: Figure) -> None:
@@ -84,7 +88,8 @@ def place_names(figure: Figure) -> None:
         )
         rest = np.concatenate([*_series(text.axes).values()])
         rest = rest[np.abs(rest - own).max(axis=1) > 1]
-        _place(text, own, np.concatenate([NONE, *named]), rest)
+        clear = _place(text, own, np.concatenate([NONE, *named]), rest)
+        text.arrow_patch.set_visible(clear < NEARER)
 
 
 def _settle(figure: Figure) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -36,18 +37,24 @@ def kappa(measurements: Sequence[Measurement]) -> Drawing:
     return plots.marks(rows, "κ", note=note, verticals=figures.GAUSSIAN, levels=levels)
 
 
-def kappa_and_persistence(measurements: Sequence[Measurement]) -> Drawing:
-    """κ against persistence, a mark for each measurement; marks have the names of models."""
-    rows = frame(measurements).rename(columns={"kurtosis_mean": "κ"})
+def kappa_and_persistence(image_sets: Mapping[str, Sequence[Measurement]]) -> Drawing:
+    """κ against persistence, a mark for each model on its first image set, named; others small."""
+    every = [m for sets in image_sets.values() for m in sets]
+    rows = frame(every).rename(columns={"kurtosis_mean": "κ"})
     share = "dominant coordinate: share of images (%)"
     rows[share] = 100 * rows["persistence_fraction"]
-    rows["of"] = [model_title(m) for m in measurements]
-    rows = rows[["of", "level", "κ", share]]
+    places = [place for sets in image_sets.values() for place in range(len(sets))]
+    rows["look"] = ["small" if place else "filled" for place in places]
+    rows["of"] = [
+        set_title(m) if place else model_title(m) for m, place in zip(every, places, strict=True)
+    ]
+    rows = rows[["of", "level", "look", "κ", share]]
     at = np.column_stack([10 * np.log(rows["κ"]), rows[share] / 3])
     near = np.abs(at[:, None] - at).max(axis=-1) < 1
-    first = [not together[:n].any() for n, together in enumerate(near)]
-    names = [rows["of"][together] if new else [] for new, together in zip(first, near, strict=True)]
-    rows["name"] = [",\n".join(of) for of in names]  # one for marks that cover one another
+    near &= rows["look"].eq("filled").to_numpy()  # one name for marks that cover one another
+    named = [of[n] and not of[:n].any() for n, of in enumerate(near)]
+    names = rows["of"].str.replace(", ", ",\n")
+    rows["name"] = [",\n".join(names[of]) if n else "" for n, of in zip(named, near, strict=True)]
     drawing = plots.scatter(rows, "κ", share, labels="name", verticals=figures.GAUSSIAN)
     drawing.figure.axes[0].set(ylim=(0, 118), xlim=(2, 5 * rows["κ"].max()))  # room for names
     return drawing
@@ -68,7 +75,8 @@ def kappa_and_robustness(
 ) -> pd.DataFrame:
     """Models by falling effective robustness, with κ on the first of their image sets.
 
-    `low` and `high`: the lowest and the highest mean κ of a model's image sets.
+    `low` and `high`: the lowest and the highest mean κ of a model's image sets. Marks of other
+    pretraining than OpenAI's are hollow, and `name` leaves it out.
     """
     rows = []
     for name, sets in image_sets.items():
@@ -76,7 +84,11 @@ def kappa_and_robustness(
             er, means = intervals[name], [float(m.value("kurtosis_mean")) for m in sets]
             kappa = {"κ": means[0], "low": min(means), "high": max(means)}
             ends = {ER: 100 * er.value, "ER low": 100 * er.low, "ER high": 100 * er.high}
-            rows.append({"of": model_title(sets[0]), "level": sets[0].level, **kappa, **ends})
+            title = model_title(sets[0])
+            look = "filled" if "OpenAI" in title else "hollow"
+            name = re.sub(" (OpenAI|LAION-2B)", "", title)
+            about = {"of": title, "name": name, "level": sets[0].level, "look": look}
+            rows.append({**about, **kappa, **ends})
     return pd.DataFrame(rows).sort_values(ER, ascending=False, ignore_index=True)
 
 

@@ -16,7 +16,7 @@ from analysis.metrics.outliers import far_above_mean
 from companion.measurements.measurement import Measurement
 from results import plots, style, words
 from results.plots import Stroke
-from results.style import LEVEL_STYLES, Drawing, digits, minus
+from results.style import LEVEL_STYLES, Drawing, digits
 
 Array = NDArray[np.float64]
 
@@ -94,10 +94,10 @@ def stems(frame: pd.DataFrame, y: str, horizontals: plots.Places = plots.NOWHERE
 def heat_maps(measurements: Mapping[str, Measurement]) -> Drawing:
     """Single images (rows) at the coordinates of each measurement's sample, in one colour scale.
 
-    Left of the line are the coordinates of the highest profile. The scale is linear up to 1.
+    Left of the line are the coordinates of the highest profile.
     """
     limit = max(np.abs(m.value("sample")).max() for m in measurements.values())
-    colours = {"cmap": "PuOr_r", "norm": "symlog", "vmin": -limit, "vmax": limit}
+    colours = {"cmap": "PuOr_r", "vmin": -limit, "vmax": limit}
     figure, panels = style.panels(measurements, min(3, len(measurements)), 3.0)
     data = []
     for axes, (title, m) in zip(panels.flat, measurements.items(), strict=False):
@@ -111,9 +111,7 @@ def heat_maps(measurements: Mapping[str, Measurement]) -> Drawing:
         axes.axvline(len(coordinates) / 2 - 0.5, color=style.INK, linewidth=1)
         axes.set(xlabel="coordinate")
     panels[0, 0].set(ylabel="image")
-    bar = figure.colorbar(drawn, ax=panels, shrink=0.8, label="z (standard deviations)")
-    ticks = [tick for tick in (-30, -10, -3, -1, 0, 1, 3, 10, 30) if abs(tick) <= limit]
-    bar.set_ticks(ticks, labels=[minus(str(tick)) for tick in ticks])
+    figure.colorbar(drawn, ax=panels, shrink=0.8, label="z (standard deviations)")
     kind = "Heat maps of standard deviations, images by coordinates"
     return Drawing.of(figure, kind, style.stacked(data), "z", at="coordinate")
 

@@ -20,10 +20,10 @@ Array = NDArray[np.float64]
 PRUNED = "directions pruned (%)"
 #: The orders of pruning, as a measurement calls them: name and look.
 DRAWN_ORDERS = {
-    "importance": ("by importance", Stroke(style.INK)),
-    "singular_value": ("by singular value", Stroke(style.STRONG, (4, 2))),
+    "importance": ("by importance", Stroke(style.STRONG)),
+    "singular_value": ("by singular value", Stroke(style.INK, (4, 2))),
     "random": ("random", Stroke("#7d7d7d")),
-    "reversed": ("in reverse", Stroke(style.INK, (1, 1.5))),
+    "reversed": ("in reverse", Stroke(style.STRONG, (1, 1.5))),
 }
 
 
@@ -79,26 +79,26 @@ def curves(by_model: Mapping[str, pd.DataFrame]) -> Drawing:
 
 
 def strips(importances: Array, heads: Mapping[str, tuple[int, float]]) -> Drawing:
-    """A head as a strip for each direction, the most important at the left, pruned ones grey.
+    """A head as a strip for each direction, the most important at the left, pruned ones pale.
 
     `heads`: title → how many directions are kept, and the accuracy that is left (fraction).
     """
     height = np.sort(importances)[::-1]
-    figure, panels = style.panels(heads, 1, 1.1, sharex=True, sharey=True)
+    figure, panels = style.panels(heads, 1, 1.3, sharex=True, sharey=True)
     figure.set_figwidth(style.PHONE)
     place = np.arange(1, len(height) + 1)
     for axes, (kept, accuracy) in zip(panels[:, 0], heads.values(), strict=True):
         colours = np.where(place <= kept, LEVEL_STYLES["zero_shot"].colour, style.GRID)
-        axes.bar(place, height, width=0.8, color=colours, linewidth=0)
-        axes.set(yscale="log", yticks=[], xlim=(0, len(height) + 1), ylabel="importance")
-        axes.minorticks_off()
+        axes.bar(place, height, width=1, color=colours, linewidth=0)
+        axes.set(xlim=(0, len(height) + 1), ylabel="importance,\ntimes the mean")
+        style.log_scale(axes.yaxis, height[-1], height[0], 4)
         words = f"accuracy {style.percent(accuracy)} %"
         put(axes, words, (0.98, 0.8), (0, 0), xycoords="axes fraction", ha="right")
     panels[-1, 0].set(xlabel="direction of the head, the most important first")
     data = style.stacked(
         {"of": f"{title}, accuracy {style.percent(accuracy)} %", "direction": place}
-        | {"importance": height, "kept": place <= kept}
+        | {"importance, times the mean": height, "kept": place <= kept}
         for title, (kept, accuracy) in heads.items()
     )
     kind = "Bars, one for each direction of a head"
-    return Drawing.of(figure, kind, data, "importance", at="direction")
+    return Drawing.of(figure, kind, data, "importance, times the mean", at="direction")

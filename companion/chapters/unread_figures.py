@@ -148,26 +148,29 @@ def reach(changes: Iterable[Interval]) -> dict[str, Any]:
 
 
 def curves(measurements: Sequence[Measurement]) -> Drawing:
-    """κ and accuracy against the directions dropped, next to random ones: a row for each model."""
-    x, quantities = "directions dropped (%)", {"kurtosis": "κ", "accuracy": "accuracy (%)"}
+    """κ and the change of accuracy against the directions dropped, next to random ones.
+
+    A row of panels for each model.
+    """
+    x, lost = "directions dropped (%)", "change of accuracy (points)"
+    quantities = {"kurtosis": "κ", "accuracy": lost}
     orders = {"": "least text variance first", "_random": "random directions"}
     lines = (plots.Stroke(LEVEL_STYLES["zero_shot"].colour), plots.Stroke(style.MUTED, (4, 2)))
     looks = dict(zip(orders.values(), lines, strict=True))
     frame = style.stacked(
         {"panel": model_title(m), "quantity": label, "of": order}
-        | {"value": scale * np.atleast_2d(m.value(f"curve_{name}{end}"))[0][1:]}
+        | {"value": value[1:] if label == "κ" else 100 * (value[1:] - value[0])}
         | {x: 100 * m.value("steps")[1:] / m.counts["components"]}
         for m in measurements
-        for (name, label), scale in zip(quantities.items(), (1, 100), strict=True)
+        for name, label in quantities.items()
         for end, order in orders.items()
+        for value in [np.atleast_2d(m.value(f"curve_{name}{end}"))[0]]
     )
     drawing = plots.lines(frame, x, "value", looks=looks, log="x", ticks=5, columns=2, height=1.8)
     every = pairs(measurements)
     chance = 100 * every.loc[every["place"] == 0, "chance"]
     for place, axes in enumerate(drawing.figure.axes):
         axes.axvline(chance.iloc[place // 2], color=style.INK, linewidth=0.9, linestyle=":")
-        if place % 2:
-            axes.set_ylim(0, None)
     return drawing
 
 
