@@ -99,11 +99,13 @@ counted = everywhere[everywhere["level"] != "random"].dropna(subset=["n_unique"]
 titles = {"backbone": "panel", "title": "of", "level": "level", "n_unique": "concepts"}
 titles |= {"random_directions": "random directions"}
 rows = counted[[*titles]].rename(columns=titles)
-drawing = plots.marks(rows, "concepts", other="random directions") if len(rows) else None
-page.figure("captions-control", drawing)
-if len(rows):
-    few = rows[rows["panel"] == rows["panel"].iloc[0]]
-    page.slide("captions-control", plots.marks(few, "concepts", other="random directions"), 2.8)
+few = rows[rows["panel"].isin(rows["panel"].head(1))]
+both, one = (
+    plots.marks(some, "concepts", other="random directions") if len(some) else None
+    for some in (rows, few)
+)
+page.figure("captions-control", both)
+page.slide("captions-control", one, 2.8)
 
 # %%
 regions = load_claims()["C-overlap"].regions
