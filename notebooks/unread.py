@@ -132,7 +132,7 @@ if edition == "paper" and len(whole):
     fall = [of["rn50"][f"{name}_kurtosis"] for name in ("leader_at_zero", "one_vector")]
     page.holds(fall[0] < 1.6 * fall[1], "that we can see either, and lowers κ nearly as far")
     left = (whole["kurtosis_one_vector"] - 3) / (whole["kurtosis"] - 3)
-    page.holds(left.max() < 0.25, "In OpenAI's models most of κ comes from one vector")
+    page.holds(left.max() < 0.25, "of OpenAI's models most of κ comes from one vector")
     above = whole[whole["kurtosis_without"] > 6]
     described = above["texts"].str.contains("descriptions").all()
     described &= len(above) == whole["texts"].str.contains("descriptions").sum()
