@@ -96,6 +96,8 @@ changes = [
     for panel, name in PANELS.items()
 ]
 falls = {f"{name}_falls": (trained[f"{name}_change_high"] < 0).sum() for name in ("accuracy", "er")}
+most = falls["accuracy_falls"] > len(trained) / 2 > 2 * falls["er_falls"]
+page.holds(most, "Accuracy falls in most of these small models", "live")
 page.figure(
     "pruning",
     plots.marks(pd.concat(changes), "change (points)", verticals={"": 0}),

@@ -104,6 +104,11 @@ page.number(
 usual = origin_figures.rows(varied(runs, "second_moment"), "towers", "second_moment")
 for row in usual.reset_index().to_dict("records"):
     page.numbers("of-runs", row)
+right = vit[(vit["caption_noise"] == 0) & vit["scale"].isna()]
+least = varied(vit, "second_moment")["mean_share"].min()
+page.holds(right["mean_share"].max() < least / 2, "With right captions and a learned scale")
+cnn = varied(web["CNN"])
+page.holds((cnn["kurtosis_less_mean"] > cnn["kurtosis"]).all(), "in the CNN it even rises")
 growth = mechanism.query("towers == 'vit-web'")
 drawing = origin_figures.links(growth)
 page.figure("links", drawing, holds=(drawing.data["low"] > 0).all())

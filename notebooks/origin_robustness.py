@@ -48,6 +48,14 @@ page.number(
     rank_within=", ".join(minus(f"{rho:+.2f} ({of})") for of, rho in within.items()), runs=len(runs)
 )
 
+vit = origin_figures.varied(runs[runs["towers"] == "vit-web"], "second_moment", "caption_noise")
+er = vit.groupby(["caption_noise", "second_moment"])["er"].mean()
+risen = (er[0.3] - er[0])[["element", "shared"]]
+page.holds(
+    risen.min() > 0.01 and np.ptp(risen) < 0.005,
+    "Wrong captions raise the ViT's ER, but as much where no outlier grows",
+)
+
 # %% [markdown]
 # Adam and a shared second moment: how far apart can their means over seeds be, in points?
 
