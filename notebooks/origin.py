@@ -20,6 +20,7 @@
 family: str = "pocket_vit"  # the backbone
 
 # %%
+from analysis.roots import ROOT
 from analysis.strict import read_yaml
 from companion.chapters import origin_figures
 from companion.chapters.origin_figures import varied
@@ -96,7 +97,7 @@ page.table("one-style", origin_figures.rows(of_one_style, "wrong", "optimiser"))
 names = {"inverse_root": "1/√v of the images' column", "growth": "growth of the mean"}
 marks = coordinates[coordinates["towers"] == f"{kind}-web"].rename(columns=names)
 marks = marks.assign(level="zero_shot", look="small", of=marks["coordinate"].astype(str))
-plan = read_yaml("data/pocket/origin.yaml")["mechanism"]
+plan = read_yaml(ROOT / "data/pocket/origin.yaml")["mechanism"]
 page.figure(
     "coordinates",
     plots.scatter(
