@@ -4,6 +4,7 @@ import importlib.util
 import io
 import json
 import os
+import random
 import re
 import runpy
 import shutil
@@ -60,6 +61,18 @@ def pytest_terminal_summary(terminalreporter):
     """Say what was left out."""
     for extra, names in LEFT_OUT.items():
         terminalreporter.write_line(f"LEFT OUT without the extra `{extra}`: {', '.join(names)}")
+
+
+def drawn(every, most, seed=None):
+    """Some of a list, others each time, with a line that says so; all if TRIES is not 1.
+
+    `seed` draws the same again.
+    """
+    if len(every) <= most or os.environ.get("TRIES", "1") != "1":
+        return [*every]
+    seed = random.randrange(1000) if seed is None else seed
+    print(f"seed {seed}: {most} of {len(every)}")
+    return random.Random(seed).sample(every, most)
 
 
 def copy_checkout(target):

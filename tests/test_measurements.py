@@ -5,7 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from conftest import cases
+from conftest import cases, drawn
 from scipy import sparse
 
 from analysis.families.registry import load_family
@@ -14,6 +14,7 @@ from companion import cli
 from companion.measurements import (
     from_store,
     measures,
+    pending,
     records,
 )
 from companion.measurements.records import FOLDER, read, read_all
@@ -26,6 +27,8 @@ TAKEN_FROM_ARTEFACTS = sorted(
     - {(path.parent.name, "efficientnet_lite0") for path in RECORDED}
 )
 TAKES_LONG = cases("measurements")["takes_long"]
+#: How many image sets a test takes again of those that take long, others each time.
+SOME = 2
 
 
 def recorded(experiment, name):
@@ -58,8 +61,14 @@ def test_recorded_equals_taken_again(entered, own_store, monkeypatch, experiment
     store, enter = entered
     monkeypatch.setenv("COMPANION_STORE", str(store))
     enter(family)
-    taken = from_store.of_family(experiment, load_family(family))
-    assert {m.file_name for m in taken} == {m.file_name for m in read_all(experiment, family)}
+    jobs = pending.jobs(load_family(family), [experiment])
+    if family in TAKES_LONG.get(experiment, "").split() and len(jobs) > SOME:
+        names = {f"{job.model.name}--{job.data}.json" for job in jobs}
+        taken = [*map(from_store.measure, drawn(jobs, SOME))]
+    else:
+        taken = from_store.of_family(experiment, load_family(family))
+        names = {m.file_name for m in taken}
+    assert names == {m.file_name for m in read_all(experiment, family)}
     for fresh in taken:
         assert records.compare_with_recorded(fresh) == []
 
