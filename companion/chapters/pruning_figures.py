@@ -79,7 +79,7 @@ def curves(by_model: Mapping[str, pd.DataFrame]) -> Drawing:
 
 
 def strips(importances: Array, heads: Mapping[str, tuple[int, float]]) -> Drawing:
-    """A head as a strip for each direction, the most important at the left, pruned ones pale.
+    """A head as a strip for each direction, the most important at the left, pruned ones faint.
 
     `heads`: title → how many directions are kept, and the accuracy that is left (fraction).
     """
