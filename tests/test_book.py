@@ -94,7 +94,7 @@ def test_a_build_that_was_killed_leaves_no_search_index_of_old_words(tmp_path):
         statuses.append(run_in(tmp_path, "sphinx", ".", "_build", "-q").returncode)
     assert statuses == [0, 9, 0]
     index = (tmp_path / "_build/searchindex.js").read_text()
-    assert '"bumblebe": 0' in index and '"aardvark": 0' not in index
+    assert '"bumblebe": 0' in index and "aardvark" not in index
 
 
 def test_a_chapter_shows_a_figure_within_400_words(clone):

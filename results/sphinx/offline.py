@@ -6,7 +6,8 @@ What Sphinx and Jupyter Book leave to their users:
   adds whatever lies in `_static`, in the file system's order, 2 MB of MathJax included);
 - a page that would load anything from another host stops the build;
 - the titles that the theme writes as HTML, above the contents of a printed page, are escaped;
-- pages whose source is gone are removed from the output, so that they are not published;
+- pages whose source is gone are removed from the output, so that they are not published, and words
+  that are gone from the search index, so that a book built again is the one built from nothing;
 - when a page comes, goes or gets another title, all pages are written again, because each shows
   the table of contents (Sphinx leaves the others with the old one, and with dead links);
 - a build with warnings fails, after all of them are shown, and so does the next one until they
@@ -161,6 +162,15 @@ def remove_leftovers(app: Sphinx) -> None:
             path.unlink()
 
 
+def forget_lost_words(app: Sphinx) -> list[Any]:
+    """Forget words that no page has any more, which Sphinx keeps in its search index."""
+    if indexer := getattr(app.builder, "indexer", None):
+        for pages in (indexer._mapping, indexer._title_mapping):
+            for word in [word for word, names in pages.items() if not names]:
+                del pages[word]
+    return []
+
+
 def forget_until_finished(app: Sphinx, env: BuildEnvironment) -> None:
     """Put the environment aside while pages and the search index follow from it.
 
@@ -217,6 +227,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", escape_titles, priority=900)  # after the theme sets them
     app.connect("env-updated", write_all_if_contents_changed)
     app.connect("env-before-read-docs", forget_what_is_read_anew)
+    app.connect("html-collect-pages", forget_lost_words)
     app.connect("env-check-consistency", forget_until_finished)
     when_written(app, check_pages, also="singlehtml")
     when_written(app, remove_leftovers)
