@@ -93,7 +93,6 @@ laion, openai = (certain.set_index("of").loc[f"ViT-B/32 {of}"] for of in ("LAION
 lower = "its κ is lower on every set"
 page.holds(laion["high"] < openai["low"], lower)
 page.holds(laion["ER low"] > openai["ER high"], "is more robust than OpenAI's")
-page.numbers("of-laion", laion)
 page.numbers("of-openai", openai)
 page.number(certain=len(certain), openai_sets=len(clip["vit_b_32-openai"]))
 

@@ -80,9 +80,10 @@ page.holds(apart < 0.02, "Accuracy is the same")
 page.holds(
     grown["kurtosis"].min() > 2 * prevented["kurtosis"].max(), "Adam concentrates that vector"
 )
+ranked = same.groupby("optimiser")["kurtosis"].median().sort_values(ascending=False).index
 page.table(
     "steps",
-    origin_figures.rows(same, "optimiser"),
+    origin_figures.rows(same, "optimiser").loc[ranked],
     holds=same[~same["second_moment"].isin(origin_figures.DIFFERING)]["kurtosis"].max() < 4,
 )
 

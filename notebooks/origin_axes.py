@@ -36,7 +36,7 @@ page = Page("origin_axes")
 
 # %%
 KAPPA = "activation kurtosis κ"
-KINDS = {"first": "step size differs between outputs", "second": "one for all outputs"}
+KINDS = {"first": "step size differs between outputs", "second": "all outputs alike"}
 usual = varied(runs[runs["towers"] == "vit-web"], "second_moment")
 usual = usual.assign(
     level=np.where(usual["second_moment"].isin(origin_figures.DIFFERING), *KINDS),
@@ -72,17 +72,19 @@ last = {
     for run, about in enumerate(abouts)
     if about["seed"] == 0 and about["second_moment"] == "element"
 }
-HALVES = {
-    "first half": Stroke(style.INK, width=0.9),
-    "second half": Stroke(style.STRONG, width=0.9),
+LOOKS = {
+    "in Adam's axes": Stroke(style.STRONG, width=0.9),
+    "rotated": Stroke(style.INK, width=0.9),
 }
+ROTATED = {"half": 256, "outputs": 512}  # so many coordinates, the first ones
 lines = [
-    pd.DataFrame({"panel": title, "coordinate": at, "value": np.abs(last[kind])[at], "of": half})
+    pd.DataFrame({"panel": title, "coordinate": np.arange(512), "value": np.abs(last[kind])})
     for kind, title in AXES.items()
-    for half, at in zip(HALVES, np.split(np.arange(512), 2), strict=True)
 ]
 frame = pd.concat(lines).assign(quantity="|mean image|")
-drawing = plots.lines(frame, "coordinate", "value", looks=HALVES, columns=2, height=2.1)
+rotated = frame["coordinate"] < frame["panel"].map({AXES[kind]: n for kind, n in ROTATED.items()})
+frame["of"] = np.where(rotated, "rotated", "in Adam's axes")
+drawing = plots.lines(frame, "coordinate", "value", looks=LOOKS, columns=2, height=2.1)
 for axes in drawing.figure.axes:
     axes.set_ylim(0, 1.05 * frame["value"].max())
 page.figure("rotations", drawing)

@@ -84,8 +84,6 @@ if len(table):
 # %%
 if len(one_each) > 3:
     page.numbers("of-rank", quantisation_figures.correlations(table))
-    near_three = table[table["kurtosis_written"] < 3.5]
-    page.numbers("of-controls", near_three.to_dict("list"))
 
 # %% [markdown]
 # ## A claim of ours

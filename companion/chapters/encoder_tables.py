@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -76,7 +75,7 @@ def kappa_and_robustness(
     """Models by falling effective robustness, with κ on the first of their image sets.
 
     `low` and `high`: the lowest and the highest mean κ of a model's image sets. Marks of other
-    pretraining than OpenAI's are hollow, and `name` leaves it out.
+    pretraining than OpenAI's are hollow, and `name` says which.
     """
     rows = []
     for name, sets in image_sets.items():
@@ -86,7 +85,7 @@ def kappa_and_robustness(
             ends = {ER: 100 * er.value, "ER low": 100 * er.low, "ER high": 100 * er.high}
             title = model_title(sets[0])
             look = "filled" if "OpenAI" in title else "hollow"
-            name = re.sub(" (OpenAI|LAION-2B)", "", title)
+            name = title.replace(" OpenAI", "")
             about = {"of": title, "name": name, "level": sets[0].level, "look": look}
             rows.append({**about, **kappa, **ends})
     return pd.DataFrame(rows).sort_values(ER, ascending=False, ignore_index=True)

@@ -98,15 +98,15 @@ def varied(runs: pd.DataFrame, *free: str) -> pd.DataFrame:
 def over_seeds(
     runs: pd.DataFrame, x: tuple[str, str], panels: Mapping[str, str], panel: str = ""
 ) -> pd.DataFrame:
-    """Quantities against x as `plots.lines` draws them: mean, lowest and highest over seeds.
+    """Quantities against x as `plots.lines` draws them: median, lowest and highest over seeds.
 
     ``x``: a column and its label; ``panels``: columns and what labels their axes, each in a panel
     that is called ``panel``. A label that ends with "(%)" makes a fraction percents.
     """
     percents = [name for name, title in (*panels.items(), x) if title.endswith("(%)")]
     runs = runs.assign(**{name: 100 * runs[name] for name in percents})
-    each = runs.groupby(["optimiser", x[0]])[[*panels]].agg(["mean", "min", "max"])
-    names = {"mean": "value", "min": "low", "max": "high", "optimiser": "of", x[0]: x[1]}
+    each = runs.groupby(["optimiser", x[0]])[[*panels]].agg(["median", "min", "max"])
+    names = {"median": "value", "min": "low", "max": "high", "optimiser": "of", x[0]: x[1]}
     parts = (each[column].assign(panel=panel, quantity=title) for column, title in panels.items())
     drawn: pd.DataFrame = pd.concat(parts)
     return drawn.reset_index().rename(columns=names)

@@ -79,7 +79,7 @@ def curves(by_model: Mapping[str, pd.DataFrame]) -> Drawing:
 
 
 def strips(importances: Array, heads: Mapping[str, tuple[int, float]]) -> Drawing:
-    """A head as a strip for each direction, the most important at the left, pruned ones faint.
+    """The importance of a head's directions, the most important at the left, pruned ones thin.
 
     `heads`: title → how many directions are kept, and the accuracy that is left (fraction).
     """
@@ -88,8 +88,8 @@ def strips(importances: Array, heads: Mapping[str, tuple[int, float]]) -> Drawin
     figure.set_figwidth(style.PHONE)
     place = np.arange(1, len(height) + 1)
     for axes, (kept, accuracy) in zip(panels[:, 0], heads.values(), strict=True):
-        colours = np.where(place <= kept, LEVEL_STYLES["zero_shot"].colour, style.GRID)
-        axes.bar(place, height, width=1, color=colours, linewidth=0)
+        axes.plot(place, height, color=style.INK, linewidth=0.8)
+        axes.plot(place[:kept], height[:kept], color=LEVEL_STYLES["zero_shot"].colour, linewidth=3)
         axes.set(xlim=(0, len(height) + 1), ylabel="importance,\ntimes the mean")
         style.log_scale(axes.yaxis, height[-1], height[0], 4)
         words = f"accuracy {style.percent(accuracy)} %"
@@ -100,5 +100,5 @@ def strips(importances: Array, heads: Mapping[str, tuple[int, float]]) -> Drawin
         | {"importance, times the mean": height, "kept": place <= kept}
         for title, (kept, accuracy) in heads.items()
     )
-    kind = "Bars, one for each direction of a head"
+    kind = "Lines over the directions of a head"
     return Drawing.of(figure, kind, data, "importance, times the mean", at="direction")

@@ -33,7 +33,7 @@ COLUMNS = [f"{name}change" for name in CHANGES]
 #: How marks of `taken_off` are called, by its short names; those at the same place bear none.
 AT_MARKS = {
     "nothing": "none, or dominant coordinate at mean",
-    "one_vector": "one vector",
+    "one_vector": "directions, one vector, constant",
     "mean": "whole mean image",
     "gap": "from mean image to mean text",
     "leader_at_zero": "dominant coordinate at 0",
