@@ -24,7 +24,7 @@ import pandas as pd
 from companion.chapters import origin_figures
 from companion.chapters.origin_figures import varied
 from results.page import Page
-from results.style import digits, spread
+from results.style import spread
 from training.pocket import load_recipes
 from training.recipes import warmed_cosine
 
@@ -90,10 +90,13 @@ slopes = [
     np.polyfit(*np.log(some[["summed_rate", "kurtosis"]].to_numpy().T), 1)[0]
     for _, some in lengths.groupby("seed")
 ]
+longest = lengths.query("steps == 16000")
+risen = (longest["kurtosis_less_mean"] > longest["kurtosis"]).tolist()
+page.holds(sum(risen) == 2 and len(risen) == 3, "it does so in two of the ViT's three longest runs")
 page.number(
     slope=spread(slopes, write="{:.2f}".format, middle=np.median),
-    kappa_long=origin_figures.middle(lengths.query("steps == 16000")["kurtosis"]),
-    lab_rate=digits(of_lab),
+    kappa_long=origin_figures.middle(longest["kurtosis"]),
+    kappa_long_less_mean=origin_figures.middle(longest["kurtosis_less_mean"]),
     clip_rate=f"{of_clip:.0f}",
 )
 
@@ -115,4 +118,7 @@ page.figure("links", drawing, holds=(drawing.data["low"] > 0).all())
 _, grows, noise = (rows for _, rows in drawing.data.groupby("of", sort=False))
 latest = grows["rank correlation"].idxmin() == grows.index[-1]
 page.holds(latest, "This relation is weakest late in training")
+of_cnn = mechanism.query("towers == 'cnn-captions' and step == step.max()")
+turned = len(of_cnn) == 1 and (of_cnn["image growth, 1/image root"] < 0).all()
+page.holds(turned, "in the CNN, on captions of one style (one seed), it even turns negative")
 page.holds(noise["rank correlation"].is_monotonic_increasing, "more and more so during training")
