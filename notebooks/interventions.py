@@ -79,7 +79,7 @@ page.table("interventions", measured.frame(tried, costs))
 
 # %%
 rows = (
-    {"model": measured.model_title(m), "change": change}
+    {"model": measured.full_title(m), "change": change}
     | {of: np.ravel(m.value(f"{of}_{name}"))[-1] for of in ("kurtosis", "cosine", "eigenframe")}
     | {"changed": np.ravel(m.value(f"changed_{name}"))[-1] if name in CHANGES else None}
     for m in tried

@@ -71,7 +71,7 @@ page.table(
     "two-by-two",
     ({"loss": loss} | kappa[key].to_dict() for loss, key in LOSS.items()),
 )
-page.table("corners", both)
+page.table("corners", both, kind={"vit": "ViT", "cnn": "CNN"}[kind])
 
 # %%
 grown, prevented = (same[same["second_moment"] == step] for step in ("element", "shared"))
