@@ -152,8 +152,13 @@ def test_a_trend_among_ordinary_models_is_no_excess():
     assert ours.models[[0, 10]].tolist() == [6, 11]
     outside = matched_excess([0.56, 0.615, 0.5], [0, 0, 0], accuracies[5:16], er[5:16])
     assert np.isnan(outside.excess).tolist() == [True, True, False]
-    with pytest.raises(ValueError, match="one effective robustness for each accuracy"):
-        matched_excess([0.5], [0], accuracies, er[1:])
+    for wrong in (
+        ([0.5], [0], accuracies, er[1:]),
+        ([[0.5, 0.6]], [[0, 0]], accuracies, er),
+        ([0.5, 0.6], [0], accuracies, er),
+    ):
+        with pytest.raises(ValueError, match="one effective robustness for each accuracy"):
+            matched_excess(*wrong)
 
 
 @pytest.mark.parametrize(("answers", "robust"), CASES["reaches"])

@@ -183,16 +183,17 @@ def matched_excess(
     rises with accuracy, so the most accurate members of such a window would set a plain percentile.
 
     The fit is defined with at least `LEAST_MATCHED` ordinary models within reach, and at most
-    `BEYOND` outside the range of their accuracies. Raises ValueError for pool arrays of different
-    shapes, and for accuracies outside (0, 1).
+    `BEYOND` outside the range of their accuracies. Raises ValueError for arrays that are not such
+    pairs, and for accuracies outside (0, 1).
     """
     at, own = (np.atleast_1d(np.asarray(a, np.float64)) for a in (imagenet, er))
     x, y = np.asarray(pool_imagenet, np.float64), np.asarray(pool_er, np.float64)
-    if x.shape != y.shape or x.ndim != 1:
-        raise ValueError(
-            "ordinary models need one effective robustness for each accuracy; got shapes "
-            f"{x.shape} and {y.shape}."
-        )
+    for which, a, b in (("models to judge", at, own), ("ordinary models", x, y)):
+        if a.shape != b.shape or a.ndim != 1:
+            raise ValueError(
+                f"{which} need one effective robustness for each accuracy; got shapes "
+                f"{a.shape} and {b.shape}."
+            )
     # Accuracies are printed with few digits: a model at the very edge is within reach.
     near = np.abs(x - at[:, None]) <= reach + 1e-12
     excess, error, limit = np.full((3, len(at)), np.nan)
