@@ -44,7 +44,7 @@ backbone = load_family(family)
 measured = concept_tables.of_family(backbone)
 probe = concept_tables.chosen(measured.values())  # None without features on this disk
 evidence = style.kind(measured.values())
-page = Page("concepts", evidence, backbone=backbone.title)
+page = Page("concepts", evidence, edition=backbone.edition, backbone=backbone.title)
 
 # %% [markdown]
 # ## How many concepts

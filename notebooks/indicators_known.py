@@ -41,7 +41,7 @@ measurements = indicator_tables.measured(evidence, anywhere=True)
 everywhere = indicator_tables.of_models(evidence, measurements)  # a row for each model
 kind = style.kind(m for group in measurements.values() for m in group.values())
 of_robustness = robustness_figures.evidence(*evidence.robustness.values())
-page = Page("indicators_known", kind, sets=CHANCE)
+page = Page("indicators_known", kind, edition=edition, sets=CHANCE)
 
 # %% [markdown]
 # ## What is known

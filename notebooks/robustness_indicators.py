@@ -40,7 +40,7 @@ recorded = indicator_tables.of_seeds(evidence.families, resamples, seed)  # of t
 kinds = (style.kind([m]) for group in measurements.values() for m in group.values())
 kind = style.kinds(robustness_figures.evidence(*evidence.robustness.values()), *kinds)
 SHOWN = {"": (models, kind), "-recorded": (recorded, "recorded")}
-page = Page("robustness_indicators", resamples=resamples, seed=seed)
+page = Page("robustness_indicators", edition=edition, resamples=resamples, seed=seed)
 
 # %% [markdown]
 # ## Two statistics by hand
@@ -95,7 +95,9 @@ for name, (frame, of_kind) in SHOWN.items():
         page.number({f"{label}{name}": count for label, count in counts.items()})
         few = min(robust.sum(), (~robust).sum()) < indicators.LEAST_OF_A_SORT
         page.holds(few or edition == "paper", "separation cannot be judged", of_kind)
-    page.table(f"candidates{name}", judged, of_kind)
+    known = len(judged) > 1
+    none_beats = not (judged["gain_low"] > 0).any() if edition == "pocket" else not known
+    page.table(f"candidates{name}", judged, of_kind, holds=none_beats)
 
 # %% [markdown]
 # ## What to expect of a model, over seeds

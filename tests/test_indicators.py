@@ -53,6 +53,18 @@ def test_intervals_draw_groups_and_repeat():
     assert single[0] < of(x, y) < single[1]
 
 
+def test_a_gain_is_a_difference_of_rank_correlations_in_the_same_resamples():
+    x, y, z = np.random.default_rng(4).normal(size=(3, 12))
+    apart = stats.spearmanr(x, y).statistic - stats.spearmanr(z, y).statistic
+    assert indicators.rank_gain(x, y, z) == pytest.approx(apart)
+    drawn = np.random.default_rng(3).integers(0, 12, (400, 12))
+    gains = [indicators.rank_gain(x[d], y[d], z[d]) for d in drawn]
+    ends = indicators.interval(indicators.rank_gain, range(12), x, y, z, resamples=400, seed=3)
+    assert ends == pytest.approx(np.percentile(gains, [2.5, 97.5]))
+    same = indicators.interval(indicators.rank_gain, range(12), x, y, x, resamples=400, seed=3)
+    assert same == pytest.approx((0, 0))
+
+
 def test_the_p_of_a_separation_counts_assignments():
     """By hand, by all of them one by one, and as SciPy has it where there are no ties."""
     assert indicators.permutation_p([4, 5, 6, 1, 2, 3], [1, 1, 1, 0, 0, 0]) == pytest.approx(1 / 20)

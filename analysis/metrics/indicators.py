@@ -38,6 +38,15 @@ def partial_rank_correlation(values: ArrayLike, robustness: ArrayLike, given: Ar
     return _of_all(_partial_rank_correlations, values, robustness, given)
 
 
+def rank_gain(values: ArrayLike, robustness: ArrayLike, other: ArrayLike) -> float:
+    """How much higher values correlate with robustness in rank than another quantity: ρ_xy − ρ_zy.
+
+    Its `interval` resamples the three together, so it says whether x is shown to be better than z
+    where two overlapping intervals cannot. NaN where `rank_correlation` is.
+    """
+    return _of_all(_rank_gains, values, robustness, other)
+
+
 def _of_all(statistic: Callable[[Array, Array], Array], *arrays: ArrayLike) -> float:
     """A statistic of samples for the one sample that has each model once."""
     every = np.array(arrays, dtype=np.float64)
@@ -55,6 +64,12 @@ def _partial_rank_correlations(every: Array, counts: Array) -> Array:
     xy, xz, yz = rho[:, 0, 1], rho[:, 0, 2], rho[:, 1, 2]
     left = (1 - xz**2) * (1 - yz**2)
     return (xy - xz * yz) / np.sqrt(np.where(left > 1e-12, left, np.nan))
+
+
+def _rank_gains(every: Array, counts: Array) -> Array:
+    """`rank_gain` of three quantities (3, models) in samples."""
+    rho = _spearman(every, counts)
+    return rho[:, 0, 1] - rho[:, 1, 2]
 
 
 def _spearman(every: Array, counts: Array) -> Array:
@@ -77,6 +92,7 @@ def _spearman(every: Array, counts: Array) -> Array:
 TOGETHER: dict[Callable[..., float], Callable[[Array, Array], Array]] = {
     rank_correlation: _rank_correlations,
     partial_rank_correlation: _partial_rank_correlations,
+    rank_gain: _rank_gains,
 }
 
 

@@ -42,7 +42,17 @@ CHANCE = 5
 #: Models that a comparison takes at least; those of one group, of the zoo, families of the zoo.
 LEAST, LEAST_WITHIN, LEAST_OF_THE_ZOO, LEAST_FAMILIES = 6, 5, 12, 3
 #: What is stated of a candidate.
-STATISTICS = ("rank", "given", "trained", "among_robust", "among_others", "area", "cut", "p")
+STATISTICS = (
+    "rank",
+    "gain",
+    "given",
+    "trained",
+    "among_robust",
+    "among_others",
+    "area",
+    "cut",
+    "p",
+)
 #: Quantity of the zoo → its title, and the scale on which a line may depend on it.
 ZOO_QUANTITIES: dict[str, tuple[str, Callable[..., Any]]] = {
     "imagenet": ("ImageNet accuracy", logit),
@@ -185,7 +195,7 @@ def judged(
 ) -> pd.DataFrame:
     """A row of `STATISTICS` for each candidate, NaN where one is undefined.
 
-    The first three have the ends of a 95 % interval from ``resamples`` of models, all rows of a
+    The first four have the ends of a 95 % interval from ``resamples`` of models, all rows of a
     model together. ``to_beat`` is no candidate: its p-value is not among those that are adjusted
     for how many there are.
     """
@@ -206,10 +216,12 @@ def _judged(
     each = sure.groupby("model").agg({candidate: "mean", "robust": "mean"})
     robust = each["robust"] > 0.5
     rank, given = indicators.rank_correlation, indicators.partial_rank_correlation
+    beside = rows.dropna(subset=[to_beat])
     row: dict[str, float] = {}
     for name, statistic, some, more in (
         ("rank", rank, rows, ()),
-        ("given", given, rows.dropna(subset=[to_beat]), (to_beat,)),
+        ("gain", indicators.rank_gain, beside, (to_beat,)),
+        ("given", given, beside, (to_beat,)),
         ("trained", rank, rows[rows["level"] != "random"], ()),
     ):
         values = [some[column] for column in (candidate, "er", *more)]
@@ -218,6 +230,8 @@ def _judged(
         row[f"{name}_low"], row[f"{name}_high"] = indicators.interval(
             statistic, some["model"], *values, **draws
         )
+    if candidate == to_beat:
+        row |= dict.fromkeys(("gain", "gain_low", "gain_high"), float("nan"))
     for name, group in (("robust", sure[sure["robust"]]), ("others", sure[~sure["robust"]])):
         if len(group) >= LEAST_WITHIN:
             row[f"among_{name}"] = rank(group[candidate], group["er"])
