@@ -315,7 +315,9 @@ def test_the_code_of_the_lab_sheet_gives_what_was_recorded(clone):
     assert "random: κ 2.94" in output and "supervised: κ 29.67" in output
     if not all(map(importlib.util.find_spec, NEEDED)):
         pytest.skip("without PyTorch there are no features")
-    assert "supervised: κ 2.81, importance 2.2 × mean" in python_in(clone, "-c", second).stdout
+    output = python_in(clone, "-c", second).stdout
+    assert "supervised, as it is: κ 2.81, in 8 %, importance 2.2 × mean" in output
+    assert "random weights, rotated: κ 2.58, in 100 %, importance 7.3 × mean" in output
 
 
 def test_the_lab_without_a_clone_needs_numpy_alone_and_finds_what_the_programs_find(tmp_path):
