@@ -267,6 +267,7 @@ def test_own_accuracies_are_a_view_of_their_own():
     assert again.any() and len(once(five)) == len(five) - again.sum()
 
 
+@pytest.mark.slow
 def test_own_accuracies_complete_a_group_that_published_ones_leave_open(monkeypatch):
     claim = load_claims()["ER-order"]
 

@@ -385,6 +385,7 @@ def test_a_reference_to_a_result_that_is_not_there_stops_the_book(small):
     assert "run told/paper has no result 'cliam'; it has ['claim', 'models']" in built.stderr
 
 
+@pytest.mark.slow
 def test_a_broken_measurement_stops_no_book(small):
     """Its run lacks what needs it and what follows from that; pages say so, and numbers stay.
 

@@ -132,6 +132,7 @@ def test_a_family_without_evidence_is_not_run_until_there_is_some(project):
     assert "3 up to date." in built[1]
 
 
+@pytest.mark.slow
 def test_an_edit_with_an_old_time_outdates_exactly_the_dependents(project):
     for file, text, expected in CASES["edits"]:
         path = project / file

@@ -198,6 +198,7 @@ def test_the_answers_kept_are_what_others_found():
     assert {*FOUND, *BY_THE_METRICS} == {*ANSWERS} - {"pruning-2", "pruning-5"}
 
 
+@pytest.mark.slow
 def test_the_metrics_of_the_book_give_the_same(monkeypatch):
     of = ("outlier_features", "what_kurtosis_measures", "bits", "privileged_directions", "pruning")
     of += ("concepts", "indicators", "introduction", "where_outlier_features_come_from")

@@ -101,12 +101,15 @@ def test_imports_go_one_way(module):
     assert not wrong, "the direction is in ROOMS"
 
 
+@functools.cache
 def defined(module):
     """The public names at the top of a module."""
+    found = set()
     for node in ast.parse(MODULES[module].read_text()).body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
         names = (getattr(each, "name", getattr(each, "id", "_")) for each in targets)
-        yield from (name for name in names if not name.startswith("_"))
+        found |= {name for name in names if not name.startswith("_")}
+    return found
 
 
 def used(path):
