@@ -112,7 +112,8 @@ for front in sorted(judged, key=lambda m: m.counts["images"])[-1:]:
     alike = schemes.query("bits >= 3")["won"].abs().max() < 0.03
     says = hurt if edition == "paper" else alike
     page.table("schemes", schemes, holds=says, front=measured.set_title(front))
-    page.figure("curves", quantisation_figures.curves([front]))
+    title = measured.model_title(front)
+    page.figure("curves", quantisation_figures.curves([front]), model=title)
     page.numbers("front-of", measured.frame([front]).iloc[0])
     for _, row in schemes.iterrows():
         page.numbers("of-scheme", row)
