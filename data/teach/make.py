@@ -38,6 +38,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from mistakes import MISTAKES
 
 TARGET = ROOT / "notebooks" / "teach"
+TYPES = ROOT / "data" / "published" / "imagenet_testbed_types.csv"
 CAPTIONS = Path(__file__).with_name("captions.csv")
 ANSWERS, HASHED = ROOT / "results/answers.json", ROOT / "results/check.json"
 PAGES = [*sorted((ROOT / "book").glob("*.md")), *sorted((ROOT / "book/guide").glob("*.md"))]
@@ -83,13 +84,18 @@ def group(model: pd.Series) -> str:
 
 
 def robustness() -> str:
-    """One row for each model that has ImageNet and all five shifts, V2 as matched frequency."""
+    """One row for each model that has ImageNet and all five shifts, V2 as matched frequency.
+
+    Last comes the testbed's own type of each of its models.
+    """
     table = accuracies.wide(accuracies.load(), "matched_frequency")
     table = table.assign(group=table.apply(group, axis=1), name=table["model"])
     tagged = table["weights"] != ""
     table.loc[tagged, "name"] += " " + table.loc[tagged, "weights"]
     kept = table[(table["group"] != "") & ((table["level"] != "") | (table["group"] == "pool"))]
-    columns = ["group", "name", "imagenet", *accuracies.FIVE_SHIFTS]
+    types = pd.read_csv(TYPES).set_index("model")["type"]
+    kept = kept.assign(type=kept["model"].map(types).where(kept["group"] == "pool"))
+    columns = ["group", "name", "imagenet", *accuracies.FIVE_SHIFTS, "type"]
     return kept[columns].to_csv(index=False, float_format="%.4f", lineterminator="\n")
 
 
