@@ -227,6 +227,13 @@ def test_the_paper_stands_beside_this_book_and_results_lead_back(clone):
     assert "href=" in ledger.split('class="claim-card')[1]
 
 
+def test_every_guarded_sentence_holds(clone):
+    """Of what is measured while the book is built, too, which only marks a page."""
+    runs = {path: path.read_text() for path in (clone / "book/runs").rglob("*.ipynb")}
+    assert len(runs) > 60
+    assert not [path for path, text in runs.items() if '"not-so"' in text]
+
+
 def test_no_link_leads_nowhere(clone):
     """To no file of the book, or to no anchor in it; the explorer's hold what is chosen there."""
     html = clone / "book/_build/html"
