@@ -238,6 +238,16 @@ def test_a_head_that_changed_is_made_again_without_the_features(file, folder, ex
     assert path.stat().st_ino == inode
 
 
+def test_weights_that_were_overwritten_are_not_read_as_current(file, folder, extract):
+    add(wished("mine", str(file)), folder)
+    path = Path(extract())
+    features, written = path.read_bytes(), file.read_bytes()
+    file.write_bytes(written + b" ")
+    assert "is not the file that mine was described with" in extract(fails=True)
+    file.write_bytes(written)
+    assert Path(extract()) == path and path.read_bytes() == features
+
+
 # The command line.
 
 

@@ -145,6 +145,29 @@ def test_features_that_hang_on_the_batch_or_on_chance_are_refused():
     assert all(torch.equal(v, before[name]) for name, v in stubborn.state_dict().items())
     refused("differ by", features_of, lambda x: nn.functional.dropout(x.flatten(1)), X)
     refused("differ by", features_of, lambda x: torch.randn(len(x), 5), X[:1])
+    kept = torch.empty(16, 192)  # dropout into memory that is used again
+    into = lambda x: torch.mul(nn.functional.dropout(x.flatten(1)), 1, out=kept[: len(x)])  # noqa: E731
+    refused("differ by", features_of, into, X, batch_size=16)
+    picture = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+    chance = lambda one: torch.rand(3, 8, 8)  # noqa: E731
+    refused("two inputs of image 0: it hangs on chance", features_of, NET, [*picture], chance)
+    refused("looks like a single picture", features_of, NET, picture[0], chance)
+
+
+def test_an_encoder_may_write_all_its_features_into_the_same_memory():
+    kept = torch.empty(16, 192)
+    into = lambda x: torch.mul(x.flatten(1), 2, out=kept[: len(x)])  # noqa: E731
+    np.testing.assert_array_equal(features_of(into, X, batch_size=16), 2 * X.flatten(1).numpy())
+
+
+def test_a_compiled_or_scripted_network_is_left_as_it_was():
+    net = copy.deepcopy(NET).train()
+    features_of(torch.compile(net, backend="eager"), X)
+    assert all(part.training for part in net.modules())
+    parts = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(192))
+    scripted = torch.jit.script(parts)
+    assert features_of(scripted, X).shape == (len(X), 192)
+    assert all(part.training for part in scripted.modules())
 
 
 def test_inputs_get_the_networks_precision():
@@ -172,14 +195,16 @@ def test_pictures_are_read_alike_from_folders_lists_and_arrays(tmp_path):
     for number, picture in enumerate(pictures):
         picture.save(tmp_path / f"{number}.png")
     arrays = [np.asarray(grey("I;16")), colours, colours[..., :1]]
-    seen = []
+    looked, seen = [], []
 
     def look(picture):
-        seen.append(np.asarray(picture))
+        looked.append(np.asarray(picture))
         return torch.ones(3)
 
     for images in (tmp_path, pictures, arrays, np.stack([colours] * 3)):
+        looked.clear()
         features_of(lambda batch: batch, images, look)
+        seen += looked[: len(looked) // 2]  # each is looked at again
     for listed, one in zip(seen[5:13], [*range(5), *range(3)], strict=True):
         np.testing.assert_array_equal(listed, seen[one])
     assert len(np.unique(seen[0])) == 256 and (seen[13] == seen[1]).all() and len(seen) == 16

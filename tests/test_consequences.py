@@ -108,6 +108,8 @@ def true():
         ),
         ("pruning", "accuracy_without_each", lambda x: x / 10, "no whole number of 44"),
         ("unread", "dropped", lambda x: x + 1, "how many directions hold shares"),
+        ("unread", "curve_kurtosis", lambda x: x * 1.3, "does not begin with kurtosis"),
+        ("unread", "curve_accuracy_random", lambda x: x / 10, "do not begin with one accuracy"),
         ("quantisation", "bits", lambda x: x[::-1], "bits must fall within the scheme vector"),
         ("quantisation", "kept_written", lambda x: x[::-1], "kept_written must fall with the bit"),
         ("quantisation", "vector_bits", lambda x: x * 10, "vector_bits are not the bits"),
@@ -135,6 +137,17 @@ def changed(m, **given):
     """A measurement with other values."""
     new = {name: m.values[name].model_copy(update={"value": v}) for name, v in given.items()}
     return m.model_copy(update={"values": {**m.values, **new}})
+
+
+def test_images_of_a_set_are_as_many_and_as_different_for_all(true):
+    """Features and basis are of all images; what is refused is the file that is looked at."""
+    one = true["basis"]
+    more = one.model_copy(update={"counts": {**one.counts, "images": IMAGES + 1}})
+    said = [*contradictions(more, [*true.values()])]
+    assert f"is {IMAGES + 1}, in the outlier_features of the same images it is {IMAGES}" in said[-1]
+    fewer = changed(true["outlier_features"], distinct_images=IMAGES // 4)
+    said = [*contradictions(fewer, [*true.values()])]
+    assert any("distinct_images is 11, and distinct_images is 44" in one for one in said), said
 
 
 def test_what_the_mean_has_of_an_energy_is_at_most_all_of_it(true):

@@ -119,7 +119,9 @@ def test_a_file_that_is_none_is_named_and_the_others_are_graded(tmp_path, conten
     assert f"Evil: {said}" in text and re.search(r"^Adams +– +1 +1 ", text, re.M)
 
 
-@pytest.mark.parametrize("values", ["3", [], [1, 2], ["x"], [math.nan], [math.inf], [True], None])
+@pytest.mark.parametrize(
+    "values", ["3", [], [1, 2], ["x"], [math.nan], [math.inf], [10**400], [True], None]
+)
 def test_values_that_are_none_earn_nothing(tmp_path, values):
     hand_in(tmp_path, "Adams", {})
     text = json.dumps({"answers": {"outlier-2": {"values": values, "attempts": "many"}}})

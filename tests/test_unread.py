@@ -199,3 +199,12 @@ def test_texts_enter_the_store_and_head_no_data_set(artefacts, own_store):
     assert len(store.read_sidecar(pending.largest_head(model))["classes"]) == 1000
     (other,) = [j for j in pending.jobs(family, ["unread"]) if j.data == "caltech101_val"]
     assert other.head() is None and len(other.texts()) == 3
+
+
+def test_curves_leave_out_accuracy_where_nothing_is_classified():
+    every = records.read_all("unread", "vit_b_32")
+    judged = [np.size(m.value("curve_accuracy")) > 0 for m in every]
+    some = [every[judged.index(False)], every[judged.index(True)]]
+    drawing = shown.curves(some)
+    panels = drawing.data.groupby(["panel", "quantity"], sort=False).ngroups
+    assert panels == 3 and (drawing.data["quantity"] == "κ").any()

@@ -66,7 +66,7 @@ def features_of(
     ``pool`` makes one vector of several for each image (`pooled`). ``progress``: whether a bar is
     shown, by default on a terminal. Raises DatasetError if there is no such layer, if there are no
     images, if pictures lack ``preprocess``, if features have another shape, or if those of an image
-    change with its batch or from call to call.
+    or its input change with its batch or from call to call.
 
     >>> from torch import nn
     >>> features_of(nn.Flatten(), torch.ones(5, 3, 2, 2)).shape
@@ -218,6 +218,11 @@ def _listed(images: Any, preprocess: Preprocess | None) -> Any:
         )
     if isinstance(images, np.ndarray) and images.dtype.kind == "f":
         images = torch.as_tensor(images.astype(images.dtype.newbyteorder("="), copy=False))
+    if isinstance(images, np.ndarray) and images.ndim == 3 and images.shape[2] in (3, 4):
+        raise DatasetError(
+            f"the images are one array {images.shape}, which looks like a single picture: give a "
+            "list of pictures, or an array (images, height, width, channels)."
+        )
     listed = images if hasattr(images, "__len__") else list(images)
     if not isinstance(listed, Tensor | ImageList | np.ndarray) and len(listed):
         kinds = {type(one) for one in listed}
@@ -252,7 +257,7 @@ def _encoded(encoder: AnyEncoder, inputs: Tensor) -> NDArray[np.float32]:
             "gives."
         )
     array: NDArray[np.float32] = part.detach().float().cpu().numpy()
-    return array
+    return array.copy()  # the encoder may write its next features into the same memory
 
 
 def _batches(images: Any, preprocess: Preprocess | None, size: int) -> Iterator[Tensor]:
@@ -266,10 +271,18 @@ def _batches(images: Any, preprocess: Preprocess | None, size: int) -> Iterator[
         )
     for start in range(0, len(images), size):
         rows = range(start, min(start + size, len(images)))
-        yield _stacked(
+        inputs = _stacked(
             [_called("preprocess", preprocess, _picture(images, i), f"image {i}") for i in rows],
             "preprocess gives",
         )
+        for row in range(min(TRIED, len(inputs)) if start == 0 else 0):
+            again = _called("preprocess", preprocess, _picture(images, row), f"image {row}")
+            if again.shape != inputs[row].shape or not torch.equal(again, inputs[row]):
+                raise DatasetError(
+                    f"preprocess makes two inputs of image {row}: it hangs on chance, as what "
+                    "training does to pictures, so give the preprocessing of evaluation."
+                )
+        yield inputs
 
 
 def _picture(images: Any, row: int) -> Image.Image:

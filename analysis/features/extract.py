@@ -35,7 +35,7 @@ from analysis.features.heads import see_to_head
 from analysis.features.plan import ExtractionError, ExtractionSettings
 from analysis.features.preprocess import geometry
 from analysis.features.store import StoreError
-from analysis.features.weights import ModelError
+from analysis.features.weights import ModelError, checked_sha256
 from analysis.files import fingerprint
 from analysis.images.imagelist import ImageList
 
@@ -195,6 +195,9 @@ def _prepared(
     checkpoint: Path | None,
 ) -> list[Work]:
     """What a model lacks: it is loaded if its features or head are not current for some images."""
+    weights = store.local_weights(model) if checkpoint is None else None
+    if weights is not None and weights.is_file() and model.weights_sha256:
+        checked_sha256(model, weights)  # features of a file that was overwritten are not current
     lacking, headless = [], []
     for images in lists:
         path = store.features_path(model.name, images.name, folder)

@@ -132,13 +132,14 @@ def left_as_they_were(modules: Iterable[nn.Module]) -> Iterator[None]:
     def settle(module: nn.Module, _: object = None) -> None:
         if threading.get_ident() != here or (id(module) in modes and not module.training):
             return
-        for part in module.modules():
-            if id(part) not in modes:
-                modes[id(part)] = part, part.training
-                held = [(name, one) for name, one in part.named_buffers(recurse=False)]
-                buffers.extend((part, *b, b[1].detach().clone()) for b in held if not is_lazy(b[1]))
-            if part.training:
-                part.training = False
+        parts = [*module.modules()]
+        for part in (one for one in parts if id(one) not in modes):
+            modes[id(part)] = part, part.training
+            held = [(name, one) for name, one in part.named_buffers(recurse=False)]
+            buffers.extend((part, *b, b[1].detach().clone()) for b in held if not is_lazy(b[1]))
+        # Once all are noted: a wrapper's flag, such as torch.compile's, is that of what it wraps.
+        for part in (one for one in parts if one.training):
+            part.training = False
 
     hook = register_module_forward_pre_hook(settle)
     try:
@@ -158,5 +159,7 @@ def _put_back(module: nn.Module, name: str, buffer: Tensor, before: Tensor) -> N
     """Give a module the buffer that it had, with the values that it had."""
     if not torch.equal(buffer, before):
         buffer.copy_(before)
-    if module._buffers.get(name) is not buffer and not isinstance(module, torch.jit.ScriptModule):
+    if isinstance(module, torch.jit.ScriptModule):  # whose buffers are no dictionary
+        return
+    if module._buffers.get(name) is not buffer:
         module._buffers[name] = buffer

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from companion.chapters.measured import model_title
 from companion.measurements.intervals import Interval
@@ -150,7 +151,7 @@ def reach(changes: Iterable[Interval]) -> dict[str, Any]:
 def curves(measurements: Sequence[Measurement]) -> Drawing:
     """κ and the change of accuracy against the directions dropped, next to random ones.
 
-    A row of panels for each model.
+    A row of panels for each model; without the second where nothing is classified.
     """
     x, lost = "directions dropped (%)", "change of accuracy (points)"
     quantities = {"kurtosis": "κ", "accuracy": lost}
@@ -164,14 +165,22 @@ def curves(measurements: Sequence[Measurement]) -> Drawing:
         for m in measurements
         for name, label in quantities.items()
         for end, order in orders.items()
-        for value in [np.atleast_2d(m.value(f"curve_{name}{end}"))[0]]
+        for value in [_first_curve(m, f"{name}{end}")]
+        if value.size
     )
     drawing = plots.lines(frame, x, "value", looks=looks, log="x", ticks=5, columns=2, height=1.8)
     every = pairs(measurements)
     chance = 100 * every.loc[every["place"] == 0, "chance"]
-    for place, axes in enumerate(drawing.figure.axes):
-        axes.axvline(chance.iloc[place // 2], color=style.INK, linewidth=0.9, linestyle=":")
+    of_each = [sum(_first_curve(m, name).size > 0 for name in quantities) for m in measurements]
+    for at, axes in zip(np.repeat(chance, of_each), drawing.figure.axes, strict=False):
+        axes.axvline(at, color=style.INK, linewidth=0.9, linestyle=":")
     return drawing
+
+
+def _first_curve(m: Measurement, name: str) -> NDArray[np.float64]:
+    """A curve of the first set of texts, empty where nothing is classified."""
+    curves = m.value(f"curve_{name}")
+    return np.atleast_2d(curves)[0] if np.size(curves) else np.empty(0)
 
 
 def along_texts(measurements: Sequence[Measurement]) -> Drawing:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -116,8 +116,8 @@ def _mark(task: Worth, number: int | None, answers: dict[str, Any]) -> Mark:
         return Mark(task.label, note="not answered")
     values, attempts, time = given.get("values"), given.get("attempts"), given.get("time")
     asked = check.count(task.label)
-    whole = isinstance(values, list) and len(values) == asked
-    if not whole or not all(type(v) in (int, float) and math.isfinite(v) for v in values):
+    whole, most = isinstance(values, list) and len(values) == asked, sys.float_info.max
+    if not whole or not all(type(v) in (int, float) and abs(v) <= most for v in values):
         return Mark(task.label, note=f"not {asked} number(s)")
     right = check.judged(task.label, values, number).right
     return Mark(

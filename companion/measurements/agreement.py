@@ -57,6 +57,11 @@ EQUAL: tuple[tuple[Place, ...], ...] = (
     ),
     (("interventions", "cosine_whole", None), ("interventions", "cosine_rotated", None)),
     (("concepts", "top_direction", None), ("textures", "top_direction", None)),
+    (
+        ("outlier_features", "distinct_images", None),
+        ("privileged_directions", "distinct_images", None),
+        ("pruning", "distinct_images", None),
+    ),
 )
 #: Of these, what a head with a bias, which sees images at their own lengths, has otherwise.
 OF_LENGTHS = {"kurtosis_less_mean", "eigenframe_whole", "eigenframe_rotated"}
@@ -219,7 +224,8 @@ def _counted(m: Measurement, same: Sequence[Measurement]) -> Iterator[str]:
     for other in same:
         if "basis" in (m.experiment, other.experiment) and m.experiment != other.experiment:
             more = m.counts["images"] - other.counts["images"]
-            if more * (1 if other.experiment == "basis" else -1) > 0:
+            all_images = "outlier_features" in (m.experiment, other.experiment)
+            if more * (1 if other.experiment == "basis" else -1) > 0 or (all_images and more):
                 yield (
                     f"counts.images is {m.counts['images']}, in the {other.experiment} of the same "
                     f"images it is {other.counts['images']}."

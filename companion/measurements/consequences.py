@@ -242,6 +242,10 @@ def _concepts(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     lower = v["lower_threshold"] <= v["threshold"]
     if lower and (v["per_direction_lower"] < v["per_direction"]).any():
         yield "per_direction_lower is less than per_direction, whose threshold is higher."
+    for name, counts in v.items() if lower else ():
+        higher = v.get(name.replace("lower_", "unique_"), counts)  # itself where there is none
+        if higher.shape == counts.shape and (counts < higher).any():
+            yield f"{name} counts fewer concepts than at the higher threshold."
     if len(best) >= 30 and _rank_correlation(best, by_coordinate) < 0.2:
         yield "coordinates_best has other concepts at its top than best."
 
@@ -250,6 +254,8 @@ def _textures(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     top = v["per_direction"][int(v["top_direction"])]
     if abs(top - v["along_top"].mean()) > ROUNDING:
         yield "per_direction is not the mean of along_top at top_direction."
+    if abs(v["importance"].mean() - 1) > ROUNDING:
+        yield "importance must have the mean 1."
 
 
 def _unread(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
@@ -258,6 +264,15 @@ def _unread(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     least, most = ((held <= shares * (1 + off) + off).sum(axis=1) for off in (-1e-5, 1e-5))
     if not ((least <= v["dropped"][0]) & (v["dropped"][0] <= most)).all():
         yield "dropped is not how many directions hold shares of text_variance."
+    if v["steps"][0] == 0:  # curves begin with nothing dropped
+        first = np.atleast_2d(v["curve_kurtosis"])[:, 0]
+        if (np.abs(first - v["kurtosis"]) > ROUNDING * v["kurtosis"]).any():
+            yield "curve_kurtosis does not begin with kurtosis, where nothing is dropped."
+        whole = [v[f"curve_accuracy{end}"] for end in ("", "_random")]
+        if all(curve.size for curve in whole):
+            starts = np.concatenate([np.atleast_2d(curve)[:, 0] for curve in whole])
+            if np.ptp(starts) > ROUNDING:
+                yield "curve_accuracy and curve_accuracy_random do not begin with one accuracy."
 
 
 _FOLLOWS: dict[str, Rules] = {
