@@ -8,6 +8,7 @@ from companion.measurements.agreement import contradictions, unusual
 from companion.measurements.consequences import consequences
 from companion.measurements.provenance import OWN_CLASSIFIER
 from companion.measurements.relations import coherence
+from companion.probe import measure
 
 IMAGES, WIDTH, CLASSES = 44, 48, 4
 
@@ -42,6 +43,7 @@ def measured(kind, bias):
     texts, controls = unread.Texts(rng.normal(size=(30, WIDTH))), [*unread.CONTROLS.values()]
     made = {
         "outlier_features": (measures.outlier_features(h), {}),
+        "probe": (measure.quantities(h) | measure.of_head(h, weight), {}),
         "basis": (invariance.basis(h), {}),
         "privileged_directions": (measures.privileged_directions(h, weight), {}),
         "pruning": (measures.pruning(h, labels, weight, None, offsets), {}),
@@ -61,7 +63,7 @@ def measured(kind, bias):
 def kept(experiment, numbers, names, bias):
     known = records.read_all("outlier_features", "vit_b_32")[0]
     head = OWN_CLASSIFIER if bias else "zero-shot head"
-    headless = experiment in ("outlier_features", "basis")
+    headless = experiment in ("outlier_features", "probe", "basis")
     return records.build(
         experiment,
         numbers,
@@ -100,6 +102,7 @@ def true():
         ("outlier_features", "sample", lambda x: x[:, ::-1], "sample has its largest numbers"),
         ("basis", "kurtosis_eigenframe", lambda x: x / 10, "mean_share and effective_rank give"),
         ("basis", "persistence_rotated", lambda x: x / 7, "no whole number of 44 images"),
+        ("basis", "effective_rank", lambda x: 0 * x + IMAGES, "must be no more than"),
         (
             "interventions",
             "accuracy_without_leader",
@@ -108,6 +111,8 @@ def true():
         ),
         ("pruning", "accuracy_without_each", lambda x: x / 10, "no whole number of 44"),
         ("unread", "dropped", lambda x: x + 1, "how many directions hold shares"),
+        ("unread", "equal_without", lambda x: 0 * x + 1, "than equal_without leaves to change"),
+        ("unread", "control_equal", lambda x: 0 * x + 1, "than control_equal leaves to change"),
         ("unread", "curve_kurtosis", lambda x: x * 1.3, "does not begin with kurtosis"),
         ("unread", "curve_accuracy_random", lambda x: x / 10, "do not begin with one accuracy"),
         ("quantisation", "bits", lambda x: x[::-1], "bits must fall within the scheme vector"),
@@ -117,6 +122,8 @@ def true():
         ("quantisation", "error_expected", lambda x: x[::-1], "four times as large for each bit"),
         ("quantisation", "error_measured", lambda x: x * 10, "more than half a step"),
         ("privileged_directions", "importance_centred", lambda x: x[::-1], "must fall, and have"),
+        ("privileged_directions", "importance_centred_error", lambda x: x + 1e15, "so many images"),
+        ("privileged_directions", "importance_centred_error", lambda x: x / 99, "so many images"),
         ("privileged_directions", "top_with_mean", lambda x: x / 10, "top_with_mean is less than"),
         ("privileged_directions", "control_random_head", lambda x: x / 10, "must lie between 1"),
         ("privileged_directions", "control_random_features", lambda x: x / 2, "must lie between"),
@@ -129,7 +136,8 @@ def test_a_wrong_number_contradicts_another(true, experiment, name, change, mess
     value = m.values[name]
     wrong = np.asarray(change(np.asarray(m.value(name), dtype=float))).tolist()
     values = {**m.values, name: value.model_copy(update={"value": wrong})}
-    said = [*consequences(m.model_copy(update={"values": values}))]
+    wrong = m.model_copy(update={"values": values})
+    said = [*coherence(wrong), *consequences(wrong)]
     assert any(message in one for one in said), said
 
 
@@ -156,6 +164,13 @@ def test_what_the_mean_has_of_an_energy_is_at_most_all_of_it(true):
     inside = 1 - np.asarray(m.value("mean_inside")) / 9
     said = [*contradictions(changed(m, mean_inside=inside.tolist()), [*true.values()])]
     assert any("mean_inside and energy leave less than nothing" in one for one in said)
+
+
+def test_a_leader_at_its_mean_gives_kurtosis(true):
+    m = true["interventions"]
+    less = float(m.value("kurtosis_leader_at_mean")) / 10
+    said = [*contradictions(changed(m, kurtosis_leader_at_mean=less), [*true.values()])]
+    assert any("kurtosis_leader_at_mean is less than" in one for one in said), said
 
 
 def test_more_equal_classes_where_more_is_dropped_are_unusual(true):

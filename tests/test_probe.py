@@ -3,6 +3,7 @@
 import base64
 import html as markup
 import io
+import json
 import math
 import re
 import shutil
@@ -270,6 +271,12 @@ def test_the_numbers_are_a_measurement_of_which_the_verdict_follows(tmp_path):
     assert report.of_file(file).answer == result.answer == "shows"
 
 
+def larger(text, name, factor=10):
+    content = json.loads(text)
+    content["values"][name]["value"] *= factor
+    return json.dumps(content)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -278,6 +285,8 @@ def test_the_numbers_are_a_measurement_of_which_the_verdict_follows(tmp_path):
         (lambda text: "[" * 100_000, "cannot be read as a measurement"),
         (lambda text: text.replace("images, given", "<script> given"), "plain words are expected"),
         (lambda text: text.replace('"leaders"', '"followers"'), "not known to this"),
+        (lambda text: larger(text, "kurtosis_mean"), "kurtosis_mean is not that of single images"),
+        (lambda text: larger(text, "persistence_fraction", 0.63), "no whole number of"),
     ],
 )
 def test_numbers_that_anyone_may_have_written(change, said, tmp_path):

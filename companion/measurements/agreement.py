@@ -186,6 +186,9 @@ def _near_others(m: Measurement, same: Sequence[Measurement]) -> Iterator[str]:
         other = by.get("image_by_image")
         if other and abs(np.mean(other.value("cosine_of_fifths")) - share**0.5) > 0.02:
             yield f"mean_share is {share:g}, and cosine_of_fifths has not its root as mean."
+        other = by.get("interventions")
+        if other and not other.provenance.head.startswith(OWN_CLASSIFIER):
+            yield from _leader_at_mean(basis, other)
         other = by.get("unread")
         if other and other.value("leader") == basis.value("mean_coordinate"):
             energy, least = other.value("leader_energy"), share * of_coordinate
@@ -204,6 +207,20 @@ def _near_others(m: Measurement, same: Sequence[Measurement]) -> Iterator[str]:
         kurtosis = whole.value("kurtosis" if whole.experiment == "basis" else "kurtosis_mean")
         if not np.isclose(np.mean(fifths.value("kurtosis_of_fifths")), kurtosis, rtol=0.02):
             yield f"kurtosis_of_fifths has not the mean {kurtosis:g} of all these images."
+
+
+def _leader_at_mean(basis: Measurement, other: Measurement) -> Iterator[str]:
+    """κ with the leader at its mean c, which then has c² / (c² + 1) of an image's energy at least.
+
+    By itself this gives κ at least d times the square of that share.
+    """
+    if other.value("leader") != basis.value("mean_coordinate"):
+        return
+    square = basis.value("mean_share") * basis.value("mean_coordinate_share")
+    share = square / (square + 1)
+    least = 0.9 * basis.counts["components"] * share**2
+    if other.value("kurtosis_leader_at_mean") < least:
+        yield f"kurtosis_leader_at_mean is less than {least:.4g}, which its constant alone gives."
 
 
 def _at(m: Measurement, place: Place) -> float | None:

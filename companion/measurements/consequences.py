@@ -37,6 +37,8 @@ NOISE = 0.12
 LARGEST_OF_NORMAL = 6.3
 #: Of so many directions the largest is no matter of chance.
 MANY = 50
+#: The standard deviation of |cos| between images, over its mean: recorded are 0.48 to 0.86.
+SPREADS = (0.02, 6.0)
 #: Where fewer neighbours stay, few levels are left, and which they are is nearly chance.
 FEW = 0.5
 #: Of what each number is a share: a count, or the product of two, or a quantity of the measurement.
@@ -73,6 +75,8 @@ SHARES: dict[str, dict[str, tuple[str, ...]]] = {
         "curve_accuracy": ("classified",),
     },
 }
+
+SHARES["probe"] = SHARES["outlier_features"] | {"outliers_lead": ("images",)}
 
 
 def consequences(m: Measurement) -> Iterator[str]:
@@ -228,6 +232,11 @@ def _privileged_directions(m: Measurement, v: Mapping[str, Array]) -> Iterator[s
     least = max(mean**2 - v["top_cosine_deviation"] ** 2, 0) ** 0.5
     if v["top_with_mean"] < least * (1 - ROUNDING):
         yield "top_with_mean is less than cosine_with_images and top_cosine_deviation give it."
+    # The error is that of a mean of |cos|, whose spread is some share of itself.
+    spread = v["importance_centred_error"] / v["importance_centred"].max()
+    spread *= m.distinct_images**0.5
+    if not SPREADS[0] <= spread <= SPREADS[1]:
+        yield "importance_centred_error is not that of so many images (importance_centred)."
     yield from _controls(m, v)
 
 
@@ -282,3 +291,4 @@ _FOLLOWS: dict[str, Rules] = {
         *(_textures, _unread),
     )
 }
+_FOLLOWS["probe"] = _outlier_features

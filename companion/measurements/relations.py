@@ -29,6 +29,8 @@ ONE: dict[str, Callable[[Array], Any]] = {"mean": np.mean, "sum": np.sum, "lengt
 FAR = 6
 #: Ends of ranges: what they are called, and which of them is the lower one.
 ENDS = {"_lowest": -1, "_highest": 1}
+#: How far a sample's effective rank may lie above that of equal shares, for a few images.
+CHANCE = 0.1
 #: Errors of differences that are means over random bases: smaller than those of a single one.
 AVERAGED = {"difference_rotated_error"}
 
@@ -82,6 +84,7 @@ def _errors(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
             yield f"{name} is not the standard error of {name.removesuffix('_error')}."
 
 
+@_of("probe")
 @_of("outlier_features")
 def _outlier_features(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     if v["outlier_threshold"] != OUTLIER_THRESHOLD:
@@ -155,6 +158,12 @@ def _basis(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
         yield "kurtosis_of_mean is not that of a mean with this mean_coordinate_share."
     if v["effective_rank"] > min(m.counts["images"], width) * (1 + ROUNDING):
         yield "effective_rank must be no more than there are images or components."
+    # Of N images drawn alike the shares λ have E Σ λ² ≥ 1 / N + (1 − 1 / N) / d, even if each
+    # direction has as much as any other.
+    few = 1 / m.counts["images"]
+    most = 1 / (few + (1 - few) / width)
+    if v["effective_rank"] > most * (1 + CHANCE):
+        yield f"effective_rank must be no more than {most:.4g}, as of so many images of chance."
 
 
 def _of_rotations(kurtosis: Array, width: int) -> Iterator[str]:
@@ -243,9 +252,23 @@ def _unread(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     starts = v["curve_kurtosis_random"][:1]
     if not _near(starts, v["kurtosis"].reshape(1)) and v["steps"][0] == 0:
         yield "curve_kurtosis_random must begin with kurtosis, where nothing is dropped."
+    yield from _kept(m, v)
     whole = v["accuracy_without"] - v["difference_without"]
     if whole.size and np.ptp(whole) > 2 * ROUNDING:
         yield "difference_without is not accuracy_without minus one accuracy."
+
+
+def _kept(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
+    """Images whose recognition changes, (n s² + d²) n of n with a class, change their prediction.
+
+    Differences d of paired accuracies have the standard error s.
+    """
+    n, images = float(v["classified"]), m.counts["images"]
+    for form in ("{}_without", "{}_one_vector", "{}_constant", "control_{}"):
+        equal, of = form.format("equal"), form.format("difference")
+        changed = (n * v[f"{of}_error"] ** 2 + v[of] ** 2) * n / images
+        if changed.size and (changed * 0.98 > 1 - v[equal] + ROUNDING).any():
+            yield f"{of} and its error are of more images than {equal} leaves to change."
 
 
 @_of("quantisation")

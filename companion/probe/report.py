@@ -13,7 +13,9 @@ from analysis.features import store
 from analysis.roots import ROOT
 from analysis.texts import CompanionError, as_words, suggestion
 from companion.measurements import provenance, records
+from companion.measurements.consequences import consequences
 from companion.measurements.records import Data, Measurement
+from companion.measurements.relations import coherence
 from companion.probe import judge, measure
 from companion.probe.judge import Probe, known_models, title_of, values_of
 from companion.probe.measure import ProbeError
@@ -122,6 +124,8 @@ def of_file(path: Path) -> Probe:
         raise CompanionError(
             f"{path} holds {m.experiment}, not a probe: make one with companion probe --json."
         )
+    for wrong in (*coherence(m), *consequences(m)):
+        raise CompanionError(f"{path}: {wrong} Probe the checkpoint again.")
     return judge.place(m, known_models())
 
 
