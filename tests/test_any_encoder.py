@@ -180,6 +180,54 @@ def test_inputs_get_the_networks_precision():
     refused(r"fails at \(32, 3, 8, 8\) of type torch.uint8: Ru", features_of, whole, (X > 0).byte())
 
 
+def test_a_network_in_several_precisions_gets_that_of_its_first_layer():
+    """As OpenAI's CLIP has it: convolutions of 16 bits, and a class embedding of 32."""
+
+    class Mixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.token = nn.Parameter(torch.ones(8))
+            self.stem = nn.Conv2d(3, 8, 3).to(torch.bfloat16)
+
+        def forward(self, batch):
+            return self.stem(batch).float().mean((2, 3)) + self.token
+
+    net = Mixed()
+    expected = net(X.to(torch.bfloat16)).detach().numpy()
+    np.testing.assert_allclose(features_of(net, X), expected, atol=1e-6)
+    np.testing.assert_allclose(features_of(lambda batch: net(batch), X), expected, atol=1e-6)
+
+
+ROWS = X.flatten(1)
+NESTED = torch.nested.nested_tensor([*ROWS], layout=torch.jagged)
+AS_IT_IS = lambda batch: batch  # noqa: E731
+
+
+@pytest.mark.parametrize(
+    ("said", "encoder", "images", "options"),
+    [
+        ("type DataLoader", AS_IT_IS, torch.utils.data.DataLoader(ROWS, 8), {}),
+        ("type set", AS_IT_IS, {1, 2, 3}, {}),
+        ("images are a tensor without all", AS_IT_IS, ROWS.to("meta"), {}),
+        ("images are a tensor without all", AS_IT_IS, ROWS.to_sparse(), {}),
+        ("images are a tensor without all", AS_IT_IS, NESTED, {}),
+        ("gives a tensor without all its", lambda batch: batch.to("meta"), ROWS, {}),
+        ("gives a tensor without all its", lambda batch: batch.to_sparse(), ROWS, {}),
+        ("image 3 are not finite", lambda b: b / (b[:, :1] != ROWS[3, 0]), ROWS, {}),
+        ("image 0 are not finite", AS_IT_IS, [Image.new("RGB", (4, 4))] * 3,
+         {"preprocess": lambda picture: torch.full((5,), np.nan)}),
+        ("no layer 1: ", NET, X, {"layer": 1}),
+        ("pool is 'avg', where mean, first", NET, X, {"layer": "0", "pool": "avg"}),
+    ],
+)  # fmt: skip
+def test_what_no_features_can_be_made_of_is_refused(said, encoder, images, options):
+    refused(said, features_of, encoder, images, **options)
+
+
+def test_a_batch_may_be_larger_than_all_there_is():
+    np.testing.assert_array_equal(features_of(AS_IT_IS, ROWS, batch_size=2**70), ROWS.numpy())
+
+
 def grey(kind):
     values = np.arange(4096, dtype=np.uint16).reshape(64, 64) * 16
     if kind == "I;16":

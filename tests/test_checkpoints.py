@@ -102,6 +102,7 @@ def test_unknown_architectures_of_files(file):
     message = fails(str(file), architecture="resnet50.nothing")
     assert "no pretrained model 'resnet50.nothing'" in message
     assert "leave out --architecture" in fails("RN50-quickgelu/openai", architecture="RN50")
+    assert "have no level captions" in fails("random", architecture="RN50", level="captions")
 
 
 def test_names_for_checkpoints_without_one():

@@ -285,8 +285,8 @@ def larger(text, name, factor=10):
         (lambda text: "[" * 100_000, "cannot be read as a measurement"),
         (lambda text: text.replace("images, given", "<script> given"), "plain words are expected"),
         (lambda text: text.replace('"leaders"', '"followers"'), "not known to this"),
-        (lambda text: larger(text, "kurtosis_mean"), "kurtosis_mean is not that of single images"),
-        (lambda text: larger(text, "persistence_fraction", 0.63), "no whole number of"),
+        (lambda text: larger(text, "kurtosis_mean", 0.5), "kurtosis_mean is not that of single"),
+        (lambda text: larger(text, "negative_share", 0.63), "no whole number of"),
     ],
 )
 def test_numbers_that_anyone_may_have_written(change, said, tmp_path):
@@ -471,7 +471,7 @@ def square(batch):
         ),
         (lambda batch: batch[:, 0, 0] + 1j, PICTURES, {}, "real numbers"),
         (lambda batch: batch, PICTURES, {}, "so pool or flatten what it gives"),
-        (lambda batch: batch[:, 0, 0].to_sparse(), PICTURES, {}, "so pool or flatten what it"),
+        (lambda batch: batch[:, 0, 0].to_sparse(), PICTURES, {}, "without all its numbers"),
         (
             lambda batch: np.array([["a"]] * len(batch)),
             PICTURES,

@@ -6,9 +6,10 @@ sets, resumably and on disk.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -35,8 +36,10 @@ AnyImages: TypeAlias = (
     "str | Path | ImageList | Sequence[Image.Image | NDArray[Any] | Tensor] | NDArray[Any] | Tensor"
 )
 #: How several vectors of an image become one: their mean, the first of them (of a transformer the
-#: class token), all in a row, or by a function.
-Pool: TypeAlias = "Literal['mean', 'first', 'all'] | Callable[[Tensor], Tensor]"
+#: class token), or all in a row.
+KnownPool: TypeAlias = Literal["mean", "first", "all"]
+#: One of these, or a function.
+Pool: TypeAlias = "KnownPool | Callable[[Tensor], Tensor]"
 #: How far an image's features may move with its batch, as a share of their length; rounding does.
 ROUNDING, COARSE_ROUNDING = 0.01, 0.05
 #: Images that are encoded once more, in a batch of their own.
@@ -74,6 +77,8 @@ def features_of(
     """
     if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
         raise DatasetError(f"batch_size is {batch_size!r}, where 1 or more is expected.")
+    if not callable(pool) and pool not in get_args(KnownPool):
+        raise DatasetError(f"pool is {pool!r}, where mean, first, all or a function is expected.")
     for what, given in ("encoder", encoder), ("preprocess", preprocess):
         if not callable(given) and (given is not None or what == "encoder"):
             raise DatasetError(
@@ -85,7 +90,7 @@ def features_of(
         raise DatasetError("there are no images: give a folder, pictures, or a tensor of inputs.")
     modules = networks(encoder)
     encoder = encoder if layer is None else at_layer(encoder, layer, pool)
-    batches = _batches(listed, preprocess, batch_size)
+    batches = _batches(listed, preprocess, min(batch_size, len(listed)))
     silent = None if progress is None else not progress  # which tqdm decides
     bar = tqdm(total=len(listed), unit=" images", leave=False, disable=silent)
     with (
@@ -111,9 +116,8 @@ def at_layer(encoder: AnyEncoder, layer: str, pool: Pool = "mean") -> AnyEncoder
         )
     parts = dict(encoder.named_modules())
     if layer not in parts or not layer:
-        raise DatasetError(
-            f"the encoder has no layer {layer!r}: {suggestion(layer, [*filter(None, parts)])}."
-        )
+        named = [*filter(None, parts)]
+        raise DatasetError(f"the encoder has no layer {layer!r}: {suggestion(str(layer), named)}.")
 
     def encoded(batch: Tensor) -> Tensor:
         reached: list[Any] = []
@@ -160,6 +164,11 @@ def _features(
     for batch in batches:
         inputs = suited(batch)
         parts.append(_encoded(encoder, inputs))
+        if (wrong := np.flatnonzero(~np.isfinite(parts[-1]).all(axis=1))).size:
+            raise DatasetError(
+                f"the features of image {sum(map(len, parts[:-1])) + wrong[0]} are not finite: look"
+                " at its input, and whether the encoder's precision holds such numbers."
+            )
         bar.update(len(inputs))
         if len(parts) == 1:
             fewer = max(1, min(TRIED, len(inputs) // 2))
@@ -194,10 +203,15 @@ def _check_width(first: NDArray[np.float32], other: NDArray[np.float32]) -> None
 
 
 def _suited(modules: Sequence[nn.Module]) -> Callable[[Tensor], Tensor]:
-    """Put inputs where the weights are, in their precision, if all modules agree on that."""
+    """Put inputs where the weights are, in their precision, if all modules agree on that.
+
+    Of a network in several precisions, that of its first convolution or linear layer counts.
+    """
     floating = [[p for p in one.parameters() if p.is_floating_point()] for one in modules]
     devices = {weights[0].device for weights in floating if weights}
-    types = {weights[0].dtype for weights in floating if weights}
+    types = {p.dtype for weights in floating for p in weights}
+    if len(types) > 1:
+        types = {p.dtype for one in modules for p in itertools.islice(_entrances(one), 1)}
     (device,) = devices if len(devices) == 1 else (None,)
     (dtype,) = types if len(types) == 1 else (None,)
 
@@ -207,11 +221,19 @@ def _suited(modules: Sequence[nn.Module]) -> Callable[[Tensor], Tensor]:
     return suited
 
 
+def _entrances(module: nn.Module) -> Iterator[Tensor]:
+    """The weights of a module's convolutions and linear layers, as they were written down."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear | nn.modules.conv._ConvNd):
+            yield part.weight
+
+
 def _listed(images: Any, preprocess: Preprocess | None) -> Any:
     """What can be counted and taken apart: a list of images, of pictures, a tensor of inputs."""
     if isinstance(images, str | Path):
         return imagelist.unlabelled(Path(images))
-    if isinstance(images, Mapping) or not np.iterable(images):
+    unordered = hasattr(images, "__len__") and not hasattr(images, "__getitem__")
+    if isinstance(images, Mapping) or unordered or not np.iterable(images):
         raise DatasetError(
             f"the images are of type {type(images).__name__}: give a folder, pictures, or a tensor "
             "of inputs."
@@ -228,11 +250,18 @@ def _listed(images: Any, preprocess: Preprocess | None) -> Any:
         kinds = {type(one) for one in listed}
         if all(issubclass(kind, Tensor) for kind in kinds):
             listed = _stacked(listed, "the images are")
+    if isinstance(listed, Tensor) and not _has_numbers(listed):
+        raise DatasetError("the images are a tensor without all its numbers: give a dense one.")
     if isinstance(listed, Tensor) and preprocess is not None:
         raise DatasetError(
             "tensors are the encoder's input as they are: leave preprocess out, or give pictures."
         )
     return listed
+
+
+def _has_numbers(given: Tensor) -> bool:
+    """Whether a tensor is dense and in memory: not sparse, not nested, not of the device meta."""
+    return given.layout is torch.strided and not given.is_nested and not given.is_meta
 
 
 def _encoded(encoder: AnyEncoder, inputs: Tensor) -> NDArray[np.float32]:
@@ -250,7 +279,9 @@ def _encoded(encoder: AnyEncoder, inputs: Tensor) -> NDArray[np.float32]:
         features = features.dequantize()
     real = isinstance(features, Tensor) or features.dtype.kind in "fiu"
     part = torch.as_tensor(features) if real else torch.empty(0)
-    if part.ndim != 2 or len(part) != len(inputs) or part.is_complex() or part.is_sparse:
+    if not _has_numbers(part):
+        raise DatasetError("the encoder gives a tensor without all its numbers: make it dense.")
+    if part.ndim != 2 or len(part) != len(inputs) or part.is_complex():
         raise DatasetError(
             f"the encoder makes {tuple(features.shape)} of type {features.dtype} of {len(inputs)} "
             "images: real numbers (images, components) are expected, so pool or flatten what it "
@@ -277,12 +308,19 @@ def _batches(images: Any, preprocess: Preprocess | None, size: int) -> Iterator[
         )
         for row in range(min(TRIED, len(inputs)) if start == 0 else 0):
             again = _called("preprocess", preprocess, _picture(images, row), f"image {row}")
-            if again.shape != inputs[row].shape or not torch.equal(again, inputs[row]):
+            if not _equal(again, inputs[row]):
                 raise DatasetError(
                     f"preprocess makes two inputs of image {row}: it hangs on chance, as what "
                     "training does to pictures, so give the preprocessing of evaluation."
                 )
         yield inputs
+
+
+def _equal(one: Any, other: Tensor) -> bool:
+    """Whether tensors have one shape and the same numbers, NaN where NaN is."""
+    if not isinstance(one, Tensor) or one.shape != other.shape:
+        return False
+    return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def _picture(images: Any, row: int) -> Image.Image:

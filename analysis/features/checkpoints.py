@@ -75,6 +75,8 @@ def find(
         raise CheckpointError("the checkpoint's name is empty: give a tag, a model or a file.")
     fields = _found(text, architecture, renamed)
     given = {"name": name, "level": level, "head": head, "pretraining": pretraining}
+    if text == "random" and level not in (None, "random"):
+        raise CheckpointError(f"random weights have no level {level}: leave out --level.")
     fields |= {key: value for key, value in given.items() if value is not None}
     fields["level"] = fields.get("level") or "unknown"
     fields.setdefault("name", default_name(text))
