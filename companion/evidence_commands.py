@@ -94,7 +94,9 @@ def measure(
         compared = f"{measurement.file_name}: {'; '.join(differing) or 'as recorded'}"
         print(records.write(measurement) if record else compared)
         print(f"  {in_brief(measurement)}")
-    return int(differ > 0)
+    left_out = records.unusable_features(described)
+    print(*left_out, sep="\n", end="\n" * bool(left_out), file=sys.stderr)
+    return int(differ > 0 or bool(left_out))
 
 
 def check(

@@ -1,15 +1,19 @@
 """What is known of a family: recorded, live, unusable; and how live measurements are taken."""
 
+import shutil
+
 import numpy as np
 import pytest
 from conftest import refused
 from tiny import CLASSES, keep, model
 
+from analysis.families import registry
 from analysis.families.registry import Family
 from analysis.features import store
 from analysis.features.store import Head, StoreError
 from analysis.images import emoji
-from companion.measurements import from_store, pending, records, tasks
+from companion import cli
+from companion.measurements import export, from_store, pending, records, tasks
 
 N, D = 40, 12
 WEIGHTS = {"zero_shot": "some-tag", "supervised": "some-tag", "random": None}
@@ -139,6 +143,29 @@ def test_damaged_and_outdated_features_are_named_and_not_used():
     assert "small-zero-shot/images.safetensors has" in cut and "companion extract" in cut
     assert "was made when the model's architecture differed" in old
     assert records.unusable_features(SMALL) == [cut]
+    put(MODEL, head=a_head())
+    head = store.head_path(MODEL.name, "images")
+    head.write_bytes(head.read_bytes()[:-4])
+    (cut,) = records.unusable_features(SMALL)
+    assert "small-zero-shot/images.head.safetensors has" in cut
+
+
+def test_no_model_vanishes_from_a_table_without_a_word(monkeypatch, capsys):
+    """Features that were copied under another name are the first model's still."""
+    put(MODEL)
+    monkeypatch.setattr(registry, "load_family", lambda name: SMALL)
+    here, there = (store.features_path(m.name, "images") for m in MODELS[:2])
+    there.parent.mkdir()
+    for copied in (here, store.sidecar_of(here)):
+        shutil.copy(copied, there.with_suffix(copied.suffix))
+    assert cli.main(["measure", "basis", "small"]) == 1
+    out, err = capsys.readouterr()
+    assert "small-zero-shot" in out and "small-supervised" not in out
+    assert "small-supervised/images.safetensors was made when the model's name and level" in err
+    job, *_ = pending.jobs_to_take([SMALL])
+    place = records.write_live(from_store.measure(job))
+    place.write_text(place.read_text().replace('"leaders"', '"followers"'))
+    refused("would lack measurements .1.: .* take it again", export.everything, {"small": SMALL})
 
 
 def test_classes_are_matched_by_name_and_unknown_ones_refused():

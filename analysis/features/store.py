@@ -162,9 +162,9 @@ def read_head(path: Path, model: Model | None = None) -> Head:
 
 
 def problem(path: Path, model: Model | None = None) -> str:
-    """Return why the features at ``path`` cannot be used, or an empty text if they can."""
+    """Return why the features or head at ``path`` cannot be used, or an empty text if they can."""
     try:
-        read_features(path, model)
+        (read_head if path.name.endswith(".head.safetensors") else read_features)(path, model)
     except StoreError as error:
         return str(error)
     return ""

@@ -11,21 +11,24 @@ import pandas as pd
 from analysis.families.registry import Family
 from companion.measurements import records
 from companion.measurements.quantities import Measurable
-from companion.measurements.records import Measurement
+from companion.measurements.records import Measurement, MeasurementError
 
 
 def everything(families: Mapping[str, Family]) -> pd.DataFrame:
     """Every number that is known about some families, live before recorded.
 
+    Raises MeasurementError if a file cannot be read, since the table would lack its numbers.
     Columns: experiment, family, model, level, data, images (what they are), n (how many), evidence,
     inferred (why the model's identity is not certain, if it is not), code_changed (since it was
     taken), quantity, place (of a list its index from 0, of a table row and column; else empty),
     value and unit. A standard error is a quantity of its own.
     """
+    each = [(e, family) for e in get_args(Measurable) for family in families.values()]
+    if wrong := [said for e, family in each for said in records.broken(e, family)]:
+        raise MeasurementError(f"the table would lack measurements ({len(wrong)}): {wrong[0]}")
     return pd.DataFrame(
         row
-        for experiment in get_args(Measurable)
-        for family in families.values()
+        for experiment, family in each
         for m in records.available(experiment, family)
         for row in _rows(m)
     )

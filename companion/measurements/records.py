@@ -342,10 +342,10 @@ def data_sets(model: Model) -> list[str]:
 
 
 def unusable_features(family: Family) -> list[str]:
-    """Why features of the family that are in the store cannot be used: a sentence for each."""
+    """Why features and heads of the family in the store cannot be used: a sentence for each."""
     problems = [
-        store.problem(store.features_path(model.name, data), model)
+        store.problem(sidecar.with_suffix(".safetensors"), model)
         for model in family.models
-        for data in data_sets(model)
+        for sidecar in sorted(store.features_path(model.name, "any").parent.glob("*.json"))
     ]
     return [problem for problem in problems if problem]
