@@ -82,10 +82,8 @@ def measure(
         )
     registry.load_families()  # no two may have models of one name
     described = registry.load_family(family)
-    taken = from_store.of_family(experiment, described, reading=reading)
-    if not taken:
-        lacks = [pending.lack([experiment], described, model) for model in described.models]
-        why = pending.in_words(lacks)
+    if not (taken := from_store.of_family(experiment, described, reading=reading)):
+        why = pending.in_words([pending.lack([experiment], described, m) for m in described.models])
         raise RunError(f"{experiment} of {family} cannot be measured: {why}.")
     differ = 0
     for measurement in taken:
@@ -95,7 +93,7 @@ def measure(
         print(records.write(measurement) if record else compared)
         print(f"  {in_brief(measurement)}")
     left_out = records.unusable_features(described)
-    print(*left_out, sep="\n", end="\n" * bool(left_out), file=sys.stderr)
+    sys.stderr.writelines(f"{said}\n" for said in left_out)
     return int(differ > 0 or bool(left_out))
 
 

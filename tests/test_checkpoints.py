@@ -260,6 +260,28 @@ def test_which_input_a_file_takes_is_said_where_published_weights_differ():
         assert said.startswith(f"x: its configuration sets {next(iter(off))} to")
 
 
+def test_a_configuration_beside_a_file_says_its_input(tmp_path):
+    save_file(timm.create_model("resnet18").state_dict(), path := tmp_path / "net.safetensors")
+    beside = tmp_path / "preprocessor_config.json"
+    full = {"size": {"height": 160, "width": 160}, "resample": 2}
+    full |= {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
+    beside.write_text(json.dumps(full))
+    model = find(str(path), architecture="resnet18.a1_in1k")
+    taken = model.preprocessing
+    assert (taken.size, taken.squash, taken.interpolation) == (160, True, "bilinear")
+    assert taken.mean == (0.1, 0.2, 0.3) and "preprocessor_config.json next to" in model.note
+    for change, said in (
+        ({"do_normalize": False}, "sets do_normalize to False"),
+        ({"crop_pct": 0.875}, "sets crop_pct to 0.875"),
+        ({"image_std": ...}, "lacks image_std: complete it"),
+    ):
+        kept = {key: of for key, of in (full | change).items() if of is not ...}
+        beside.write_text(json.dumps(kept))
+        assert said in fails(str(path), architecture="resnet18.a1_in1k")
+    beside.write_text("[1]")
+    assert "cannot be read" in fails(str(path), architecture="resnet18.a1_in1k")
+
+
 class Bomb:
     def __reduce__(self):
         return pytest.fail, ("a pickle was opened",)

@@ -330,7 +330,11 @@ def _of_file(
             "--architecture, for example ViT-B-32 or resnet50."
         )
     described = networks.of_architecture(architecture)
-    notes = [networks.input_note(described["library"], architecture)]
+    if (beside := path.with_name(INPUT)).is_file():
+        described["preprocessing"] = networks.input_beside(text, beside)
+        notes = [f"The input is that of the {INPUT} next to the file."]
+    else:
+        notes = [networks.input_note(described["library"], architecture)]
     if described["library"] == "open_clip":
         notes.insert(0, _activation_note(described["architecture"]))
     described["note"] = " ".join(filter(None, notes))
