@@ -32,6 +32,8 @@ HASHED: dict[str, dict[str, Any]] = json.loads(
 KEPT = "answers.json"
 #: A student's number modulo this, its last two digits, is the student's seed.
 SEEDS = 100
+#: Students' numbers are smaller: they have at most eighteen digits.
+NUMBERS = 10**18
 #: Half of the fourth digit, or a little more; what another sign or scale is recognised by; near.
 FOUR_DIGITS, LOOSE, NEAR = 6e-4, 0.02, 0.05
 #: What counts as zero, and what as no number.
@@ -224,7 +226,7 @@ def matches(kept: str, name: str, value: float, off: float) -> bool:
 
 
 def _number(number: Any) -> int | None:
-    if number is not None and (type(number) is not int or number < 0):
+    if number is not None and (type(number) is not int or not 0 <= number < NUMBERS):
         raise ExerciseError(f"A student's number is a whole number such as 4711, not {number!r}.")
     return number
 

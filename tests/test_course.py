@@ -108,6 +108,7 @@ def test_a_class_is_graded_whatever_its_files_say_of_themselves(tmp_path, capsys
         ('{"answers": {"outlier-2": 3}}', "no answers in it"),
         ('{"answers": {}, "student": "me"}', "the student's number is 'me'"),
         ('{"answers": {}, "student": true}', "the student's number is True"),
+        ('{"answers": {}, "student": 1%s}' % ("0" * 400), "the student's number is 1000"),
         (" " * 1_000_001, "larger than 1,000,000 bytes"),
     ],
 )

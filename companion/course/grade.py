@@ -105,8 +105,8 @@ def _read(path: Path) -> tuple[int | None, dict[str, Any]]:
     if not isinstance(answers, dict) or not all(isinstance(of, dict) for of in answers.values()):
         raise CourseError("no answers in it: ask for the answers.json that `check` writes")
     number = content.get("student")
-    if number is not None and (type(number) is not int or number < 0):
-        raise CourseError(f"the student's number is {quoted(number)}, not a whole number")
+    if number is not None and (type(number) is not int or not 0 <= number < check.NUMBERS):
+        raise CourseError(f"the student's number is {quoted(number)}, not a whole one as expected")
     return number, answers
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from analysis.families.registry import ZOO, Family
 from analysis.images import sets
+from analysis.quoting import printable
 from analysis.texts import suggestion
 from companion.measurements import atlas, records
 from companion.measurements.agreement import contradictions, unusual
@@ -57,7 +58,7 @@ def report(paths: Sequence[Path], families: Mapping[str, Family]) -> tuple[list[
             f"{older} lack quantities that were introduced after they were recorded: take them "
             "with companion measure EXPERIMENT FAMILY --record."
         )
-    return lines, wrong
+    return [" ".join(printable(line).split("\n")) for line in lines], wrong
 
 
 def evidence(paths: Sequence[Path]) -> list[Measurement]:
