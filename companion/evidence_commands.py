@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from analysis.families import registry
 from analysis.files import check_writable, is_stream, write_output
@@ -20,6 +20,9 @@ from companion.runs.options import (
     option,
 )
 from results.experiments import RunError
+
+if TYPE_CHECKING:
+    from companion.measurements.measurement import Measurement
 
 
 def extract(
@@ -65,7 +68,6 @@ def measure(
     companion measure outlier_features vit_b_16
     companion measure outlier_features vit_b_16 --record
     """
-    from companion.chapters.notes import in_brief
     from companion.measurements import from_store, pending, records
     from companion.measurements.concept_probe import Reading
 
@@ -85,16 +87,24 @@ def measure(
     if not (taken := from_store.of_family(experiment, described, reading=reading)):
         why = pending.in_words([pending.lack([experiment], described, m) for m in described.models])
         raise RunError(f"{experiment} of {family} cannot be measured: {why}.")
-    differ = 0
-    for measurement in taken:
-        differing = [] if record else records.compare_with_recorded(measurement)
-        differ += differing not in ([], ["not recorded"])  # which is no difference
-        compared = f"{measurement.file_name}: {'; '.join(differing) or 'as recorded'}"
-        print(records.write(measurement) if record else compared)
-        print(f"  {in_brief(measurement)}")
+    differ = [_differs(measurement, record) for measurement in taken]
     left_out = records.unusable_features(described)
     sys.stderr.writelines(f"{said}\n" for said in left_out)
-    return int(differ > 0 or bool(left_out))
+    return int(any(differ) or bool(left_out))
+
+
+def _differs(m: Measurement, record: bool) -> bool:
+    """Compare a measurement with the recorded ones, or record it unless they contradict it."""
+    from companion.chapters.notes import in_brief
+    from companion.measurements import agreement, records
+
+    others = [o for name in agreement.OF_COORDINATES for o in records.read_all(name, m.family)]
+    wrong = [*agreement.other_encoder(m, others)]
+    differing = wrong or ([] if record else records.compare_with_recorded(m))
+    compared = f"{m.file_name}: {'; '.join(differing) or 'as recorded'}"
+    print(records.write(m) if record and not wrong else compared)
+    print(f"  {in_brief(m)}")
+    return differing not in ([], ["not recorded"])  # which is no difference
 
 
 def check(

@@ -150,6 +150,21 @@ def test_damaged_and_outdated_features_are_named_and_not_used():
     assert "small-zero-shot/images.head.safetensors has" in cut
 
 
+def test_features_of_another_layer_are_not_recorded_under_the_models_name(monkeypatch, capsys):
+    """A coordinate that leads in nearly all images leads on the model's other images, too."""
+    monkeypatch.setattr(registry, "load_family", lambda name: SMALL)
+    drawn = np.random.default_rng(0).normal(size=(N, D)).astype(np.float32)
+    for data, leader in (("images", 3), ("others", 3), ("more", 5)):
+        tall = drawn + 30 * (np.arange(D) == leader)
+        keep(MODEL, data, tall, np.arange(N) % 3, classes=CLASSES)
+        code = cli.main(["measure", "outlier_features", "small", "--record"])
+        assert code == (data == "more")
+        drawn = drawn[::-1]
+    assert "coordinate 5 leads, and on images coordinate 3 does in 100%" in capsys.readouterr().out
+    recorded = {path.stem for path in records.FOLDER.glob("outlier_features/*")}
+    assert recorded == {"small-zero-shot--images", "small-zero-shot--others"}
+
+
 def test_no_model_vanishes_from_a_table_without_a_word(monkeypatch, capsys):
     """Features that were copied under another name are the first model's still."""
     put(MODEL)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from companion.measurements.consequences import of_second_moments
 from companion.measurements.measurement import Measurement
 from companion.measurements.provenance import OWN_CLASSIFIER
+from companion.measurements.quantities import Measurable
 
 Array = NDArray[np.float64]
 #: A quantity of an experiment, and which entry of it if it is a list.
@@ -76,6 +77,8 @@ SHARED = {"steps", "constants", "positives", "groups", "dropped", "images_per_cl
 SHARED |= {"bits", "vector_bits"}
 SHARED |= {"text_variance", "leader_inside", "singular_value_share", "top_components", "spanned"}
 SHARED |= {"text_rows", "judged_by_itself", "leader_variance", "other_choices"}
+#: The experiments that say which coordinate leads.
+OF_COORDINATES: tuple[Measurable, ...] = ("outlier_features", "unread", "interventions")
 #: A coordinate that leads in so many images leads on other images of the model, too.
 LEADS = 0.9
 #: Ranks of a model's coordinates on two sets of images are correlated by more: recorded pairs have
@@ -98,7 +101,7 @@ def contradictions(m: Measurement, others: Sequence[Measurement]) -> Iterator[st
     yield from _counted(m, same)
     yield from _features(m, rivals)
     yield from _copies(m, rivals)
-    yield from _other_encoder(m, [o for o in of_model if _of_texts(o) == _of_texts(m)])
+    yield from other_encoder(m, of_model)
     yield from _other_texts(m, [o for o in of_model if o.experiment == m.experiment == "unread"])
 
 
@@ -297,14 +300,14 @@ def _measured(values: Array) -> set[str]:
     return {text for text in written if len(re.sub(r"e.*|[-.]|^-?0\.0*", "", text).strip("0")) >= 3}
 
 
-def _other_encoder(m: Measurement, of_model: Sequence[Measurement]) -> Iterator[str]:
-    """Whether coordinates lead and lie as on the model's other images."""
-    place = ("outlier_features", "unread", "interventions")
-    if m.experiment not in place:
+def other_encoder(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
+    """Whether coordinates do not lead and lie as on the model's other images, in a sentence."""
+    if m.experiment not in OF_COORDINATES:
         return
     ours, share = _leader(m)
-    for other in of_model:
-        if other.experiment not in place or other.data.name == m.data.name:
+    for other in others:
+        same = (other.model, _of_texts(other)) == (m.model, _of_texts(m))
+        if not same or other.experiment not in OF_COORDINATES or other.data.name == m.data.name:
             continue
         theirs, often = _leader(other)
         if min(share, often) >= LEADS and ours != theirs:

@@ -93,9 +93,9 @@ def live_path(model: str, data: str, experiment: Measured) -> Path:
     return store.default_folder() / model / "measurements" / f"{experiment}--{data}.json"
 
 
-def write(measurement: Measurement, folder: Path = FOLDER) -> Path:
-    """Record a measurement: write it whole to its place below `folder`; return the path."""
-    path = folder / measurement.experiment / measurement.file_name
+def write(measurement: Measurement, folder: Path | None = None) -> Path:
+    """Record a measurement: write it whole to its place, or below `folder`; return the path."""
+    path = (folder or FOLDER) / measurement.experiment / measurement.file_name
     write_text(path, to_text(measurement))
     return path
 
@@ -241,10 +241,10 @@ def files(experiment: Measurable, family: Family) -> list[Path]:
 
 
 def read_all(
-    experiment: Measurable, family: str | None = None, folder: Path = FOLDER
+    experiment: Measurable, family: str | None = None, folder: Path | None = None
 ) -> list[Measurement]:
     """All sound recorded measurements of an experiment, of one family if given, by file name."""
-    paths = sorted((folder / experiment).glob("*.json"))
+    paths = sorted(((folder or FOLDER) / experiment).glob("*.json"))
     return [m for m, _ in _tried(paths) if m and family in (None, m.family)]
 
 
