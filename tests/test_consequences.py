@@ -13,6 +13,9 @@ from companion.probe import measure
 IMAGES, WIDTH, CLASSES = 44, 48, 4
 
 
+rotation = invariance.invariants.random_rotation(WIDTH, 0)[:IMAGES]
+
+
 def clusters(z, rng):
     return 3 * rng.normal(size=(5, WIDTH))[np.arange(IMAGES) % 5] + z
 
@@ -29,6 +32,18 @@ KINDS = {
     "clusters": clusters,
     "heavy tails": lambda z, rng: z / rng.chisquare(2, size=z.shape) ** 0.5,
     "coordinates of many scales": lambda z, rng: z * np.exp(1.5 * rng.normal(size=WIDTH)) + 1,
+    "classes in turn": lambda z, rng: np.maximum(
+        (rng.random((4, WIDTH)) < 0.2)[np.arange(IMAGES) // 11] * 3 + z / 5, 0
+    ),
+    "two kinds of images": lambda z, rng: (
+        z
+        + np.where(
+            np.arange(IMAGES)[:, None] < 0.6 * IMAGES,
+            8.0 * (np.arange(WIDTH) == 3),
+            60.0 * (np.arange(WIDTH) == 7),
+        )
+    ),
+    "whitened": lambda z, rng: np.linalg.svd(z - z.mean(axis=0), full_matrices=False)[0] @ rotation,
     "images of many lengths": lambda z, rng: (z + 1) * np.exp(rng.normal(size=(IMAGES, 1))),
 }
 
@@ -99,10 +114,8 @@ def true():
             "no whole number of 44 im",
         ),
         ("outlier_features", "negative_share", lambda x: x / 10, "of 2,112 images × components"),
-        ("outlier_features", "sample", lambda x: x[:, ::-1], "sample has its largest numbers"),
         ("basis", "kurtosis_eigenframe", lambda x: x / 10, "mean_share and effective_rank give"),
         ("basis", "persistence_rotated", lambda x: x / 7, "no whole number of 44 images"),
-        ("basis", "effective_rank", lambda x: 0 * x + IMAGES, "must be no more than"),
         (
             "interventions",
             "accuracy_without_leader",
@@ -171,6 +184,40 @@ def test_a_leader_at_its_mean_gives_kurtosis(true):
     less = float(m.value("kurtosis_leader_at_mean")) / 10
     said = [*contradictions(changed(m, kurtosis_leader_at_mean=less), [*true.values()])]
     assert any("kurtosis_leader_at_mean is less than" in one for one in said), said
+
+
+def test_a_head_of_two_classes_leaves_one_importance_whose_error_is_none():
+    h = np.random.default_rng(0).normal(size=(IMAGES, WIDTH))
+    numbers = measures.privileged_directions(h, h[:2])
+    m = kept("privileged_directions", numbers, {}, bias=False)
+    assert len(m.value("importance_centred")) == 1 and m.value("importance_centred_error") == 0
+    assert [*coherence(m), *consequences(m)] == []
+
+
+@pytest.mark.parametrize(
+    ("what", "images", "wrong"),
+    [
+        ("45 made-up images", IMAGES, True),
+        ("45 photographs of 2 kinds, 44 of them sharp", IMAGES, False),
+        ("photographs of 2019 to 2021", IMAGES, False),
+        ("birds-2020, images listed by manifest 9f7cca3e", IMAGES, False),
+        ("46 images; 2 damaged images left out", IMAGES, False),
+    ],
+)
+def test_what_is_said_of_images_is_no_number_of_something_else(true, what, images, wrong):
+    m = true["basis"]
+    told = m.model_copy(update={"data": records.Data(name="made_up", what=what)})
+    assert bool([*contradictions(told, [])]) == wrong
+
+
+def test_what_chance_does_not_give_is_unusual(true):
+    turned = np.asarray(true["outlier_features"].value("sample"))[:, ::-1].tolist()
+    for name, given, says in (
+        ("outlier_features", {"sample": turned}, "sample has its largest numbers"),
+        ("basis", {"effective_rank": float(IMAGES)}, "effective_rank is above"),
+    ):
+        said = [*unusual(changed(true[name], **given), [])]
+        assert any(one.startswith(says) for one in said), said
 
 
 def test_more_equal_classes_where_more_is_dropped_are_unusual(true):

@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from companion.measurements.consequences import of_second_moments
+from analysis.images.sets import LEFT_OUT
+from companion.measurements.consequences import of_sample, of_second_moments
 from companion.measurements.measurement import Measurement
-from companion.measurements.provenance import OWN_CLASSIFIER
+from companion.measurements.provenance import MANIFEST, OWN_CLASSIFIER
 from companion.measurements.quantities import Measurable
 
 Array = NDArray[np.float64]
@@ -68,6 +69,8 @@ EQUAL: tuple[tuple[Place, ...], ...] = (
 OF_LENGTHS = {"kurtosis_less_mean", "eigenframe_whole", "eigenframe_rotated"}
 #: Rounding to the digits that are kept.
 ROUNDING = 2e-3
+#: Of whitened features, whose eigenvalues are equal, no eigenframe is like the next.
+NO_ONE_FRAME = 0.1
 #: Lists in which at least so many numbers differ are of one model and its images alone.
 DIFFERENT = 5
 #: Counts of so much information are of one model and its images, too.
@@ -84,6 +87,11 @@ LEADS = 0.9
 #: Ranks of a model's coordinates on two sets of images are correlated by more: recorded pairs have
 #: 0.28 and more, those of two models 0.10 at most.
 ALIKE = 0.2
+#: A number of images in words.
+NUMBER = re.compile(
+    r"\b(\d[\d,]*)(?:(?: [\w-]+){0,3}? (?:images|pictures|photographs|panels|texts|classes)|"
+    r" of them)\b"
+)
 #: How far beyond all recorded values a value is unusual, as a factor.
 UNUSUAL = 3.0
 #: By how much a share that should fall may rise.
@@ -108,6 +116,7 @@ def contradictions(m: Measurement, others: Sequence[Measurement]) -> Iterator[st
 def unusual(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
     """Numbers far from all that are recorded of their kind, a sentence each."""
     yield from _falling(m)
+    yield from _unlike_chance(m)
     peers = [o for o in others if o.experiment == m.experiment and _key(o) != _key(m)]
     for name in m.values:
         known = np.array([size for o in peers if name in o.values if (size := _size(o, name))])
@@ -131,6 +140,22 @@ def _falling(m: Measurement) -> Iterator[str]:
             yield f"equal_without rises by {rises:.2g} where more directions are dropped"
 
 
+def _unlike_chance(m: Measurement) -> Iterator[str]:
+    """What images of chance do not have, and whitened features or sorted images may have."""
+    if m.experiment == "basis":
+        # Of N images drawn alike the shares λ have E Σ λ² ≥ 1 / N + (1 − 1 / N) / d, even if each
+        # direction has as much as any other.
+        few = 1 / m.counts["images"]
+        most = 1 / (few + (1 - few) / m.counts["components"])
+        if m.value("effective_rank") > 1.1 * most:
+            yield f"effective_rank is above {most:.4g}, which so many images of chance have at most"
+    if m.experiment == "outlier_features":
+        yield from of_sample(m)
+        leader = m.value("profile").argmax()
+        if m.value("persistence_fraction") > 0.5 and m.value("persistence_coordinate") != leader:
+            yield "persistence_coordinate leads in most images and is not the highest of profile"
+
+
 def _key(m: Measurement) -> tuple[str, str, str]:
     return m.experiment, m.model, m.data.name
 
@@ -148,8 +173,10 @@ def _of_texts(m: Measurement) -> bool:
 
 
 def _said_images(m: Measurement) -> Iterator[str]:
-    """Whether the images are as many as the words say, if these say a number."""
-    said = [int(number.replace(",", "")) for number in re.findall(r"\b\d[\d,]*", m.data.what)]
+    """Whether the images are as many as the words say, if these say a number of them."""
+    if MANIFEST in m.data.what or LEFT_OUT in m.data.what:  # which count others, or none
+        return
+    said = [int(number.replace(",", "")) for number in NUMBER.findall(m.data.what)]
     if said and m.counts["images"] not in said:
         yield f"counts.images is {m.counts['images']}, and data.what says: {m.data.what}."
 
@@ -162,7 +189,8 @@ def _unequal(m: Measurement, same: Sequence[Measurement]) -> Iterator[str]:
         ours = [(place, value) for o, place, value in there if o is m]
         for place, value in ours:
             for other, (experiment, name, _), theirs in there:
-                if not np.isclose(value, theirs, rtol=ROUNDING, atol=1e-9):
+                off = NO_ONE_FRAME if "eigenframe" in name else ROUNDING
+                if not np.isclose(value, theirs, rtol=off, atol=1e-9):
                     where = "" if other is m else f" in the {experiment} of the same images"
                     yield f"{place[1]} is {value:.6g}, and {name} is {theirs:.6g}{where}."
                     return
@@ -187,7 +215,7 @@ def _near_others(m: Measurement, same: Sequence[Measurement]) -> Iterator[str]:
         if other and m in (basis, other) and 0.4 < other.value("negative_share") < 0.6:
             yield from of_second_moments(basis)
         other = by.get("image_by_image")
-        if other and abs(np.mean(other.value("cosine_of_fifths")) - share**0.5) > 0.02:
+        if other and not _mean_of_fifths(other, "cosine_of_fifths", share**0.5, 0.02):
             yield f"mean_share is {share:g}, and cosine_of_fifths has not its root as mean."
         other = by.get("interventions")
         if other and not other.provenance.head.startswith(OWN_CLASSIFIER):
@@ -208,8 +236,14 @@ def _near_others(m: Measurement, same: Sequence[Measurement]) -> Iterator[str]:
     fifths, whole = by.get("image_by_image"), by.get("basis") or by.get("outlier_features")
     if fifths and whole and m in (fifths, whole):
         kurtosis = whole.value("kurtosis" if whole.experiment == "basis" else "kurtosis_mean")
-        if not np.isclose(np.mean(fifths.value("kurtosis_of_fifths")), kurtosis, rtol=0.02):
+        if not _mean_of_fifths(fifths, "kurtosis_of_fifths", kurtosis, 0.02 * kurtosis):
             yield f"kurtosis_of_fifths has not the mean {kurtosis:g} of all these images."
+
+
+def _mean_of_fifths(m: Measurement, name: str, mean: float, off: float) -> bool:
+    """Whether fifths have a mean; of N images, no multiple of five, some have one image more."""
+    fifths = np.asarray(m.value(name))
+    return bool(abs(fifths.mean() - mean) <= off + 5 / m.counts["images"] * np.ptp(fifths))
 
 
 def _leader_at_mean(basis: Measurement, other: Measurement) -> Iterator[str]:

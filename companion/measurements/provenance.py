@@ -21,6 +21,8 @@ LAYERS: dict[str | None, str] = {
     "before_projection": "before CLIP's projection (behind the last normalisation)",
     "before_normalisation": "before CLIP's last normalisation and its projection",
 }
+#: What is said of images of which nothing else is known, before the manifest's checksum.
+MANIFEST = "images listed by manifest"
 #: How a head is called that came with its model, and not from texts: it may have a bias.
 OWN_CLASSIFIER = "the model's own classifier"
 
@@ -65,7 +67,7 @@ def of_today(made_from: Mapping[str, str]) -> dict[str, Any]:
 def about_data(sidecar: Mapping[str, Any]) -> str:
     """Which images a sidecar describes, and how many of them were left out."""
     data = sidecar["data"]
-    what = str(data.get("what") or f"{data['name']}, images listed by manifest {data['manifest']}")
+    what = str(data.get("what") or f"{data['name']}, {MANIFEST} {data['manifest']}")
     left_out = len(data.get("left_out") or ())
     return what + f"; {left_out} {LEFT_OUT}" * bool(left_out)
 
