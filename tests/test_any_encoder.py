@@ -198,6 +198,48 @@ def test_a_network_in_several_precisions_gets_that_of_its_first_layer():
     np.testing.assert_allclose(features_of(lambda batch: net(batch), X), expected, atol=1e-6)
 
 
+class Stored(nn.Linear):
+    """It keeps its numbers in 8 bits, as quantised layers do."""
+
+    def __init__(self):
+        super().__init__(192, 16)
+        weight = self.weight.detach()
+        self.scale = weight.abs().max() / 127
+        stored = (weight / self.scale).round().to(torch.int8)
+        self.weight = nn.Parameter(stored, requires_grad=False)
+
+    def forward(self, batch):
+        return nn.functional.linear(batch, self.weight.float() * self.scale, self.bias)
+
+
+class AfterStored(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.other = nn.Linear(5, 5).half()  # which is not used
+        self.stored, self.norm = Stored(), nn.LayerNorm(16).double()
+
+    def forward(self, batch):
+        return self.norm(self.stored(batch.flatten(1)).double())
+
+
+def test_what_weights_are_stored_in_is_no_precision_of_inputs():
+    net = AfterStored()
+    expected = net(X).detach().numpy()
+    np.testing.assert_allclose(features_of(net, X), expected, atol=1e-6)
+    assert expected.std(axis=0).min() > 0.3
+
+
+@pytest.mark.parametrize("kind", [">f4", np.longdouble, np.float16, np.int32])
+def test_numbers_of_any_kind_are_taken_as_they_are(kind):
+    expected = ROWS.numpy().astype(kind).astype(np.float32)
+    backwards = lambda batch: batch.numpy().astype(kind)[:, ::-1]  # noqa: E731
+    np.testing.assert_array_equal(features_of(backwards, ROWS), expected[:, ::-1])
+    if np.dtype(kind).kind == "f":
+        given = ROWS.numpy().astype(kind)
+        taken = features_of(AS_IT_IS, given, batch_size=np.int64(8))
+        np.testing.assert_array_equal(taken, expected)
+
+
 ROWS = X.flatten(1)
 NESTED = torch.nested.nested_tensor([*ROWS], layout=torch.jagged)
 AS_IT_IS = lambda batch: batch  # noqa: E731
@@ -218,6 +260,8 @@ AS_IT_IS = lambda batch: batch  # noqa: E731
          {"preprocess": lambda picture: torch.full((5,), np.nan)}),
         ("no layer 1: ", NET, X, {"layer": 1}),
         ("pool is 'avg', where mean, first", NET, X, {"layer": "0", "pool": "avg"}),
+        ("pool is array", NET, X, {"layer": "0", "pool": np.ones(3)}),
+        (r"no layer \['2'\]", NET, X, {"layer": ["2"]}),
     ],
 )  # fmt: skip
 def test_what_no_features_can_be_made_of_is_refused(said, encoder, images, options):

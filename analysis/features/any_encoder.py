@@ -6,6 +6,7 @@ sets, resumably and on disk.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -45,6 +46,8 @@ ROUNDING, COARSE_ROUNDING = 0.01, 0.05
 #: Images that are encoded once more, in a batch of their own.
 TRIED = 8
 
+#: Puts a batch where the weights are, in their precision.
+Suit: TypeAlias = Callable[[Tensor], Tensor]
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
@@ -75,9 +78,9 @@ def features_of(
     >>> features_of(nn.Flatten(), torch.ones(5, 3, 2, 2)).shape
     (5, 12)
     """
-    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+    if not isinstance(batch_size, int | np.integer) or batch_size is True or batch_size < 1:
         raise DatasetError(f"batch_size is {batch_size!r}, where 1 or more is expected.")
-    if not callable(pool) and pool not in get_args(KnownPool):
+    if not callable(pool) and not (isinstance(pool, str) and pool in get_args(KnownPool)):
         raise DatasetError(f"pool is {pool!r}, where mean, first, all or a function is expected.")
     for what, given in ("encoder", encoder), ("preprocess", preprocess):
         if not callable(given) and (given is not None or what == "encoder"):
@@ -90,7 +93,7 @@ def features_of(
         raise DatasetError("there are no images: give a folder, pictures, or a tensor of inputs.")
     modules = networks(encoder)
     encoder = encoder if layer is None else at_layer(encoder, layer, pool)
-    batches = _batches(listed, preprocess, min(batch_size, len(listed)))
+    batches = _batches(listed, preprocess, min(int(batch_size), len(listed)))
     silent = None if progress is None else not progress  # which tqdm decides
     bar = tqdm(total=len(listed), unit=" images", leave=False, disable=silent)
     with (
@@ -98,7 +101,7 @@ def features_of(
         left_as_they_were(modules),
         torch.no_grad(),
     ):  # a cache made in inference mode could not be trained with
-        return _features(encoder, batches, _suited(modules), bar)
+        return _features(encoder, batches, _suits(modules), bar)
 
 
 class _ReachedError(Exception):
@@ -115,7 +118,7 @@ def at_layer(encoder: AnyEncoder, layer: str, pool: Pool = "mean") -> AnyEncoder
             f"a layer is named of a torch.nn.Module, and the encoder is a {type(encoder).__name__}."
         )
     parts = dict(encoder.named_modules())
-    if layer not in parts or not layer:
+    if not isinstance(layer, str) or layer not in parts or not layer:
         named = [*filter(None, parts)]
         raise DatasetError(f"the encoder has no layer {layer!r}: {suggestion(str(layer), named)}.")
 
@@ -157,13 +160,20 @@ def pooled(made: Tensor, pool: Pool = "mean") -> Tensor:
 
 
 def _features(
-    encoder: AnyEncoder, batches: Iterator[Tensor], suited: Callable[[Tensor], Tensor], bar: Any
+    encoder: AnyEncoder, batches: Iterator[Tensor], suits: Sequence[Suit], bar: Any
 ) -> NDArray[np.float32]:
-    """The features of all batches, of which the first is looked at twice."""
+    """The features of all batches, of which the first is looked at twice, or says what suits."""
     parts: list[NDArray[np.float32]] = []
+    suit, *others = suits
     for batch in batches:
-        inputs = suited(batch)
-        parts.append(_encoded(encoder, inputs))
+        inputs = suit(batch)
+        try:
+            parts.append(_encoded(encoder, inputs))
+        except DatasetError:
+            if parts or not others:
+                raise
+            suit, inputs = others[0], others[0](batch)
+            parts.append(_encoded(encoder, inputs))
         if (wrong := np.flatnonzero(~np.isfinite(parts[-1]).all(axis=1))).size:
             raise DatasetError(
                 f"the features of image {sum(map(len, parts[:-1])) + wrong[0]} are not finite: look"
@@ -202,29 +212,35 @@ def _check_width(first: NDArray[np.float32], other: NDArray[np.float32]) -> None
         )
 
 
-def _suited(modules: Sequence[nn.Module]) -> Callable[[Tensor], Tensor]:
-    """Put inputs where the weights are, in their precision, if all modules agree on that.
+def _suits(modules: Sequence[nn.Module]) -> list[Suit]:
+    """How inputs get where the weights are, in their precision, if all modules agree on that.
 
-    Of a network in several precisions, that of its first convolution or linear layer counts.
+    A network in several precisions gets inputs as they are, or else of its first convolution's or
+    linear layer's.
     """
-    floating = [[p for p in one.parameters() if p.is_floating_point()] for one in modules]
-    devices = {weights[0].device for weights in floating if weights}
-    types = {p.dtype for weights in floating for p in weights}
-    if len(types) > 1:
-        types = {p.dtype for one in modules for p in itertools.islice(_entrances(one), 1)}
+    weights = [[p for p in one.parameters() if _is_floating(p)] for one in modules]
+    devices = {some[0].device for some in weights if some}
+    types = {p.dtype for some in weights for p in some}
     (device,) = devices if len(devices) == 1 else (None,)
-    (dtype,) = types if len(types) == 1 else (None,)
+    if len(types) == 1:
+        return [functools.partial(_put, device, types.pop())]
+    firsts = {p.dtype for one in modules for p in itertools.islice(_entrances(one), 1)}
+    return [functools.partial(_put, device, dtype) for dtype in (None, *firsts)[:2]]
 
-    def suited(batch: Tensor) -> Tensor:
-        return batch.to(device, dtype if batch.is_floating_point() else None)
 
-    return suited
+def _put(device: torch.device | None, dtype: torch.dtype | None, batch: Tensor) -> Tensor:
+    return batch.to(device, dtype if batch.is_floating_point() else None)
+
+
+def _is_floating(weights: Tensor) -> bool:
+    """Whether numbers are of a precision that networks compute in, and not only store."""
+    return weights.is_floating_point() and weights.element_size() > 1
 
 
 def _entrances(module: nn.Module) -> Iterator[Tensor]:
     """The weights of a module's convolutions and linear layers, as they were written down."""
     for part in module.modules():
-        if isinstance(part, nn.Linear | nn.modules.conv._ConvNd):
+        if isinstance(part, nn.Linear | nn.modules.conv._ConvNd) and _is_floating(part.weight):
             yield part.weight
 
 
@@ -239,7 +255,8 @@ def _listed(images: Any, preprocess: Preprocess | None) -> Any:
             "of inputs."
         )
     if isinstance(images, np.ndarray) and images.dtype.kind == "f":
-        images = torch.as_tensor(images.astype(images.dtype.newbyteorder("="), copy=False))
+        kept = images.dtype.newbyteorder("=") if images.itemsize <= 8 else np.float64
+        images = torch.as_tensor(np.ascontiguousarray(images, kept))
     if isinstance(images, np.ndarray) and images.ndim == 3 and images.shape[2] in (3, 4):
         raise DatasetError(
             f"the images are one array {images.shape}, which looks like a single picture: give a "
@@ -277,8 +294,9 @@ def _encoded(encoder: AnyEncoder, inputs: Tensor) -> NDArray[np.float32]:
         )
     if isinstance(features, Tensor) and features.is_quantized:
         features = features.dequantize()
-    real = isinstance(features, Tensor) or features.dtype.kind in "fiu"
-    part = torch.as_tensor(features) if real else torch.empty(0)
+    if isinstance(features, np.ndarray) and features.dtype.kind in "fiu":
+        features = torch.from_numpy(np.ascontiguousarray(features, np.float32))
+    part = features if isinstance(features, Tensor) else torch.empty(0)
     if not _has_numbers(part):
         raise DatasetError("the encoder gives a tensor without all its numbers: make it dense.")
     if part.ndim != 2 or len(part) != len(inputs) or part.is_complex():
