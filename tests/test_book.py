@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 from conftest import (
+    LEFT_OUT,
     ROOT,
     SUITE,
     build_book,
@@ -214,7 +215,10 @@ def test_the_paper_stands_beside_this_book_and_results_lead_back(clone):
     text = page(clone, "appendix/paper")
     boxes = re.findall(r'<div class="counterpart docutils.*?<p class="files">', text, re.DOTALL)
     items = load_counterparts()
-    assert len(boxes) == sum(len(item.counterparts) for item in items.values())
+    shown = [of for item in items.values() for of in item.counterparts]
+    # Without PyTorch the lab's models are not measured.
+    least = len(shown) - ("extract" in LEFT_OUT) * sum(of.miniature for of in shown)
+    assert least <= len(boxes) <= len(shown)
     for item in items.values():
         assert f'id="paper-{item.id}"' in text
     assert sum(box.count('href="') for box in boxes) > 30

@@ -268,7 +268,9 @@ def test_the_slides_of_the_book_are_next_to_its_pages(built_book):
         page = path.read_text()
         assert 8 <= page.count("<section") <= (18 if path.stem == "afternoon" else 14)
         text = re.sub(r"<(style|script|svg)\b.*?</\1>", "", page, flags=re.S)
-        assert "{" not in text and "Not measured in this build" not in text
+        assert "{" not in text
+        # Without PyTorch the lab's models are not measured.
+        assert not all(map(importlib.util.find_spec, NEEDED)) or "Not measured in" not in text
         parts = ["prove", "Exercise", 'class="vote"', "<figure>", 'class="clock"']
         labs = ("afternoon", "meeting_3", "meeting_8", "meeting_10", "meeting_11")
         for part in [*parts, *["language-formula"] * (path.stem not in labs)]:
