@@ -255,31 +255,70 @@ def test_which_input_a_file_takes_is_said_where_published_weights_differ():
         assert f"weights {taken} was taken" in note and other in note, note
     assert networks.input_note("open_clip", "ViT-B-32") == ""
     assert networks.input_note("open_clip", "tiny-vit") == ""
-    for off in ({"do_normalize": False}, {"do_resize": None}, {"rescale_factor": 1 / 127.5}):
-        said = sentence(networks.by_transformers, "x", {"size": 224} | off)
-        assert said.startswith(f"x: its configuration sets {next(iter(off))} to")
 
 
-def test_a_configuration_beside_a_file_says_its_input(tmp_path):
+#: As transformers takes pictures, by its documentation: what a file states, and what follows, which
+#: is size, edge that is resized to, whether both edges are, and filter.
+PROCESSORS = [
+    ("ViTFeatureExtractor", {"size": 224, "resample": 2}, (224, None, True, "bilinear")),
+    ("ViTImageProcessor", {"size": {"height": 480, "width": 480}}, (480, None, True, "bicubic")),
+    ("ViTImageProcessorFast", {"size": 480, "crop_size": 224}, (480, None, True, "bicubic")),
+    ("DeiTImageProcessor", {"size": 256, "crop_size": 224}, (224, 256, True, "bicubic")),
+    ("BitImageProcessor", {"size": {"shortest_edge": 256}}, (224, 256, False, "bicubic")),
+    ("CLIPFeatureExtractor", {"size": 224, "crop_size": 224}, (224, None, False, "bicubic")),
+    ("BeitFeatureExtractor", {"size": 256, "crop_size": 224, "do_center_crop": False},
+     (256, None, True, "bicubic")),
+    ("SiglipImageProcessor", {"size": {"height": 384, "width": 384}, "do_convert_rgb": None},
+     (384, None, True, "bicubic")),
+]  # fmt: skip
+FULL = {"resample": 3, "image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
+#: What is not done here, or is not stated: a change of ViT's, and what is said.
+NO_INPUT = [
+    ({"image_processor_type": "ConvNextImageProcessor"}, "processor 'ConvNextImageProcessor'"),
+    ({"image_processor_type": None}, "processor 'none', known are CLIPImageProcessor"),
+    ({"do_normalize": False}, "has do_normalize False, which is not done here"),
+    ({"do_pad": True}, "has do_pad True"),
+    ({"crop_pct": 0.875}, "has crop_pct 0.875"),
+    ({"size_divisor": 32}, "has size_divisor 32"),
+    ({"rescale_factor": 1 / 127.5}, "has rescale_factor 0.007"),
+    ({"size": {"height": 256, "width": 512}}, "has size {'height': 256, 'width': 512}"),
+    ({"size": [224, 224]}, r"has size \[224, 224\]"),
+    ({"do_center_crop": True, "crop_size": "big"}, "has crop_size 'big'"),
+    ({"size": {"shortest_edge": 224}}, "has do_center_crop None"),
+    ({"resample": [3]}, "takes an input that this book does not know: interpolation"),
+    ({"resample": 1}, "takes an input that this book does not know: interpolation"),
+    ({"image_std": None}, "does not say its image_std"),
+]
+
+
+@pytest.fixture
+def resnet(tmp_path):
     save_file(timm.create_model("resnet18").state_dict(), path := tmp_path / "net.safetensors")
-    beside = tmp_path / "preprocessor_config.json"
-    full = {"size": {"height": 160, "width": 160}, "resample": 2}
-    full |= {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
-    beside.write_text(json.dumps(full))
-    model = find(str(path), architecture="resnet18.a1_in1k")
+    return path
+
+
+@pytest.mark.parametrize(("named", "stated", "wanted"), PROCESSORS)
+def test_a_configuration_next_to_a_file_says_its_input(resnet, named, stated, wanted):
+    content = FULL | {"image_processor_type": named} | stated
+    resnet.with_name("preprocessor_config.json").write_text(json.dumps(content))
+    model = find(str(resnet), architecture="resnet18.a1_in1k")
     taken = model.preprocessing
-    assert (taken.size, taken.squash, taken.interpolation) == (160, True, "bilinear")
+    assert (taken.size, taken.resize, taken.squash, taken.interpolation) == wanted
     assert taken.mean == (0.1, 0.2, 0.3) and "preprocessor_config.json next to" in model.note
-    for change, said in (
-        ({"do_normalize": False}, "sets do_normalize to False"),
-        ({"crop_pct": 0.875}, "sets crop_pct to 0.875"),
-        ({"image_std": ...}, "lacks image_std: complete it"),
-    ):
-        kept = {key: of for key, of in (full | change).items() if of is not ...}
-        beside.write_text(json.dumps(kept))
-        assert said in fails(str(path), architecture="resnet18.a1_in1k")
-    beside.write_text("[1]")
-    assert "cannot be read" in fails(str(path), architecture="resnet18.a1_in1k")
+
+
+@pytest.mark.parametrize(("change", "said"), NO_INPUT)
+def test_a_configuration_that_is_not_followed_is_refused(resnet, change, said):
+    content = FULL | {"image_processor_type": "ViTImageProcessor", "size": 224} | change
+    resnet.with_name("preprocessor_config.json").write_text(json.dumps(content))
+    told = fails(str(resnet), architecture="resnet18.a1_in1k")
+    assert re.search(f"^the preprocessor_config.json next to .*{said}", told), told
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", "[" * 100_000])
+def test_a_configuration_that_is_none_is_named(resnet, text):
+    resnet.with_name("preprocessor_config.json").write_text(text)
+    assert "cannot be read" in fails(str(resnet), architecture="resnet18.a1_in1k")
 
 
 class Bomb:

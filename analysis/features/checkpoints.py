@@ -30,7 +30,7 @@ from analysis.families.registry import (
     OwnLayer,
     is_file_name,
 )
-from analysis.features import layouts, networks, parts
+from analysis.features import layouts, networks, parts, processors
 from analysis.features.lazily import open_clip
 from analysis.features.networks import CheckpointError
 from analysis.features.parts import INDEX
@@ -273,7 +273,7 @@ def _of_transformers(text: str, config: Mapping[str, Any], file: Path) -> dict[s
         note = f"There is no {INPUT}: the input of open_clip's {name} is assumed."
         return fields | {"note": note}
     spec = json.loads(file.read_text(encoding="utf-8"))
-    return fields | {"preprocessing": networks.by_transformers(text, spec)}
+    return fields | {"preprocessing": processors.of_clip(text, spec)}
 
 
 def _of_timm(text: str, known: Iterable[str]) -> dict[str, Any]:
@@ -331,7 +331,7 @@ def _of_file(
         )
     described = networks.of_architecture(architecture)
     if (beside := path.with_name(INPUT)).is_file():
-        described["preprocessing"] = networks.input_beside(text, beside)
+        described["preprocessing"] = processors.next_to(text, beside)
         notes = [f"The input is that of the {INPUT} next to the file."]
     else:
         notes = [networks.input_note(described["library"], architecture)]

@@ -8,12 +8,10 @@ it was trained, which the names of published weights reveal.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -233,49 +231,6 @@ def by_open_clip(text: str, name: str, config: Mapping[str, Any] | None = None) 
     width = architecture(name)["embed_dim"]
     described = preprocessing(text, edges, edges[0], mode, spec)
     return {"library": "open_clip", "preprocessing": described, "width": width}
-
-
-def by_transformers(text: str, spec: Mapping[str, Any]) -> Preprocessing:
-    """The input that a ``preprocessor_config.json`` of transformers describes, CLIP's if silent."""
-    steps = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
-    factor = spec.get("rescale_factor", 1 / 255)
-    off = [step for step in steps if spec.get(step, True) is not True]
-    off += ["rescale_factor"] * (not isinstance(factor, float) or abs(255 * factor - 1) > 1e-3)
-    off += ["crop_pct"] * bool(spec.get("crop_pct"))  # whose meaning hangs on the size
-    if off:
-        raise CheckpointError(
-            f"{text}: its configuration sets {off[0]} to {spec.get(off[0])!r}, which is not done "
-            "here: give the file of weights alone, with --architecture, if they need no such input."
-        )
-    size = spec.get("size", 224)
-    squash = isinstance(size, Mapping) and "height" in size
-    crop = spec.get("crop_size", size if squash else 224)
-    edges = [*crop.values()] if isinstance(crop, Mapping) else [crop]
-    if isinstance(size, Mapping):
-        size = size.get("height" if squash else "shortest_edge", size)
-    values = {
-        "mean": spec.get("image_mean", open_clip.OPENAI_DATASET_MEAN),
-        "std": spec.get("image_std", open_clip.OPENAI_DATASET_STD),
-        "interpolation": {2: "bilinear", 3: "bicubic"}.get(spec.get("resample", 3), "another"),
-    }
-    return preprocessing(text, edges, size, "squash" if squash else "center", values)
-
-
-def input_beside(text: str, file: Path) -> Preprocessing:
-    """The input that a file next to weights describes in full; CheckpointError if it does not."""
-    try:
-        spec = json.loads(file.read_text(encoding="utf-8"))
-        lacks = {"size", "resample", "image_mean", "image_std"} - spec.keys()
-    except (OSError, ValueError, AttributeError) as error:
-        raise CheckpointError(
-            f"{text}: the {file.name} next to it cannot be read ({error})."
-        ) from None
-    if lacks:
-        raise CheckpointError(
-            f"{text}: the {file.name} next to it lacks {min(lacks)}: complete it, or put the "
-            "weights into a folder without it."
-        )
-    return by_transformers(text, spec)
 
 
 def by_timm(text: str, net: Any, tag: str) -> dict[str, Any]:
