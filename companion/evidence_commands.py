@@ -89,7 +89,8 @@ def measure(
         raise RunError(f"{experiment} of {family} cannot be measured: {why}.")
     differ = [_differs(measurement, record) for measurement in taken]
     left_out = records.unusable_features(described)
-    sys.stderr.writelines(f"{said}\n" for said in left_out)
+    lacking = pending.not_measured(experiment, described, {m.model for m in taken})
+    sys.stderr.writelines(f"{said}\n" for said in left_out or lacking)
     return int(any(differ) or bool(left_out))
 
 

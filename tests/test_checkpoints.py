@@ -257,8 +257,9 @@ def test_which_input_a_file_takes_is_said_where_published_weights_differ():
     assert networks.input_note("open_clip", "tiny-vit") == ""
 
 
-#: As transformers takes pictures, by its documentation: what a file states, and what follows, which
-#: is size, edge that is resized to, whether both edges are, and filter.
+#: As transformers takes pictures: what a file states, and what follows, which is size, edge that is
+#: resized to, whether both edges are, and filter. transformers 4.57.6 gave equal inputs, to 2e-7,
+#: of a picture of 500 × 300 pixels by each of them.
 PROCESSORS = [
     ("ViTFeatureExtractor", {"size": 224, "resample": 2}, (224, None, True, "bilinear")),
     ("ViTImageProcessor", {"size": {"height": 480, "width": 480}}, (480, None, True, "bicubic")),

@@ -21,7 +21,7 @@ MODELS = [
     model(f"small-{level.replace('_', '-')}", level=level, width=D, weights=weights)
     for level, weights in WEIGHTS.items()
 ]
-MODEL, SMALL = MODELS[0], Family.model_construct(name="small", models=tuple(MODELS))
+MODEL, SMALL = MODELS[0], Family.model_construct(name="small", edition="reader", models=(*MODELS,))
 
 
 @pytest.fixture(autouse=True)
@@ -177,6 +177,15 @@ def test_no_model_vanishes_from_a_table_without_a_word(monkeypatch, capsys):
     out, err = capsys.readouterr()
     assert "small-zero-shot" in out and "small-supervised" not in out
     assert "small-supervised/images.safetensors was made when the model's name and level" in err
+    store.sidecar_of(there).unlink()
+    there.unlink()
+    put(MODELS[1], head=a_head())
+    assert cli.main(["measure", "privileged_directions", "small"]) == 0
+    assert "small-zero-shot was not measured: it lacks labels, or a" in capsys.readouterr().err
+    store.sidecar_of(store.head_path(MODELS[1].name, "images")).unlink()
+    put(MODEL, head=a_head())
+    assert cli.main(["measure", "privileged_directions", "small"]) == 1
+    assert "small-supervised/images.head.safetensors does not exist, or" in capsys.readouterr().err
     job, *_ = pending.jobs_to_take([SMALL])
     place = records.write_live(from_store.measure(job))
     place.write_text(place.read_text().replace('"leaders"', '"followers"'))

@@ -115,6 +115,13 @@ def head_path(model: str, data: str, folder: Path | None = None) -> Path:
     return (folder or default_folder()) / model / f"{data}.head.safetensors"
 
 
+def kept(model: str, folder: Path | None = None) -> list[Path]:
+    """Where features and heads of a model are, or ought to be, since their sidecars are there."""
+    place = features_path(model, "any", folder).parent
+    found = [path for end in ("json", "safetensors") for path in place.glob(f"*.{end}")]
+    return sorted({path.with_suffix(".safetensors") for path in found})
+
+
 def sidecar_of(path: Path) -> Path:
     """Return the path of the sidecar that belongs to a safetensors file."""
     return path.with_suffix(".json")

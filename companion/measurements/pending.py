@@ -7,7 +7,7 @@ measurement carries what it was made from, so whether it is current is a compari
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -175,6 +175,17 @@ def in_words(lacks: Collection[tuple[str, str]]) -> str:
     missing = dict.fromkeys(what for what, command in lacks if command or not commands)
     brings = f"; use `{'`, `'.join(commands)}`" if commands else ""
     return f"its models lack {' or '.join(missing)}{brings}"
+
+
+def not_measured(
+    experiment: Measurable, family: Family, measured: Collection[str]
+) -> Iterator[str]:
+    """What models lack that have features and no measurement, if a command brings it: sentences."""
+    for model in family.models:
+        if model.name not in measured and records.data_sets(model):
+            what, command = lack([experiment], family, model)
+            if command:
+                yield f"{model.name} was not measured: it lacks {what}; use `{command}`."
 
 
 def jobs(family: Family, experiments: Collection[str] | None = None) -> list[Job]:

@@ -344,8 +344,6 @@ def data_sets(model: Model) -> list[str]:
 def unusable_features(family: Family) -> list[str]:
     """Why features and heads of the family in the store cannot be used: a sentence for each."""
     problems = [
-        store.problem(sidecar.with_suffix(".safetensors"), model)
-        for model in family.models
-        for sidecar in sorted(store.features_path(model.name, "any").parent.glob("*.json"))
+        store.problem(path, model) for model in family.models for path in store.kept(model.name)
     ]
     return [problem for problem in problems if problem]
