@@ -30,6 +30,11 @@ def printable(text: str) -> str:
     return escaped if len(escaped) <= LONGEST_TEXT else f"{escaped[:LONGEST_TEXT]}…"
 
 
+def on_a_line(text: object) -> str:
+    """What `printable` makes of a name, as of a file, which may have lines."""
+    return printable(str(text)).replace("\n", "\\n")
+
+
 def in_short(text: object, most: int = 100) -> str:
     """The beginning of a text that is too long to be quoted."""
     whole = str(text)

@@ -87,7 +87,8 @@ def test_a_report_has_a_line_for_a_file_whatever_it_is_called(tmp_path):
     copied = shutil.copy(IMAGES, tmp_path / "a\n2 of 2 measurement files are sound.json")
     lines, wrong = plausible.report([Path(copied)], FAMILIES)
     assert wrong == 1 and not any("\n" in line for line in lines)
-    assert lines[0].startswith("a 2 of 2")
+    assert lines[0].startswith("a\\n2 of 2")
+    refused("^a.n b does not exist: check the path.$", plausible.files, [Path("a\n b")])
 
 
 @pytest.mark.parametrize(

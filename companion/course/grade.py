@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analysis.quoting import printable, quoted
+from analysis.quoting import on_a_line, printable, quoted
 from analysis.texts import aligned
 from companion.course.key import CourseError, Worth
 from results import check
@@ -84,7 +84,7 @@ def graded(folder: Path, tasks: Sequence[Worth]) -> list[Student]:
 def _student(path: Path, folder: Path, tasks: Sequence[Worth]) -> Student:
     inside = path.relative_to(folder)
     name = inside.parts[0] if len(inside.parts) > 1 else path.stem
-    name = printable(name.removesuffix("_answers").removesuffix("-answers"))
+    name = on_a_line(name.removesuffix("_answers").removesuffix("-answers"))
     try:
         number, answers = _read(path)
         return Student(name, number, {t.label: _mark(t, number, answers) for t in tasks})
@@ -97,7 +97,7 @@ def _read(path: Path) -> tuple[int | None, dict[str, Any]]:
     if path.stat().st_size > MOST_BYTES:
         raise CourseError(f"larger than {MOST_BYTES:,} bytes, which no answers.json is")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     # Files come from students: brackets nested too deep end in a RecursionError.
     except (ValueError, RecursionError):
         raise CourseError("not JSON: ask for the answers.json that `check` writes") from None

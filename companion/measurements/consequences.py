@@ -174,7 +174,8 @@ def spectrum(classes: int, components: int) -> Array:
 def _basis(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     """In the eigenframe, d Σ E y⁴ ≥ d Σ λ², which is d (s² + (1 − s)² / R)."""
     s, least = v["mean_share"], (1 - SLACK) * m.counts["components"]
-    if v["kurtosis_eigenframe"] < least * (s**2 + (1 - s) ** 2 / v["effective_rank"]):
+    wide = m.counts["components"] >= WIDE
+    if wide and v["kurtosis_eigenframe"] < least * (s**2 + (1 - s) ** 2 / v["effective_rank"]):
         yield "kurtosis_eigenframe is less than mean_share and effective_rank give it."
 
 
@@ -188,6 +189,8 @@ def of_second_moments(basis: Measurement) -> Iterator[str]:
     """
     v = {name: np.float64(basis.value(name)) for name in OF_MOMENTS}
     d, s, t = basis.counts["components"], v["mean_share"], v["kurtosis_of_mean"]
+    if d < WIDE:
+        return
     least, rest = s**2 * t + 3 * (1 - s) ** 2, v["kurtosis_less_mean"]
     most = least + 6 * s * (1 - s) * (t * max(rest / 3, 1)) ** 0.5 + (1 - s) ** 2 * max(rest - 3, 0)
     if not least * (1 - SLACK) <= v["kurtosis_gaussian"] <= most * (1 + SLACK):
@@ -213,7 +216,7 @@ def _quantisation(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
             if len(kept) != len(of):
                 continue
             before = np.maximum(kept[of][:-1], FEW)
-            if (kept[of][1:] > before + 0.05).any():
+            if (kept[of][1:] > before + 0.05 + v["queries"] ** -0.5).any():
                 yield f"kept_{frame} must fall with the bits of {name}."
     if not np.array_equal(v["vector_bits"], bits[schemes == "vector"]):
         yield "vector_bits are not the bits of the scheme vector."

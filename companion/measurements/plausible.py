@@ -14,7 +14,7 @@ from pathlib import Path
 
 from analysis.families.registry import ZOO, Family
 from analysis.images import sets
-from analysis.quoting import printable
+from analysis.quoting import on_a_line
 from analysis.texts import suggestion
 from companion.measurements import atlas, records
 from companion.measurements.agreement import contradictions, unusual
@@ -34,7 +34,7 @@ def files(given: Sequence[Path]) -> list[Path]:
     paths: list[Path] = []
     for place in given or [records.FOLDER]:
         if not place.exists():
-            raise MeasurementError(f"{place} does not exist: check the path.")
+            raise MeasurementError(f"{on_a_line(place)} does not exist: check the path.")
         paths += sorted(place.rglob("*.json")) if place.is_dir() else [place]
     if not paths:
         raise MeasurementError(f"there is no measurement file in {', '.join(map(str, given))}.")
@@ -58,7 +58,7 @@ def report(paths: Sequence[Path], families: Mapping[str, Family]) -> tuple[list[
             f"{older} lack quantities that were introduced after they were recorded: take them "
             "with companion measure EXPERIMENT FAMILY --record."
         )
-    return [" ".join(printable(line).split("\n")) for line in lines], wrong
+    return [*map(on_a_line, lines)], wrong
 
 
 def evidence(paths: Sequence[Path]) -> list[Measurement]:

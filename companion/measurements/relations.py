@@ -26,7 +26,7 @@ MOST_RANKS = 100_000
 #: What of a list can be 1, as `Quantity.one` says.
 ONE: dict[str, Callable[[Array], Any]] = {"mean": np.mean, "sum": np.sum, "length": np.linalg.norm}
 #: Of fewer components a vector's own mean counts, which some rules neglect.
-WIDE = 16
+WIDE = 32
 #: Standard deviations that a number may lie from what is expected.
 FAR = 6
 #: Ends of ranges: what they are called, and which of them is the lower one.
@@ -182,7 +182,8 @@ def _image_by_image(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
         between = _correlation_of_fifths(
             v[f"{of}_of_fifths"], v[f"accuracy_by_{of}"], v["accuracy"]
         )
-        if abs(v[f"correlation_{of}"] - between) > 0.05 + abs(between) / 2:
+        within = 2 / m.counts["images"] ** 0.5  # by chance
+        if abs(v[f"correlation_{of}"] - between) > 0.05 + abs(between) / 2 + within:
             yield f"correlation_{of} is not that of these fifths."
 
 
