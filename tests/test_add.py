@@ -416,7 +416,6 @@ def mine(project):
     return weights
 
 
-@pytest.mark.slow
 def test_a_chapter_adds_a_checkpoint_extracts_and_measures_it(project):
     early = "pocket-vit-web-large-before-projection"
     line = "rerun outlier_features --checkpoint pocket-vit-web-large --layer before_projection"
@@ -434,6 +433,7 @@ def test_a_chapter_adds_a_checkpoint_extracts_and_measures_it(project):
     assert removed[0] == 0 and f"kept its features: {path.parents[1]}" in removed[1]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_goes_through_the_chapters_and_out_again(project, mine):
     pruning = ["rerun", "pruning", "--checkpoint", mine, "--name", "mine", "--architecture"]
     extracted, listed, run, no_run, shifted, pruned = companion_in(

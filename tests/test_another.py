@@ -63,6 +63,7 @@ def test_no_file_of_the_engine_says_what_this_paper_is_about():
     assert len(texts) > 30 and not {name: found for name, found in named.items() if found}
 
 
+@pytest.mark.slow
 def test_its_runs_are_built_and_say_what_they_found(another):
     assert python(another, BUILD) == "5\n" and python(another, BUILD) == "0\n"
     runs = {path.relative_to(another / "book/runs") for path in another.rglob("*.ipynb")}

@@ -42,6 +42,7 @@ def folder(tmp_path_factory):
     return clone
 
 
+@pytest.mark.slow
 def test_what_is_begun_is_shown_and_judged(folder):
     listed, run, claims, sets = companion_in(
         folder,
