@@ -84,11 +84,14 @@ def measure(
         )
     registry.load_families()  # no two may have models of one name
     described = registry.load_family(family)
-    if not (taken := from_store.of_family(experiment, described, reading=reading)):
+    taken, problems = from_store.of_family(experiment, described, reading=reading)
+    if problems and not taken:
+        raise RunError(" ".join(problems))
+    if not taken:
         why = pending.in_words([pending.lack([experiment], described, m) for m in described.models])
         raise RunError(f"{experiment} of {family} cannot be measured: {why}.")
     differ = [_differs(measurement, record) for measurement in taken]
-    left_out = records.unusable_features(described)
+    left_out = problems + records.unusable_features(described)
     lacking = pending.not_measured(experiment, described, {m.model for m in taken})
     sys.stderr.writelines(f"{said}\n" for said in left_out or lacking)
     return int(any(differ) or bool(left_out))
@@ -99,8 +102,8 @@ def _differs(m: Measurement, record: bool) -> bool:
     from companion.chapters.notes import in_brief
     from companion.measurements import agreement, records
 
-    others = [o for name in agreement.OF_COORDINATES for o in records.read_all(name, m.family)]
-    wrong = [*agreement.other_encoder(m, others)]
+    kinds = {m.experiment, *agreement.OF_COORDINATES}
+    wrong = [*agreement.foreign(m, [o for name in kinds for o in records.read_all(name, m.family)])]
     differing = wrong or ([] if record else records.compare_with_recorded(m))
     compared = f"{m.file_name}: {'; '.join(differing) or 'as recorded'}"
     print(records.write(m) if record and not wrong else compared)

@@ -64,7 +64,7 @@ rows = []
 for title, m in by_title.items():
     without = m.value("accuracy_without_each")
     worst = int(without.argmin())
-    others = np.delete(without, worst)
+    others = np.delete(without, worst) if len(without) > 1 else without
     row = {"model": title, "all": m.value("accuracy_importance")[-1], "direction": worst + 1}
     row |= {"without": without[worst], "low": others.min(), "high": others.max()}
     row |= {"how_trained": measured.how_trained(backbone, m.level)}

@@ -222,6 +222,33 @@ class AfterStored(nn.Module):
         return self.norm(self.stored(batch.flatten(1)).double())
 
 
+class LateStem(nn.Module):
+    """Its head comes first, in 32 bits, and what inputs meet is in 16."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.stem = nn.Linear(16, 4), nn.Linear(192, 16).bfloat16()
+
+    def forward(self, batch):
+        return self.head(self.stem(batch.flatten(1)).float())
+
+
+def test_a_networks_own_error_is_said_and_not_that_of_another_precision():
+    net = LateStem()
+    expected = net(X.bfloat16()).detach().numpy()
+    np.testing.assert_allclose(features_of(net, X), expected, atol=1e-6)
+    refused(r"shapes cannot be multiplied \(32x191", features_of, net, X.flatten(1)[:, 1:])
+    calls = []
+
+    def unreachable(batch):
+        calls.append(batch.dtype)
+        if len(calls) == 1:
+            raise ConnectionError("type of network unknown")
+        return net(batch)
+
+    refused("ConnectionError", features_of, unreachable, X)
+
+
 def test_what_weights_are_stored_in_is_no_precision_of_inputs():
     net = AfterStored()
     expected = net(X).detach().numpy()
@@ -255,6 +282,7 @@ AS_IT_IS = lambda batch: batch  # noqa: E731
         ("images are a tensor without all", AS_IT_IS, NESTED, {}),
         ("gives a tensor without all its", lambda batch: batch.to("meta"), ROWS, {}),
         ("gives a tensor without all its", lambda batch: batch.to_sparse(), ROWS, {}),
+        (r"makes \(32, 0\) of type", lambda batch: batch[:, :0], ROWS, {}),
         ("image 3 are not finite", lambda b: b / (b[:, :1] != ROWS[3, 0]), ROWS, {}),
         ("image 0 are not finite", AS_IT_IS, [Image.new("RGB", (4, 4))] * 3,
          {"preprocess": lambda picture: torch.full((5,), np.nan)}),

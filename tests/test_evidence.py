@@ -150,19 +150,46 @@ def test_damaged_and_outdated_features_are_named_and_not_used():
     assert "small-zero-shot/images.head.safetensors has" in cut
 
 
-def test_features_of_another_layer_are_not_recorded_under_the_models_name(monkeypatch, capsys):
+def test_neither_another_layer_nor_the_same_images_again_are_recorded(monkeypatch, capsys):
     """A coordinate that leads in nearly all images leads on the model's other images, too."""
     monkeypatch.setattr(registry, "load_family", lambda name: SMALL)
-    drawn = np.random.default_rng(0).normal(size=(N, D)).astype(np.float32)
-    for data, leader in (("images", 3), ("others", 3), ("more", 5)):
-        tall = drawn + 30 * (np.arange(D) == leader)
-        keep(MODEL, data, tall, np.arange(N) % 3, classes=CLASSES)
+    drawn = np.random.default_rng(0).normal(size=(3, N, D)).astype(np.float32)
+    tall = drawn * np.linspace(1, 6, D) + 30 * (np.arange(D) == np.array([3, 3, 5])[:, None, None])
+    told = {}
+    for data, h in zip(("images", "others", "more", "more"), (*tall, tall[0, ::-1]), strict=True):
+        keep(MODEL, data, h, np.arange(N) % 3, classes=CLASSES)
         code = cli.main(["measure", "outlier_features", "small", "--record"])
         assert code == (data == "more")
-        drawn = drawn[::-1]
-    assert "coordinate 5 leads, and on images coordinate 3 does in 100%" in capsys.readouterr().out
+        told[data] = told.get(data, "") + capsys.readouterr().out
+    assert "coordinate 5 leads, and on images coordinate 3 does in 100%" in told["more"]
+    assert "is that of small-zero-shot on images, to the digit" in told["more"]
     recorded = {path.stem for path in records.FOLDER.glob("outlier_features/*")}
     assert recorded == {"small-zero-shot--images", "small-zero-shot--others"}
+
+
+def test_a_set_that_cannot_be_measured_keeps_no_other_from_it(monkeypatch, capsys):
+    """One of images that are all recognised, say, or of a single text."""
+    monkeypatch.setattr(registry, "load_family", lambda name: SMALL)
+    put(MODEL, head=a_head())
+    features = np.eye(3, D, dtype=np.float32)[np.arange(N) % 3] + 1e-3
+    head = Head(np.eye(3, D, dtype=np.float32), CLASSES)
+    keep(MODEL, "easy", features, np.arange(N) % 3, classes=CLASSES, head=head)
+    assert cli.main(["measure", "image_by_image", "small", "--record"]) == 1
+    out, err = capsys.readouterr()
+    assert "small-zero-shot--images.json" in out and "easy" not in out
+    said = "image_by_image of small-zero-shot on easy cannot be measured: every image is recogn"
+    assert said in err
+    same = Head(np.ones((3, D), np.float32), CLASSES)
+    keep(MODELS[1], "same", features, np.arange(N) % 3, classes=CLASSES, head=same)
+    assert cli.main(["measure", "privileged_directions", "small"]) == 1
+    assert "privileged_directions of small-supervised on same cannot" in capsys.readouterr().err
+
+
+def test_unlabelled_images_are_measured_without_a_judge():
+    drawn = np.random.default_rng(0).normal(size=(N, D)).astype(np.float32)
+    keep(MODEL, "images", drawn, np.full(N, -1), classes=(), head=a_head())
+    assert measured("unread").value("classified") == 0
+    assert measured("quantisation").value("accuracy_whole").size == 0
 
 
 def test_no_model_vanishes_from_a_table_without_a_word(monkeypatch, capsys):

@@ -7,7 +7,6 @@ sets, resumably and on disk.
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
@@ -164,16 +163,11 @@ def _features(
 ) -> NDArray[np.float32]:
     """The features of all batches, of which the first is looked at twice, or says what suits."""
     parts: list[NDArray[np.float32]] = []
-    suit, *others = suits
+    suit: Suit | None = None
     for batch in batches:
+        suit = suit or _suiting(encoder, suits, batch)
         inputs = suit(batch)
-        try:
-            parts.append(_encoded(encoder, inputs))
-        except DatasetError:
-            if parts or not others:
-                raise
-            suit, inputs = others[0], others[0](batch)
-            parts.append(_encoded(encoder, inputs))
+        parts.append(_encoded(encoder, inputs))
         if (wrong := np.flatnonzero(~np.isfinite(parts[-1]).all(axis=1))).size:
             raise DatasetError(
                 f"the features of image {sum(map(len, parts[:-1])) + wrong[0]} are not finite: look"
@@ -186,6 +180,21 @@ def _features(
             _check_alike(parts[0][:fewer], _encoded(encoder, inputs[:fewer]), coarse)
         _check_width(parts[0], parts[-1])
     return np.concatenate(parts)
+
+
+def _suiting(encoder: AnyEncoder, suits: Sequence[Suit], batch: Tensor) -> Suit:
+    """The first way to put inputs of which the encoder does not say that their type is wrong."""
+    suit, *others = suits
+    for other in others:
+        try:
+            _encoded(encoder, suit(batch[:1]))
+        except DatasetError as error:
+            if not isinstance(error.__cause__, RuntimeError) or "type" not in str(error.__cause__):
+                raise
+            suit = other
+        else:
+            break
+    return suit
 
 
 def _check_alike(
@@ -215,8 +224,8 @@ def _check_width(first: NDArray[np.float32], other: NDArray[np.float32]) -> None
 def _suits(modules: Sequence[nn.Module]) -> list[Suit]:
     """How inputs get where the weights are, in their precision, if all modules agree on that.
 
-    A network in several precisions gets inputs as they are, or else of its first convolution's or
-    linear layer's.
+    A network in several precisions gets inputs as they are, or else of one of its convolutions' or
+    linear layers'.
     """
     weights = [[p for p in one.parameters() if _is_floating(p)] for one in modules]
     devices = {some[0].device for some in weights if some}
@@ -224,8 +233,8 @@ def _suits(modules: Sequence[nn.Module]) -> list[Suit]:
     (device,) = devices if len(devices) == 1 else (None,)
     if len(types) == 1:
         return [functools.partial(_put, device, types.pop())]
-    firsts = {p.dtype for one in modules for p in itertools.islice(_entrances(one), 1)}
-    return [functools.partial(_put, device, dtype) for dtype in (None, *firsts)[:2]]
+    entrances = dict.fromkeys(p.dtype for one in modules for p in _entrances(one))
+    return [functools.partial(_put, device, dtype) for dtype in (None, *entrances)]
 
 
 def _put(device: torch.device | None, dtype: torch.dtype | None, batch: Tensor) -> Tensor:
@@ -299,7 +308,7 @@ def _encoded(encoder: AnyEncoder, inputs: Tensor) -> NDArray[np.float32]:
     part = features if isinstance(features, Tensor) else torch.empty(0)
     if not _has_numbers(part):
         raise DatasetError("the encoder gives a tensor without all its numbers: make it dense.")
-    if part.ndim != 2 or len(part) != len(inputs) or part.is_complex():
+    if part.ndim != 2 or len(part) != len(inputs) or part.is_complex() or not part.shape[1]:
         raise DatasetError(
             f"the encoder makes {tuple(features.shape)} of type {features.dtype} of {len(inputs)} "
             "images: real numbers (images, components) are expected, so pool or flatten what it "

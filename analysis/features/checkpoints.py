@@ -258,8 +258,10 @@ def _of_config(text: str, path: Path, name: str) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
         if config.get("model_type") == "clip":
             return clip | _of_transformers(text, config, path.with_name(INPUT))
-    except (ValueError, AttributeError, TypeError, OSError) as error:
-        raise CheckpointError(f"{text}: the configuration cannot be used ({error}).") from None
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever such a file is
+        raise CheckpointError(f"{text}: the configuration cannot be used ({error!r}).") from None
     net = networks.build(text, "timm", where, outline=True)
     tag = net.pretrained_cfg.get("tag") or name.rpartition(".")[2]
     return {**networks.by_timm(text, net, tag), "pretraining": networks.pretraining(tag)}

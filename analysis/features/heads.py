@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -21,7 +22,10 @@ from analysis.features.store import Head, StoreError
 from analysis.features.weights import ModelError
 from analysis.images import imagenet
 from analysis.images.imagelist import ImageList, Prompts
+from analysis.quoting import quoted
 
+#: Rows of a head that are compared at once.
+BLOCK = 1000
 #: How ImageNet's folders are named.
 WORDNET = re.compile(r"n\d{8}")
 
@@ -73,6 +77,7 @@ def see_to_head(loaded: Loaded, images: ImageList, path: Path) -> None:
     elif isinstance(source, Prompts):
         with computing([loaded.encoder]):
             head = zero_shot_head(loaded, source)
+        _check_apart(loaded.model, source, head)
     else:
         head = source
     store.write_head(path, head, sidecar)
@@ -97,6 +102,20 @@ def _check_words(prompts: Prompts, images: ImageList) -> None:
             f"({prompts.names[0]}, …), and a text encoder cannot read them: name the subfolders in "
             "words, or extract without labels (--without-labels)."
         )
+
+
+def _check_apart(model: Model, prompts: Prompts, head: Head) -> None:
+    """Classes of different names need different rows: a tokenizer may know none of their words."""
+    for start in range(0, len(head.weight), BLOCK):
+        alike = head.weight[start : start + BLOCK] @ head.weight.T > 1 - 1e-6
+        for row, other in np.argwhere(alike):
+            name, same = prompts.names[start + row], prompts.names[other]
+            if name != same:
+                raise ExtractionError(
+                    f"the text encoder of {model.name} makes the same of {quoted(name)} and "
+                    f"{quoted(same)}: name the classes in words that it knows, or extract without "
+                    "labels (--without-labels)."
+                )
 
 
 def _check_classes(model: Model, names: Sequence[str], images: ImageList) -> None:

@@ -39,7 +39,7 @@ TYPE = re.compile(r"(\w+?)(?:ImageProcessor|FeatureExtractor)(?:Fast)?")
 #: What every picture goes through here; what may be on or off.
 STEPS, FREE = ("do_resize", "do_rescale", "do_normalize"), ("do_convert_rgb", "do_center_crop")
 #: What would change pictures in another way.
-OTHERS = ("crop_pct", "rescale_offset", "size_divisor", "include_top")
+OTHERS = ("crop_pct", "rescale_offset", "size_divisor", "include_top", "use_square_size")
 FILTERS = {2: "bilinear", 3: "bicubic"}
 
 
@@ -49,11 +49,13 @@ def of_clip(text: str, spec: Mapping[str, Any]) -> Preprocessing:
     Raises CheckpointError for one that this book does not know.
     """
     given = _given(spec)
-    typed = {} if given.keys() & {*TYPES} else {TYPES[0]: "CLIPImageProcessor"}
+    if not given.keys() & {*TYPES}:
+        given[TYPES[0]] = "CLIPImageProcessor"
+    named = next(str(given[key]) for key in TYPES if key in given)
     silent = {"size": 224, "crop_size": 224, "resample": 3}
     silent |= {"image_mean": open_clip.OPENAI_DATASET_MEAN}
     silent |= {"image_std": open_clip.OPENAI_DATASET_STD}
-    return _described(text, silent | typed | given)
+    return _described(text, (silent if named.startswith("CLIP") else {}) | given)
 
 
 def next_to(text: str, file: Path) -> Preprocessing:

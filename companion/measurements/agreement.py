@@ -295,9 +295,17 @@ def _features(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
         if other.model == m.model and any(ours[name] != _checksums(other)[name] for name in shared):
             yield f"it is made from other {min(shared)} than its {other.experiment}."
             return
-        if other.model != m.model and {*ours.values()} & {*_checksums(other).values()}:
+        shares = {*ours.values()} & {*_checksums(other).values()}
+        if other.model != m.model and shares and not _same_weights(other, m):
             yield f"it is made from the features of {other.model} on {other.data.name}."
             return
+
+
+def _same_weights(one: Measurement, other: Measurement) -> bool:
+    """Whether two models are one file of weights, so that they see the same images alike."""
+    weights = {m.provenance.weights_sha256 for m in (one, other)}
+    same = one.model != other.model and one.data.name == other.data.name
+    return same and len(weights) == 1 and None not in weights
 
 
 def _checksums(m: Measurement) -> dict[str, str]:
@@ -312,7 +320,8 @@ def _copies(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
         values = np.asarray(m.value(name))
         if len(_measured(values)) < DIFFERENT and not _tells(m, name):
             continue
-        equal = [o for o in peers if name in o.values and np.array_equal(o.value(name), values)]
+        there = [o for o in peers if name in o.values and not _same_weights(o, m)]
+        equal = [o for o in there if np.array_equal(o.value(name), values)]
         if len({m.model, *(o.model for o in equal)}) > 2:  # a choice, which others made as well
             continue
         for other in equal[:1]:
@@ -332,6 +341,13 @@ def _measured(values: Array) -> set[str]:
     """The different numbers of three digits or more: fewer are a choice, as of shares and steps."""
     written = {f"{value:.4g}" for value in np.unique(values)}
     return {text for text in written if len(re.sub(r"e.*|[-.]|^-?0\.0*", "", text).strip("0")) >= 3}
+
+
+def foreign(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
+    """Whether numbers are another model's, or the same model's of the same images once more."""
+    rivals = [o for o in others if _key(o) != _key(m)]
+    yield from other_encoder(m, rivals)
+    yield from _copies(m, rivals)
 
 
 def other_encoder(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:

@@ -229,7 +229,7 @@ def _quantisation(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
         yield "error_expected is not that of vectors with this crest_written."
     if (v["error_measured"] > 3 * v["error_expected"] * (1 + ROUNDING)).any():
         yield "error_measured is more than half a step for every number."
-    if (np.diff(v["error_measured"]) < 0).any():
+    if (np.diff(v["error_measured"]) < -1e-12).any():
         yield "error_measured must rise with fewer bits."
     normal = (2 * np.log(width)) ** 0.5  # about the largest of so many Gaussian numbers
     if width >= 100 and (np.abs(v["crest_rotated"] / normal - 0.9) > 0.4).any():

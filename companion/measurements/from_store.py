@@ -24,6 +24,7 @@ from analysis.images import emoji, imagenet
 from analysis.metrics import image_by_image
 from analysis.metrics.concept_counts import LEAST_CLUSTERS, LEAST_POSITIVES
 from analysis.metrics.pruning import Integers
+from analysis.texts import CompanionError
 from companion.measurements import (
     accuracies,
     bits,
@@ -62,17 +63,22 @@ class Taken(NamedTuple):
 
 def of_family(
     experiment: Measurable, family: Family, reading: Reading = PLAIN
-) -> list[Measurement]:
+) -> tuple[list[Measurement], list[str]]:
     """Take all measurements of an experiment that the store allows for a family.
 
-    ``reading`` is how Broden is read. Raises MeasurementError if features of concepts wait for
-    their images or for a head.
+    ``reading`` is how Broden is read. Returns them, and why others cannot be taken, such as those
+    of concepts that wait for their images or for a head.
     """
     jobs = pending.jobs(family, [experiment])
     if experiment == "concepts" and not jobs:
         jobs = pending.waiting_for_concepts(family)
-    names = {"broden": reading.data}
-    return [measure(replace(job, data=names.get(job.data, job.data))) for job in jobs]
+    names, taken, problems = {"broden": reading.data}, [], []
+    for job in jobs:
+        try:
+            taken.append(measure(replace(job, data=names.get(job.data, job.data))))
+        except CompanionError as error:
+            problems.append(str(error))
+    return taken, problems
 
 
 def measure(job: Job) -> Measurement:
@@ -83,7 +89,14 @@ def measure(job: Job) -> Measurement:
     """
     place = job.head()
     head = store.read_head(place, job.model) if place else None
-    taken = TAKE[job.experiment](job, head)
+    try:
+        taken = TAKE[job.experiment](job, head)
+    except CompanionError:
+        raise
+    except ValueError as error:  # of a metric, which knows neither model nor images
+        raise MeasurementError(
+            f"{job.experiment} of {job.model.name} on {job.data} cannot be measured: {error}"
+        ) from None
     images, components = taken.features.shape
     counts, about, task = {"images": images, "components": components}, "", ""
     if head is not None and place is not None:
@@ -139,7 +152,7 @@ def _sight(stored: store.Features, head: store.Head | None) -> tuple[NDArray[Any
     if head is None:
         return stored.features, None
     judge = _judge(head, stored, stored.labels.astype(np.intp))
-    return as_seen(stored.features, head), judge
+    return as_seen(stored.features, head), judge if len(judge.owners) else None
 
 
 def _unread(job: Job, head: store.Head | None) -> Taken:
@@ -222,10 +235,7 @@ def _image_by_image(job: Job, head: store.Head | None) -> Taken:
         kept = (stored.labels >= 0) & (sizes[stored.labels] > 1)
         features, labels = stored.features[kept], stored.labels[kept]
         right = image_by_image.by_class_means(features, labels)
-    try:
-        numbers = image_by_image.by_image(features, labels, right)
-    except ValueError as error:
-        raise MeasurementError(f"{job.model.name} on {job.data}: {error}") from None
+    numbers = image_by_image.by_image(features, labels, right)
     return Taken(numbers, features, {"classes": len(stored.classes)})
 
 

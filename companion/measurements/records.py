@@ -241,7 +241,7 @@ def files(experiment: Measurable, family: Family) -> list[Path]:
 
 
 def read_all(
-    experiment: Measurable, family: str | None = None, folder: Path | None = None
+    experiment: Measured, family: str | None = None, folder: Path | None = None
 ) -> list[Measurement]:
     """All sound recorded measurements of an experiment, of one family if given, by file name."""
     paths = sorted(((folder or FOLDER) / experiment).glob("*.json"))
