@@ -206,6 +206,17 @@ def test_ids_of_wordnet_are_read_as_imagenets_names_or_refused(file, folder, pic
     assert extract("--without-labels")
 
 
+def test_classes_that_the_text_encoder_cannot_tell_apart_are_refused(
+    file, folder, pictures, extract
+):
+    """Of words that its tokenizer does not know, say: one class would have all the images."""
+    add(wished("mine", str(file)), folder)
+    for name, other in zip(CLASSES, ("xqzw", "qqvv"), strict=False):
+        (pictures / name).rename(pictures / other)
+    assert "makes the same of 'qqvv' and 'xqzw': name the classes" in extract(fails=True)
+    assert extract("--without-labels")
+
+
 def test_objectnets_classes_are_several_of_imagenets(tmp_path):
     from analysis.features.heads import see_to_head
     from analysis.images import imagenet

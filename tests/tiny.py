@@ -37,7 +37,8 @@ def use_architectures(folder, patch):
     for name, vision in ARCHITECTURES.items():
         config = {"embed_dim": WIDTH, "vision_cfg": vision, "text_cfg": TEXT}
         (architectures / f"{name}.json").write_text(json.dumps(config))
-    WordTokenizer.from_captions(["a picture", *CLASSES], 8).save(folder / "tokenizer.json")
+    texts = ["a picture", *CLASSES, "tench goldfish great white shark"]
+    WordTokenizer.from_captions(texts, 8).save(folder / "tokenizer.json")
     patch.setattr(networks, "ARCHITECTURES", architectures)
 
 
