@@ -83,7 +83,6 @@ def test_its_runs_are_built_and_say_what_they_found(another):
     assert any("image/svg+xml" in output.get("data", {}) for output in drawn)
 
 
-@pytest.mark.slow
 def test_its_pages_are_built_by_the_extensions_that_know_no_paper(another):
     """With the sentence, figure and table of its claim, and without a word of this book."""
     status, modules = python(another, PAGES).strip().splitlines()[-2:]
