@@ -29,6 +29,7 @@ HANDLER = """[...document.querySelectorAll("*")].some((one) => [...one.attribute
   ({name, value}) => name.startsWith("on") && value.includes("window.ran")))"""
 PAYLOADS = {way: text.replace("MARK", MARK) for way, text in cases("faults")["texts"].items()}
 ADD = (*ground.COMPANION, "add", "NAME", "--architecture", "pocket-cnn")
+EXTRACT = ground.COMMANDS["extract"]
 MEASUREMENT = "data/measurements/outlier_features/mine-web--one-*.json"
 
 
@@ -91,7 +92,8 @@ def _as_file(place, original, *line):
     def put(project, texts):
         for number, text in enumerate(texts):
             name = _file_name(text)
-            old, new = next(project.glob(original)), project / place.replace("TEXT", name)
+            written = place.replace("TEXT", name).replace("KNOWN", KNOWN[number])
+            old, new = next(project.glob(original)), project / written
             new.parent.mkdir(parents=True, exist_ok=True)
             new.write_bytes(old.read_bytes())
             if any("TEXT" in word for word in line):
@@ -117,6 +119,9 @@ def _probed(project, texts):
         yield _refusal(project, [*map(str, line), "--images", name, "--html", str(page)])
 
 
+#: Words that the pocket models know, without which they would take all classes for the same.
+KNOWN = ["cat", "dog", "house", "tree", "car", "fish", "bird", "apple", "star", "moon", "sun"]
+KNOWN += ["heart", "cake", "horse", "hand", "face", "flag", "cow", "pig", "bear", "clock", "book"]
 #: What refuses markup; a quote is no markup, and must be escaped where it is shown.
 REFUSED = {
     **{f"a family's {field}": _in_family(field) for field in ("title", "backbone")},
@@ -133,8 +138,8 @@ PROBES = "book/_build/probes-html"
 WAYS = REFUSED | {
     "a title on the command line": _in_title,
     "a file's name": _as_file("TEXT.safetensors", ground.CHECKPOINT, *ADD, "TEXT.safetensors"),
-    "a picture's name": _as_file("one/red/TEXT.png", "one/*/*.png", *ground.COMMANDS["extract"]),
-    "a class's name": _as_file("one/TEXT/new.png", "one/*/*.png", *ground.COMMANDS["extract"]),
+    "a picture's name": _as_file("one/red/TEXT.png", "one/*/*.png", *EXTRACT),
+    "a class's name": _as_file("one/TEXT KNOWN/new.png", "one/*/*.png", *EXTRACT),
     "a probe": _probed,
 }
 
