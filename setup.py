@@ -18,7 +18,7 @@ notebooks/teach/*.csv LICENSES/* REUSE.toml
 
 
 class WithInputs(build_py):
-    """Copy them to where `analysis.roots.SHIPPED` looks for them."""
+    """Copy them to where `base.roots.SHIPPED` looks for them."""
 
     def run(self) -> None:
         """Build as usual, then copy; an editable install reads the checkout itself."""

@@ -33,12 +33,12 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
-from analysis.code import installing, version_of
-from analysis.files import about_disk, write_text
-from analysis.quoting import in_short, printable
-from analysis.roots import ROOT, ROOT_WAS_THERE, SHIPPED, WORKSPACE, is_checkout
-from analysis.strict import Strict, first_reason
-from analysis.texts import CompanionError
+from base.code import installing, version_of
+from base.files import about_disk, write_text
+from base.quoting import in_short, printable
+from base.roots import ROOT, ROOT_WAS_THERE, SHIPPED, WORKSPACE, is_checkout
+from base.strict import Strict, first_reason
+from base.texts import CompanionError
 from results import threads
 
 M = TypeVar("M", bound=BaseModel)

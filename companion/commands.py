@@ -13,8 +13,8 @@ from textwrap import shorten
 from typing import Annotated, Literal
 
 from analysis.families import registry
-from analysis.roots import ROOT, SHIPPED, WORKSPACE
-from analysis.texts import CompanionError, aligned
+from base.roots import ROOT, SHIPPED, WORKSPACE
+from base.texts import CompanionError, aligned
 from companion.extraction import extracted
 from companion.new import Contribution, begun
 from companion.runs.options import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from analysis.files import check_writable, write_output
+from base.files import check_writable, write_output
 from companion.runs.options import option
 
 

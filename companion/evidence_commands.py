@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from analysis.families import registry
-from analysis.files import check_writable, is_stream, write_output
-from analysis.roots import ROOT, SHIPPED
+from base.files import check_writable, is_stream, write_output
+from base.roots import ROOT, SHIPPED
 from companion.extraction import extracted
 from companion.measurements.quantities import Measurable
 from companion.runs.options import (

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from analysis.files import write_text
-from analysis.roots import ROOT
-from analysis.texts import CompanionError
+from base.files import write_text
+from base.roots import ROOT
+from base.texts import CompanionError
 
 PAGE = ROOT / "book" / "guide" / "add_your_own.md"
 Contribution = Literal["metric", "experiment", "claim", "data-set"]

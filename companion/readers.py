@@ -29,11 +29,11 @@ from analysis.families.registry import (
     load_family,
 )
 from analysis.features import store
-from analysis.files import write_text
 from analysis.images.find import prompts_for
-from analysis.roots import WORKSPACE
-from analysis.strict import Name, checked
-from analysis.texts import suggestion
+from base.files import write_text
+from base.roots import WORKSPACE
+from base.strict import Name, checked
+from base.texts import suggestion
 from companion.measurements import atlas, records
 from companion.runs.options import SaidOfCheckpoint, Wish
 from results.experiments import RunError

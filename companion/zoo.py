@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.families.registry import FAMILIES, ZOO, Family, Model
-from analysis.files import write_text
-from analysis.texts import CompanionError
+from base.files import write_text
+from base.texts import CompanionError
 from companion.measurements import accuracies, atlas
 from companion.readers import as_yaml
 from results.jobs import alone

@@ -20,8 +20,8 @@
 family: str = "pocket_vit"  # the backbone
 
 # %%
-from analysis.roots import ROOT
-from analysis.strict import read_yaml
+from base.roots import ROOT
+from base.strict import read_yaml
 from companion.chapters import origin_figures
 from companion.chapters.origin_figures import varied
 from results import plots

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_families
-from analysis.roots import ROOT
+from base.roots import ROOT
 from results import plots
 from results.page import Page
 from results.style import LEVEL_STYLES, minus, span

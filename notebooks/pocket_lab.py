@@ -28,7 +28,7 @@ from analysis.families.registry import level_title, load_family
 from analysis.features import store
 from analysis.images import emoji, sets
 from analysis.metrics.robustness import recognised
-from analysis.roots import ROOT
+from base.roots import ROOT
 from companion.chapters import emoji_sheet
 from companion.chapters.pocket_models import look
 from results import plots

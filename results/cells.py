@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from analysis.texts import CompanionError
+from base.texts import CompanionError
 from results import style
 
 #: Values by name.

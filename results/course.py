@@ -22,9 +22,9 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from analysis.roots import CODE, ROOT
-from analysis.strict import Strict, checked, read_yaml
-from analysis.texts import CompanionError
+from base.roots import CODE, ROOT
+from base.strict import Strict, checked, read_yaml
+from base.texts import CompanionError
 from results import check
 
 TEACH = ROOT / "notebooks" / "teach"

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from analysis.quoting import tag
+from base.quoting import tag
 from results.style import without_markup
 
 #: What an output holds → how its file's name ends.

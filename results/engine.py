@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.files import check_writable, remove_parts
-from analysis.roots import ROOT
+from base.files import check_writable, remove_parts
+from base.roots import ROOT
 from results import execute, experiments, fingerprints, processes, project
 from results.execute import check_parameters
 from results.experiments import Run, RunError

@@ -20,9 +20,9 @@ from typing import Annotated, Any, NoReturn
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from analysis.code import MEMORY, OURS, PLACES
-from analysis.files import temporary_folder, write_text
-from analysis.roots import ROOT
+from base.code import MEMORY, OURS, PLACES
+from base.files import temporary_folder, write_text
+from base.roots import ROOT
 from results import experiments, fingerprints, project
 from results.experiments import Run, RunError
 from results.fingerprints import Parts

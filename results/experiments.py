@@ -17,10 +17,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, StrictBool, ValidationError, create_model
 
-from analysis.files import write_text
-from analysis.roots import ROOT
-from analysis.strict import Strict, first_reason, parse_yaml
-from analysis.texts import CompanionError, suggestion
+from base.files import write_text
+from base.roots import ROOT
+from base.strict import Strict, first_reason, parse_yaml
+from base.texts import CompanionError, suggestion
 from results import project
 
 NOTEBOOKS = ROOT / "notebooks"

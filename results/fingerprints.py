@@ -1,7 +1,7 @@
 """What a run is made from, part by part, and whether the run on disk was made from just that.
 
 A run depends on its notebook, the files it declares to read and those that the project adds, on
-exactly those of our definitions that it reaches (`analysis.reach`), and on the versions of the
+exactly those of our definitions that it reaches (`base.reach`), and on the versions of the
 libraries that these use. Code counts by what it does, all else word for word, a notebook since it
 is shown. The executed notebook carries these parts, so that anyone can ask why it is stale; nothing
 else is noted anywhere.
@@ -16,11 +16,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
-from analysis.code import PLACES, import_closure, version_of
-from analysis.files import fingerprint, sha256_of
-from analysis.reach import Code, ReachError
-from analysis.roots import ROOT
-from analysis.texts import changes
+from base.code import PLACES, import_closure, version_of
+from base.files import fingerprint, sha256_of
+from base.reach import Code, ReachError
+from base.roots import ROOT
+from base.texts import changes
 from results import project
 from results.experiments import Experiment, Run, RunError, made
 from results.jobs import read_failure

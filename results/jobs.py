@@ -22,9 +22,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from analysis.files import fingerprint, write_text
-from analysis.roots import WORKSPACE
-from analysis.texts import CompanionError
+from base.files import fingerprint, write_text
+from base.roots import WORKSPACE
+from base.texts import CompanionError
 from results import processes
 
 #: Where this machine's state is kept, and what went wrong.

@@ -23,10 +23,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from string import Template
 
-from analysis.files import replaced, temporary_folder, write_text
-from analysis.quoting import Html, in_html, tag
-from analysis.roots import ROOT
-from analysis.texts import CompanionError
+from base.files import replaced, temporary_folder, write_text
+from base.quoting import Html, in_html, tag
+from base.roots import ROOT
+from base.texts import CompanionError
 from results import course, policy
 
 VERSION = "0.27.7"

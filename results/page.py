@@ -16,9 +16,9 @@ from typing import Any, TypeAlias
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
-from analysis.roots import ROOT
-from analysis.strict import Strict, first_reason, parse_yaml
-from analysis.texts import CompanionError
+from base.roots import ROOT
+from base.strict import Strict, first_reason, parse_yaml
+from base.texts import CompanionError
 from results import cells, style, svg, words
 from results.cells import Row
 from results.style import Drawing, Taken

@@ -23,11 +23,11 @@ import pikepdf
 from bs4 import BeautifulSoup
 from pydantic import Field
 
-from analysis.files import replaced, temporary_folder, write_text
-from analysis.quoting import Html, in_a_row, tag
-from analysis.roots import ROOT
-from analysis.strict import Strict, checked, read_yaml
-from analysis.texts import CompanionError
+from base.files import replaced, temporary_folder, write_text
+from base.quoting import Html, in_a_row, tag
+from base.roots import ROOT
+from base.strict import Strict, checked, read_yaml
+from base.texts import CompanionError
 
 BUILD = ROOT / "book" / "_build"
 PAGE = BUILD / "singlehtml" / "index.html"

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterable
 from fnmatch import fnmatch
 
-from analysis.quoting import Html, tag
+from base.quoting import Html, tag
 
 #: A page's own files, on a server and where it is opened from a disk.
 OWN = ("'self'", "file:")

@@ -26,10 +26,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from analysis.code import PLACES
-from analysis.files import about_disk
-from analysis.roots import ROOT
-from analysis.texts import CompanionError
+from base.code import PLACES
+from base.files import about_disk
+from base.roots import ROOT
+from base.texts import CompanionError
 from results import threads
 
 #: What each run of a notebook imports, and what figures import besides, which takes seconds.

@@ -19,8 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.roots import ROOT
-from analysis.texts import CompanionError
+from base.roots import ROOT
+from base.texts import CompanionError
 
 if TYPE_CHECKING:
     from results.experiments import Experiment, Run

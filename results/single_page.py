@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from analysis.quoting import Html, in_a_row, in_html, tag
+from base.quoting import Html, in_a_row, in_html, tag
 from results import policy
 from results.downloads import ENDINGS, content_of
 from results.page import definitions

@@ -21,7 +21,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
 
-from analysis.quoting import Html, in_a_row, in_html, tag
+from base.quoting import Html, in_a_row, in_html, tag
 from results import policy
 from results.svg import inline_svg
 

@@ -19,9 +19,9 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from analysis.quoting import as_markdown, in_paragraph
-from analysis.roots import ROOT
-from analysis.strict import read_yaml
+from base.quoting import as_markdown, in_paragraph
+from base.roots import ROOT
+from base.strict import read_yaml
 
 if TYPE_CHECKING:  # what draws is imported with the first figure: a page of tables needs none
     from matplotlib.axis import Axis

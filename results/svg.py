@@ -8,7 +8,7 @@ from itertools import pairwise
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from analysis.quoting import Html, in_a_row, in_html, tag
+from base.quoting import Html, in_a_row, in_html, tag
 from results import style, words
 
 if TYPE_CHECKING:

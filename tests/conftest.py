@@ -95,7 +95,7 @@ def make_project(folder, families, notebooks=None, files=None, data=()):
     ``data``: files or folders that are taken over as they are.
     """
     data = ("pyproject.toml", "data/imagenet", "data/looks.yaml", "data/quantities.yaml", *data)
-    ours = ("analysis", "companion", "results", "training", "profiles", "Snakefile")
+    ours = ("analysis", "base", "companion", "results", "training", "profiles", "Snakefile")
     for name in (*ours, *data):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -220,7 +220,7 @@ def refuses(*rows):
 
 def sentence(call, *given, **named):
     """What a call is refused with, in one line."""
-    from analysis.texts import CompanionError
+    from base.texts import CompanionError
 
     with pytest.raises((CompanionError, ValueError)) as caught:
         call(*given, **named)

@@ -9,7 +9,7 @@ from tiny import keep, model
 from analysis.families import registry
 from analysis.families.registry import Family
 from analysis.features.store import Head
-from analysis.roots import ROOT
+from base.roots import ROOT
 from companion.chapters import arrays, measured
 from companion.measurements import from_store, pending, records
 from results import execute

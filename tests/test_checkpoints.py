@@ -22,8 +22,8 @@ from analysis.features import networks, parts, weights
 from analysis.features.checkpoints import default_name, find
 from analysis.features.encoders import load
 from analysis.features.weights import read_weights, weights_file
-from analysis.files import sha256_of
-from analysis.roots import ROOT
+from base.files import sha256_of
+from base.roots import ROOT
 
 torch.set_num_threads(1)
 CASES = cases("checkpoints")

@@ -20,7 +20,7 @@ from analysis.images.emoji import (
     sizes,
 )
 from analysis.images.emoji import appearance as stored_appearance
-from analysis.roots import ROOT
+from base.roots import ROOT
 
 FOLDER = ROOT / "data" / "emoji"
 

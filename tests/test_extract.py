@@ -20,10 +20,10 @@ from analysis.features import extract as extraction
 from analysis.features.extract import extract
 from analysis.features.plan import ExtractionError, ExtractionSettings
 from analysis.features.store import StoreError
-from analysis.files import sealed, sha256_of
 from analysis.images import imagelist
 from analysis.images.imagelist import ImageList
-from analysis.texts import CompanionError
+from base.files import sealed, sha256_of
+from base.texts import CompanionError
 
 torch.set_num_threads(1)
 LOAD = encoders.load

@@ -19,7 +19,7 @@ from conftest import ROOT, companion_in, copy_checkout, refused
 from analysis.families.registry import load_families
 from analysis.features import encoders, store
 from analysis.images import emoji
-from analysis.texts import CompanionError
+from base.texts import CompanionError
 from companion.measurements import plausible, records
 
 FAULTS = Path(__file__).with_name("faults")

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from conftest import cases
 
-from analysis.texts import as_words
+from base.texts import as_words
 from companion.course import grade, key
 from results import course, downloads, page, plots, single_page, slides
 from results.page import Page

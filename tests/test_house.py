@@ -7,9 +7,9 @@ import re
 import pytest
 from conftest import ROOT, python_in
 
-from analysis.code import import_closure
+from base.code import import_closure
 
-OURS = ("analysis", "companion", "results", "training")
+OURS = ("analysis", "base", "companion", "results", "training")
 MODULES_OF_COMMANDS = ("commands", "course_commands", "evidence_commands")
 COMMAND_LINE = ("companion.cli", *(f"companion.{name}" for name in MODULES_OF_COMMANDS))
 #: Package → what it is for and which of ours it imports, as the page on the house says.
@@ -23,13 +23,13 @@ ROWS = {
 }
 #: What every package but the metrics may use, each importing those before it alone.
 BOTTOM = tuple(
-    f"analysis.{name}" for name in ("quoting", "texts", "strict", "roots", "files", "code", "reach")
+    f"base.{name}" for name in ("quoting", "texts", "strict", "roots", "files", "code", "reach")
 )
 #: Room → what its modules may import of ours besides each other. The longest name decides.
-ROOMS = {name: used + BOTTOM for name, (_, used) in ROWS.items()} | {
+ROOMS = {name: (*used, "base") for name, (_, used) in ROWS.items()} | {
     "analysis.metrics": (),
     **{name: BOTTOM[:place] for place, name in enumerate(BOTTOM)},
-    "companion": ("analysis", "results"),
+    "companion": ("analysis", "base", "results"),
     **dict.fromkeys(COMMAND_LINE, OURS),
 }
 HEAVY = ("torch", "torchvision", "open_clip", "timm", "lightning")

@@ -18,7 +18,7 @@ from pyarrow import parquet
 from analysis.images import copies, find, imagenet, packed, sets
 from analysis.images.imagelist import ImageList
 from analysis.images.sets import DatasetError
-from analysis.roots import ROOT
+from base.roots import ROOT
 
 TRUE, READ_ANEW = sets.descriptions(), sets.descriptions.__wrapped__
 

@@ -102,7 +102,7 @@ def test_another_papers_book_needs_nothing_but_the_wheel(python, tmp_path):
 
 def test_where_the_root_is(python, tmp_path):
     def root(folder, **more):
-        program = "import analysis.roots as c; print(c.ROOT, c.WORKSPACE, sep='\\n')"
+        program = "import base.roots as c; print(c.ROOT, c.WORKSPACE, sep='\\n')"
         done = python_in(folder, "-c", program, python=python, **UNSET, **more)
         return done.stdout.splitlines()
 

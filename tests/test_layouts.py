@@ -22,7 +22,7 @@ from analysis.features import layouts, store, weights
 from analysis.features.checkpoints import find
 from analysis.features.encoders import load
 from analysis.features.weights import ModelError
-from analysis.files import sha256_of
+from base.files import sha256_of
 
 torch.set_num_threads(1)
 TRANSFORMERS = cases("transformers")

@@ -28,7 +28,7 @@ def fill(folder):
             path.write_text(re.sub("‹(.*?)›", lambda m: FILLED.get(m[1], m[1]), text))
 
 
-ROOMS = ("analysis", "companion", "results", "data", "tests", "notebooks", "book")
+ROOMS = ("analysis", "base", "companion", "results", "data", "tests", "notebooks", "book")
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from scipy.stats import percentileofscore
 from test_train import recipe
 from tiny import unit
 
-from analysis.files import sha256_of
 from analysis.images import emoji, public
 from analysis.metrics import modalities
+from base.files import sha256_of
 from companion.chapters import origin_figures as figures
 from companion.probe import judge, measure
 from results.style import spread

@@ -16,7 +16,7 @@ from bs4 import BeautifulSoup
 from conftest import ROOT, build_book, run_in, sphinx_build
 from sphinx.errors import SphinxParallelError
 
-from analysis.texts import CompanionError
+from base.texts import CompanionError
 from results import course, pdf
 from results.labels import line_in_source
 from results.sphinx import cite, contents, pages, result, runs
@@ -62,7 +62,7 @@ def test_a_runs_download_says_what_it_needs_and_runs_in_any_folder(clone, built_
     assert "COMPANION_ROOT" in cells[0]["source"]
     assert not any("{doc}" in "".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
     code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
-    where = "from analysis.roots import ROOT\nprint(ROOT)"
+    where = "from base.roots import ROOT\nprint(ROOT)"
     (tmp_path / "all.py").write_text("\n".join([*code, where]))
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"MPLBACKEND": "agg"}
     kept = {"text": True, "capture_output": True, "env": env | {"COMPANION_ROOT": str(clone)}}

@@ -24,7 +24,7 @@ from analysis.features import store
 from analysis.images import imagelist
 from analysis.metrics import directions, outliers, quantisation
 from analysis.metrics.basis import random_rotation
-from analysis.texts import CompanionError
+from base.texts import CompanionError
 from companion import cli
 from companion.measurements import records
 from companion.measurements.measurement import Value

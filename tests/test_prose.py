@@ -83,6 +83,7 @@ def said_in(path):
 def test_nothing_that_is_written_has_the_books_idiolect():
     rooms = (
         "analysis",
+        "base",
         "companion",
         "results",
         "training",

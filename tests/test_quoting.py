@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from conftest import ROOT, cases, sphinx_build
 
-from analysis.quoting import Html, as_markdown, in_a_row, in_html, tag
+from base.quoting import Html, as_markdown, in_a_row, in_html, tag
 from results import policy, slides
 from results.style import items
 from results.svg import explorer
@@ -18,7 +18,7 @@ WRITERS = [
     *ROOT.glob("book/_extensions/*.py"),
     *(
         path
-        for room in ("analysis", "companion", "results", "data")
+        for room in ("analysis", "base", "companion", "results", "data")
         for path in ROOT.rglob(f"{room}/**/*.py")
     ),
 ]

@@ -14,7 +14,7 @@ from analysis.families.registry import (
     load_family,
 )
 from analysis.features import store
-from analysis.files import sha256_of
+from base.files import sha256_of
 
 PAPER = ["rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14"]
 ZERO_SHOT = cases("models")["zero_shot"]

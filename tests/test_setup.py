@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from sphinx_external_toc.parsing import parse_toc_yaml
 from test_house import imports
 
-from analysis.code import installing
+from base.code import installing
 from results.sphinx.offline import foreign_resources
 
 BOOK = ROOT / "book"
@@ -69,7 +69,15 @@ def undeclared(folders, lines):
 def test_everything_imported_is_declared():
     """A library that comes along with another may go with it."""
     extras = PROJECT["optional-dependencies"]
-    folders = ("analysis", "companion", "results", "training", "notebooks", "book/_extensions")
+    folders = (
+        "analysis",
+        "base",
+        "companion",
+        "results",
+        "training",
+        "notebooks",
+        "book/_extensions",
+    )
     missing = undeclared(folders, [*PROJECT["dependencies"], *chain(*extras.values())])
     assert not missing, f"declare in pyproject.toml: {sorted(missing)}"
 
@@ -108,7 +116,7 @@ def test_environments_install_this_project_from_where_they_lie(path):
 
 def test_messages_name_an_installation_that_works_anywhere():
     assert installing("extract") == f'pip install "{PROJECT["name"]}[extract]"'
-    folders = ("analysis", "companion", "results", "training")
+    folders = ("analysis", "base", "companion", "results", "training")
     sources = [path.read_text() for name in folders for path in (ROOT / name).rglob("*.py")]
     assert not [text for text in sources if re.search(r"pip install -e", text)]
 

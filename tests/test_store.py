@@ -21,8 +21,8 @@ from tiny import model
 
 from analysis.features import store
 from analysis.features.store import Head, StoreError
-from analysis.files import sealed, sha256_of, temporary_folder, write_text
-from analysis.roots import ROOT
+from base.files import sealed, sha256_of, temporary_folder, write_text
+from base.roots import ROOT
 
 PROGRAMS = programs("programs")
 N, D = 12, 5

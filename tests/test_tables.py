@@ -10,7 +10,7 @@ from conftest import cases, refused
 from scipy import sparse
 
 from analysis.families.registry import load_families
-from analysis.roots import ROOT
+from base.roots import ROOT
 from companion.chapters import encoder_tables, measured
 from companion.chapters.robustness_figures import ER
 from companion.claims.evidence import gather

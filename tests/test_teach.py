@@ -221,7 +221,7 @@ def test_an_archive_has_all_that_a_venv_with_numpy_and_matplotlib_needs(tmp_path
     assert "pruning_solved.ipynb" not in course.files("pruning", solved=False)
     cells = json.loads((tmp_path / "pruning_solved.ipynb").read_text())["cells"]
     code = "".join("".join(c["source"]) + "\n" for c in cells if c["cell_type"] == "code")
-    hidden = dict.fromkeys(["analysis", "companion", "pandas", "scipy", "yaml", "pydantic"])
+    hidden = dict.fromkeys(["analysis", "base", "companion", "pandas", "scipy", "yaml", "pydantic"])
     (tmp_path / "run.py").write_text(f"import sys\nsys.modules |= {hidden}\n{code}")
     done = python_in(tmp_path, "run.py", MPLBACKEND="agg", PYTHONPATH="")
     assert done.returncode == 0, done.stderr
@@ -330,7 +330,7 @@ def test_the_lab_without_a_clone_needs_numpy_alone_and_finds_what_the_programs_f
     for name, stops in (("lab_solved", False), ("lab_blanks", True)):
         cells = json.loads(contents[f"{name}.ipynb"])["cells"]
         code = "".join("".join(c["source"]) + "\n" for c in cells if c["cell_type"] == "code")
-        hidden = dict.fromkeys(["analysis", "pandas", "scipy", "matplotlib"])
+        hidden = dict.fromkeys(["analysis", "base", "pandas", "scipy", "matplotlib"])
         (tmp_path / "run.py").write_text(f"import sys\nsys.modules |= {hidden}\n{code}")
         done = python_in(tmp_path, "run.py", PYTHONPATH="")
         assert (done.returncode != 0) == stops, done.stderr

@@ -22,9 +22,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from analysis.features import checkpoints, encoders, networks
 from analysis.features.weights import read_weights
-from analysis.files import replaced, sha256_of, write_text
 from analysis.images import find
 from analysis.images.imagelist import ImageList
+from base.files import replaced, sha256_of, write_text
 from training import full_size, recipe_tables, recipes, results
 from training.recipes import CaptionSettings, Plan, Recipe, TrainingError, TrainOptions
 

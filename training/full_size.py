@@ -37,11 +37,11 @@ from analysis.families.registry import Model
 from analysis.features import checkpoints, encoders, heads, networks
 from analysis.features.plan import head_prompts
 from analysis.features.preprocess import to_pixels
-from analysis.files import replaced
 from analysis.images import find, sets
 from analysis.images.imagelist import DamagedImageError, ImageList
 from analysis.images.sets import DatasetError
-from analysis.texts import CompanionError
+from base.files import replaced
+from base.texts import CompanionError
 from training import recipe_tables, recipes, results
 from training.objectives import Classifier, weights_of
 from training.recipes import ClassifierSettings, TrainingError, TrainOptions

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normalize
 
 from analysis.features.preprocess import POCKET_INPUT
-from analysis.files import replaced
+from base.files import replaced
 from training.optimizers import ProjectionAdamW, projections
 from training.pocket import PocketRecipe
 from training.recipes import warmed_cosine

@@ -25,7 +25,7 @@ from torch.nn.functional import layer_norm, normalize
 from analysis.features import networks
 from analysis.features.weights import read_weights
 from analysis.images import emoji
-from analysis.strict import Strict
+from base.strict import Strict
 from training import objectives, pocket_lab
 from training.objectives import batch_rows, contrastive_loss, draw_seed, wrong_captions
 from training.optimizers import ProjectionAdamW, Turn, projections

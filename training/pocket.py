@@ -14,8 +14,8 @@ from pydantic import Field, model_validator
 
 from analysis.families.registry import Level
 from analysis.images.emoji import TEMPLATES
-from analysis.roots import ROOT
-from analysis.strict import Name, Strict, Text, checked, read_yaml
+from base.roots import ROOT
+from base.strict import Name, Strict, Text, checked, read_yaml
 from training.recipes import Count, Positive, Share
 
 POCKET = ROOT / "data" / "pocket"

@@ -30,8 +30,8 @@ from analysis.features.preprocess import POCKET_INPUT, to_pixels
 from analysis.features.store import Head
 from analysis.features.tokenizer import WordTokenizer
 from analysis.features.weights import read_weights
-from analysis.files import fingerprint, replaced, write_text
 from analysis.images import emoji, find
+from base.files import fingerprint, replaced, write_text
 from training import objectives, pocket
 from training.pocket import PocketRecipe, Recipes
 

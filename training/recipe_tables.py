@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.families.registry import Family
 from analysis.images.sets import descriptions
-from analysis.strict import read_yaml
+from base.strict import read_yaml
 from training import recipes as described
 from training.recipes import CAPTIONS_PUBLISHED, Plan, Recipe
 

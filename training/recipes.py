@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from analysis.roots import ROOT
-from analysis.strict import Name, Strict, Text, checked, read_yaml
-from analysis.texts import CompanionError, suggestion
+from base.roots import ROOT
+from base.strict import Name, Strict, Text, checked, read_yaml
+from base.texts import CompanionError, suggestion
 
 FOLDER = ROOT / "data" / "recipes"
 #: How a source says that a value is nobody's but ours.

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from analysis.files import replaced, sha256_of, write_text
-from analysis.texts import changes
+from base.files import replaced, sha256_of, write_text
+from base.texts import changes
 from training.objectives import write_tensors
 from training.recipes import TrainingError
 

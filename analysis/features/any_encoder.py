@@ -23,8 +23,8 @@ from analysis.images import imagelist
 from analysis.images.imagelist import ImageList
 from analysis.images.pictures import in_rgb
 from analysis.images.sets import DatasetError
-from analysis.quoting import in_short
-from analysis.texts import suggestion
+from base.quoting import in_short
+from base.texts import suggestion
 
 #: Maps a batch of inputs (n, ...) to features (n, d).
 AnyEncoder = Callable[[Tensor], Any]

@@ -35,9 +35,9 @@ from analysis.features.lazily import open_clip
 from analysis.features.networks import CheckpointError
 from analysis.features.parts import INDEX
 from analysis.features.weights import HUB_FILES, ModelError, from_hub, read_weights
-from analysis.roots import WORKSPACE
-from analysis.strict import first_reason
-from analysis.texts import suggestion
+from base.roots import WORKSPACE
+from base.strict import first_reason
+from base.texts import suggestion
 
 #: Names of weights in a folder that is laid out as a repository, the first that is there is meant.
 FOLDER_FILES = [

@@ -36,8 +36,8 @@ from analysis.features.plan import ExtractionError, ExtractionSettings
 from analysis.features.preprocess import geometry
 from analysis.features.store import StoreError
 from analysis.features.weights import ModelError, checked_sha256
-from analysis.files import fingerprint
 from analysis.images.imagelist import ImageList
+from base.files import fingerprint
 
 AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
 LIBRARIES = ("torch", "open_clip_torch", "timm", "numpy", "pillow")

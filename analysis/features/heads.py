@@ -22,7 +22,7 @@ from analysis.features.store import Head, StoreError
 from analysis.features.weights import ModelError
 from analysis.images import imagenet
 from analysis.images.imagelist import ImageList, Prompts
-from analysis.quoting import quoted
+from base.quoting import quoted
 
 #: Rows of a head that are compared at once.
 BLOCK = 1000

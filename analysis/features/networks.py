@@ -27,9 +27,9 @@ from analysis.features.lazily import open_clip
 from analysis.features.preprocess import POCKET_INPUT
 from analysis.features.store import local_weights
 from analysis.features.weights import HUB_FILES, ModelError, from_hub
-from analysis.roots import ROOT
-from analysis.strict import first_reason
-from analysis.texts import suggestion
+from base.roots import ROOT
+from base.strict import first_reason
+from base.texts import suggestion
 
 ARCHITECTURES = ROOT / "data" / "pocket" / "architectures"
 RANDOM_SEED = 0

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from analysis.families.registry import Preprocessing
 from analysis.features.lazily import open_clip
 from analysis.features.networks import CheckpointError, preprocessing
-from analysis.quoting import quoted
+from base.quoting import quoted
 
 
 class Kind(NamedTuple):

@@ -40,9 +40,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from analysis.files import fingerprint, replaced, sha256_of
 from analysis.images.imagelist import ImageList
 from analysis.images.sets import DIFFERS, DatasetError, descriptions, locate
+from base.files import fingerprint, replaced, sha256_of
 
 CATEGORIES = ("color", "object", "part", "material", "scene", "texture")
 AGAIN = "unpack it again, or take it as it is: `companion extract` with --accept-counts"

@@ -24,10 +24,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.files import fingerprint
 from analysis.images import imagenet, packed
 from analysis.images.imagelist import ImageList, Packed, is_image
 from analysis.images.sets import DIFFERS, DatasetError, Description, descriptions, locate
+from base.files import fingerprint
 
 WNID = re.compile(r"n\d{8}")
 #: The hub's names of validation images end in the class, others' do not.

@@ -22,12 +22,12 @@ import pandas as pd
 import scipy
 from PIL import Image
 
-from analysis.files import sha256_of
 from analysis.images import sets
 from analysis.images.imagelist import Pixels
 from analysis.images.sets import DatasetError
-from analysis.roots import ROOT
-from analysis.texts import suggestion
+from base.files import sha256_of
+from base.roots import ROOT
+from base.texts import suggestion
 
 ARCHIVE = ROOT / "data" / "emoji" / "emoji.zip"
 TABLE = "concepts.csv"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.files import fingerprint
 from analysis.images import broden, copies, emoji, imagelist, imagenet, public, sets
 from analysis.images.imagelist import ImageList, Prompts
 from analysis.images.sets import Availability, DatasetError, Description
-from analysis.texts import suggestion
+from base.files import fingerprint
+from base.texts import suggestion
 
 
 def pocket(style: str, split: str = "test") -> ImageList:

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from analysis.files import fingerprint, sha256_of
 from analysis.images.pictures import in_rgb
 from analysis.images.sets import DatasetError
-from analysis.texts import CompanionError
+from base.files import fingerprint, sha256_of
+from base.texts import CompanionError
 
 Pixels = NDArray[np.uint8]
 

@@ -13,7 +13,7 @@ from functools import cache
 
 from analysis.images.imagelist import Prompts, class_prompts
 from analysis.images.sets import Description, column, locate
-from analysis.roots import ROOT
+from base.roots import ROOT
 
 FOLDER = ROOT / "data" / "imagenet"
 

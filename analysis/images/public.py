@@ -25,10 +25,10 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field, PositiveInt, ValidationError
 
-from analysis.files import sha256_of
-from analysis.roots import ROOT
-from analysis.strict import Sha256, Strict, read_yaml
-from analysis.texts import CompanionError, suggestion
+from base.files import sha256_of
+from base.roots import ROOT
+from base.strict import Sha256, Strict, read_yaml
+from base.texts import CompanionError, suggestion
 
 CATALOGUE = ROOT / "data" / "artifacts.yaml"
 HOST = "https://raw.githubusercontent.com"

@@ -26,9 +26,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from analysis.roots import ROOT
-from analysis.strict import Name, Strict, Text, checked, parse_yaml, read_yaml
-from analysis.texts import CompanionError, suggestion
+from base.roots import ROOT
+from base.strict import Name, Strict, Text, checked, parse_yaml, read_yaml
+from base.texts import CompanionError, suggestion
 
 SETS = ROOT / "data" / "imagenet" / "sets.yaml"
 CONFIG = Path("~/.config/companion/data.yaml")

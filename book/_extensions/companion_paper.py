@@ -19,7 +19,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 
 from analysis.families.registry import FAMILIES, load_family
-from analysis.quoting import as_markdown, tag
+from base.quoting import as_markdown, tag
 from companion.claims.counterparts import (
     COUNTERPARTS,
     Item,

@@ -27,8 +27,8 @@ from sphinx.config import Config
 from sphinx.errors import ConfigError
 from sphinx.util.docutils import SphinxRole
 
-from analysis.files import fingerprint, sha256_of
-from analysis.roots import ROOT
+from base.files import fingerprint, sha256_of
+from base.roots import ROOT
 from results import course, lite
 from results.slides import PACE, deck, minutes, slides
 from results.sphinx.offline import when_written, write_if_changed

@@ -17,8 +17,8 @@ from analysis.families.registry import (
     load_families,
     load_family,
 )
-from analysis.roots import ROOT
-from analysis.strict import read_yaml
+from base.roots import ROOT
+from base.strict import read_yaml
 from companion.measurements.quantities import Measurable, Measured, declared
 from companion.measurements.records import (
     STYLES_BY_ROLE,

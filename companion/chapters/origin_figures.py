@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from analysis.roots import ROOT
+from base.roots import ROOT
 from companion.measurements.intervals import Interval
 from results import plots
 from results.plots import Stroke

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.families.registry import LEVEL_TITLES
 from analysis.metrics.indicators import interval, rank_correlation
-from analysis.roots import ROOT
+from base.roots import ROOT
 from companion.chapters.measured import model_title, set_title
 from companion.claims.ours import Prediction, kappa_predicts
 from companion.measurements.measurement import Measurement

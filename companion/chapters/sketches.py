@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.families.registry import load_families
 from analysis.images import emoji, sets
 from analysis.images.emoji import Emoji
-from analysis.texts import CompanionError, suggestion
+from base.texts import CompanionError, suggestion
 from companion.chapters import picture_rows
 from companion.chapters.robustness_figures import WORDS
 from companion.measurements.effective_robustness import View

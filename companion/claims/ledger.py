@@ -40,9 +40,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from analysis.families.registry import Level
-from analysis.roots import ROOT
-from analysis.strict import Strict, checked, read_yaml
-from analysis.texts import CompanionError
+from base.roots import ROOT
+from base.strict import Strict, checked, read_yaml
+from base.texts import CompanionError
 from companion.measurements.intervals import Result
 from companion.measurements.quantities import Measured
 

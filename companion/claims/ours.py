@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.metrics.indicators import rank_correlation
-from analysis.roots import ROOT
-from analysis.strict import read_yaml
+from base.roots import ROOT
+from base.strict import read_yaml
 from companion.claims.deciding import SIGNIFICANCE
 from companion.claims.ledger import ClaimError, Entry, entries
 from companion.measurements.intervals import Result

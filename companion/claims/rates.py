@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from analysis.roots import ROOT
+from base.roots import ROOT
 
 FOLDER = ROOT / "data" / "rates"
 

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from analysis.reach import Code
-from analysis.strict import Strict, read_yaml
+from base.reach import Code
+from base.strict import Strict, read_yaml
 from companion.claims import made_up
 from companion.claims import rates as drawn_before
 from companion.claims.ledger import OUTCOMES, RULES, Claim, Outcome
@@ -27,11 +27,11 @@ DRAWS, SEED = 400, 0
 #: Code that the rules reach and that decides no rate: how what exists is read.
 BEYOND = (
     "analysis.families",
-    "analysis.files",
+    "base.files",
     "analysis.images",
-    "analysis.roots",
-    "analysis.strict",
-    "analysis.texts",
+    "base.roots",
+    "base.strict",
+    "base.texts",
     "companion.measurements.records",
 )
 

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from analysis.files import write_text
 from analysis.metrics import basis, directions, outliers, pruning, robustness
-from analysis.roots import ROOT
+from base.files import write_text
+from base.roots import ROOT
 from companion.course import sheet
 from companion.course.key import CourseError
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analysis.quoting import on_a_line, printable, quoted
-from analysis.texts import aligned
+from base.quoting import on_a_line, printable, quoted
+from base.texts import aligned
 from companion.course.key import CourseError, Worth
 from results import check
 

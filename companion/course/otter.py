@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.files import write_text
+from base.files import write_text
 from companion.course.key import CourseError, Criterion, Worth
 from results import course
 

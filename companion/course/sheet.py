@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from string import Template
 
-from analysis.quoting import Html, in_html, tag
+from base.quoting import Html, in_html, tag
 from results import policy
 
 PAGE = Template(Path(__file__).with_name("sheet.html").read_text(encoding="utf-8"))

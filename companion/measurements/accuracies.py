@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from analysis.families.registry import Family, Model, PublishedKey
 from analysis.images import emoji, sets
 from analysis.metrics.robustness import NORMAL_95
-from analysis.roots import ROOT
+from base.roots import ROOT
 from companion.measurements.records import Measurement
 
 PUBLISHED = ROOT / "data" / "published" / "accuracies.csv"

@@ -15,7 +15,7 @@ import pandas as pd
 
 from analysis.images import sets
 from analysis.metrics.robustness import effective_robustness
-from analysis.roots import ROOT
+from base.roots import ROOT
 from companion.measurements import records
 from companion.measurements.accuracies import (
     CLIP_V2,

@@ -24,7 +24,7 @@ from analysis.images import emoji, imagenet
 from analysis.metrics import image_by_image
 from analysis.metrics.concept_counts import LEAST_CLUSTERS, LEAST_POSITIVES
 from analysis.metrics.pruning import Integers
-from analysis.texts import CompanionError
+from base.texts import CompanionError
 from companion.measurements import (
     accuracies,
     bits,

@@ -15,8 +15,8 @@ from pydantic import ConfigDict, Field, model_validator
 
 from analysis.families.registry import Level
 from analysis.images import sets
-from analysis.strict import Name, Plain, Sha256, Strict, Words
-from analysis.texts import CompanionError
+from base.strict import Name, Plain, Sha256, Strict, Words
+from base.texts import CompanionError
 from companion.measurements.intervals import Interval
 from companion.measurements.quantities import (
     LARGEST,

@@ -17,11 +17,11 @@ import numpy as np
 from analysis.families.registry import Family, Model
 from analysis.features import store
 from analysis.features.store import StoreError
-from analysis.files import is_intact, sha256_of
 from analysis.images import imagenet, sets
 from analysis.images.sets import DatasetError
 from analysis.metrics.quantisation import NEIGHBOURS
-from analysis.roots import ROOT
+from base.files import is_intact, sha256_of
+from base.roots import ROOT
 from companion.measurements import records
 from companion.measurements.quantities import Measurable, declared
 

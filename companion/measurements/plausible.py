@@ -14,8 +14,8 @@ from pathlib import Path
 
 from analysis.families.registry import ZOO, Family
 from analysis.images import sets
-from analysis.quoting import on_a_line
-from analysis.texts import suggestion
+from base.quoting import on_a_line
+from base.texts import suggestion
 from companion.measurements import atlas, records
 from companion.measurements.agreement import contradictions, unusual
 from companion.measurements.consequences import consequences

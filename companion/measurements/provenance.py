@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from analysis.code import version_of
 from analysis.families.registry import shown_weights
 from analysis.images.sets import LEFT_OUT
+from base.code import version_of
 from companion.measurements.records import (
     Origin,
     Provenance,

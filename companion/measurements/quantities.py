@@ -11,8 +11,8 @@ from typing import Literal
 
 from pydantic import Field, TypeAdapter
 
-from analysis.roots import ROOT
-from analysis.strict import Strict, read_yaml
+from base.roots import ROOT
+from base.strict import Strict, read_yaml
 
 Order = Literal["importance", "singular_value", "reversed", "random"]
 Measurable = Literal[

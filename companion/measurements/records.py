@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from analysis import reach
 from analysis.families.registry import Family, Model
 from analysis.features import store
-from analysis.files import is_intact, sealed, write_text
 from analysis.images import sets
-from analysis.roots import ROOT
-from analysis.strict import checked, first_reason
-from analysis.texts import CompanionError
+from base import reach
+from base.files import is_intact, sealed, write_text
+from base.roots import ROOT
+from base.strict import checked, first_reason
+from base.texts import CompanionError
 from companion.measurements.measurement import Data as Data
 from companion.measurements.measurement import Measurement as Measurement
 from companion.measurements.measurement import MeasurementError as MeasurementError
@@ -58,12 +58,12 @@ MEASURES = "companion.measurements.from_store.TAKE"
 COUNTED_OTHERWISE = (
     "analysis.families",
     "analysis.features",
-    "analysis.files",
+    "base.files",
     "analysis.images.sets",
-    "analysis.quoting",
-    "analysis.roots",
-    "analysis.strict",
-    "analysis.texts",
+    "base.quoting",
+    "base.roots",
+    "base.strict",
+    "base.texts",
     "companion.measurements.provenance",
 )
 #: A list without others in it, as `json` writes it on lines of its own, behind its key if any.

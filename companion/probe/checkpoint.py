@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.families.registry import Model
 from analysis.features import store
-from analysis.files import temporary_folder, write_output, write_text
 from analysis.images import find, imagelist
 from analysis.images.imagelist import ImageList
-from analysis.roots import ROOT
+from base.files import temporary_folder, write_output, write_text
+from base.roots import ROOT
 from companion.measurements import records
 from companion.probe import measure
 from companion.probe.judge import Probe, title_of

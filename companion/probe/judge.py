@@ -19,9 +19,9 @@ from numpy.typing import ArrayLike
 
 from analysis.families.registry import Level, load_families
 from analysis.metrics.outliers import OUTLIER_THRESHOLD, far_above_mean
-from analysis.quoting import Html, tag
-from analysis.roots import ROOT
-from analysis.strict import read_yaml
+from base.quoting import Html, tag
+from base.roots import ROOT
+from base.strict import read_yaml
 from companion.measurements import records
 from companion.measurements.intervals import Interval
 from companion.measurements.measurement import Measurement

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.families.registry import Level
 from analysis.metrics import basis, directions, outliers
-from analysis.texts import CompanionError, as_words
+from base.texts import CompanionError, as_words
 from companion.measurements import measures, records
 from companion.measurements.measures import Quantities
 from companion.measurements.provenance import of_today

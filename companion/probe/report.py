@@ -10,8 +10,8 @@ import pandas as pd
 
 from analysis.families.registry import Family, Model, level_title, load_families, load_family
 from analysis.features import store
-from analysis.roots import ROOT
-from analysis.texts import CompanionError, as_words, suggestion
+from base.roots import ROOT
+from base.texts import CompanionError, as_words, suggestion
 from companion.measurements import provenance, records
 from companion.measurements.consequences import consequences
 from companion.measurements.records import Data, Measurement

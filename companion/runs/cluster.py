@@ -19,10 +19,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.code import installing
 from analysis.features.store import default_folder
-from analysis.files import temporary_folder, write_text
-from analysis.roots import ROOT
+from base.code import installing
+from base.files import temporary_folder, write_text
+from base.roots import ROOT
 from results.experiments import RunError
 from results.jobs import STATE, Call, Progress, attempt
 

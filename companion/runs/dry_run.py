@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from analysis.images import sets
-from analysis.texts import aligned
+from base.texts import aligned
 from companion.runs.grid import GridPlan, Task
 
 #: Bytes of an image's label and row number.

@@ -24,8 +24,8 @@ from analysis.families.registry import Edition, Family, Model, load_families, lo
 from analysis.features.plan import head_is_current, is_current
 from analysis.images import find, sets
 from analysis.images.imagelist import ImageList
-from analysis.roots import ROOT
-from analysis.texts import CompanionError, suggestion
+from base.roots import ROOT
+from base.texts import CompanionError, suggestion
 from companion.measurements import from_store, pending, records
 from companion.measurements.quantities import Measurable
 from companion.runs import cluster

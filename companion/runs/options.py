@@ -23,7 +23,7 @@ from analysis.families.registry import (
     load_families,
 )
 from analysis.features.store import Precision
-from analysis.strict import Strict, Text
+from base.strict import Strict, Text
 from results.experiments import load_experiments
 
 if TYPE_CHECKING:

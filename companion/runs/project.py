@@ -21,11 +21,11 @@ from analysis.families.registry import (
     load_family,
 )
 from analysis.features.store import default_folder, local_weights
-from analysis.files import fingerprint, sha256_of, write_text
-from analysis.quoting import as_markdown
-from analysis.reach import Code
-from analysis.roots import ROOT
-from analysis.texts import suggestion
+from base.files import fingerprint, sha256_of, write_text
+from base.quoting import as_markdown
+from base.reach import Code
+from base.roots import ROOT
+from base.texts import suggestion
 from companion.measurements import records
 from companion.measurements.measurement import NothingMeasuredError
 from companion.measurements.quantities import Measurable

@@ -14,7 +14,7 @@ from typing import Any, cast, get_args
 
 from analysis.families.registry import Family, Model, load_families, load_family
 from analysis.features.store import default_folder
-from analysis.roots import ROOT
+from base.roots import ROOT
 from companion.measurements import pending, records
 from companion.measurements.pending import in_words
 from companion.measurements.quantities import Measurable, declared

@@ -29,7 +29,7 @@ from analysis.families.registry import Family, Model, load_families, load_family
 from analysis.features import store
 from analysis.images import imagenet
 from analysis.images.public import artifact, fetch
-from analysis.roots import ROOT
+from base.roots import ROOT
 
 TABLE = yaml.safe_load((ROOT / "data" / "embeddings.yaml").read_text(encoding="utf-8"))
 LAYER = "embedding that image and text share (CLIP's output)"

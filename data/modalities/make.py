@@ -26,8 +26,8 @@ from scipy.stats import spearmanr
 
 from analysis.families.registry import Model, load_families
 from analysis.features import store
-from analysis.files import write_text
 from analysis.metrics import basis, modalities
+from base.files import write_text
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "quiet.csv"

@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from analysis.files import write_text
 from analysis.images import emoji
+from base.files import write_text
 from companion.measurements import bits
 from companion.measurements.invariance import Judge
 from training import origin, pocket_lab

@@ -26,10 +26,10 @@ from numpy.typing import ArrayLike
 
 from analysis.families.registry import FAMILIES
 from analysis.features.tokenizer import TOKENIZER, WordTokenizer
-from analysis.files import sha256_of, write_text
 from analysis.images import emoji
 from analysis.metrics import concept_counts, directions, outliers
-from analysis.roots import ROOT
+from base.files import sha256_of, write_text
+from base.roots import ROOT
 from companion.measurements import concept_probe
 from companion.measurements.accuracies import hexadecimal
 from training import pocket, pocket_lab

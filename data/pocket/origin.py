@@ -47,10 +47,10 @@ from scipy.stats import spearmanr
 
 from analysis.features.store import Head
 from analysis.features.weights import read_weights
-from analysis.files import fingerprint, replaced, sha256_of, write_text
 from analysis.images import emoji
 from analysis.metrics import basis, modalities, outliers, robustness
-from analysis.roots import ROOT
+from base.files import fingerprint, replaced, sha256_of, write_text
+from base.roots import ROOT
 from companion.measurements import accuracies
 from training import objectives, origin, pocket, pocket_lab
 from training.origin import Locked, OriginSettings, Projections

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 
-from analysis.files import write_text
-from analysis.quoting import tag
-from analysis.roots import ROOT
+from base.files import write_text
+from base.quoting import tag
+from base.roots import ROOT
 from companion.chapters import encoder_tables, measured
 from results import style, words
 from results.style import Drawing

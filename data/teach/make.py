@@ -26,9 +26,9 @@ import pandas as pd
 
 from analysis.families.registry import load_family
 from analysis.features import store
-from analysis.files import write_text
 from analysis.images.public import fetch
-from analysis.roots import ROOT
+from base.files import write_text
+from base.roots import ROOT
 from companion.measurements import accuracies
 from results import check
 from results.check import SEEDS

@@ -23,7 +23,7 @@ from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx_external_toc.collectors import TocTreeCollectorWithStyles
 
-from analysis.quoting import Html, in_a_row, tag
+from base.quoting import Html, in_a_row, tag
 from results import downloads, project
 from results.experiments import NOTEBOOKS, OUTPUTS
 from results.fingerprints import code_version

@@ -27,7 +27,7 @@ from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 
-from analysis.quoting import in_html
+from base.quoting import in_html
 
 #: Scripts and styles that any book has.
 STATIC = Path(__file__).resolve().parents[1] / "static"

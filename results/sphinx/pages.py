@@ -26,9 +26,9 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import SphinxError
 
-from analysis.files import write_text
-from analysis.quoting import tag
-from analysis.roots import ROOT
+from base.files import write_text
+from base.quoting import tag
+from base.roots import ROOT
 from results import course, project
 from results.policy import of_book
 from results.sphinx.offline import when_written

@@ -29,9 +29,9 @@ from sphinx.environment import BuildEnvironment
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from analysis.code import hash_of
-from analysis.files import fingerprint
-from analysis.quoting import in_a_row, tag
+from base.code import hash_of
+from base.files import fingerprint
+from base.quoting import in_a_row, tag
 from results import experiments, project, runpage, style
 from results.downloads import shown_in
 from results.experiments import OUTPUTS as RUNS

@@ -28,8 +28,8 @@ from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxParallelError
 from sphinx.util import logging
 
-from analysis.files import DENIED, FULL, about_disk
-from analysis.texts import CompanionError
+from base.files import DENIED, FULL, about_disk
+from base.texts import CompanionError
 from results import experiments, project, threads
 from results.engine import bring_up_to_date
 from results.experiments import OUTPUTS

@@ -18,7 +18,7 @@ import taken_along
 from conftest import cases, settle
 from playwright.sync_api import sync_playwright
 
-from analysis.texts import MARKUP
+from base.texts import MARKUP
 from results.pdf import print_page
 
 RAN = "window.ran"

@@ -16,7 +16,7 @@ import numpy as np
 
 from analysis.families.registry import load_family
 from analysis.features import store
-from analysis.roots import ROOT
+from base.roots import ROOT
 
 TARGET = ROOT / "notebooks" / "teach" / "lab" / "lab.npz"
 DATA = "pocket-twemoji-test"

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-from analysis.quoting import LONGEST_TEXT, is_shown, printable
+from base.quoting import LONGEST_TEXT, is_shown, printable
 
 #: An error lists at most so many known names.
 MOST_LISTED = 20

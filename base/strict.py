@@ -9,8 +9,8 @@ from typing import Annotated, Any, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from analysis.quoting import LONGEST_TEXT, in_short, quoted
-from analysis.texts import CompanionError, plain, worded
+from base.quoting import LONGEST_TEXT, in_short, quoted
+from base.texts import CompanionError, plain, worded
 
 #: Names become file names: letters, digits, ``_``, ``-`` and ``.``, starting with a letter.
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=100)]

@@ -15,16 +15,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from analysis.files import write_text
-from analysis.roots import CODE, PACKAGES, ROOT, SHIPPED
+from base.files import write_text
+from base.roots import CODE, PACKAGES, ROOT, SHIPPED
 
 #: Where our modules are: in the checkout, and for another paper's companion in the engine's, too.
 PLACES = (PACKAGES,) if PACKAGES == ROOT or ROOT == SHIPPED else (ROOT, PACKAGES)
 #: The packages of this repository, and of another paper's companion.
 THEIRS = sorted(path.parent.name for path in PLACES[0].glob("*/__init__.py") if PLACES[1:])
-OURS = ("analysis", "companion", "results", "training", *THEIRS)
+OURS = ("analysis", "base", "companion", "results", "training", *THEIRS)
 #: Where it is remembered what source texts are made of, which never goes out of date.
-MEMORY = (CODE / "analysis/__pycache__" if ROOT == SHIPPED else ROOT / ".companion") / "code-1"
+MEMORY = (CODE / "base/__pycache__" if ROOT == SHIPPED else ROOT / ".companion") / "code-1"
 
 
 def import_closure(source: str) -> dict[Path, str]:

@@ -26,9 +26,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from analysis.code import MEMORY, OURS, PLACES, hash_of_tree, is_text
-from analysis.files import write_text
-from analysis.texts import CompanionError
+from base.code import MEMORY, OURS, PLACES, hash_of_tree, is_text
+from base.files import write_text
+from base.texts import CompanionError
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Named = Function | ast.ClassDef | ast.ExceptHandler | ast.MatchAs | ast.MatchStar

@@ -55,4 +55,4 @@ ROOT = _root()
 #: Where families and features are written: the root of the checkout, or a folder of the reader's.
 WORKSPACE = _workspace()
 #: Where the modules are that decide numbers.
-PACKAGES = ROOT if (ROOT / "analysis" / "roots.py").is_file() else CODE
+PACKAGES = ROOT if (ROOT / "base" / "roots.py").is_file() else CODE

@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from analysis.texts import CompanionError
+from base.texts import CompanionError
 
 
 @contextlib.contextmanager

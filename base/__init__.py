@@ -1,0 +1,1 @@
+"""What everything rests on: files, texts, strict models, places, what code is made of."""
