@@ -5,7 +5,7 @@ import pytest
 from conftest import refused
 from tiny import unit
 
-from analysis.metrics import basis
+from analysis.metrics import basis, outliers
 from analysis.metrics.outliers import kurtosis, persistence
 from companion.measurements import invariance
 from companion.measurements.quantities import declared
@@ -52,6 +52,36 @@ def test_gaussian_draws_have_the_two_moments(spiked):
     drawn = basis.gaussian(spiked, 50_000, seed=2)
     assert drawn.mean(axis=0) == pytest.approx(h.mean(axis=0), abs=2e-3)
     assert np.cov(drawn.T, bias=True) == pytest.approx(np.cov(h.T, bias=True), abs=6e-4)
+
+
+def test_gaussian_draws_in_blocks_are_those_of_the_whole(spiked, monkeypatch):
+    h = basis.at_length_one(spiked)
+    noise = np.random.default_rng(2).standard_normal((1000, len(h)))
+    whole = h.mean(axis=0) + noise @ (h - h.mean(axis=0)) / np.sqrt(len(h))
+    monkeypatch.setattr(basis, "BLOCK_BYTES", 8 * len(h) * 70)  # 70 rows of noise at a time
+    blocks = list(basis.gaussian_blocks(spiked, 1000, seed=2))
+    assert {len(block) for block in blocks} == {70, 1000 % 70}
+    assert np.concatenate(blocks) == pytest.approx(whole, abs=1e-14)
+
+
+def test_gaussian_of_many_images_needs_no_row_of_noise_as_long_as_they_are(spiked, monkeypatch):
+    monkeypatch.setattr(basis, "SUMMED", len(spiked) - 1)
+    monkeypatch.setattr(basis, "BLOCK_BYTES", 8 * spiked.shape[1] * 70)
+    assert [len(block) for block in basis.gaussian_blocks(spiked, 100, seed=2)] == [70, 30]
+    test_gaussian_draws_have_the_two_moments(spiked)
+
+
+def test_the_basis_is_measured_in_blocks(spiked, monkeypatch):
+    whole, sizes = invariance.basis(spiked), set()
+    monkeypatch.setattr(outliers, "BLOCK_BYTES", 8 * spiked.shape[1] * 70)
+    plain = outliers.standardised
+    monkeypatch.setattr(
+        outliers, "standardised", lambda h, first=0: (sizes.add(len(h)), plain(h, first))[1]
+    )
+    blocks = invariance.basis(spiked)
+    assert max(sizes - {len(spiked)}) == 70  # but for the draws of the Gaussian
+    for name, value in whole.items():
+        assert blocks[name] == pytest.approx(value, rel=1e-9), name
 
 
 @pytest.mark.parametrize("call", [basis.less_mean, basis.effective_rank])

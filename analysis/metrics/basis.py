@@ -10,6 +10,7 @@ definitions are on the book's page `what_kurtosis_measures`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,9 +19,12 @@ import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.metrics.directions import unit_blocks
-from analysis.metrics.outliers import checked_features
+from analysis.metrics.outliers import BLOCK_BYTES, checked_features
 
 Array = NDArray[np.float64]
+
+#: Up to so many images a Gaussian is drawn as sums of them.
+SUMMED = 16_384
 
 
 def at_length_one(features: ArrayLike) -> Array:
@@ -68,18 +72,28 @@ def quarter_turn(width: int, seed: int) -> Array:
     return second @ first.T - first @ second.T
 
 
-def eigenframe(features: ArrayLike) -> Array:
-    """Images in the basis of the eigenvectors of their second moments: (N, d) → (N, d).
+def eigenvectors(features: ArrayLike) -> Array:
+    """The eigenvectors of the images' second moments, as columns: (N, d) → (d, d).
 
     The second moments are E[h hᵀ] of the images at length 1, without subtracting the mean. The
     eigenvectors are ordered by falling eigenvalue, and each points to where the mean image is not
-    negative. Rotating the features beforehand changes nothing here, so any statement about these
-    coordinates holds for the features in every basis.
+    negative.
     """
-    h = at_length_one(features)
-    _, vectors = np.linalg.eigh(h.T @ h / len(h))
-    turned = h @ vectors[:, ::-1]
-    return turned * np.where(turned.sum(axis=0) < 0, -1.0, 1.0)
+    array = checked_features(features)
+    second = np.zeros((array.shape[1], array.shape[1]))
+    for h in unit_blocks(array, len(second)):
+        second += h.T @ h
+    vectors: Array = np.linalg.eigh(second / len(array))[1][:, ::-1]
+    return vectors * np.where(mean_image(array) @ vectors < 0, -1.0, 1.0)
+
+
+def eigenframe(features: ArrayLike) -> Array:
+    """Images in the basis of their `eigenvectors`: (N, d) → (N, d).
+
+    Rotating the features beforehand changes nothing here, so any statement about these coordinates
+    holds for the features in every basis.
+    """
+    return at_length_one(features) @ eigenvectors(features)
 
 
 def gaussian(features: ArrayLike, images: int, seed: int) -> Array:
@@ -87,10 +101,44 @@ def gaussian(features: ArrayLike, images: int, seed: int) -> Array:
 
     A property that the draws share with the features follows from these two moments alone.
     """
-    h = at_length_one(features)
-    centred = h - h.mean(axis=0)
-    noise = np.random.default_rng(seed).standard_normal((images, len(h)))
-    return h.mean(axis=0) + noise @ centred / np.sqrt(len(h))
+    return np.concatenate(list(gaussian_blocks(features, images, seed)))
+
+
+def gaussian_blocks(features: ArrayLike, images: int, seed: int) -> Iterator[Array]:
+    """Yield the draws of `gaussian` a block of rows at a time.
+
+    A draw is a random sum of the images less their mean. Of more than `SUMMED` images it is a
+    random sum of the square root of their covariance instead: another draw from the same Gaussian,
+    with d random numbers an image and not N.
+    """
+    array, draws = checked_features(features), np.random.default_rng(seed)
+    mean = mean_image(array)
+    if len(array) > SUMMED:
+        values, vectors = np.linalg.eigh(covariance(array))
+        root = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
+    else:
+        root = (at_length_one(array) - mean) / np.sqrt(len(array))
+    step = max(1, BLOCK_BYTES // (8 * len(root)))
+    for start in range(0, images, step):
+        yield mean + draws.standard_normal((min(step, images - start), len(root))) @ root
+
+
+def mean_image(features: ArrayLike) -> Array:
+    """The mean of images at length 1: (N, d) → (d,)."""
+    array = checked_features(features)
+    total = np.zeros(array.shape[1])
+    for h in unit_blocks(array, array.shape[1]):
+        total += h.sum(axis=0)
+    return total / len(array)
+
+
+def covariance(features: ArrayLike) -> Array:
+    """The covariance of images at length 1, divided by N: (N, d) → (d, d)."""
+    array, mean = checked_features(features), mean_image(features)
+    total = np.zeros((len(mean), len(mean)))
+    for h in unit_blocks(array, len(mean)):
+        total += (h - mean).T @ (h - mean)
+    return total / len(array)
 
 
 def mean_share(features: ArrayLike) -> float:
@@ -101,7 +149,7 @@ def mean_share(features: ArrayLike) -> float:
     >>> mean_share([[1, 0], [0, 5]])
     0.5
     """
-    mean = at_length_one(features).mean(axis=0)
+    mean = mean_image(features)
     return float(mean @ mean)
 
 
@@ -111,9 +159,12 @@ def effective_rank(features: ArrayLike) -> float:
     It lies between 1 and the width, for the images at length 1. No rotation changes it. Raises
     ValueError for images that do not vary.
     """
-    centred = less_mean(features)
-    small = centred if len(centred) < centred.shape[1] else centred.T
-    gram = small @ small.T  # the same eigenvalues, of the smaller of two matrices
+    array = checked_features(features)
+    if len(array) < array.shape[1]:  # the same eigenvalues, of the smaller of two matrices
+        centred = less_mean(array)
+        gram = centred @ centred.T
+    else:
+        gram = covariance(array)
     squares = float((gram**2).sum())
     if not squares:
         raise ValueError("all images are equal, so they vary in no direction; give others.")

@@ -9,7 +9,7 @@ computations are in float64. The equations are on the book's page of definitions
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -91,11 +91,15 @@ class OutlierFeatures:
         return far_above_mean(self.profile, threshold)
 
 
-def outlier_features(features: ArrayLike) -> OutlierFeatures:
+def outlier_features(
+    features: ArrayLike, seen: Callable[[Array], Array] | None = None
+) -> OutlierFeatures:
     """Compute everything that this module finds in features, in one pass over them.
 
-    `features`: (N, d) with d ≥ 2, any real numbers. Raises ValueError for other shapes, for NaN or
-    infinity, and for rows whose components are all equal, in which nothing stands out.
+    `features`: (N, d) with d ≥ 2, any real numbers. With `seen`, a function of some rows (n, d) →
+    (n, d), of features changed by it, such as rotated ones, of which no copy is made. Raises
+    ValueError for other shapes, for NaN or infinity, and for rows whose components are all equal,
+    in which nothing stands out.
 
     >>> found = outlier_features([[9.0, 1, 0, 2], [-1, 10, 10, 10], [0, 0, 0, 6]])
     >>> found.kurtosis.shape, found.profile.shape, found.persistence.coordinate
@@ -105,7 +109,8 @@ def outlier_features(features: ArrayLike) -> OutlierFeatures:
     images, width = array.shape
     values, total = np.empty(images), np.zeros(width)
     leading, zeros, negatives = np.zeros(width, dtype=np.intp), 0, 0
-    for rows, h in finite_blocks(array):
+    for rows, block in finite_blocks(array):
+        h = block if seen is None else seen(block)
         zeros += int((h == 0).sum())
         negatives += int((h < 0).sum())
         size = np.abs(standardised(h, rows.start), out=h)

@@ -6,6 +6,7 @@ Pure functions, as in `measures`: arrays in, a mapping of numbers and arrays out
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -29,31 +30,42 @@ ROTATIONS, OTHERS, CONSTANTS = 10, 20, (0.0, 0.5, 1.0, 2.0, 5.0)
 def basis(features: ArrayLike) -> Quantities:
     """How much of the kurtosis depends on the basis: (N, d), N ≥ 2.
 
-    Images are at length 1. `kurtosis_…`: means over images, as they are; minus the mean image; of
-    the mean image itself; in `ROTATIONS` random bases (seeds 0, 1, …); of the same number of draws
-    from the Gaussian with the same mean and covariance (seed 0); in the basis of the eigenvectors
-    of the second moments. `persistence_…` likewise. `mean_share`: the share of the energy in the
-    mean image; `mean_coordinate`: where most of that lies, `mean_coordinate_share` how much of it.
+    Images are at length 1, read in blocks of rows. `kurtosis_…`: means over images, as they are;
+    minus the mean image; of the mean image itself; in `ROTATIONS` random bases (seeds 0, 1, …); of
+    the same number of draws from the Gaussian with the same mean and covariance (seed 0); in the
+    basis of the eigenvectors of the second moments. `persistence_…` likewise. `mean_share`: the
+    share of the energy in the mean image; `mean_coordinate`: where most of that lies,
+    `mean_coordinate_share` how much of it.
     """
-    h = invariants.at_length_one(features)
-    mean = h.mean(axis=0)
+    array, width = np.asarray(features), np.shape(features)[1]
+    mean = invariants.mean_image(array)
     most = int(np.abs(mean).argmax())
-    less_mean = outliers.outlier_features(h - mean)
-    frames = (h @ invariants.random_rotation(h.shape[1], seed) for seed in range(ROTATIONS))
-    rotated = [outliers.outlier_features(frame) for frame in frames]
+
+    def looks(change: Callable[[Array], Array]) -> outliers.OutlierFeatures:
+        def seen(h: Array) -> Array:
+            return change(h / np.linalg.norm(h, axis=1, keepdims=True))
+
+        return outliers.outlier_features(array, seen)
+
+    def turned(matrix: Array) -> outliers.OutlierFeatures:
+        return looks(lambda h: h @ matrix)
+
+    less_mean = looks(lambda h: h - mean)
+    rotated = [turned(invariants.random_rotation(width, seed)) for seed in range(ROTATIONS)]
+    drawn = map(outliers.kurtosis, invariants.gaussian_blocks(array, len(array), SEED))
     return {
-        "kurtosis": outliers.kurtosis(h).mean(),
+        "kurtosis": outliers.kurtosis(array).mean(),
         "kurtosis_less_mean": less_mean.kurtosis_mean,
         "persistence_less_mean": less_mean.persistence.fraction,
         "kurtosis_of_mean": outliers.kurtosis(mean[None])[0],
-        "kurtosis_rotated": [turned.kurtosis_mean for turned in rotated],
-        "persistence_rotated": [turned.persistence.fraction for turned in rotated],
-        "kurtosis_gaussian": outliers.kurtosis(invariants.gaussian(h, len(h), SEED)).mean(),
-        "kurtosis_eigenframe": outliers.kurtosis(invariants.eigenframe(h)).mean(),
-        "mean_share": invariants.mean_share(h),
+        "kurtosis_rotated": [found.kurtosis_mean for found in rotated],
+        "persistence_rotated": [found.persistence.fraction for found in rotated],
+        "kurtosis_gaussian": np.concatenate(list(drawn)).mean(),
+        "kurtosis_eigenframe": turned(invariants.eigenvectors(array)).kurtosis_mean,
+        "mean_share": invariants.mean_share(array),
         "mean_coordinate": most,
         "mean_coordinate_share": mean[most] ** 2 / (mean @ mean),
-        "effective_rank": invariants.effective_rank(h),
+        "effective_rank": invariants.effective_rank(array),
     }
 
 
