@@ -9,6 +9,8 @@ EXTRAS ?= extract
 # A Python to make .venv with, instead of the first good one on PATH.
 PYTHON ?=
 PORT ?= 8000
+# Who can open what `make serve` shows: this computer; with HOST=0.0.0.0 all in its network.
+HOST ?= 127.0.0.1
 PYTEST_ARGS ?=
 
 BUILD = book/_build
@@ -62,10 +64,9 @@ book: ## Set up what is missing, bring all runs up to date, build the book
 	@$(IN_VENV) jupyter-book build book/
 	@printf 'The book is at %s\n' "$(CURDIR)/$(INDEX)"
 
-serve: ## Show the built book on this computer (PORT=8000)
+serve: ## Show the built book here (PORT=8000), or to a room: HOST=0.0.0.0
 	@test -f $(INDEX) || { echo "There is no built book yet: run 'make book' first." >&2; exit 1; }
-	@echo "The book is at http://127.0.0.1:$(PORT)/ (Ctrl-C stops)"
-	@.venv/bin/python -m http.server --bind 127.0.0.1 --directory $(BUILD)/html $(PORT)
+	@.venv/bin/python -m results.serve $(BUILD)/html --host $(HOST) --port $(PORT)
 
 pdf: ## Print the whole book to one PDF (needs Chromium)
 	@sh -c "$$set_up" set_up "$(EXTRAS)$(if $(EXTRAS),$(comma))pdf"

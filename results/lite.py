@@ -155,38 +155,53 @@ def _run(command: list[str]) -> None:
     subprocess.run(command, check=False, timeout=SECONDS, stdout=subprocess.DEVNULL)
 
 
-def place(site: Path, static: str = "_static", folder: Path = KEPT) -> bool:
+def place(site: Path, static: str = "_static", folder: Path = KEPT, *, solved: bool = True) -> bool:
     """Put what was fetched, and a page for each teaching notebook, into a built book.
 
-    The pages' script learns from `lite.js` whether there is something to run with, and which files
-    programs may read.
+    Without ``solved`` no page has a solution. What an earlier build left there is removed. The
+    pages' script learns from `lite.js` whether there is something to run with, which files programs
+    may read, and whether there are solutions.
     """
     here = is_here(folder)
-    given = json.dumps(course.offered() if here else False)
+    given = json.dumps({"files": course.offered(), "solved": solved} if here else False)
     write_text(site / static / "lite.js", f"window.companionLite = {given};\n")
+    target = site / "lite"
     if not here:
+        shutil.rmtree(target, ignore_errors=True)
         return False
-    (site / "lite").mkdir(exist_ok=True)
-    for path in sorted(folder.iterdir()):
-        target = site / "lite" / path.name
-        if not target.exists() or target.stat().st_size != path.stat().st_size:
-            target.unlink(missing_ok=True)
-            try:
-                os.link(path, target)
-            except OSError:  # on another disk
-                shutil.copyfile(path, target)
-    lab = course.students(course.LAB.read_text(encoding="utf-8"))
-    page = page_of(json.loads(course.written("lab", lab)), "lab_blanks")
-    write_text(site / "lite" / "lab_blanks.html", page)
+    target.mkdir(parents=True, exist_ok=True)
+    pages = dict(_pages(solved))
+    names = [*CORE, *wheels((folder / "pyodide-lock.json").read_bytes())]
+    for old in {path.name for path in target.iterdir()} - {*names, *pages}:
+        (target / old).unlink()
+    for name in names:
+        _link(folder / name, target / name)
+    for name, page in pages.items():
+        write_text(target / name, page)
+    return True
+
+
+def _pages(solved: bool) -> Iterator[tuple[str, str]]:
+    """File name → page: the lab with blanks, each notebook with blanks and, if so asked, solved."""
+    if course.LAB.is_file():
+        lab = course.students(course.LAB.read_text(encoding="utf-8"))
+        yield "lab_blanks.html", page_of(json.loads(course.written("lab", lab)), "lab_blanks")
+    kinds = {"_blanks": course.students} | ({"_solved": course.teachers} if solved else {})
     for name in course.names():
         source = course.in_the_page((course.TEACH / f"{name}.py").read_text(encoding="utf-8"))
-        for kind, text in (
-            ("_blanks", course.students(source)),
-            ("_solved", course.teachers(source)),
-        ):
-            page = page_of(json.loads(course.notebook(name, text)), f"{name}{kind}")
-            write_text(site / "lite" / f"{name}{kind}.html", page)
-    return True
+        for kind, made in kinds.items():
+            notebook = json.loads(course.notebook(name, made(source)))
+            yield f"{name}{kind}.html", page_of(notebook, f"{name}{kind}")
+
+
+def _link(path: Path, target: Path) -> None:
+    """Have a file under another name, too, or a copy where that is on another disk."""
+    if not target.exists() or target.stat().st_size != path.stat().st_size:
+        target.unlink(missing_ok=True)
+        try:
+            os.link(path, target)
+        except OSError:
+            shutil.copyfile(path, target)
 
 
 def page_of(notebook: dict[str, object], name: str) -> str:

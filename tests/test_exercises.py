@@ -4,17 +4,19 @@ import contextlib
 import importlib.util
 import json
 import re
+import shutil
+import sys
 import tempfile
 import zipfile
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, cases, sphinx_build
+from conftest import ROOT, cases, python_in, solutions_in, sphinx_build
 from scipy import sparse
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
@@ -30,7 +32,7 @@ from analysis.metrics import (
     quantisation,
 )
 from results import check as checks
-from results import course
+from results import course, lite
 from results.check import HASHED, ExerciseError, check, judged, student
 from results.course import ANSWERS
 from training import recipes
@@ -349,6 +351,45 @@ def test_solutions_carry_computed_numbers_or_are_left_out(whom, tmp_path, monkey
     assert len(solved) == {"students": 0, "readers": 8, "instructors": 9}[whom]
     slides = (html / "slides/one.html").read_text()
     assert "Not measured in this build." in slides
+
+
+def test_students_find_no_solution_where_a_build_for_instructors_was(tmp_path, monkeypatch):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    monkeypatch.setattr(lite, "CORE", {})
+    monkeypatch.setattr(lite, "wheels", lambda _: {})
+    (kept / "pyodide-lock.json").write_text("{}")
+    monkeypatch.setattr(lite, "place", partial(lite.place, folder=kept))
+    out = tmp_path / "html"
+    for whom in ("instructors", "students"):
+        built_for(whom, tmp_path, monkeypatch, "concepts/rn50#venn")
+        assert bool(found := solutions_in(out)) == (whom == "instructors"), found
+        (out / "_downloads/0ab1").mkdir(parents=True, exist_ok=True)
+        (out / "_downloads/0ab1/pruning_solved.ipynb").write_text("of a build before")
+    assert (tmp_path / "html/lite/pruning_blanks.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_book_for_students_hands_out_no_solution(clone, tmp_path):
+    """All of the book, built for instructors' eyes before: every file is searched."""
+    try:
+        lite.fetch(clone / ".companion/lite")
+    except lite.LiteError as error:
+        pytest.skip(str(error))
+    build = (sys.executable, "-m", "jupyter_book", "build", "book/")
+    try:
+        for whom in ("instructors", "students"):
+            done = python_in(clone, *build[1:], COMPANION_FOR=whom)
+            assert done.returncode == 0, done.stderr[-2000:]
+            out = clone / "book/_build/html"
+            assert bool(found := solutions_in(out)) == (whom == "instructors"), found
+        programs = [task.program.splitlines() for page in PAGES for task in exercises(page)]
+        lines = {max(lines, key=len) for lines in programs if lines}
+        texts = [path.read_text(errors="replace") for path in out.rglob("*.md*")]
+        assert [line for line in lines if any(line in text for text in texts)] == []
+    finally:
+        shutil.rmtree(clone / ".companion/lite")
+        assert python_in(clone, *build[1:]).returncode == 0
 
 
 @pytest.mark.parametrize(("whom", "slides", "said"), CASES["stopped"])

@@ -6,14 +6,15 @@ import http.server
 import json
 import shutil
 import threading
+import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, solutions_in
 
 from analysis.metrics.outliers import kurtosis
-from results import course, lite
+from results import course, lite, serve
 
 DESK = {"width": 1000, "height": 900}
 LOCK = {
@@ -82,6 +83,52 @@ def test_a_notebooks_page_shows_its_text_and_never_runs_it():
     page = lite.page_of({"cells": cells}, "a_name")
     assert "<img" not in page and "<strong>bold</strong>" in page
     assert "&lt;/pre&gt;&lt;script&gt;" in page and "<title>A name: run here</title>" in page
+
+
+@pytest.fixture
+def fake(tmp_path, small):
+    """A folder with a Pyodide that is small, and cannot run."""
+    lite.fetch(tmp_path / "kept", sources(small))
+    return tmp_path / "kept"
+
+
+def test_a_build_for_students_has_no_solution_and_nothing_of_a_build_before(tmp_path, fake):
+    site = tmp_path / "site"
+    assert lite.place(site, folder=fake)
+    assert (site / "lite/pruning_solved.html").is_file() and solutions_in(site / "lite")
+    (site / "lite/n-of-an-older-pyodide.whl").write_bytes(b"old")
+    assert lite.place(site, folder=fake, solved=False)
+    names = {path.name for path in (site / "lite").iterdir()}
+    blanks = {f"{name}_blanks.html" for name in [*course.names(), "lab"]}
+    assert names == {"pyodide-lock.json", "n.whl", "m.whl", *blanks}
+    assert not solutions_in(site) and '"solved": false' in (site / "_static/lite.js").read_text()
+    shutil.rmtree(fake)
+    assert not lite.place(site, folder=fake) and not (site / "lite").exists()
+
+
+def test_serve_says_what_a_room_can_open_and_that_a_port_is_taken(tmp_path, capsys, monkeypatch):
+    (tmp_path / "lite").mkdir()
+    (tmp_path / "lite/a.wasm").write_bytes(b"\0asm")
+    (tmp_path / "index.html").write_text("book")
+    handler = functools.partial(serve.Handler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1]
+        for path, kept, kind in (
+            ("lite/a.wasm", "max-age=86400", "application/wasm"),
+            ("index.html", "no-cache", "text/html"),
+        ):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}") as answer:
+                assert answer.headers["Cache-Control"] == kept
+                assert answer.headers["Content-Type"] == kind
+        assert serve.main([str(tmp_path), "--port", str(port)]) == 1
+        assert f"127.0.0.1:{port} cannot be used" in capsys.readouterr().err
+        server.shutdown()
+    assert serve.addresses("127.0.0.1", 8000) == ["http://127.0.0.1:8000/"]
+    monkeypatch.setattr(serve.socket, "gethostname", lambda: "desk")
+    assert serve.addresses("0.0.0.0", 8000)[-1] == "http://desk:8000/"
+    makefile = (ROOT / "Makefile").read_text()
+    assert "--host $(HOST) --port $(PORT)" in makefile and "\nHOST ?= 127.0.0.1\n" in makefile
 
 
 # In a browser, with the real Pyodide

@@ -199,10 +199,24 @@ def leave_out_of_sources(app: Sphinx) -> None:
         path.write_text(text[0], encoding="utf-8")
 
 
+def leave_nothing(app: Sphinx) -> None:
+    """Remove downloads and slides that a build for others put next to the pages."""
+    given, out = Path(app.srcdir) / "_build" / "teach" / "site", Path(app.outdir)
+    for folder in (OFFERED, "slides"):
+        for path in (out / folder).glob("*"):
+            if path.is_file() and not (given / folder / path.name).exists():
+                path.unlink()
+    kept = {"/".join(Path(of).parts[:1]) for _, of in app.env.dlfiles.values()}
+    for path in (out / "_downloads").glob("*"):
+        if path.name not in {*kept, Path(OFFERED).name}:
+            shutil.rmtree(path)
+
+
 def bring_python(app: Sphinx, error: Exception | None) -> None:
     """Put Python for the browser into the book, if `make lite` has fetched it."""
     if error is None and app.builder.name == "html":
-        lite.place(Path(app.outdir))
+        leave_nothing(app)
+        lite.place(Path(app.outdir), solved=app.config.companion_for != "students")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -7,7 +7,7 @@
   const STATIC = document.currentScript.src.replace(/[^/]*$/, "");
   const SITE = new URL("..", STATIC).href;
   const MEGABYTES = 27;
-  const FILES = window.companionLite || []; // what programs may read, as lite.js lists it
+  const { files: FILES = [], solved: SOLVED = false } = window.companionLite || {}; // by lite.js
 
   const ANSWERS = "companion-answers"; // what `check` keeps, under the name of a file: answers.json
 
@@ -217,8 +217,8 @@
         link.after(" (", make("a", { href: address("_blanks"), class: "run-link" }, "run it here"), ")");
         continue;
       }
-      link.after(" (run it here: ", make("a", { href: address("_blanks"), class: "run-link" }, "with blanks"), ", ",
-        make("a", { href: address("_solved"), class: "run-link" }, "solved"), ")");
+      const solved = SOLVED ? [", ", make("a", { href: address("_solved"), class: "run-link" }, "solved")] : [];
+      link.after(" (run it here: ", make("a", { href: address("_blanks"), class: "run-link" }, "with blanks"), ...solved, ")");
     }
   };
 
