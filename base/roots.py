@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tomllib
 from pathlib import Path
 
 #: The folder of our packages: a checkout, or where an installed package lies.
@@ -12,14 +14,46 @@ SHIPPED = CODE / "analysis" / "shipped"
 
 
 def is_checkout(folder: Path) -> bool:
-    """Whether a folder is a checkout of this repository, or of another paper's companion."""
+    """Whether a folder is a checkout of this repository, or of another paper's companion.
+
+    Raises tomllib.TOMLDecodeError for a ``pyproject.toml`` that cannot be read.
+    """
+    if all((folder / name).exists() for name in ("Snakefile", "families", "notebooks")):
+        return True
     named = folder / "pyproject.toml"
-    ours = all((folder / name).exists() for name in ("Snakefile", "families", "notebooks"))
-    return ours or (named.is_file() and "\n[tool.results]" in named.read_text(encoding="utf-8"))
+    text = named.read_text(encoding="utf-8") if named.is_file() else ""
+    return "results" in tomllib.loads(text).get("tool", {})
 
 
-#: Whether the folder that ``COMPANION_ROOT`` names was there before anything could be written.
-ROOT_WAS_THERE = Path(os.environ.get("COMPANION_ROOT") or CODE).expanduser().is_dir()
+def _named() -> Path | None:
+    """The folder that ``COMPANION_ROOT`` names; a sentence, and the end, if it is no root.
+
+    It must be a checkout, or for an installed package any folder. Whatever was started, nothing is
+    read or built of another checkout instead, and nothing is written.
+    """
+    if not (name := os.environ.get("COMPANION_ROOT")):
+        return None
+    folder = Path(name).expanduser().resolve()
+    try:
+        lacks = "not there" if not folder.is_dir() else "no checkout of a companion"
+        if folder.is_dir() and (is_checkout(folder) or SHIPPED.is_dir()):
+            return folder
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        lacks = f"no checkout, since its pyproject.toml is no TOML ({error})"
+    raise SystemExit(
+        f"companion: COMPANION_ROOT is {name!r}, which is {lacks}: set it to a checkout (a folder "
+        "with families/, notebooks/ and a Snakefile, or with [tool.results] in its "
+        "pyproject.toml), or unset it."
+    )
+
+
+def _nearest() -> Path | None:
+    """The nearest checkout above the current folder, for an installed package."""
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        with contextlib.suppress(tomllib.TOMLDecodeError, UnicodeDecodeError, OSError):
+            if is_checkout(folder):
+                return folder
+    return None
 
 
 def _root() -> Path:
@@ -28,11 +62,11 @@ def _root() -> Path:
     That is ``COMPANION_ROOT``, the checkout that this code lies in, or the nearest above the
     current folder.
     """
-    named = os.environ.get("COMPANION_ROOT")
-    places = [Path(named).expanduser().resolve()] if named else [CODE]
-    if SHIPPED.is_dir() and not named:
-        places = [Path.cwd(), *Path.cwd().parents]
-    return next(filter(is_checkout, places), SHIPPED if SHIPPED.is_dir() else CODE)
+    if not SHIPPED.is_dir():
+        return NAMED or CODE
+    if NAMED:
+        return NAMED if is_checkout(NAMED) else SHIPPED
+    return _nearest() or SHIPPED
 
 
 def _workspace() -> Path:
@@ -43,13 +77,14 @@ def _workspace() -> Path:
     """
     if ROOT != SHIPPED:
         return ROOT
-    named = os.environ.get("COMPANION_ROOT")
-    if named:
-        return Path(named).expanduser().resolve()
+    if NAMED:
+        return NAMED
     here = Path.cwd()
     return next((p for p in (here, *here.parents) if (p / ".companion" / "lock").exists()), here)
 
 
+#: The folder that ``COMPANION_ROOT`` names, if it does.
+NAMED = _named()
 #: Where inputs are read: the root of the checkout, or of what an installed package brings along.
 ROOT = _root()
 #: Where families and features are written: the root of the checkout, or a folder of the reader's.

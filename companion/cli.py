@@ -36,7 +36,7 @@ from pydantic.fields import FieldInfo
 from base.code import installing, version_of
 from base.files import about_disk, write_text
 from base.quoting import in_short, printable
-from base.roots import ROOT, ROOT_WAS_THERE, SHIPPED, WORKSPACE, is_checkout
+from base.roots import ROOT, SHIPPED, WORKSPACE
 from base.strict import Strict, first_reason
 from base.texts import CompanionError
 from results import threads
@@ -133,15 +133,7 @@ def _unforeseen(verb: str, error: Exception) -> str:
 
 
 def _check_root(command: str) -> None:
-    """Raise CompanionError if ``COMPANION_ROOT`` is nothing, or a checkout is needed and absent."""
-    named = os.environ.get("COMPANION_ROOT")
-    folder = Path(named).expanduser() if named else ROOT
-    if named and not (ROOT_WAS_THERE and (is_checkout(folder) or ROOT == SHIPPED)):
-        what = "no checkout of the companion" if ROOT_WAS_THERE else "not there"
-        raise CompanionError(
-            f"COMPANION_ROOT is {named!r}, which is {what}: set it to a checkout (a folder with "
-            "families/, notebooks/ and a Snakefile), or unset it."
-        )
+    """Raise CompanionError if a checkout is needed and absent."""
     from companion import commands, course_commands
 
     in_checkout = (*commands.IN_CHECKOUT, *course_commands.COMMANDS)

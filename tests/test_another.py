@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
-from conftest import ROOT
+from conftest import ROOT, python_in
 from test_house import BOTTOM
 
 RESULTS = ROOT / "results"
@@ -46,7 +46,7 @@ def test_the_engine_knows_no_paper():
     paths = (path for path in RESULTS.rglob("*.py") if path.stem != "__init__")
     modules = (".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths)
     loaded = f"import {', '.join(modules)}; import sys; print(*sys.modules)"
-    ours = ("analysis.", "companion", "training")
+    ours = ("analysis", "base.", "companion", "training")
     names = {name for name in python(ROOT, loaded).split() if name.startswith(ours)}
     assert names == {*BOTTOM}
 
@@ -61,6 +61,40 @@ def test_no_file_of_the_engine_says_what_this_paper_is_about():
     texts = {p: p.read_text() for p in paths if "vendor" not in p.parts and p.name != "check.py"}
     named = {p.name: re.findall(OF_THIS_PAPER, text, re.I) for p, text in texts.items()}
     assert len(texts) > 30 and not {name: found for name, found in named.items() if found}
+
+
+@pytest.mark.parametrize(
+    ("text", "root"),
+    [
+        ('[tool.results]\nproject = "yours.project:PROJECT"\n', "it"),  # as the guide prints it
+        ('[tool]\nresults = {project = "yours.project:PROJECT"}\n', "it"),
+        ('[project]\nname = "a"  # [tool.results]\n', "which is no checkout of a companion: set"),
+        ("[tool.results\n", "which is no checkout, since its pyproject.toml is no TOML (Expected"),
+        (None, "which is no checkout of a companion: set it to"),
+    ],
+)
+def test_a_root_is_the_folder_that_is_named_or_an_error(tmp_path, text, root):
+    """Wherever it is asked for, never this checkout instead."""
+    folder = tmp_path / "it"
+    folder.mkdir()
+    if text is not None:
+        (folder / "pyproject.toml").write_text(text)
+    places = {"COMPANION_ROOT": str(folder), "PYTHONPATH": str(ROOT)}
+    done = python_in(folder, "-c", "import base.roots as c; print(c.ROOT)", **places)
+    if root == "it":
+        assert done.stdout == f"{folder}\n"
+    else:
+        assert (done.returncode, done.stdout) == (1, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"companion: COMPANION_ROOT is '{folder}'") and root in line
+
+
+def test_a_book_elsewhere_than_the_root_executes_nothing(another):
+    """Without COMPANION_ROOT, the engine of a checkout would execute the checkout's notebooks."""
+    words = ("-m", "sphinx", "-q", "book", "book/_build/elsewhere")
+    done = python_in(another, *words, PYTHONPATH=f"{another}:{ROOT}")
+    assert done.returncode == 1
+    assert f"does not lie in {ROOT}, whose notebooks would be executed: set" in done.stderr
 
 
 @pytest.mark.slow
@@ -88,7 +122,9 @@ def test_its_pages_are_built_by_the_extensions_that_know_no_paper(another):
     status, modules = python(another, PAGES).strip().splitlines()[-2:]
     assert status == "0"
     ours = {
-        each for each in modules.split() if each.startswith(("analysis.", "companion.", "train"))
+        each
+        for each in modules.split()
+        if each.startswith(("analysis", "base.", "companion.", "train"))
     }
     assert ours == {*BOTTOM}
     html = another / "book/_build/html"

@@ -29,6 +29,7 @@ from sphinx.errors import SphinxParallelError
 from sphinx.util import logging
 
 from base.files import DENIED, FULL, about_disk
+from base.roots import ROOT
 from base.texts import CompanionError
 from results import experiments, project, threads
 from results.engine import bring_up_to_date
@@ -49,6 +50,7 @@ def update_runs(app: Sphinx, config: Config) -> None:
     app.connect("build-finished", lambda *_: held.close(), priority=999)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # it stops a build as Ctrl-C does
     try:
+        _check_is_of_the_root(Path(app.srcdir))
         held.enter_context(alone("a build of the book"))
         threads.limit()
         bring_up_to_date(threads.jobs_wanted())
@@ -58,6 +60,15 @@ def update_runs(app: Sphinx, config: Config) -> None:
         if said := refusal(error):
             sys.exit(said)
         raise
+
+
+def _check_is_of_the_root(book: Path) -> None:
+    """CompanionError if a book lies elsewhere than the notebooks that would be executed for it."""
+    if ROOT.resolve() not in book.resolve().parents:
+        raise CompanionError(
+            f"the book {book} does not lie in {ROOT}, whose notebooks would be executed: set "
+            "COMPANION_ROOT to the folder of its pyproject.toml with [tool.results]."
+        )
 
 
 def report_false_sentences(app: Sphinx, _: BaseException | None) -> None:
