@@ -107,7 +107,7 @@ FEATURES = [
 
 @pytest.mark.parametrize(("features", "answer", "said"), FEATURES)
 def test_what_is_said_of_features(features, answer, said):
-    result = probe(features, name="x")
+    result = probe(features, name="x", recorded=[])
     sentence, cautions = result.sentence, result.cautions
     assert result.answer == answer and re.search(said, sentence), sentence
     assert sentence.startswith("Cannot tell whether x shows") == (answer == "cannot tell")
@@ -166,7 +166,7 @@ def test_numbers_agree_with_other_implementations():
 
 def test_the_head_is_looked_at_if_there_is_one():
     head = RNG.normal(size=(10, 128)) + 3 * SIGNED.mean(axis=0) + np.eye(128)[7] * 20
-    result = probe(with_outlier(), head)
+    result = probe(with_outlier(), head=head)
     importance = directions.importance(with_outlier(), head)
     relative = np.sort(importance / importance.mean())[::-1]
     np.testing.assert_allclose(value(result, "importance"), relative, rtol=1e-3)
@@ -190,7 +190,7 @@ def test_the_head_is_looked_at_if_there_is_one():
         "every direction) vary least" in reason
         for reason in result.reasons
     )
-    for without in (probe(with_outlier(), head[:1]), probe(with_outlier())):
+    for without in (probe(with_outlier(), head=head[:1]), probe(with_outlier())):
         assert "importance" in without.measurement.lacks
 
 
@@ -208,7 +208,7 @@ def test_the_head_is_looked_at_if_there_is_one():
     ],
 )
 def test_arrays_that_cannot_be_probed(features, head, message):
-    refused(message, probe, features, head)
+    refused(message, probe, features, head=head)
 
 
 def test_extracted_features_are_never_taken_for_transposed():
@@ -261,7 +261,9 @@ def test_the_mark_after_mean_subtraction_lies_between_recorded_models():
 
 
 def test_the_numbers_are_a_measurement_of_which_the_verdict_follows(tmp_path):
-    result = probe(with_outlier(), RNG.normal(size=(5, 128)), name="<b> $x$ a&lt;b", recorded=[])
+    result = probe(
+        with_outlier(), head=RNG.normal(size=(5, 128)), name="<b> $x$ a&lt;b", recorded=[]
+    )
     file = tmp_path / "numbers.json"
     file.write_text(records.to_text(result.measurement))
     again = records.parse(file)
@@ -394,10 +396,13 @@ def test_a_probe_says_what_it_found_in_a_few_lines():
     result = probe(np.random.default_rng(0).normal(size=(60, 40)), name="cats & dogs")
     lines = repr(result).splitlines()
     assert (
-        lines[0] == result.sentence and len(lines) == 6 and all(len(line) < 150 for line in lines)
+        lines[0] == result.sentence
+        and len(lines) == 7
+        and all(len(line) < 150 for line in lines[:6])
     )
     shown = result._repr_html_()
-    assert shown.count("<li>") == 5 and "<strong>cats &amp; dogs shows" in shown
+    assert lines[6].endswith(result.storage) and result.storage.endswith("is needed.")
+    assert shown.count("<li>") == 6 and "<strong>cats &amp; dogs shows" in shown
     (row,) = result.to_frame().to_dict("records")
     assert (row["answer"], row["images"], row["level"]) == (result.answer, 60, "unknown")
     assert row["kurtosis"] == value(result, "kurtosis_mean")
@@ -409,6 +414,7 @@ def test_a_probe_says_what_it_found_in_a_few_lines():
 def test_any_encoder_gets_the_same_numbers(tiny, images, tmp_path, answer):
     torch = pytest.importorskip("torch")
     from analysis.features import checkpoints, encoders
+    from analysis.features.any_encoder import features_of
 
     answer("probe", tiny, *TINY, "--images", images, "--json", tmp_path / "n.json")
     typed = report.of_file(tmp_path / "n.json")
@@ -421,7 +427,9 @@ def test_any_encoder_gets_the_same_numbers(tiny, images, tmp_path, answer):
         for network in (loaded.encoder, lambda batch: loaded.encoder.forward(batch).numpy()):
             result = encoder.probe(network, given, preprocess=how)
             np.testing.assert_allclose(value(result, "profile"), value(typed, "profile"), rtol=1e-3)
-            assert (result.answer, result.place) == (typed.answer, typed.place)
+            by_array = probe(features_of(network, given, how), rows_are_images=True)
+            for judged in (result, by_array):
+                assert (judged.answer, judged.place) == (typed.answer, typed.place)
     assert loaded.encoder.training
     refused("give preprocess, a function", encoder.probe, loaded.encoder, images)
     refused("3 images are too few", encoder.probe, loaded.encoder, inputs[:3])
@@ -436,7 +444,7 @@ def test_what_a_script_has_at_hand_just_works():
     assert result.measurement.counts == {"images": 40, "components": 12, "classes": 5}
     features = net[:2](x)
     for same in (features, features.to(torch.bfloat16), torch.nn.Parameter(features)):
-        kurtosis = value(probe(same, net[2].weight), "kurtosis_mean")
+        kurtosis = value(probe(same, head=net[2].weight), "kurtosis_mean")
         assert kurtosis == pytest.approx(value(result, "kurtosis_mean"), rel=1e-2)
     assert (value(encoder.probe(net[:2], x.numpy()), "profile") == value(result, "profile")).all()
     eight, swapped = features.to(torch.float8_e4m3fn), features.detach().numpy().astype(">f4")
@@ -509,8 +517,29 @@ def test_what_is_no_encoder_is_a_sentence(network, images, given, message):
     ],
 )
 def test_what_is_no_array_is_a_sentence(given, said):
-    for features, head in ((given, None), (np.ones((9, 12)), given)):
-        refused(said, probe, features, head)
+    for features, head in ((given, None), (np.eye(9, 12) / 2, given)):
+        refused(said, probe, features, head=head)
+
+
+def test_a_copy_in_few_bits_is_not_judged_and_texts_are_no_classifier():
+    h = with_outlier()
+    eight = np.clip(np.round(h / np.abs(h).max() * 127), -128, 127)
+    for copy in (eight.astype(np.int8), eight):
+        refused("are whole numbers, as in a copy of few bits", probe, copy)
+    refused("the features of texts are no classifier", probe, h, RNG.normal(size=(30, 128)))
+
+
+def test_three_doors_give_one_answer(tmp_path):
+    """An array's, an encoder's, and the command line's of its own file, where marks decide."""
+    h = np.random.default_rng(2).normal(size=(150, 256))
+    h[:, 7] += 4.5
+    by_array, by_encoder = probe(h, name="x"), encoder.probe(lambda x: x, h, name="x")
+    (tmp_path / "x.json").write_text(records.to_text(by_array.measurement))
+    typed = report.of_file(tmp_path / "x.json")
+    alone = probe(h, name="x", recorded=[])
+    assert alone.answer != by_array.answer == "cannot tell"
+    for other_door in (by_encoder, typed):
+        assert other_door.sentence == by_array.sentence and other_door.place == by_array.place
 
 
 def test_what_cannot_be_probed_is_said_in_a_sentence(refusal, tiny, tmp_path):
@@ -582,15 +611,30 @@ def test_public_embeddings_of_clip_show(artefacts, own_store):
 
 def test_it_says_what_four_bits_leave_and_judges_nothing_by_it():
     towering, plain = with_outlier(size=30), SIGNED
-    for h, advice in ((towering, "Rotate before you compress."), (plain, "not worth its cost.")):
+    varying = towering * np.where(np.arange(128) == 7, np.linspace(-1, 1, 60)[:, None], 1)
+    cases = {
+        "subtract the mean before you compress; a rotation wins no more. With a range per "
+        "dimension, a rotation is not needed.": towering,
+        "one scale per vector, rotate before you compress.": varying,
+        "No rotation is needed.": plain,
+    }
+    for advice, h in cases.items():
         judged = probe(h)
         rows = np.arange(60)
         near = quantisation.nearest(h, rows)
         turned = unit(h) @ random_rotation(128, 0)
-        for name, some in (("four_bits", unit(h)), ("four_bits_rotated", turned)):
-            kept = quantisation.kept(near, quantisation.uniform(some, 4), rows).mean()
-            assert judged.measurement.value(name) == pytest.approx(kept, rel=1e-3)
-        assert judged.storage.endswith(advice) and report.summary(judged).endswith(judged.storage)
+        mean = unit(h).mean(axis=0)
+        kept = {
+            "four_bits": quantisation.uniform(unit(h), 4),
+            "four_bits_rotated": quantisation.uniform(turned, 4),
+            "four_bits_less_mean": quantisation.uniform(unit(h) - mean, 4) + mean,
+            "four_bits_ranged": quantisation.ranged(unit(h), 4, "dimension"),
+            "four_bits_ranged_rotated": quantisation.ranged(turned, 4, "dimension"),
+        }
+        for name, decoded in kept.items():
+            expected = quantisation.kept(near, decoded, rows).mean()
+            assert value(judged, name) == pytest.approx(expected, rel=1e-3)
+        assert advice in judged.storage and report.summary(judged).endswith(judged.storage)
         assert "neighbours" not in judged.sentence
     few = probe(towering[:9])
     assert few.storage == "" and "four_bits" not in few.measurement.values

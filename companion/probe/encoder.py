@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
+from analysis.families.registry import Level
 from companion.probe import judge
 
 if TYPE_CHECKING:
-    from analysis.features.any_encoder import AnyEncoder, AnyImages, Preprocess
+    from analysis.features.any_encoder import AnyEncoder, AnyImages, Pool, Preprocess
 
 
 def probe(
@@ -22,6 +23,9 @@ def probe(
     preprocess: Preprocess | None = None,
     head: ArrayLike | None = None,
     name: str = "this encoder",
+    level: Level = "unknown",
+    layer: str | None = None,
+    pool: Pool = "mean",
     batch_size: int = 32,
 ) -> judge.Probe:
     """Look for outlier features in what an encoder makes of images, as `companion probe` does.
@@ -29,14 +33,16 @@ def probe(
     ``encoder`` is a ``torch.nn.Module`` or any function from a batch of inputs (n, ...) to features
     (n, d): what the model's head sees. Its modules run in evaluation mode and are left as they
     were. ``images`` is a folder, a list of pictures (of PIL, or arrays of bytes), or a tensor of
-    inputs; of the first two, ``preprocess`` makes the input of one picture. ``head`` are the
-    weights (classes, d) of a classifier. It is compared with the models of this book. Raises
-    ProbeError and DatasetError, in one sentence.
+    inputs; of the first two, ``preprocess`` makes the input of one picture. ``layer`` and ``pool``
+    take what an inner part gives (`features_of`), ``head`` are the weights (classes, d) of a
+    classifier, ``level`` is how the encoder was trained. It is compared with the models of this
+    book. Raises ProbeError and DatasetError, in one sentence.
     """
     if not isinstance(name, str):
         raise judge.ProbeError(f"the name is of type {type(name).__name__}: give a text.")
     from analysis.features.any_encoder import features_of
 
-    features = features_of(encoder, images, preprocess, batch_size=batch_size)
-    recorded = judge.known_models()
-    return judge.probe(features, head, name=name, recorded=recorded, rows_are_images=True)
+    features = features_of(
+        encoder, images, preprocess, layer=layer, pool=pool, batch_size=batch_size
+    )
+    return judge.probe(features, head=head, name=name, level=level, rows_are_images=True)

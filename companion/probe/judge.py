@@ -67,7 +67,7 @@ class Probe:
 
     ``answer``: shows, none or cannot tell; ``reasons``: what it rests on; ``cautions``: what must
     be kept in mind; ``place``: its rank by κ among models with the same kind of last layer;
-    ``storage``: what few bits cost, of which the verdict knows nothing.
+    ``storage``: what few bits cost and what to do, of which the verdict knows nothing.
     """
 
     measurement: Measurement
@@ -84,10 +84,12 @@ class Probe:
         return [cell(line, row) for line in SENTENCES["summary"]]
 
     def __repr__(self) -> str:
-        return "\n".join([self.sentence, *(f"  - {line}" for line in self.lines())])
+        numbers = [*self.lines(), *filter(None, [self.storage])]
+        return "\n".join([self.sentence, *(f"  - {line}" for line in numbers)])
 
     def _repr_html_(self) -> str:
-        listed = Html("").join(tag("li", line) for line in self.lines())
+        numbers = [*self.lines(), *filter(None, [self.storage])]
+        listed = Html("").join(tag("li", line) for line in numbers)
         return tag("p", tag("strong", self.sentence)) + tag("ul", Html(listed))
 
     def to_frame(self) -> pd.DataFrame:
@@ -97,7 +99,9 @@ class Probe:
         row: dict[str, Any] = {"model": title_of(m), "level": m.level, "answer": self.answer}
         row |= {"kurtosis": m.kurtosis.value, "kurtosis_low": low, "kurtosis_high": high}
         row |= {"outlier_coordinates": m.value("outlier_coordinates").tolist()}
-        row |= {name: m.value(name) for name in ("persistence_coordinate", "persistence_fraction")}
+        kept = [name for name in m.values if name.startswith("four_bits")]
+        named = ("persistence_coordinate", "persistence_fraction", *kept)
+        row |= {name: m.value(name) for name in named}
         return pd.DataFrame([row | {"last_layer": layer(m), "images": m.counts["images"]}])
 
 
@@ -120,24 +124,31 @@ class Marks(NamedTuple):
 
 def probe(
     features: ArrayLike,
+    *others: ArrayLike,
     head: ArrayLike | None = None,
-    *,
     name: str = "this checkpoint",
     level: Level = "unknown",
-    recorded: Iterable[Measurement] = (),
+    recorded: Iterable[Measurement] | None = None,
     rows_are_images: bool = False,
 ) -> Probe:
     """Look for outlier features in the features of unlabelled images: (N, d) → `Probe`.
 
     `features`: what the model's head sees, one row per image, of any length (nothing here changes
-    when a row is scaled). `head`: its weights (classes, d), if it has one. `level`: how it was
-    trained, if that is known; the verdict does not use it. `recorded`: measurements
-    of outlier features to place this one among; those of a model called `name` are left out.
-    `rows_are_images`: whether that is known, so that no guess about a transposed array is made.
-    Raises ProbeError for fewer than `FEWEST_IMAGES` images, other shapes, transposed arrays,
-    numbers that are not finite, and images whose features are all equal.
+    when a row is scaled). `head`: the weights (classes, d) of its classifier, if it has one.
+    `level`: how it was trained, if that is known; the verdict does not use it. `recorded`:
+    measurements of outlier features to place this one among, by default those of `known_models`;
+    those of a model called `name` are left out. `rows_are_images`: whether that is known, so that
+    no guess about a transposed array is made. Raises ProbeError for fewer than `FEWEST_IMAGES`
+    images, other shapes, transposed arrays, whole numbers, numbers that are not finite, images
+    whose features are all equal, and a second array of which nobody says what it is.
     """
-    return place(measure.of_arrays(features, head, name, rows_are_images, level), [*recorded])
+    if others:
+        raise ProbeError(
+            "probe takes one array, the features: give a classifier's weights by name, as head=; "
+            "the features of texts are no classifier, so leave them out."
+        )
+    known = known_models() if recorded is None else [*recorded]
+    return place(measure.of_arrays(features, head, name, rows_are_images, level), known)
 
 
 def place(m: Measurement, recorded: Sequence[Measurement]) -> Probe:
@@ -188,16 +199,25 @@ def place(m: Measurement, recorded: Sequence[Measurement]) -> Probe:
             *_hanging(m, others, answer),
         ),
         said("place", "alone" if among == 1 else "among", row),
-        said("storage", _storage(m), row),
+        " ".join(said("storage", part, row) for part in _storage(m)),
     )
 
 
-def _storage(m: Measurement) -> str:
-    """What is advised before features are stored in few bits; "" where nothing was measured."""
+def _storage(m: Measurement) -> list[str]:
+    """What is said and advised of features in few bits; nothing where nothing was measured."""
     if "four_bits" not in m.values:
-        return ""
-    won = float(m.value("four_bits_rotated") - m.value("four_bits"))
-    return "rotate" if won >= rotation.WORTH else "leave"
+        return []
+    kept = {name: float(m.value(name)) for name in m.values if name.startswith("four_bits")}
+    turned = kept["four_bits_rotated"] - kept["four_bits"] >= rotation.WORTH
+    if "four_bits_ranged" not in kept:  # as earlier versions measured
+        return ["found before", "rotate" if turned else "neither"]
+    centred = kept["four_bits_less_mean"] - kept["four_bits"] >= rotation.WORTH
+    as_well = kept["four_bits_less_mean"] > kept["four_bits_rotated"] - rotation.WORTH
+    ranged = kept["four_bits_ranged_rotated"] - kept["four_bits_ranged"] >= rotation.WORTH
+    of_vector = "mean" if centred and as_well else "rotate" if turned else ""
+    if not of_vector and not ranged:
+        return ["found", "neither"]
+    return ["found", *filter(None, [of_vector]), "ranged" if ranged else "not ranged"]
 
 
 def _hanging(m: Measurement, others: Sequence[Measurement], answer: str) -> Iterable[str]:

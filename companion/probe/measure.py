@@ -55,6 +55,7 @@ def of_arrays(
     """
     try:
         array = outliers.checked_features(_as_array("the features", features))
+        _check_fine(array)
         weights = None if head is None else _as_array("the head", head)
         if not rows_are_images:
             _check_orientation(array)
@@ -206,6 +207,16 @@ def _as_array(what: str, given: Any) -> NDArray[Any]:
     if float(np.abs(array[np.isfinite(array)]).max(initial=0)) > LARGEST:
         raise ValueError(f"{what} came with a number beyond ±{LARGEST:g}: scale it down.")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _check_fine(array: NDArray[Any]) -> None:
+    """Raise ValueError for whole numbers: a copy in 8 bits has another κ than what it is of."""
+    some = array[:SAMPLED_ROWS]
+    if array.dtype.kind in "iu" or (some.min() < some.max() and not np.any(some % 1)):
+        raise ValueError(
+            f"the features ({array.dtype}) are whole numbers, as in a copy of few bits, whose κ is"
+            " not that of what the model computes: give that, in floating point."
+        )
 
 
 def _check_orientation(array: NDArray[Any]) -> None:

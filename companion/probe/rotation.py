@@ -19,24 +19,32 @@ from companion.measurements.measures import Quantities
 
 #: Bits per number; the seed of the rotation; at most so many images take part.
 BITS, SEED, IMAGES = 4, 0, 4000
-#: The share of neighbours that a rotation must win before it is advised.
+#: The share of neighbours that a change must win before it is advised.
 WORTH = 0.05
 SUFFIX = ".safetensors"
 
 
 def in_four_bits(features: NDArray[Any]) -> Quantities:
-    """The share of ten nearest neighbours that 4 bits keep, as written and rotated: (N, d).
+    """The share of ten nearest neighbours that 4 bits keep: (N, d).
 
-    One scale per vector. Of many images evenly spaced ones take part. Nothing for ten images or
-    fewer, of which none has ten neighbours.
+    With one scale per vector as written, rotated, and with the mean subtracted (and added after
+    decoding); with a range per dimension as written and rotated. Of many images evenly spaced ones
+    take part. Nothing for ten images or fewer, of which none has ten neighbours.
     """
     if len(features) <= metrics.NEIGHBOURS:
         return {}
     h = basis.at_length_one(features[metrics.evenly(len(features), IMAGES)])
     queries = metrics.evenly(len(h), metrics.QUERIES)
     found, turned = metrics.nearest(h, queries), h @ basis.random_rotation(h.shape[1], SEED)
-    kept = [metrics.kept(found, metrics.uniform(some, BITS), queries) for some in (h, turned)]
-    return {"four_bits": kept[0].mean(), "four_bits_rotated": kept[1].mean()}
+    mean = h.mean(axis=0)
+    decoded = {
+        "four_bits": metrics.uniform(h, BITS),
+        "four_bits_rotated": metrics.uniform(turned, BITS),
+        "four_bits_less_mean": metrics.uniform(h - mean, BITS) + mean,
+        "four_bits_ranged": metrics.ranged(h, BITS, of="dimension"),
+        "four_bits_ranged_rotated": metrics.ranged(turned, BITS, of="dimension"),
+    }
+    return {name: metrics.kept(found, some, queries).mean() for name, some in decoded.items()}
 
 
 def check_place(path: Path | None) -> None:
