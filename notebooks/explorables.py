@@ -59,6 +59,13 @@ sources = [
     explorables.turning("a ReLU network", controls["supervised"], photographs),
 ]
 first = sources[0]
+typical = images[explorables.examples(images, captions)[0]]
+page.figure(
+    "tower",
+    explorables.tower(typical),
+    leader=int(np.abs(typical).argmax()),
+    holds=np.sort(np.abs(typical))[-1] > 3 * np.sort(np.abs(typical))[-2],
+)
 page.figure("hero", explorables.in_two_bases(images, captions))
 page.figure(
     "turn-axes",

@@ -91,10 +91,16 @@ def found(images: Array, captions: Array) -> NDArray[np.int64]:
     return best
 
 
-def examples(images: Array) -> list[int]:
-    """The image whose κ is nearest to the mean, and those with the smallest and the largest κ."""
+def examples(images: Array, captions: Array | None = None) -> list[int]:
+    """The image whose κ is nearest to the mean, and those with the smallest and the largest κ.
+
+    Where there are captions, a row for each image, the first is one that finds its own.
+    """
     each = kurtosis(images)
-    typical = np.abs(each - each.mean()).argmin()
+    apart = np.abs(each - each.mean())
+    if captions is not None:
+        apart[found(images, captions) != np.arange(len(images))] = np.inf
+    typical = apart.argmin()
     return list(dict.fromkeys(map(int, (typical, each.argmin(), each.argmax()))))
 
 
@@ -123,12 +129,14 @@ def turning(
             now = found(rounded, turned[1])
             coarse["unchanged"].append(int((now == before).sum()))
             coarse["found"].append(round(float((now == np.arange(len(images))).mean()), 4))
-            coarse["best"].append([_best(rounded[n], turned[1]) for n in examples(images)])
+            coarse["best"].append(
+                [_best(rounded[n], turned[1]) for n in examples(images, captions)]
+            )
     if captions is not None:
         data["found"] = float((before == np.arange(len(images))).mean())
         shown = {n for step in coarse["best"] for best in step for n, _ in best}
         data["coarse"] = coarse | {"bits": BITS, "words": {n: names[n] for n in sorted(shown)}}
-    for place in examples(images):
+    for place in examples(images, captions):
         best: list[int] = []
         vectors = [images[place]]
         if captions is not None:
@@ -153,9 +161,21 @@ def rotation(turn: Array, degrees: float) -> Array:
     return frame
 
 
+def tower(image: Array) -> Drawing:
+    """The numbers of one image (d,), a stem for each."""
+    frame = pd.DataFrame({"of": "one image", "level": "zero_shot", "number": image})
+    frame["coordinate"] = np.arange(len(image))
+    figure, panels = style.panels(["one image"], 1, 1.6)
+    panel, colour = panels.flat[0], style.LEVEL_STYLES["zero_shot"].colour
+    stem = np.column_stack([np.zeros(len(frame)), image, np.full(len(frame), np.nan)])
+    panel.plot(np.repeat(frame["coordinate"], 3), stem.ravel(), color=colour, linewidth=0.8)
+    panel.set(xlim=(-4, len(image) + 3), xlabel="coordinate", ylabel="value", title="")
+    return Drawing.of(figure, "Stem plot of one image", frame, "number", at="coordinate")
+
+
 def in_two_bases(images: Array, captions: Array, seed: int = 0) -> Drawing:
     """A typical image's numbers as written and after a quarter turn, with what all images find."""
-    turn, place = basis.quarter_turn(images.shape[1], seed), examples(images)[0]
+    turn, place = basis.quarter_turn(images.shape[1], seed), examples(images, captions)[0]
     parts: list[dict[str, Any]] = []
     for title, axes in (("as CLIP writes it", np.eye(len(turn))), ("axes turned", turn)):
         right = (found(images @ axes, captions @ axes) == np.arange(len(images))).mean()
@@ -196,7 +216,7 @@ def dropping(images: Array, captions: Array, names: Sequence[str]) -> dict[str, 
         "vector": {key: curve[1] for key, curve in one.items()} | packed(vector[None]),
         "energy": float((vector @ h.mean(axis=0)) ** 2 / (h.mean(axis=0) ** 2).sum()),
         "directions": packed(least, 16),
-        "examples": [{"name": names[n], **packed(h[[n]])} for n in examples(h)],
+        "examples": [{"name": names[n], **packed(h[[n]])} for n in examples(h, texts)],
     }
 
 
