@@ -115,7 +115,7 @@ test: ## Check the code and run the tests that take seconds
 	@$(IN_VENV) python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-slow: ## Run the tests that take minutes
-	@sh -c "$$set_up" set_up extract,test,data,train
+	@sh -c "$$set_up" set_up extract,test,data
 	@$(IN_VENV) python -m pytest -m slow -n 2 $(PYTEST_ARGS)
 
 test-slurm: ## Try the grid on a SLURM of one node (root; installs Debian's packages)

@@ -11,7 +11,7 @@ from setuptools.command.build_py import build_py
 SHIPPED = """
 families/*.yaml data/*.yaml data/*.json data/*.csv data/imagenet/* data/measurements/*/*.json
 data/moments/*.csv data/pocket/*.csv data/pocket/*.json data/pocket/*.yaml
-data/pocket/architectures/*.json data/published/*.csv data/recipes/*.yaml
+data/pocket/architectures/*.json data/published/*.csv
 notebooks/checkpoint_report.py book/captions/checkpoint_report.yaml book/captions/columns.yaml
 notebooks/teach/*.csv LICENSES/* REUSE.toml
 """

@@ -96,8 +96,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     except CompanionError as error:
         print(f"companion: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:
-        extras = "extract,train" if parsed.verb == "train" else "extract"
-        needed = f"{error.name}, which is not installed: {installing(extras)}."
+        needed = f"{error.name}, which is not installed: {installing('extract')}."
         print(f"companion: {parsed.verb} needs {needed}", file=sys.stderr)
     except BrokenPipeError:  # whoever read the output has seen enough: `| head`, say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -32,7 +32,6 @@ from companion.runs.options import (
 )
 from results import experiments
 from results.experiments import Run
-from training.recipes import TrainOptions
 
 
 def run(experiment: NotebookName, family: FamilyName, parameters: Parameters) -> None:
@@ -245,25 +244,6 @@ def grid(
     return int(bool(choice.data and plan.absent))  # what was asked for by name is not all done
 
 
-def train(options: TrainOptions) -> None:
-    """Train the paper's comparison models on ImageNet, on this machine's GPUs. Finetune a zero-shot
-    CLIP, train its image tower with labels, or train CLIP on ImageNet-Captions, by a recipe whose
-    numbers name their sources. You can stop the command at any time: called again, it continues.
-
-    companion train finetuned --model rn50-openai --dry-run
-    companion train finetuned --model rn50-openai --out trained/rn50
-    companion train supervised_vit --model vit_b_32-openai --out trained/vit --processes 8
-    companion train captions --model rn50-openai --captions captions.json --out trained/captions
-    """
-    from training import captions, full_size, recipes, results
-
-    room = captions if recipes.load(options.recipe).level == "captions" else full_size
-    if options.dry_run:
-        print(room.describe(options))
-    elif path := room.run(options):
-        print(results.next_commands(path))
-
-
 def fetch(
     names: Annotated[tuple[str, ...], option("only these (default: all)", placed=True)] = (),
     list: Annotated[bool, option("only list them, with their addresses")] = False,
@@ -297,5 +277,5 @@ def new(
 
 
 #: In the order of the help; and those that work in a checkout alone.
-COMMANDS = (run, build, status, add, remove, rerun, families, grid, train, fetch, new)
-IN_CHECKOUT = (run, build, status, rerun, families, grid, train, new)
+COMMANDS = (run, build, status, add, remove, rerun, families, grid, fetch, new)
+IN_CHECKOUT = (run, build, status, rerun, families, grid, new)

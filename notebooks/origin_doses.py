@@ -25,8 +25,7 @@ from companion.chapters import origin_figures
 from companion.chapters.origin_figures import varied
 from results.page import Page
 from results.style import spread
-from training.pocket import load_recipes
-from training.recipes import warmed_cosine
+from training.pocket import load_recipes, warmed_cosine
 
 runs, mechanism = map(origin_figures.read, ("origin", "origin_mechanism"))
 two = runs[runs["second_moment"].isin(["element", "shared"])]

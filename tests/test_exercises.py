@@ -35,7 +35,6 @@ from results import check as checks
 from results import course, lite
 from results.check import HASHED, ExerciseError, check, judged, student
 from results.course import ANSWERS
-from training import recipes
 
 spec = importlib.util.spec_from_file_location("make_teach", ROOT / "data/teach/make.py")
 make = importlib.util.module_from_spec(spec)
@@ -47,7 +46,7 @@ TOC = yaml.safe_load((ROOT / "book/_toc.yml").read_text())
 LISTED = [item["file"] for part in TOC["parts"][:3] for item in part["chapters"] if "file" in item]
 CHAPTERS = [name for name in LISTED if "/" not in name and name not in ("discussion", "summary")]
 CHAPTERS += ["guide/pocket_lab"]
-PAGES = [*CHAPTERS, "guide/probe", "guide/train"]
+PAGES = [*CHAPTERS, "guide/probe"]
 #: Found by formula or by hand.
 FOUND = cases("answers")
 
@@ -188,7 +187,7 @@ def test_a_chapter_has_all_levels_in_order_hints_and_every_computed_value(page):
         assert task.hint, task.label
         if task.level == "compute":
             assert task.program, task.label
-            assert task.program.count("\n") <= (19 if task.label == "train-5" else 14), task.label
+            assert task.program.count("\n") <= 14, task.label
             assert max(map(len, task.program.splitlines())) <= 84
 
 
@@ -252,17 +251,6 @@ def test_a_chapter_opens_with_goals_and_the_time_that_its_exercises_take(page):
         r"^:::\{admonition\} Key points\n:class: key-points\n(.*?)^:::$", text, re.M | re.S
     )
     assert "{result}" in last
-
-
-def test_emoji_as_class_folders_and_a_recipe_can_be_trained_on(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").symlink_to(ROOT / "data")
-    make.run(exercises("guide/train")[4].program, {})
-    assert recipes.load("emoji.yaml").settings.epochs == 6
-    styles = ("noto", "fluent_flat")
-    trained, others = ({path.name for path in tmp_path.glob(f"emoji/{s}/*")} for s in styles)
-    assert others <= trained and len(trained) == 34
-    assert len([*tmp_path.glob("emoji/fluent_flat/*/*.png")]) == 363
 
 
 @pytest.mark.parametrize("label", sorted(label for label in ANSWERS if label[:4] != "exam"))

@@ -166,8 +166,6 @@ def test_a_folder_that_is_read_only_is_one_sentence(tmp_path):
 @pytest.mark.parametrize("kind", ["kills", "pairs", "texts"])
 def test_nothing_is_lost(kind, tmp_path):
     """So many tries as the environment variable TRIES says, others each time; one takes a few."""
-    if kind == "kills":
-        pytest.importorskip("lightning", reason="training at full size needs the extra `train`")
     faults = importlib.import_module("texts" if kind == "texts" else "kills")
     seed, tries = int(np.random.default_rng().integers(1000)), int(os.environ.get("TRIES", "1"))
     kept = ground.template(tmp_path / "kept")

@@ -10,7 +10,7 @@ from analysis.images.public import ArtifactError
 from companion import cli
 
 MADE = ["imagenet", "moments", "published", "teach"]
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("recipes/cost", "teach/lab")]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("teach/lab",)]
 EXTRACTED = {
     "teach": ("efficientnet_lite0", "scikit_image_photographs"),  # one of its controls
     "teach/lab": ("pocket_cnn", "pocket-twemoji-test"),

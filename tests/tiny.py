@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import yaml
 from conftest import cases
 from PIL import Image
 
@@ -119,18 +118,6 @@ def accuracy(name, data, images=None, top1=1 / 3, what=None):
         data=records.Data(name=data, what=what or described.title),
         provenance=source.provenance.model_copy(update={"weights_sha256": None}),
     )
-
-
-def recipe(folder, base, **changes):
-    """Write a recipe that is one of the project's but for some settings; return its path."""
-    from training import recipes
-
-    content = yaml.safe_load((recipes.FOLDER / f"{base}.yaml").read_text())
-    for name, value in changes.items():
-        content["settings"][name] = {"value": value, "source": "ours"}
-    path = folder / f"{base}.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return str(path)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -29,8 +29,7 @@ from torch.nn.functional import affine_grid, cross_entropy, grid_sample, normali
 from analysis.features.preprocess import POCKET_INPUT
 from base.files import replaced
 from training.optimizers import ProjectionAdamW, projections
-from training.pocket import PocketRecipe
-from training.recipes import warmed_cosine
+from training.pocket import PocketRecipe, warmed_cosine
 
 #: How often a training is measured.
 MEASUREMENTS = 10

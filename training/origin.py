@@ -29,8 +29,7 @@ from base.strict import Strict
 from training import objectives, pocket_lab
 from training.objectives import batch_rows, contrastive_loss, draw_seed, wrong_captions
 from training.optimizers import ProjectionAdamW, Turn, projections
-from training.pocket import SecondMoment, Styles
-from training.recipes import Count, Positive, Share, warmed_cosine
+from training.pocket import Count, Positive, SecondMoment, Share, Styles, warmed_cosine
 
 #: CLIP's logit scale at the start, and the largest that it may learn.
 FIRST_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0

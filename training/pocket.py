@@ -6,6 +6,7 @@ captions are what a page on the web might write next to an emoji: its name, some
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
@@ -16,7 +17,6 @@ from analysis.families.registry import Level
 from analysis.images.emoji import TEMPLATES
 from base.roots import ROOT
 from base.strict import Name, Strict, Text, checked, read_yaml
-from training.recipes import Count, Positive, Share
 
 POCKET = ROOT / "data" / "pocket"
 RECIPES = POCKET / "recipes.yaml"
@@ -28,6 +28,9 @@ CAPTIONS_PER_CONCEPT = 32
 #: How often a caption also says of what kind the thing is ("mammal"), as tags seldom do.
 CATEGORY_SHARE = 0.25
 
+Count = Annotated[int, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 Objective = Literal["contrastive", "supervised", "finetuned"]
 Styles = Literal["captions", "web_small", "web_large"]
 #: Over what AdamW averages the second moment of the two projections, or what does its part, see
@@ -141,3 +144,11 @@ def captions(name: str, tags: Sequence[str], category: str, seed: int) -> list[s
 def prompts(classes: Iterable[str]) -> list[list[str]]:
     """Return the texts of every class, one for each template."""
     return [[template.format(name) for template in TEMPLATES] for name in classes]
+
+
+def warmed_cosine(full: float, step: int, rising: int, steps: int) -> float:
+    """Return the rate of an update: a straight rise to the full one, then half a cosine to 0."""
+    if step < rising:
+        return full * (step + 1) / rising
+    part = (step - rising) / max(1, steps - rising)
+    return full * 0.5 * (1 + math.cos(math.pi * part))

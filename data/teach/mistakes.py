@@ -209,8 +209,4 @@ MISTAKES = {
         (1, "n / (1 + m * r)",
          "The design effect has m − 1: an image is not its own neighbour."),
     ],
-    "train-2": [
-        (1, "images * epochs // batch", "The last, incomplete batch of each epoch is dropped."),
-        (1, "-(-images // batch) * epochs", "The last, incomplete batch of each epoch is dropped."),
-    ],
 }  # fmt: skip
