@@ -31,6 +31,8 @@ AT_SHARE += ["mean_inside", "kurtosis_one_vector", "kurtosis_constant"]
 #: What is taken off, of which accuracy changes: column → what the quantities are called.
 CHANGES = {"": "without", "one_": "one_vector", "constant_": "constant"}
 COLUMNS = [f"{name}change" for name in CHANGES]
+#: The controls that are `controlled` many.
+AMONG_IMAGES = ("most_varying", "least_varying", "most_energy")
 #: How marks of `taken_off` are called, by its short names; those at the same place bear none.
 AT_MARKS = {
     "nothing": "none, or dominant coordinate at mean",
@@ -98,6 +100,8 @@ def taken_off(m: Measurement, place: int = 0) -> pd.DataFrame:
         "one_vector": "one direction, the mean image's part in these",
         "constant": "this part, subtracted as a constant",
     } | dict(zip(CONTROLS, m.names["controls"], strict=True))
+    few = m.value("controlled")[place]  # fewer than texts drop, where images vary in few directions
+    titles |= {name: titles[name].replace("as many", f"{few}") for name in AMONG_IMAGES}
     forms = [(f"{{}}_{of}", at) for of in CHANGES.values()]
     forms += [("control_{}", control) for control in m.value("controls")]
     about = (model_title(m), m.data.title)
