@@ -127,8 +127,8 @@ print(f"one vector: κ {kurtosis(without_one):.1f}, own caption found {recall(wi
 
 # %% [markdown]
 # **Would other captions give the same result?** Choose the directions with the first 250 captions,
-# and evaluate on the last 250 images and captions. Less their mean, 250 captions span 249 dimensions:
-# drop all the others. Is the answer more convincing, or less?
+# and evaluate on the last 250 images and captions. Less their mean, 250 captions span 249
+# dimensions, so drop all the others. Is the answer more convincing, or less?
 
 # %%
 half = np.linalg.svd(captions[:250] - captions[:250].mean(axis=0))[2][249:]
