@@ -100,7 +100,7 @@ def test_four_bits_break_captions_as_written_and_keep_them_turned(
     open_page, addresses, clip, data, degrees
 ):
     page = open_page(addresses["turn_axes"], DESK)
-    page.get_by_role("button", name="4 bits a number").click()
+    page.get_by_role("button", name="Round to 4 bits").click()
     move(page, degrees)
     images, captions = (of[:40] for of in clip)
     frame = explorables.rotation(quarter_turn(512, 0), degrees)

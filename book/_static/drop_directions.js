@@ -13,10 +13,15 @@
     const numbers = stems();
     const heading = make("p", { class: "explorable-name" });
     const says = make("p", { class: "explorable-says", "aria-live": "polite" });
-    const pair = (key, title, options) => curves(title, [
-      { name: "random directions", kind: "random", values: data.random[key] },
-      { name: "least varying", kind: "silent", values: data[key] },
-    ], options);
+    const points = [];
+    const pair = (key, title, options) => {
+      const point = { name: "one vector", place: 1, value: data.vector[key], shown: false };
+      points.push(point);
+      return curves(title, [
+        { name: "random directions", kind: "random", values: data.random[key] },
+        { name: "least varying", kind: "silent", values: data[key] },
+      ], { ...options, grows: true, point });
+    };
     const kappa = pair("kurtosis", "mean κ", { log: true, low: 3, high: 120, ticks: [3, 10, 30, 100], write: digits, tick: String });
     const share = pair("found", "captions found", { low: 0, high: 0.7, ticks: [0, 0.2, 0.4, 0.6], write: percent,
       tick: (of) => `${100 * of} %` });
@@ -47,6 +52,7 @@
 
     const dial = slider("Drop directions", data.kurtosis.length - 1, String, (value) => {
       count = value;
+      if (alone && value) how.querySelector("button").click(); // who drags drops directions again
       draw();
     });
     const pick = () => {
@@ -60,7 +66,7 @@
     } }, "Another image");
     const how = choice("What goes", ["the least varying first", "one vector alone"], (n) => {
       alone = n === 1;
-      stage.classList.toggle("alone", alone);
+      for (const point of points) point.shown ||= alone;
       draw();
     });
     const key = make("p", { class: "explorable-key" }, make("span", { class: "silent" }, "least varying"),

@@ -129,7 +129,8 @@
    */
   const curves = (title, series, options) => {
     const { log = false, low, high, ticks, write, tick: name, places, what = "directions dropped" } = options;
-    let [place, hidden, drawn] = [0, false, []];
+    const { grows = false, point } = options; // drawn as far as a reader has come; one more mark
+    let [place, hidden, drawn, reached] = [0, false, [], 0];
     const bend = log ? Math.log : (x) => x;
     const count = series[0].values.length;
     const at = places ?? Array.from({ length: count }, (_, i) => i);
@@ -154,15 +155,22 @@
       const line = own.map(([i, v], n) => `${n ? "L" : "M"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`);
       node.append(make("path", { d: line.join(""), class: "curve drawn" }));
       for (const { values, kind } of hidden ? [] : series) {
-        const path = values.map((v, i) => `${i ? "L" : "M"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`);
+        const seen = grows ? values.slice(0, reached + 1) : values;
+        const path = seen.map((v, i) => `${i ? "L" : "M"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`);
         node.append(make("path", { d: path.join(""), class: `curve ${kind}` }));
         node.append(make("circle", { cx: x(place), cy: y(values[place]), r: 4.5, class: `mark ${kind}` }));
+      }
+      if (point?.shown) {
+        const [px, py] = [x(point.place), y(point.value)];
+        node.append(make("circle", { cx: px, cy: py, r: 5.5, class: "mark one" }));
+        node.append(make("text", { x: px + 9, y: py + 4, class: "one" }, `${point.name}: ${write(point.value)}`));
       }
       const said = hidden ? ["hidden"] : series.map(({ values, name: of }) => `${of} ${write(values[place])}`);
       node.setAttribute("aria-label", `${title}, ${at[place]} ${what}: ${said.join(", ")}.`);
     });
     const show = (chosen, given = series, cover = false, own = []) => {
       [place, series, hidden, drawn] = [chosen, given, cover, own];
+      reached = Math.max(reached, chosen);
       drawing.redraw();
     };
     /** The place that is nearest to a pointer, and the value at its height. */
@@ -187,12 +195,26 @@
     return make("div", { role: "group", "aria-label": label, class: "explorable-choice" }, ...buttons);
   };
 
-  /** A slider with its name, and a button that moves it from end to end. */
+  /** Say nothing to a screen reader while a figure moves; what stands there at the end is said. */
+  const hush = (node, quiet) => {
+    const stage = node.closest(".explorable-stage");
+    for (const says of stage?.querySelectorAll("[aria-live]") ?? []) {
+      says.setAttribute("aria-live", quiet ? "off" : "polite");
+    }
+  };
+
+  /** A slider with its name, and a button that moves it from end to end, and stops it on the way. */
   const slider = (name, most, write, move) => {
     const id = `explorable-${Math.random().toString(36).slice(2)}`;
     const says = make("output", { for: id });
     const input = make("input", { type: "range", id, min: 0, max: most, step: 1, value: 0 });
     let frame = 0;
+    const rest = () => {
+      cancelAnimationFrame(frame);
+      frame = 0;
+      button.textContent = "▶ Play";
+      hush(node, false);
+    };
     const set = (value) => {
       input.value = String(Math.round(value));
       says.textContent = write(Number(input.value));
@@ -200,19 +222,27 @@
       move(Number(input.value));
     };
     const play = () => {
-      cancelAnimationFrame(frame);
+      if (frame) return rest();
       const [from, to] = Number(input.value) < most ? [Number(input.value), most] : [most, 0];
       if (window.matchMedia("(prefers-reduced-motion: reduce)").matches) return set(to);
       const begin = performance.now();
+      button.textContent = "❚❚ Pause";
+      hush(node, true);
       const step = (now) => {
         const along = Math.min(1, (now - begin) / 3000);
+        if (along === 1) rest();
+        else frame = requestAnimationFrame(step);
         set(from + (to - from) * along);
-        if (along < 1) frame = requestAnimationFrame(step);
       };
       frame = requestAnimationFrame(step);
     };
     input.addEventListener("input", () => {
-      cancelAnimationFrame(frame);
+      if (frame) rest();
+      hush(node, true);
+      set(Number(input.value));
+    });
+    input.addEventListener("change", () => {
+      hush(node, false);
       set(Number(input.value));
     });
     const button = make("button", { type: "button", class: "play", onclick: play }, "▶ Play");

@@ -49,7 +49,8 @@
     const search = () => {
       const words = plain(input.value).split(" ").filter(Boolean);
       const hits = words.length ? names.map((name, n) => [name, n]).filter(([name]) => words.every((word) => name.includes(word))) : [];
-      hits.sort(([a], [b]) => a.length - b.length);
+      const whole = (name) => words.filter((word) => name.split(" ").includes(word)).length;
+      hits.sort(([a], [b]) => whole(b) - whole(a) || a.length - b.length);
       told.replaceChildren();
       if (hits.length === 1) return choose(hits[0][1]);
       offers.replaceChildren(...hits.slice(0, MOST).map(([, n]) =>

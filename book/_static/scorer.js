@@ -44,7 +44,8 @@ var Scorer = {
     const counterpart = page === "appendix/paper" && name === asked;
     const titled = !anchor && title.toLowerCase().replace(/^\w+\. /, "") === query;
     if (asked && (entry || counterpart || titled || companionAnswers[asked] === page)) return score + 1000;
-    return score + (page.startsWith("runs/") ? 0 : page.includes("/") || page === "summary" ? 100 : 200);
+    const chapter = Number.parseInt(title, 10) || 99; // of equals, in the order of the book
+    return score - chapter / 1000 + (page.startsWith("runs/") ? 0 : page.includes("/") || page === "summary" ? 100 : 200);
   },
   objNameMatch: 11,
   objPartialMatch: 6,

@@ -34,7 +34,7 @@
       const image = few ? rounded(at(0), from.coarse.bits) : at(0);
       const most = Math.max(...vectors[0].map(Math.abs), ...vectors[1].map(Math.abs));
       numbers.show(image, 1.1 * most);
-      const [own, mean] = [kurtosis(image), from.kurtosis[degrees]];
+      const [own, mean] = [kurtosis(at(0)), from.kurtosis[degrees]]; // of the unrounded numbers
       needle.show(own, mean);
       const exact = captions.map((words, n) => {
         const caption = at(n + 1);
@@ -71,10 +71,11 @@
       coarse = !coarse;
       bits.setAttribute("aria-pressed", String(coarse));
       draw();
-    } }, "4 bits a number");
+    } }, "Round to 4 bits");
     const models = choice("Features of", sources.map(({ title }) => title), (n) => {
       [source, example] = [n, 0];
       pick();
+      dial.set(0); // where each model's numbers stand as it writes them
     });
     stage.append(make("div", { class: "explorable-row" }, models, next, bits), heading, numbers.node,
       needle.node, dial.node, found, says);

@@ -22,6 +22,7 @@ from typing import Any
 import pydata_sphinx_theme
 from docutils import nodes
 from nbformat import v4
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import SphinxError
@@ -96,7 +97,7 @@ def define_terms(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     links = [link for link in doctree.findall(nodes.reference) if "#term-" in _target(link)]
     if links and app.config.companion_glossary in app.env.found_docs:
         definitions = {
-            item[0]["ids"][0]: item[-1].astext().split("\n\n")[0]
+            item[0]["ids"][0]: _without_numbers(item[-1]).split("\n\n")[0]
             for item in app.env.get_doctree(app.config.companion_glossary).findall(
                 nodes.definition_list_item
             )
@@ -104,6 +105,15 @@ def define_terms(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         }
         for link in links:
             link["reftitle"] = definitions.get(_target(link).rpartition("#")[2], "")
+
+
+def _without_numbers(definition: nodes.Element) -> str:
+    """A definition's text without the numbers of equations, which only a page can show."""
+    text = definition.astext()
+    for number in definition.findall(addnodes.pending_xref):
+        if number["reftype"] == "eq":
+            text = text.replace(f" {number.astext()}", "", 1)
+    return text
 
 
 def _target(link: nodes.reference) -> str:

@@ -290,8 +290,19 @@
     for (const details of card.querySelectorAll("details")) details.open = true;
   };
 
+  /** Bring the current page's line of the contents into view, whichever door led here. */
+  const showCurrent = () => {
+    const line = [...document.querySelectorAll(".bd-sidebar-primary a.current")].pop();
+    let box = line?.parentElement;
+    while (box && box.scrollHeight <= box.clientHeight) box = box.parentElement;
+    if (!box || box === document.body || box === document.documentElement) return;
+    const [of, inside] = [line.getBoundingClientRect(), box.getBoundingClientRect()];
+    box.scrollTop += of.top - inside.top - (box.clientHeight - of.height) / 2;
+  };
+
   const start = () => {
     openCard();
+    showCurrent();
     window.addEventListener("hashchange", openCard);
     document.querySelectorAll("table.cards").forEach(markCards);
     document.querySelectorAll(".companion-search").forEach(makeSearch);

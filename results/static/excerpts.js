@@ -55,7 +55,9 @@
 
   /** Mark each of the words in a text. */
   const marked = (text) => {
-    const any = words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|");
+    const safe = words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    // A letter or two, as the b of ViT-B, is marked where it is a word by itself.
+    const any = safe.map((word) => (word.length < 3 ? `(?<![\\p{L}\\p{N}])${word}(?![\\p{L}\\p{N}])` : word)).join("|");
     return text.split(new RegExp(`(${any})`, "iu")).map((piece, number) => {
       if (number % 2 === 0) return piece;
       const mark = document.createElement("mark");
