@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from analysis.families.registry import Model
@@ -19,6 +20,7 @@ def extracted(
     checkpoint: Path | None = None,
 ) -> Iterator[str]:
     """Extract the features of data sets; yields their paths, with the images left out."""
+    from analysis.features.devices import gpu
     from analysis.features.extract import extract
 
     for images in data:
@@ -27,6 +29,9 @@ def extracted(
                 before = store.read_sidecar(path)["precision"]
                 if before != asked.precision:
                     yield f"{path} exists in {before}: it is computed again in {asked.precision}"
-    for path in extract(models, data, asked.settings(), checkpoint=checkpoint):
+    with gpu(asked.device if data else "cpu") as device:
+        settings = replace(asked.settings(), device=device if data else asked.device)
+        paths = extract(models, data, settings, checkpoint=checkpoint)
+    for path in paths:
         left_out = store.read_features(path).sidecar["data"]["left_out"]
         yield f"{path} ({len(left_out)} left out: {', '.join(left_out)})" if left_out else str(path)

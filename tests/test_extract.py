@@ -1,6 +1,7 @@
 """Extraction: features equal the bare model, resume after a kill, and say where they come from."""
 
 import json
+import weakref
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,7 @@ from tiny import PROMPTS, WIDTH, image_list, model, save_clip, save_folder, use_
 
 from analysis.families import registry
 from analysis.families.registry import Family
-from analysis.features import decode, encoders, plan, store
+from analysis.features import decode, encoders, heads, plan, store
 from analysis.features import extract as extraction
 from analysis.features.extract import extract
 from analysis.features.plan import ExtractionError, ExtractionSettings
@@ -236,7 +237,13 @@ def limited(most, error):
     return load
 
 
-WITHOUT_MEMORY = [torch.OutOfMemoryError("CUDA"), RuntimeError("[] can't allocate memory: you")]
+WITHOUT_MEMORY = [
+    torch.OutOfMemoryError("CUDA"),
+    RuntimeError("[] can't allocate memory: you"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("Unable to find an engine to execute this computation"),
+]
 
 
 @pytest.mark.parametrize("error", WITHOUT_MEMORY)
@@ -251,6 +258,67 @@ def test_out_of_memory_halves_the_batch(tmp_path, monkeypatch, error):
     monkeypatch.setattr(encoders, "load", limited(0, error))
     with pytest.raises(ExtractionError, match="does not hold even one image"):
         extract([VIT], image_list(), settings, folder=tmp_path / "none")
+
+
+@pytest.mark.parametrize("when", ["loading", "computing"])
+def test_models_that_memory_does_not_hold_together_follow_one_another(tmp_path, monkeypatch, when):
+    """Simulated: memory holds one encoder, and one of them, GREY, not even alone."""
+    alive, failed, loads = weakref.WeakSet(), {}, []
+
+    def full(*_):
+        if len(alive) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    def load(net, *given):
+        loads.append(net.name)
+        if net is GREY:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if when == "loading" and alive:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        loaded = LOAD(net, *given)
+        alive.add(loaded.encoder)
+        loaded.encoder.register_forward_pre_hook(full)
+        return loaded
+
+    monkeypatch.setattr(encoders, "load", load)
+    note = lambda net, error: failed.update({net.name: str(error)})  # noqa: E731
+    extract([VIT, CNN, GREY, RANDOM], image_list(), QUICK, folder=tmp_path, onerror=note)
+    assert [*failed] == ["grey"] and "does not hold even one image" in failed["grey"]
+    monkeypatch.setattr(encoders, "load", LOAD)
+    for net in (VIT, CNN, RANDOM):
+        extract([net], image_list(), QUICK, folder=tmp_path / "alone")
+        one, other = features(tmp_path, net), features(tmp_path / "alone", net)
+        np.testing.assert_allclose(one.features, other.features, rtol=1e-4, atol=1e-5)
+    assert loads[0] == "vit" and {*loads} == {"vit", "cnn", "grey", "random"}
+
+
+def test_a_head_of_texts_goes_on_where_it_was_killed_and_with_less_memory(tmp_path, monkeypatch):
+    prompts = replace(PROMPTS, templates=("a {}", "the {}", "one {}"))
+    loaded, calls, kept = LOAD(VIT), [], tmp_path / "head.safetensors"
+
+    def text(texts, most=100):
+        if len(texts) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        calls.append(len(texts))
+        if len(calls) == most:
+            raise KeyboardInterrupt
+        return loaded.text(texts)
+
+    expected = heads.zero_shot_head(loaded, prompts)
+    tight = heads.zero_shot_head(replace(loaded, text=text), prompts, batch_size=6)
+    np.testing.assert_allclose(tight.weight, expected.weight, atol=1e-6)
+    whole = len(calls)
+    monkeypatch.setattr(heads, "SAVED_EVERY", 0)
+    calls.clear()
+    killed = replace(loaded, text=lambda texts: text(texts, most=3))
+    with pytest.raises(KeyboardInterrupt):
+        heads.zero_shot_head(killed, prompts, batch_size=3, kept=kept)
+    calls.clear()
+    again = heads.zero_shot_head(replace(loaded, text=text), prompts, batch_size=3, kept=kept)
+    np.testing.assert_allclose(again.weight, expected.weight, atol=1e-6)
+    assert 0 < len(calls) < whole
+    other = replace(prompts, templates=("another {}", "the {}", "one {}"))
+    assert not heads._kept_rows(kept, {"model": {}, "texts": other.sha256})
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -234,3 +234,29 @@ def test_two_jobs_on_one_machine_get_different_gpus(monkeypatch, tmp_path):
         assert waiting.result(10) == other
         with devices.gpu("cuda:1") as named, devices.gpu("cpu") as cpu:
             assert (named, cpu) == ("cuda:1", "cpu")
+
+
+@pytest.mark.parametrize("gpus, cores, at_once", [(0, 16, 2), (1, 64, 1), (1, 2, 1), (4, 16, 3)])
+def test_as_many_extractions_go_on_as_there_are_gpus(monkeypatch, tmp_path, gpus, cores, at_once):
+    """Three jobs share the cores; a second one waits for a single GPU."""
+    torch = pytest.importorskip("torch", reason="extraction is not installed")
+    from analysis.features import devices
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    seen = []
+    monkeypatch.setattr(grid, "do_all", lambda *given: seen.append(given) or {})
+    monkeypatch.setattr(grid, "read_failure", lambda name: {})
+    tasks = [grid.Task("features", name, "one") for name in "abc"]
+    grid._do("grid", tasks, Choice(), cores, None)
+    ((_, calls, places),) = seen
+    assert places == at_once
+    workers = {call.arguments[0]["workers"] for call in calls}
+    assert workers == {max(1, cores // at_once) if gpus else 8}
+    assert grid._shared(Choice(workers=3), cores, 3)[1].workers == 3
+    if gpus == 1:
+        with devices.gpu("auto") as first:
+            waiting = ThreadPoolExecutor(1).submit(next, devices.gpu("cuda").gen)
+            time.sleep(0.3)
+            assert first == "cuda:0" and not waiting.done()
+        assert waiting.result(10) == "cuda:0"

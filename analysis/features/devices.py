@@ -1,10 +1,12 @@
-"""How networks use a machine: which of its GPUs, and how many threads."""
+"""How networks use a machine: which of its GPUs, its memory, and how many threads."""
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import getpass
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -18,13 +20,27 @@ from torch import nn
 
 #: Networks with fewer parameters compute in one thread.
 SMALL = 3_000_000
+#: What errors say, in lower case, that a lack of memory leads to.
+NO_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+    "unable to find an engine",
+)
+
+
+def gpus(device: str) -> int:
+    """How many GPUs jobs share that compute on a device: 0 where they do not choose."""
+    return torch.cuda.device_count() if device in ("auto", "cuda") else 0
 
 
 @contextlib.contextmanager
 def gpu(device: str) -> Iterator[str]:
-    """Give out a GPU that no other job on this machine holds, where there are several."""
-    count = torch.cuda.device_count() if device in ("auto", "cuda") else 0
-    if count < 2:
+    """Give out a GPU that no other job of this user on this machine holds; waits for one."""
+    count = gpus(device)
+    if not count:
         yield device
         return
     # Another user's locks could not be opened.
@@ -33,11 +49,27 @@ def gpu(device: str) -> Iterator[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(count)))
     # A part of a GPU (MIG) has slashes in its name.
     names = [name.replace("/", "_") for name in visible.split(",")]
-    for number, name in cycle(enumerate(names)):
+    for tried, (number, name) in enumerate(cycle(enumerate(names))):
+        if tried == count:
+            print("waiting for a GPU, which other jobs hold …", file=sys.stderr, flush=True)
         with contextlib.suppress(Timeout), FileLock(folder / name, timeout=0):
             yield f"cuda:{number}"
             return
         time.sleep(1 / count)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says, in one of the ways of PyTorch and its libraries, that memory lacks."""
+    said = str(error).lower()
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or (isinstance(error, RuntimeError) and any(sign in said for sign in NO_MEMORY))
+
+
+def free_memory() -> None:
+    """Give back the memory of networks that nothing refers to."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 @contextlib.contextmanager

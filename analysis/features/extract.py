@@ -29,7 +29,7 @@ from tqdm import tqdm
 from analysis.families.registry import Model
 from analysis.features import encoders, plan, store
 from analysis.features.decode import AHEAD, Batch, decoded
-from analysis.features.devices import computing
+from analysis.features.devices import computing, free_memory, out_of_memory
 from analysis.features.encoders import Loaded
 from analysis.features.heads import see_to_head
 from analysis.features.plan import ExtractionError, ExtractionSettings
@@ -47,6 +47,10 @@ TURN = AHEAD
 
 #: What is done about a model that fails where the others can go on.
 OnError = Callable[[Model, Exception], None]
+
+
+class FullError(Exception):
+    """Memory does not hold an image next to the encoders that are loaded."""
 
 
 class Encoder:
@@ -88,13 +92,10 @@ class Encoder:
         return features.float()
 
     def _halve(self, error: RuntimeError, count: int) -> None:
-        if not _out_of_memory(error):
+        if not out_of_memory(error):
             raise error
         if self.limit == 1:
-            raise ExtractionError(
-                f"{self.model.name}: the memory of {self.loaded.device} does not hold even one "
-                "image next to the encoders: extract fewer models at a time (--model)."
-            ) from None
+            raise FullError from None
         self.limit = max(1, min(self.limit, count) // 2)
         if self.loaded.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -149,11 +150,12 @@ def extract(
 ) -> list[Path]:
     """Extract the features of ``images`` by every model, with heads, and return their paths.
 
-    Each model is loaded once for all lists of images, which are processed in turn. Features already
-    in the store, current and sound, are not computed again. ``checkpoint`` is a local weights file
-    for a single model. Raises ExtractionError, ModelError, DatasetError or StoreError, keeping the
-    shards that were finished. With ``onerror``, a model that cannot be loaded, has no head for
-    these images or gives numbers that are not finite is skipped after a call of ``onerror(model,
+    Each model is loaded once for all lists of images, which are processed in turn; models that
+    memory does not hold beside the others follow in a pass of their own. Features already in the
+    store, current and sound, are not computed again. ``checkpoint`` is a local weights file for a
+    single model. Raises ExtractionError, ModelError, DatasetError or StoreError, keeping the shards
+    that were finished. With ``onerror``, a model that cannot be loaded, has no head for these
+    images or gives numbers that are not finite is skipped after a call of ``onerror(model,
     error)``; the others continue, still with one pass over the images.
     """
     if checkpoint is not None and len(models) != 1:
@@ -161,19 +163,71 @@ def extract(
     device_for(settings.device)  # is there, whatever is to be computed
     lists = [images] if isinstance(images, ImageList) else list(images)
     paths = [store.features_path(m.name, listed.name, folder) for listed in lists for m in models]
+    about = (lists, settings, folder, checkpoint)
     with store.locked(paths):
-        works: list[Work] = []
-        for model in models:
-            with _others_go_on(model, onerror):
-                works += _prepared(model, lists, settings, folder, checkpoint)
-        for listed in lists:
-            waiting = [work for work in works if work.images is listed]
-            done = _extracted(waiting, listed, settings, onerror)
-            for work in done:
-                _finish(work)
-            failed = [work.encoder for work in waiting if work not in done]
-            works = [work for work in works if work.encoder not in failed]
+        waiting, most = list(models), len(models)
+        while waiting:
+            # Nothing may refer to the networks of one pass when the next one loads its own.
+            works, number = _loaded(waiting[:most], about, onerror)
+            try:
+                _extract_all(works, lists, settings, onerror)
+                full = False
+            except FullError:
+                full = True
+            del works
+            free_memory()
+            if full and number > 1:
+                most = number // 2
+                continue
+            if full:
+                _leave_out(waiting[0], settings.device, onerror)
+            waiting = waiting[number:]
     return paths
+
+
+def _loaded(
+    models: Sequence[Model], about: tuple[Any, ...], onerror: OnError | None
+) -> tuple[list[Work], int]:
+    """Load models until memory is full: what they lack, and how many of them that is about."""
+    works: list[Work] = []
+    for number, model in enumerate(models):
+        try:
+            with _others_go_on(model, onerror):
+                works += _prepared(model, *about)
+            continue
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+        free_memory()
+        if works:
+            return works, number
+        _leave_out(model, about[1].device, onerror)
+    return works, len(models)
+
+
+def _leave_out(model: Model, device: str, onerror: OnError | None) -> None:
+    """Raise ExtractionError, or hand it on, for a model that memory does not hold alone."""
+    with _others_go_on(model, onerror):
+        raise ExtractionError(
+            f"{model.name}: the memory of {device_for(device)} does not hold even one image next to"
+            " this encoder: use another device (--device), or a smaller model."
+        )
+
+
+def _extract_all(
+    works: list[Work],
+    lists: Sequence[ImageList],
+    settings: ExtractionSettings,
+    onerror: OnError | None,
+) -> None:
+    """Extract what loaded encoders lack of each list; one that fails has no further list."""
+    for listed in lists:
+        waiting = [work for work in works if work.images is listed]
+        done = _extracted(waiting, listed, settings, onerror)
+        for work in done:
+            _finish(work)
+        failed = [work.encoder for work in waiting if work not in done]
+        works = [work for work in works if work.encoder not in failed]
 
 
 @contextmanager
@@ -373,10 +427,3 @@ def device_for(name: str) -> str:
 
 def _convolutional(network: nn.Module) -> bool:
     return sum(isinstance(module, nn.Conv2d) for module in network.modules()) > 1
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or any(
-        sign in text for sign in ("out of memory", "not enough memory", "can't allocate memory")
-    )

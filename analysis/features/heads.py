@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
 
 from analysis.families.registry import Model
 from analysis.features import store
-from analysis.features.devices import computing
+from analysis.features.devices import computing, free_memory, out_of_memory
 from analysis.features.encoders import Loaded
 from analysis.features.plan import ExtractionError, head_prompts
 from analysis.features.store import Head, StoreError
@@ -26,27 +30,69 @@ from base.quoting import quoted
 
 #: Rows of a head that are compared at once.
 BLOCK = 1000
+#: Seconds between two writings of a head's finished rows.
+SAVED_EVERY = 20
 #: How ImageNet's folders are named.
 WORDNET = re.compile(r"n\d{8}")
 
 
-def zero_shot_head(loaded: Loaded, prompts: Prompts, batch_size: int = 256) -> Head:
+def zero_shot_head(
+    loaded: Loaded, prompts: Prompts, batch_size: int = 256, kept: Path | None = None
+) -> Head:
     """Return the classifier that the text encoder makes from class names and templates.
 
     For each class, the text features of all templates are scaled to length 1 and averaged, and the
-    mean is scaled to length 1 again.
+    mean is scaled to length 1 again. Rows that are finished are ``kept`` in a file, with which a
+    call that was killed continues. Texts that memory does not hold are encoded fewer at a time.
+    Shows a bar where there are more texts than a batch.
     """
     if loaded.text is None:
         raise ModelError(f"{loaded.model.name} has no text encoder to make a zero-shot head with.")
-    texts = [template.format(name) for name in prompts.names for template in prompts.templates]
-    with torch.inference_mode():
-        parts = [
-            nn.functional.normalize(loaded.text(texts[i : i + batch_size]).float(), dim=-1)
-            for i in range(0, len(texts), batch_size)
-        ]
-        per_class = torch.cat(parts).view(len(prompts.names), len(prompts.templates), -1).mean(1)
-        weight = nn.functional.normalize(per_class, dim=-1).cpu().numpy()
-    return Head(weight=weight, classes=prompts.classes, normalize=True)
+    about = {"model": store.describe(loaded.model, loaded.weights_sha256), "texts": prompts.sha256}
+    parts = _kept_rows(kept, about)
+    done, saved = sum(map(len, parts)), time.monotonic()
+    at_once = max(1, batch_size // len(prompts.templates))
+    every = len(prompts.names) * len(prompts.templates)
+    silent = None if every > batch_size else True
+    bar = tqdm(total=every, unit=" texts", leave=False, disable=silent)
+    bar.update(done * len(prompts.templates))
+    with bar, torch.inference_mode():
+        while done < len(prompts.names):
+            names = prompts.names[done : done + at_once]
+            texts = [template.format(name) for name in names for template in prompts.templates]
+            batches = [texts[i : i + batch_size] for i in range(0, len(texts), batch_size)]
+            rows = torch.cat([_encoded(loaded, batch) for batch in batches])
+            rows = rows.view(len(names), len(prompts.templates), -1).mean(1)
+            parts.append(nn.functional.normalize(rows, dim=-1).cpu().numpy())
+            done += len(names)
+            bar.update(len(texts))
+            if kept and time.monotonic() - saved > SAVED_EVERY:
+                store.write(kept, {"rows": np.concatenate(parts)}, {"head": about})
+                saved = time.monotonic()
+    return Head(weight=np.concatenate(parts), classes=prompts.classes, normalize=True)
+
+
+def _kept_rows(kept: Path | None, about: Mapping[str, Any]) -> list[NDArray[Any]]:
+    """The rows of a head that a killed call finished, if they are of these texts."""
+    with contextlib.suppress(StoreError):
+        if kept is not None:
+            arrays, noted = store.read(kept)
+            if noted.get("head") == json.loads(json.dumps(about)):
+                return [arrays["rows"]]
+    return []
+
+
+def _encoded(loaded: Loaded, texts: list[str]) -> Tensor:
+    """Texts' features at length 1, (n, d), by halves where memory does not hold them all."""
+    assert loaded.text is not None
+    try:
+        return nn.functional.normalize(loaded.text(texts).float(), dim=-1)
+    except RuntimeError as error:
+        if len(texts) == 1 or not out_of_memory(error):
+            raise
+    free_memory()
+    middle = len(texts) // 2
+    return torch.cat([_encoded(loaded, half) for half in (texts[:middle], texts[middle:])])
 
 
 def see_to_head(loaded: Loaded, images: ImageList, path: Path) -> None:
@@ -75,8 +121,10 @@ def see_to_head(loaded: Loaded, images: ImageList, path: Path) -> None:
     if kept is not None:
         head = store.read_head(kept)
     elif isinstance(source, Prompts):
+        begun = path.with_suffix(".parts")
         with computing([loaded.encoder]):
-            head = zero_shot_head(loaded, source)
+            head = zero_shot_head(loaded, source, kept=begun / "head.safetensors")
+        shutil.rmtree(begun, ignore_errors=True)
         _check_apart(loaded.model, source, head)
     else:
         head = source

@@ -224,13 +224,13 @@ def _do(
     what: str, jobs: Sequence[Task], choice: Choice, cores: int | None, profile: Path | None
 ) -> list[str]:
     """Do jobs; returns a sentence on each that failed, and on each model left out."""
+    places = cores or os.cpu_count() or 1
+    if profile is None and jobs[0].kind == "features":
+        places, choice = _shared(choice, places, len(jobs))
     asked = choice.model_dump(mode="json")
     does = {"features": features, "measure": measure}
     calls = [Call(str(job), does[job.kind], (asked, *filter(None, job[1:]))) for job in jobs]
     if profile is None:
-        places = cores or os.cpu_count() or 1
-        if jobs[0].kind == "features":  # each has threads that decode, and waits for a GPU
-            places = max(1, places // choice.workers)
         left_out = do_all(what, calls, places)
     else:
         needs = {"workers": choice.workers, "gpu": int(choice.device != "cpu")}
@@ -244,6 +244,21 @@ def _do(
         failure = read_failure(name).get("message", f"it was not started, see {cluster.LOG}")
         problems.append(f"{name}: {failure.splitlines()[0]}")
     return problems
+
+
+def _shared(choice: Choice, cores: int, jobs: int) -> tuple[int, Choice]:
+    """How many extractions go on at once on this machine, and with how many threads that decode.
+
+    Each has a GPU of its own, where there are GPUs, and its part of the cores unless somebody says
+    how many threads; else as many go on as have that many cores each.
+    """
+    from analysis.features.devices import gpus
+
+    places = min(gpus(choice.device), jobs)
+    if not places:
+        return max(1, cores // choice.workers), choice
+    threads = choice.workers if "workers" in choice.model_fields_set else max(1, cores // places)
+    return places, choice.model_copy(update={"workers": threads})
 
 
 def _about(model: str, why: str) -> str:

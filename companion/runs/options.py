@@ -209,7 +209,9 @@ class Choice(Computing):
     data: tuple[Text, ...] = option(
         "as for `companion extract` (default: the edition's own, grid or pocket)", ()
     )
-    workers: int = option("decoding threads of a job (default: 8)", 8, least=1)
+    workers: int = option(
+        "decoding threads of a job (default: its share of the cores on GPUs, else 8)", 8, least=1
+    )
     measure: bool = option("only extract; measure and update the book later", True)
     record: bool | None = option(
         "write measurements to data/measurements/, or leave them to the build of the book "
