@@ -22,7 +22,6 @@ from conftest import (
     run_in,
     sphinx_build,
 )
-from test_exercises import CHAPTERS
 
 from companion.claims.counterparts import load_counterparts
 from companion.claims.evidence import gather
