@@ -1,14 +1,12 @@
 """What a person meets before the first result: set-up, metadata, and the book's frame."""
 
 import hashlib
-import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 from itertools import chain
-from pathlib import Path
 
 import pytest
 import yaml
@@ -16,10 +14,8 @@ from conftest import ROOT, cases, sphinx_build
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from sphinx_external_toc.parsing import parse_toc_yaml
 from test_house import imports
 
-from base.code import installing
 from results.sphinx.offline import foreign_resources
 
 BOOK = ROOT / "book"
@@ -133,27 +129,6 @@ def test_environments_install_this_project_from_where_they_lie(path):
     assert {*filter(None, extras.rstrip("]").split(","))} <= {*PROJECT["optional-dependencies"]}
 
 
-def test_messages_name_an_installation_that_works_anywhere():
-    assert installing("extract") == f'pip install "{PROJECT["name"]}[extract]"'
-    folders = ("analysis", "base", "companion", "results", "training")
-    sources = [path.read_text() for name in folders for path in (ROOT / name).rglob("*.py")]
-    assert not [text for text in sources if re.search(r"pip install -e", text)]
-
-
-def test_every_python_that_is_named_is_tested():
-    tests = read_yaml(ROOT / ".github/workflows/tests.yml")["jobs"]
-    assert tests["newest"]["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
-    assert any("--frozen" in str(step) for step in tests["locked"]["steps"])
-    assert (ROOT / "uv.lock").is_file()
-
-
-@pytest.mark.parametrize("name", ["_config.yml", "_toc.yml"])
-def test_settings_at_the_top_are_the_books(name):
-    assert (BOOK / name).is_file() and not (BOOK / name).is_symlink()
-    assert (ROOT / name).resolve() == (BOOK / name).resolve()
-    assert not Path((ROOT / name).readlink()).is_absolute()
-
-
 def test_vendored_scripts_are_as_published():
     vendor = ROOT / "results/static/vendor"
     table = (vendor / "README.md").read_text()
@@ -166,16 +141,6 @@ def test_vendored_scripts_are_as_published():
 
 
 # The book's frame
-
-
-def test_contents_and_pages_agree():
-    listed = [name for name in parse_toc_yaml(BOOK / "_toc.yml") if not name.startswith("runs/")]
-    written = [
-        path.relative_to(BOOK).with_suffix("").as_posix()
-        for path in BOOK.rglob("*.md")
-        if not {"_build", "runs", "slides"} & {*path.relative_to(BOOK).parts}
-    ]
-    assert sorted(listed) == sorted(written)  # slides are no pages
 
 
 def test_settings_execute_nothing_and_load_nothing_from_elsewhere():
@@ -278,51 +243,11 @@ def test_every_command_is_listed_and_reads(clone):
         assert run_make(clone, "-n", target).returncode == 0, target
 
 
-def test_what_make_runs_keeps_compiled_bytecode(clone):
-    (clone / "print.mk").write_text("include Makefile\nshown:\n\t@env\n")
-    result = subprocess.run(
-        ["make", "-f", "print.mk", "shown"],
-        cwd=clone,
-        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "SENT": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert "SENT=1" in result.stdout and "DONTWRITE" not in result.stdout
-
-
 @pytest.mark.parametrize(("fault", "said"), CASES["faults"].items())
 def test_a_python_that_will_not_do_is_refused_with_one_sentence(clone, fault, said):
     result = run_make(clone, "venv", **{fault: 1})
     assert result.returncode != 0 and re.match(said, result.stderr.splitlines()[0])
     assert not (clone / ".venv").exists()
-
-
-def test_set_up_happens_once_per_pyproject_and_extras(clone):
-    def installs():
-        log = clone / "pip.log"
-        return re.findall(r"--editable (\S+)", log.read_text()) if log.exists() else []
-
-    assert run_make(clone, "venv").returncode == 0
-    assert installs() == [".[extract]"]
-    run_make(clone, "venv")
-    run_make(clone, "venv", "EXTRAS=")  # covered by what is there
-    assert len(installs()) == 1
-    run_make(clone, "venv", "EXTRAS=extract,test")
-    assert installs()[1:] == [".[extract,test]"]
-    with (clone / "pyproject.toml").open("a") as file:
-        file.write("# changed\n")
-    run_make(clone, "venv", "EXTRAS=")
-    assert installs()[2:] == ["."]
-
-
-def test_a_failed_install_is_tried_again(clone):
-    (clone / "pip-fails").touch()
-    result = run_make(clone, "venv")
-    assert result.returncode != 0 and result.stderr.startswith("Installing failed")
-    assert not list((clone / ".venv").glob("installed-*"))
-    (clone / "pip-fails").unlink()
-    assert run_make(clone, "venv").returncode == 0
-    assert len((clone / "pip.log").read_text().splitlines()) == 2
 
 
 def test_equations_that_docstrings_name_are_numbered_in_the_book():
