@@ -49,6 +49,32 @@ def quoted(given: object) -> str:
         return "a number that is too long"
 
 
+# CSV: the one place where a text becomes a cell
+
+#: What makes a formula of a cell, as a spreadsheet reads it; full width is read alike.
+FORMULA = tuple("=+-@＝＋－＠")
+
+
+def as_cell(value: object) -> object:
+    """A value as a cell of CSV that no spreadsheet takes for a formula; texts alone can be one.
+
+    What comes before it and is not seen, such as blanks, changes nothing; a number stays as it is.
+
+    >>> as_cell(" =1+1"), as_cell("-0.5"), as_cell("a = b"), as_cell(-2)
+    ("' =1+1", '-0.5', 'a = b', -2)
+    """
+    if not isinstance(value, str):
+        return value
+    first = next((c for c in value if is_shown(c) and not c.isspace()), "")
+    if first not in FORMULA:
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
 # Markdown
 
 #: How a block of Markdown begins: after a number, or at once.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -12,8 +13,25 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from base.quoting import LONGEST_TEXT, in_short, quoted
 from base.texts import CompanionError, plain, worded
 
+#: What Windows keeps for devices: no file there is called so, whatever its ending.
+DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+def no_device(name: str) -> str:
+    """The name of a file; ValueError for one that Windows cannot have.
+
+    >>> no_device("console")
+    'console'
+    """
+    if DEVICES.fullmatch(name):
+        raise ValueError(f"{name!r} is a device's name on Windows, where no file can have it")
+    return name
+
+
 #: Names become file names: letters, digits, ``_``, ``-`` and ``.``, starting with a letter.
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=100)]
+Name = Annotated[
+    str, Field(pattern=r"^[a-z][a-z0-9_.-]*$", max_length=100), AfterValidator(no_device)
+]
 Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 #: What pages show as it stands: no markup and no control character gets in, so none is to be

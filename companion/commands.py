@@ -95,6 +95,8 @@ def status(
         return
     shortened = ((*row, shorten(why, 80, placeholder=" …")) for *row, why in rows)
     print(*aligned([names, *shortened]), sep="\n")
+    for path in experiments.drafts():
+        print(f"{path.relative_to(ROOT)} has blanks, between ‹ and ›, and waits for them")
 
 
 def add(wish: Wish) -> None:
@@ -273,7 +275,10 @@ def new(
     """
     for path in begun(kind, name):
         print(path.relative_to(ROOT))
-    print("fill in what is between ‹ and ›; book/guide/add_your_own.md says which tests to run")
+    print(
+        "fill in what is between ‹ and ›, and take the marks of comments away; "
+        "book/guide/add_your_own.md says which tests to run"
+    )
 
 
 #: In the order of the help; and those that work in a checkout alone.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from analysis.families import registry
 from base.files import check_writable, is_stream, write_output
+from base.quoting import as_cell
 from base.roots import ROOT, SHIPPED
 from companion.extraction import extracted
 from companion.measurements.quantities import Measurable
@@ -162,7 +163,7 @@ def export(
 
     check_writable(file, suffix=".csv")
     table = exporting.everything(registry.load_families() | registry.load_families("zoo"))
-    write_output(file, table.to_csv(index=False))
+    write_output(file, table.map(as_cell).to_csv(index=False))
     said = sys.stderr if is_stream(file) else sys.stdout
     print(f"{file}: {len(table):,} numbers of {table['model'].nunique()} models", file=said)
 

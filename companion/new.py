@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 from base.files import write_text
 from base.roots import ROOT
+from base.strict import no_device
 from base.texts import CompanionError
 
 PAGE = ROOT / "book" / "guide" / "add_your_own.md"
@@ -55,12 +56,18 @@ def _placed(caption: str, text: str, root: Path) -> Block:
 def begun(kind: Contribution, name: str, root: Path = ROOT) -> list[Path]:
     """Write the files of a contribution with blanks, between ‹ and ›; returns them.
 
-    Raises NewError, before anything is written, for a name that is none or is taken.
+    A draft stops nothing: what is put into a file that is there is a comment until its blanks are
+    filled in, and a notebook with blanks is no experiment yet. Raises NewError, before anything is
+    written, for a name that is none or is taken.
     """
     pattern = r"[A-Z][A-Za-z]*-[a-z0-9-]+" if kind == "claim" else r"[a-z][a-z0-9_]*"
     if not re.fullmatch(pattern, name):
         example = {"claim": "K-spread", "data-set": "flowers102"}.get(kind, "spread")
         raise NewError(f"{name!r} is no name of a {kind}: it must be like {example}.")
+    try:
+        no_device(name)
+    except ValueError as error:
+        raise NewError(f"{error}: choose another.") from None
     texts = dict(_written(blocks(kind, name, root), name))
     for path, text in texts.items():
         write_text(path, text)
@@ -74,12 +81,12 @@ def _written(given: list[Block], name: str) -> Iterator[tuple[Path, str]]:
                 raise NewError(f"{block.path.name} is there: choose another name than {name}.")
             yield block.path, block.text
             continue
-        old = block.path.read_text(encoding="utf-8")
+        old, text = block.path.read_text(encoding="utf-8"), as_comment(block)
         if re.search(rf"\b{re.escape(name)}\b", old):
             raise NewError(f"{block.path.name} names {name} already: choose another name.")
         if not block.line:
             between = "\n\n\n" if block.path.suffix == ".py" else "\n\n"
-            yield block.path, old.rstrip("\n") + between + block.text.strip("\n") + "\n"
+            yield block.path, old.rstrip("\n") + between + text.strip("\n") + "\n"
             continue
         lines = old.splitlines(keepends=True)
         starts = [place for place, line in enumerate(lines) if line.lstrip().startswith(block.line)]
@@ -89,4 +96,12 @@ def _written(given: list[Block], name: str) -> Iterator[tuple[Path, str]]:
                 "hand, and correct where that says it belongs."
             )
         at = starts[0] + (block.side == "below")
-        yield block.path, "".join([*lines[:at], block.text, *lines[at:]])
+        yield block.path, "".join([*lines[:at], text, *lines[at:]])
+
+
+def as_comment(block: Block) -> str:
+    """A block's text, each line of it a comment in its file; a row of a table runs nothing."""
+    if block.text.startswith("|"):
+        return block.text
+    mark = "%" if block.path.suffix == ".md" else "#"
+    return re.sub(r"^(?=.)", f"{mark} ", block.text, flags=re.MULTILINE)

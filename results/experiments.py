@@ -24,6 +24,8 @@ from base.texts import CompanionError, suggestion
 from results import project
 
 NOTEBOOKS = ROOT / "notebooks"
+#: Begins what a person has still to fill in.
+BLANK = "‹"
 OUTPUTS = ROOT / "book" / "runs"
 #: Stands for the checksum of a notebook while that is computed.
 UNSIGNED = "0" * 64
@@ -91,9 +93,18 @@ class Run:
 
 
 def load_experiments() -> dict[str, Experiment]:
-    """All experiments by name, in the order of their names."""
-    paths = sorted(NOTEBOOKS.glob("*.py"))
-    return {path.stem: _described(path.stem, path.read_text(encoding="utf-8")) for path in paths}
+    """All experiments by name, in the order of their names; drafts are none yet."""
+    sources = {path.stem: path.read_text(encoding="utf-8") for path in _notebooks()}
+    return {name: _described(name, text) for name, text in sources.items() if BLANK not in text}
+
+
+def drafts() -> list[Path]:
+    """Notebooks in which blanks are left to fill in."""
+    return [path for path in _notebooks() if BLANK in path.read_text(encoding="utf-8")]
+
+
+def _notebooks() -> list[Path]:
+    return sorted(NOTEBOOKS.glob("*.py"))
 
 
 def all_runs() -> list[Run]:
@@ -120,6 +131,8 @@ def subjects_of(experiment: Experiment) -> Sequence[str]:
 def find_run(experiment: str, subject: str) -> Run:
     """The run of that experiment and subject; RunError lists what there is otherwise."""
     experiments = load_experiments()
+    if experiment in {path.stem for path in drafts()}:
+        raise RunError(f"notebooks/{experiment}.py has blanks, between ‹ and ›: fill them in.")
     if experiment not in experiments:
         near = suggestion(experiment, experiments)
         raise RunError(f"there is no experiment {experiment!r}: {near}.")

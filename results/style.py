@@ -19,7 +19,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from base.quoting import as_markdown, in_paragraph
+from base.quoting import as_cell, as_markdown, in_paragraph
 from base.roots import ROOT
 from base.strict import read_yaml
 
@@ -228,9 +228,9 @@ def to_png(figure: Figure) -> str:
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """Rows as text, numbers with six digits, MyST taken out of the cells."""
-    rows = frame.map(lambda cell: without_markup(cell) if isinstance(cell, str) else cell)
-    rows.columns = [without_markup(str(name)) for name in frame]
+    """Rows as text, numbers with six digits; no cell has MyST in it, or is a formula."""
+    rows = frame.map(lambda cell: as_cell(without_markup(cell)) if isinstance(cell, str) else cell)
+    rows.columns = [as_cell(without_markup(str(name))) for name in frame]
     return str(rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
 
 

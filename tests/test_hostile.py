@@ -19,8 +19,10 @@ import pytest
 from conftest import cases
 
 from base.texts import as_words
+from companion import evidence_commands
 from companion.course import grade, key
-from results import course, downloads, page, plots, single_page, slides
+from companion.measurements import export as exporting
+from results import course, downloads, page, plots, single_page, slides, style
 from results.page import Page
 
 MARKS = [f"window.ran={100 + n}" for n in range(len(cases("faults")["texts"]))]
@@ -183,10 +185,37 @@ def test_hand_outs(monkeypatch, tmp_path):
         nbformat.validate(notebook)
 
 
+#: Texts that a spreadsheet runs, or asks to.
+FORMULAS = [
+    *("=HYPERLINK(window.ran)", "@SUM(1)", "+1+cmd", "-2+3", " =1+1", "\xa0=1+1", "＝1+1"),
+    *("－1＋1", "\u200b=1", "\ufeff@A1"),
+]
+
+
+def runs(cell):
+    """Whether a spreadsheet takes a cell for a formula."""
+    begins = re.match(r"[\s\u200b\ufeff]*[=+@＝＋－＠-]", cell)
+    return begins and not re.fullmatch(r"-\d+", cell)
+
+
+def test_no_cell_of_any_csv_is_a_formula(tmp_path, monkeypatch):
+    """Each writer of what strangers called is asked: downloads of the book, and `export`."""
+    frame = pd.DataFrame({"model": FORMULAS, "=1": [f"**{text}**" for text in FORMULAS]})
+    frame["k"] = -1.5
+    table = pd.read_csv(io.StringIO(style.to_csv(frame)), dtype=str, header=None)
+    exported = frame.rename(columns={"=1": "one"})
+    monkeypatch.setattr(exporting, "everything", lambda families: exported)
+    evidence_commands.export(tmp_path / "all.csv")
+    whole = pd.read_csv(tmp_path / "all.csv", dtype=str)
+    cells = [*table.to_numpy().ravel(), *whole.to_numpy().ravel()]
+    assert len(cells) > 50 and not [cell for cell in cells if runs(cell) and cell != "-1.5"]
+    assert "-1.5" in cells and "'@SUM(1)" in cells
+
+
 def test_grades(tmp_path):
     """A student's folder is called as she likes: it is a text in a cell, and no formula."""
     names = [text.replace("/", "|").replace("\n", " ") for text in TEXTS]
-    names += ["=HYPERLINK(window.ran)", "+1", "-1", "@A1"]
+    names += [*filter(str.isprintable, FORMULAS), "-1"]
     for name in names:
         (tmp_path / name).mkdir()
         answers = {"outlier-3": {"values": [1, 2], "time": f"={name}", "attempts": 1}}
@@ -197,5 +226,5 @@ def test_grades(tmp_path):
     rows = [*csv.DictReader(io.StringIO(grade.as_csv(students, tasks)))]
     assert {row["student"].removeprefix("'") for row in rows} == {*names}
     cells = [cell or "" for row in rows for cell in row.values()]
-    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+    assert not [cell for cell in cells if runs(cell)]
     assert all(line.isprintable() for line in grade.table(students, tasks))

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from conftest import companion_in, copy_checkout, python_in, refused, run_in
 
-from companion.new import PAGE, begun
+from companion.new import PAGE, as_comment, begun, blocks
 
 NAMES = {"metric": "crest", "experiment": "spread", "claim": "K-spread", "data-set": "flowers102"}
 #: What a person writes into a blank; another blank keeps the words that it shows.
@@ -21,7 +21,11 @@ FILLED = {
 
 
 def fill(folder):
-    """Fill in the blanks of all files; none may be left."""
+    """Take the marks of comments away, and fill in the blanks of all files; none may be left."""
+    for block in (b for pair in NAMES.items() for b in blocks(*pair, folder) if not b.is_new):
+        text, draft = block.path.read_text(), as_comment(block).strip("\n")
+        assert draft in text
+        block.path.write_text(text.replace(draft, block.text.strip("\n")))
     for path in (p for room in ROOMS for p in (folder / room).rglob("*.*")):
         if path.suffix in (".py", ".yaml", ".md") and path.name != PAGE.name:
             text = path.read_text()
@@ -38,6 +42,12 @@ def folder(tmp_path_factory):
     answers = companion_in(clone, *(["new", *pair] for pair in NAMES.items()))
     assert [status for status, *_ in answers] == [0] * 4, answers
     assert [len(said.splitlines()) - 1 for _, said, _ in answers] == [4, 4, 4, 2]
+    drafts = companion_in(
+        clone, ["status"], ["status", "--data"], ["claims"], ["run", "spread", "paper"]
+    )
+    assert [status for status, *_ in drafts] == [0, 0, 0, 1], drafts
+    assert "notebooks/spread.py has blanks" in drafts[0][1]
+    assert "notebooks/spread.py has blanks" in drafts[3][2] and "spread" not in drafts[2][1]
     fill(clone)
     return clone
 
@@ -92,6 +102,7 @@ def test_a_name_that_is_none_or_is_taken_is_refused_and_nothing_written(folder):
         ("metric", "crest", "outliers.py names crest already"),
         ("metric", "Crest factor", "'Crest factor' is no name of a metric: it must be like spread"),
         ("claim", "spread", "must be like K-spread"),
+        ("experiment", "nul", "'nul' is a device's name on Windows"),
         ("experiment", "spread", "spread.py is there: choose another name"),
     ):
         refused(message, begun, kind, name, folder)

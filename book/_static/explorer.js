@@ -235,6 +235,8 @@
       more.textContent = `Show all ${every.length} rows`;
     };
     const toCsv = () => {
+      // No spreadsheet takes a text for a formula (`as_cell` of base/quoting.py).
+      const cell = (value) => (/^\s*[=+@＝＋－＠-]/.test(value) && Number.isNaN(Number(value)) ? `'${value}` : value);
       const quoted = (value) => (/[",\n]/.test(value) ? `"${value.replace(/"/g, '""')}"` : value);
       const line = lineOf(choice.view);
       const names = ["source", "model", "weights", "image_size", "level", "trained_on", "imagenet",
@@ -244,7 +246,7 @@
         const number = (a) => (a === null ? "" : String(Number(a.toFixed(6))));
         return [m.source, m.model, m.weights, m.size.replace(" px", ""), m.level.name, m.trained,
           number(m.accuracy.imagenet), ...Object.keys(data.shifts).map((s) => number(m.accuracy[s])),
-          choice.view, number(one.y), line.pool, line.v2, number(one.er)].map(quoted).join(",");
+          choice.view, number(one.y), line.pool, line.v2, number(one.er)].map(cell).map(quoted).join(",");
       });
       return `${[names.join(","), ...lines].join("\n")}\n`;
     };

@@ -12,12 +12,12 @@ import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from base.quoting import on_a_line, printable, quoted
+from base.quoting import as_cell, on_a_line, printable, quoted
 from base.texts import aligned
 from companion.course.key import CourseError, Worth
 from results import check
@@ -170,30 +170,27 @@ def as_csv(students: Iterable[Student], tasks: Sequence[Worth]) -> str:
     rows = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     rows.writeheader()
     for student in students:
-        about = {"student": _as_text(student.name), "number": student.number}
-        if student.problem:
-            rows.writerow(about | {"note": student.problem})
-            continue
-        for task in tasks:
-            mark = student.marks[task.label]
-            notes = [note for note in (mark.note, student.note) if note]
-            rows.writerow(
-                about
-                | {
-                    "exercise": task.label,
-                    "values": " ".join(f"{value:g}" for value in mark.values),
-                    "right": " ".join("yes" if one else "no" for one in mark.right),
-                    "attempts": mark.attempts,
-                    "time": _as_text(mark.time),
-                    "points": f"{mark.points:.3g}",
-                    "of": task.of_values,
-                    "to_read": task.of_reasons,
-                    "note": _as_text("; ".join(notes)),
-                }
-            )
+        for row in _rows(student, tasks):
+            rows.writerow({name: as_cell(value) for name, value in row.items()})
     return text.getvalue()
 
 
-def _as_text(written: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    return f"'{written}" if written[:1] in tuple("=+-@\t\r") else written
+def _rows(student: Student, tasks: Sequence[Worth]) -> Iterator[dict[str, object]]:
+    about = {"student": student.name, "number": student.number}
+    if student.problem:
+        yield about | {"note": student.problem}
+        return
+    for task in tasks:
+        mark = student.marks[task.label]
+        notes = [note for note in (mark.note, student.note) if note]
+        yield about | {
+            "exercise": task.label,
+            "values": " ".join(f"{value:g}" for value in mark.values),
+            "right": " ".join("yes" if one else "no" for one in mark.right),
+            "attempts": mark.attempts,
+            "time": mark.time,
+            "points": f"{mark.points:.3g}",
+            "of": task.of_values,
+            "to_read": task.of_reasons,
+            "note": "; ".join(notes),
+        }
