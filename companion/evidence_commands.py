@@ -64,7 +64,9 @@ def measure(
     """Take the measurements of an experiment for a family, and compare them with the recorded ones.
 
     In a checkout, data/embeddings/make.py enters features that others published into the store.
-    Readings of Broden other than the plain one are kept under names of their own.
+    Readings of Broden other than the plain one are kept under names of their own. A file that is
+    recorded keeps its numbers: where they are equal it is signed by the code of today, where they
+    differ it stays as it is and the command says which do.
 
     companion measure outlier_features vit_b_16
     companion measure outlier_features vit_b_16 --record
@@ -104,11 +106,18 @@ def _differs(m: Measurement, record: bool) -> bool:
     from companion.measurements import agreement, records
 
     kinds = {m.experiment, *agreement.OF_COORDINATES}
-    wrong = [*agreement.foreign(m, [o for name in kinds for o in records.read_all(name, m.family)])]
+    others = [o for name in kinds for o in records.read_all(name, m.family)]
+    wrong = [*agreement.copies(m, others)]
     differing = wrong or ([] if record else records.compare_with_recorded(m))
     compared = f"{m.file_name}: {'; '.join(differing) or 'as recorded'}"
-    print(records.write(m) if record and not wrong else compared)
+    try:
+        print(records.record(m) if record and not wrong else compared)
+    except records.MeasurementError as error:
+        differing = [str(error)]
+        print(f"{m.file_name}: {error}")
     print(f"  {in_brief(m)}")
+    for said in agreement.unlike_its_model(m, others):
+        print(f"  unusual: {said}")
     return differing not in ([], ["not recorded"])  # which is no difference
 
 

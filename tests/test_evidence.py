@@ -150,21 +150,55 @@ def test_damaged_and_outdated_features_are_named_and_not_used():
     assert "small-zero-shot/images.head.safetensors has" in cut
 
 
-def test_neither_another_layer_nor_the_same_images_again_are_recorded(monkeypatch, capsys):
-    """A coordinate that leads in nearly all images leads on the model's other images, too."""
+def test_another_leader_is_recorded_with_a_remark_and_copied_digits_are_not(monkeypatch, capsys):
+    """Whether the leader hangs on the images is what the book asks; digits of other images lie."""
     monkeypatch.setattr(registry, "load_family", lambda name: SMALL)
     drawn = np.random.default_rng(0).normal(size=(3, N, D)).astype(np.float32)
     tall = drawn * np.linspace(1, 6, D) + 30 * (np.arange(D) == np.array([3, 3, 5])[:, None, None])
+    images = {"images": tall[0], "others": tall[1], "more": tall[2], "again": tall[0, ::-1]}
     told = {}
-    for data, h in zip(("images", "others", "more", "more"), (*tall, tall[0, ::-1]), strict=True):
+    for data, h in images.items():
         keep(MODEL, data, h, np.arange(N) % 3, classes=CLASSES)
         code = cli.main(["measure", "outlier_features", "small", "--record"])
-        assert code == (data == "more")
-        told[data] = told.get(data, "") + capsys.readouterr().out
-    assert "coordinate 5 leads, and on images coordinate 3 does in 100%" in told["more"]
-    assert "is that of small-zero-shot on images, to the digit" in told["more"]
+        assert code == (data == "again")
+        told[data] = capsys.readouterr().out
+    assert "unusual: coordinate 5 leads, and on images coordinate 3 does in 100%" in told["more"]
+    assert "is that of small-zero-shot on images, to the digit" in told["again"]
     recorded = {path.stem for path in records.FOLDER.glob("outlier_features/*")}
-    assert recorded == {"small-zero-shot--images", "small-zero-shot--others"}
+    assert recorded == {f"small-zero-shot--{data}" for data in ("images", "others", "more")}
+
+
+def test_a_recorded_file_is_signed_again_and_keeps_its_numbers(monkeypatch, capsys):
+    """With equal numbers it is of the code of today, and gets what it lacked; others stay out."""
+    monkeypatch.setattr(registry, "load_family", lambda name: SMALL)
+    put(MODEL)
+    record = ["measure", "outlier_features", "small", "--record"]
+    assert cli.main(record) == 0
+    (path,) = records.FOLDER.glob("outlier_features/*")
+    taken = records.read(path)
+    old = taken.provenance.made_from | {"analysis.metrics.outliers": "0" * 16, "analysis.gone": "1"}
+    older = taken.provenance.model_copy(
+        update={"made_from": old, "version": "0.0.9", "taken": None}
+    )
+    mean = taken.values["kurtosis_mean"]
+    near = mean.model_copy(update={"value": mean.value * 1.00001})
+    values = taken.values | {"kurtosis_mean": near}
+    del values["distinct_images"]
+    before = taken.model_copy(update={"provenance": older, "values": values})
+    records.write(before)
+    assert records.changed_code(before)
+    assert cli.main(record) == 0
+    signed = records.read(path)
+    assert records.changed_code(signed) == [] and signed.lacks == []
+    assert signed.value("kurtosis_mean") == near.value and signed.provenance.taken is None
+    assert signed.provenance.version == taken.provenance.version
+    other = mean.model_copy(update={"value": mean.value * 1.01})
+    records.write(before.model_copy(update={"values": values | {"kurtosis_mean": other}}))
+    kept = path.read_text()
+    capsys.readouterr()
+    assert cli.main(record) == 1 and path.read_text() == kept
+    said = capsys.readouterr().out
+    assert "recorded are other numbers (kurtosis_mean: " in said and "remove data/meas" in said
 
 
 def test_a_set_that_cannot_be_measured_keeps_no_other_from_it(monkeypatch, capsys):

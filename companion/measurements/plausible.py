@@ -8,20 +8,26 @@ that.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from analysis.families.registry import ZOO, Family
 from analysis.images import sets
 from base.quoting import on_a_line
+from base.roots import ROOT
+from base.strict import read_yaml
 from base.texts import suggestion
 from companion.measurements import atlas, records
 from companion.measurements.agreement import contradictions, unusual
-from companion.measurements.consequences import consequences
 from companion.measurements.records import Measurement, MeasurementError
 from companion.measurements.relations import coherence
 
+EMBEDDINGS = ROOT / "data" / "embeddings.yaml"
+#: How classes are called of which only the number was published.
+OTHER_CLASSES = re.compile(r"(Caltech101|SUN397) class \d+")
 #: The day on which CLIP was published: nothing here was measured before.
 CLIP_CAME = date(2021, 1, 5)
 
@@ -45,10 +51,13 @@ def report(paths: Sequence[Path], families: Mapping[str, Family]) -> tuple[list[
     """A report on measurement files, and how many are not sound."""
     lines: list[str] = []
     wrong = older = 0
+    earlier = []
     beside = evidence(paths)
     for path in paths:
         faults = problems(path, families, beside)
-        lacks = [] if faults else records.read(path).lacks
+        sound = None if faults else records.read(path)
+        lacks = sound.lacks if sound else []
+        earlier += [path.name] if sound and records.changed_code(sound) else []
         but = f", not measured: {', '.join(lacks)}" if lacks else ""
         lines += faults or [f"{path.name}: sound{but}", *surprises(path, beside)]
         wrong, older = wrong + bool(faults), older + bool(lacks)
@@ -57,6 +66,12 @@ def report(paths: Sequence[Path], families: Mapping[str, Family]) -> tuple[list[
         lines.append(
             f"{older} lack quantities that were introduced after they were recorded: take them "
             "with companion measure EXPERIMENT FAMILY --record."
+        )
+    if earlier:
+        lines.append(
+            f"{len(earlier)} were taken with an earlier version of the code ({earlier[0]}"
+            f"{', …' * bool(earlier[1:])}): companion measure EXPERIMENT FAMILY --record signs "
+            "those whose numbers are equal."
         )
     return [*map(on_a_line, lines)], wrong
 
@@ -89,8 +104,8 @@ def problems(
         m = records.read(path)
     except MeasurementError as error:
         return [str(error)]
-    checks = [_model(m, families), _published(m), _taken(m), coherence(m), consequences(m)]
-    checks += [contradictions(m, beside)] if beside else []
+    checks = [_model(m, families), _published(m), _taken(m), _named(m)]
+    checks += [coherence(m), contradictions(m, beside)]
     return [f"{path.name}: {problem}" for check in checks for problem in check]
 
 
@@ -118,6 +133,27 @@ def _model(m: Measurement, families: Mapping[str, Family]) -> Iterator[str]:
             f"it was taken with weights of sha256 {weights}, the family file names "
             f"{model.weights_sha256}: measure the weights that the file names, or correct it."
         )
+
+
+def _named(m: Measurement) -> Iterator[str]:
+    """Whether the textures, objects and places of public photographs that it names exist."""
+    if m.data.name != "textures":
+        return
+    known = published_classes()
+    for names in m.names.values():
+        for name in names:
+            if name not in known and not OTHER_CLASSES.fullmatch(name):
+                near = suggestion(name, known)
+                yield f"it names {name!r}, no class of these photographs: {near}."
+                return
+
+
+@cache
+def published_classes() -> frozenset[str]:
+    """The classes of published features whose names `data/embeddings.yaml` lists."""
+    labels = [entry.get("labels", {}) for entry in read_yaml(EMBEDDINGS)["embeddings"]]
+    listed = [about["names"] for about in labels if isinstance(about.get("names"), list)]
+    return frozenset(name for names in listed for name in names)
 
 
 def _taken(m: Measurement) -> Iterator[str]:

@@ -49,7 +49,7 @@ class Quantity(Strict):
     ``least``: what each number is at least, where its unit does not say so. ``one``: what of a list
     is 1. A quantity is ``optional`` if files that were recorded before it came may lack it. One
     that is a single number may have a ``column`` in the tables of its experiment, and what that
-    ``means``.
+    ``means``. The rest is what its numbers are held against.
     """
 
     unit: str
@@ -59,6 +59,11 @@ class Quantity(Strict):
     optional: bool = False
     column: str = ""
     means: str = ""
+    same_as: str = ""
+    last_as: str = ""
+    at_length_one: bool = False
+    share_of: tuple[str, ...] = ()
+    choice: bool = False
 
 
 class Kind(Strict):

@@ -273,6 +273,32 @@ def differences(recorded: Measurement, fresh: Measurement) -> list[str]:
     return differing
 
 
+def record(fresh: Measurement) -> Path:
+    """Record a measurement; a recorded one of equal numbers is signed again. Return the path.
+
+    Signed again, a file keeps its numbers, their day and their machine: only the code that they
+    are known to come from is that of now, and quantities that it lacked are added. Raises
+    MeasurementError if a number differs by more than rounding.
+    """
+    path = FOLDER / fresh.experiment / fresh.file_name
+    try:
+        known = read(path)
+    except MeasurementError:  # there is none, or none that could be kept
+        return write(fresh)
+    if differing := differences(known, fresh):
+        raise MeasurementError(
+            f"recorded are other numbers ({'; '.join(differing)}), which stay; if these are right, "
+            f"remove data/measurements/{path.parent.name}/{path.name} and record them again."
+        )
+    taken = {n: of for n, of in known.provenance.made_from.items() if not _is_code(n)}
+    code = {n: of for n, of in fresh.provenance.made_from.items() if _is_code(n)}
+    by = {"made_from": taken | code, "version": fresh.provenance.version}
+    provenance = known.provenance.model_copy(update=by)
+    # In the order of the file; its own numbers last, which are those that stay.
+    values = known.values | {**fresh.values, **known.values}
+    return write(known.model_copy(update={"values": values, "provenance": provenance}))
+
+
 def compare_with_recorded(fresh: Measurement) -> list[str]:
     """The `differences` from the recorded measurement of the same name, or that there is none."""
     path = FOLDER / fresh.experiment / fresh.file_name
@@ -289,9 +315,14 @@ def code_parts(experiment: Measured) -> Mapping[str, str]:
 def changed_code(measurement: Measurement) -> list[str]:
     """Modules whose code has changed since the measurement was taken; empty if none has."""
     taken = measurement.provenance.made_from
-    was = {name for name in taken if name.startswith(("analysis.", "companion."))}
+    was = {name for name in taken if _is_code(name)}
     now = code_parts(measurement.experiment)
     return sorted(name for name in {*was, *now} if taken.get(name) != now.get(name))
+
+
+def _is_code(name: str) -> bool:
+    """Whether what a measurement was made from is one of our modules."""
+    return name.startswith(("analysis.", "base.", "companion."))
 
 
 def code_note(measurement: Measurement) -> str:

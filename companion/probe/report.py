@@ -13,7 +13,6 @@ from analysis.features import store
 from base.roots import ROOT
 from base.texts import CompanionError, as_words, suggestion
 from companion.measurements import provenance, records
-from companion.measurements.consequences import consequences
 from companion.measurements.records import Data, Measurement
 from companion.measurements.relations import coherence
 from companion.probe import judge, measure
@@ -124,7 +123,7 @@ def of_file(path: Path) -> Probe:
         raise CompanionError(
             f"{path} holds {m.experiment}, not a probe: make one with companion probe --json."
         )
-    for wrong in (*coherence(m), *consequences(m)):
+    for wrong in coherence(m):
         raise CompanionError(f"{path}: {wrong} Probe the checkpoint again.")
     return judge.place(m, known_models())
 

@@ -1,6 +1,7 @@
 """Plausible but wrong contributions: how many does `companion check` see?
 
-    python tests/faults/contributions.py 300
+    python tests/faults/contributions.py 100
+    python tests/faults/contributions.py 100 --record  # to data/rates, for the guide
 
 Each is a recorded file, or several, with one error as people make them; the form is right, and so
 are units, counts and checksums of weights. The rest of the evidence is as recorded.
@@ -8,6 +9,7 @@ are units, counts and checksums of weights. The rest of the evidence is as recor
 
 import contextlib
 import copy
+import csv
 import functools
 import json
 import sys
@@ -18,8 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from analysis.families.registry import load_families
+from base.roots import ROOT
 from companion.measurements import plausible, records
 
+#: The rates that the guide to contributions prints.
+FILE = ROOT / "data" / "rates" / "contributions.csv"
+HEADING = ("what is wrong", "tried", "refused", "unusual")
 #: Parts of names of lists whose entries are draws, so that their order says nothing.
 DRAWS = ("rotated", "random", "permuted", "halves", "draws", "other", "control", "sample")
 #: What identifies a model, which a mistaken contribution keeps.
@@ -257,9 +263,18 @@ def noticed(files, gone, families):
         return refused, unusual
 
 
+def table(found):
+    """The rates as the guide prints them: rows of texts, the sum last."""
+    every = {**found, "all": tuple(map(sum, zip(*found.values(), strict=True)))}
+    yield HEADING
+    for way, (refused, unusual, count) in every.items():
+        yield way, f"{count}", f"{refused / count:.0%}", f"{unusual / count:.0%}"
+
+
 if __name__ == "__main__":
-    found = rates(int(sys.argv[1]), seed=0)
-    for way, (refused, unusual, count) in found.items():
-        print(f"{way:32} refused {refused:4}, unusual {unusual:4}, of {count}")
-    refused, unusual, count = map(sum, zip(*found.values(), strict=True))
-    print(f"refused {refused / count:.1%}, refused or unusual {(refused + unusual) / count:.1%}")
+    rows = [*table(rates(int(sys.argv[1]), seed=0))]
+    for row in rows:
+        print("{:32} {:>6} {:>8} {:>8}".format(*row))
+    if "--record" in sys.argv[2:]:
+        with FILE.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
