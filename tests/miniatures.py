@@ -5,11 +5,7 @@ those of the true sets, so they are taken only with ``--accept-counts``. Broden 
 (see `broden_miniature`).
 """
 
-import io
-import json
-import tarfile
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -81,54 +77,6 @@ def save(folder, name):
     )
 
 
-def save_shards(images, folder, per_shard=20):
-    """Write a list of files as tar shards, ``test/0.tar`` and so on, as CLIP_benchmark does."""
-    (folder / "test").mkdir(parents=True)
-    for first in range(0, len(images), per_shard):
-        path = folder / "test" / f"{first // per_shard}.tar"
-        with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as archive:
-            for i in range(first, min(first + per_shard, len(images))):
-                name, content = _file(images, i)
-                suffix = Path(name).suffix.lower().replace("jpeg", "jpg")
-                add(archive, f"s{i:07}{suffix}", content)
-                add(archive, f"s{i:07}.cls", str(images.labels[i]).encode())
-    return folder
-
-
-def save_parquet(images, folder, split="validation", names=(), files=2):
-    """Write a list of files as the Hugging Face hub keeps such sets, below ``data/``.
-
-    ``names`` are the classes that labels count through, for the metadata (the list's own).
-    Rows are in no order.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    (folder / "data").mkdir(parents=True)
-    names = list(names or images.classes)
-    features = {"image": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
-    about = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
-    order = np.random.default_rng(0).permutation(len(images))
-    for number, rows in enumerate(np.array_split(order, files)):
-        made = [_file(images, i) for i in rows.tolist()]
-        content = {
-            "image": [{"bytes": content, "path": name} for name, content in made],
-            "label": images.labels[rows],
-        }
-        path = folder / "data" / f"{split}-{number:05}-of-{files:05}.parquet"
-        table = pa.table(content).replace_schema_metadata(about)
-        pq.write_table(table, path, row_group_size=100)
-    return folder
-
-
-def _file(images, index):
-    """The name and the bytes of an image that is a file, or within one."""
-    assert not isinstance(images.images, np.ndarray), "a list of files is expected"
-    source = images.images[index]
-    content = source.read_bytes() if isinstance(source, Path) else source.read()
-    return Path(images.keys[index]).name, content
-
-
 def _class_folders(true):
     if true.layout == "number":
         return [str(index) for index in range(true.classes)]
@@ -136,9 +84,3 @@ def _class_folders(true):
         rows = (imagenet.FOLDER / "objectnet.csv").read_text().splitlines()
         return [row.partition(",")[0] for row in rows[1:]]
     return list(imagenet.subset(true))
-
-
-def add(archive, name, content):
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    archive.addfile(member, io.BytesIO(content))

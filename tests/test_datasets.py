@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from conftest import refused
 from PIL import Image
 from tiny import image_list, pictures, save_folder
 
-from analysis.images import find, imagelist, packed
+from analysis.images import find, imagelist
 from analysis.images.imagelist import ImageList
 from analysis.images.sets import DatasetError
 
@@ -63,7 +64,7 @@ def test_a_folder_without_images_to_use_is_refused(tmp_path):
 def test_the_manifest_is_what_older_features_noted(tmp_path):
     """Names in their order, labels, classes, and sizes of files and of images within files."""
     (tmp_path / "x").write_bytes(bytes(7))
-    images = [tmp_path / "x", packed.Piece(Path("x"), "a", 9, 0)]
+    images = [tmp_path / "x", imagelist.Packed(Path("x"), "a", 9)]
     listed = ImageList("x", images, ("ä", "b"), np.array([1, -1]), ("u", "v"))
     noted = '[["ä", "b"], [1, -1], ["u", "v"], [7, 9]]'
     assert listed.manifest == hashlib.sha256(noted.encode()).hexdigest()
@@ -174,3 +175,67 @@ def test_the_pocket_labs_lists_are_rows_of_its_table():
         f"pocket-{style}-test" for style in emoji.STYLES
     ]
     refused(r"unknown style 'notto': .*did you mean 'noto'", find.pocket, "notto")
+
+
+# Saved by Hugging Face's `datasets`
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Save columns as a data set and return its folder."""
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+
+    def save(labels=None, files=None, names=("n01440764", "sea_gull")):
+        save_folder(tmp_path / "files")
+        paths = sorted((tmp_path / "files").rglob("*.png"))[:4] if files is None else files
+        columns, kinds = {"picture": list(map(str, paths))}, {"picture": datasets.Image()}
+        if labels is not None:
+            columns["label"], kinds["label"] = labels, datasets.ClassLabel(names=[*names])
+        rows = datasets.Dataset.from_dict(columns, features=datasets.Features(kinds))
+        rows.save_to_disk(tmp_path / "a set")
+        return tmp_path / "a set", paths
+
+    return save
+
+
+def test_a_saved_data_set_lists_its_rows_with_the_bytes_of_their_files(saved):
+    folder, paths = saved([1, 0, 0, -1])
+    (listed,) = find.find(str(folder))
+    assert listed.labels.tolist() == [1, 0, 0, -1] and listed.classes == ("n01440764", "sea_gull")
+    assert listed.prompts.names == ("tench", "sea gull")
+    assert listed.name == f"a-set-{listed.manifest[:8]}"
+    assert [image.read() for image in listed.images] == [path.read_bytes() for path in paths]
+    for row, path in enumerate(paths):
+        np.testing.assert_array_equal(np.asarray(listed.image(row)), np.asarray(Image.open(path)))
+    assert [image.size for image in listed.images] == [path.stat().st_size for path in paths]
+
+
+def test_a_saved_data_set_without_labels_has_no_classes(saved):
+    folder, _ = saved()
+    (listed,) = find.find(str(folder))
+    assert (set(listed.labels.tolist()), listed.classes, listed.prompts) == ({-1}, (), None)
+
+
+def test_a_saved_data_set_that_cannot_be_used_is_a_sentence(saved, tmp_path, monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    folder, _ = saved([0, 1, None, 1])
+    refused("row without a class in label", find.find, str(folder))
+    datasets.Dataset.from_dict({"text": ["a"]}).save_to_disk(tmp_path / "texts")
+    refused("no column of images among text", find.find, str(tmp_path / "texts"))
+    splits = datasets.DatasetDict({"val": datasets.Dataset.from_dict({"text": ["a"]})})
+    splits.save_to_disk(tmp_path / "splits")
+    refused(
+        r"several splits: name the folder of one \(.*splits/val\)",
+        find.find,
+        str(tmp_path / "splits"),
+    )
+    shutil.copytree(tmp_path / "texts", tmp_path / "half")
+    (tmp_path / "half" / "state.json").unlink()
+    refused("no sound data set .*save it again", find.find, str(tmp_path / "half"))
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    refused(
+        r"pip install \"interpreting-clip-companion\[datasets\]\"",
+        find.find,
+        str(tmp_path / "splits" / "val"),
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.images import broden, copies, emoji, imagelist, imagenet, public, sets
+from analysis.images import broden, copies, emoji, imagelist, imagenet, public, saved, sets
 from analysis.images.imagelist import ImageList, Prompts
 from analysis.images.sets import Availability, DatasetError, Description
 from base.files import fingerprint
@@ -65,9 +65,10 @@ def find(text: str, *, accept_counts: bool = False) -> list[ImageList]:
 
     ``pocket`` is the test images of every style, ``pocket-<style>-<split>`` one list of it;
     ``imagenet``, its shifts and ``broden`` are looked for as `sets` says, ``grid`` is all that the
-    paper computes on; ``scikit_image_photographs`` comes with a package; anything else is a folder.
-    ``accept_counts`` takes a copy of a published set that is incomplete or altered as it is. Raises
-    DatasetError, or ArtifactError for a package that is not installed.
+    paper computes on; ``scikit_image_photographs`` comes with a package; anything else is a folder,
+    of images or saved by Hugging Face's `datasets`. ``accept_counts`` takes a copy of a published
+    set that is incomplete or altered as it is. Raises DatasetError, or ArtifactError for a package
+    that is not installed.
     """
     if text == "grid":
         return _grid(accept_counts)
@@ -87,6 +88,8 @@ def find(text: str, *, accept_counts: bool = False) -> list[ImageList]:
         raise DatasetError(
             f"{text} is neither a folder of images nor a data set: {suggestion(text, names)}."
         )
+    if saved.is_saved(Path(text)):
+        return [saved.image_list(Path(text), words=imagenet.words())]
     return [imagelist.folder(Path(text), words=imagenet.words())]
 
 

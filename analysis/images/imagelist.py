@@ -236,8 +236,11 @@ def _of_files(path: Path, name: str | None, files: list[Path], **fields: Any) ->
                 f"{key} and {other} are one file, which would count twice: remove the link."
             )
     listed = ImageList(name=name or path.name, images=files, keys=keys, **fields)
-    if name:
-        return listed
+    return listed if name else called_after(path, listed)
+
+
+def called_after(path: Path, listed: ImageList) -> ImageList:
+    """Return a list under the name of its folder and its content."""
     slug = re.sub(r"[^a-z0-9]+", "-", path.resolve().name.lower()).strip("-") or "folder"
     return replace(listed, name=f"{slug[:80]}-{listed.manifest[:8]}")
 

@@ -10,7 +10,7 @@ folder names that its description lists. Where sets lie apart, a file says where
 sets to their folders::
 
     root: /datasets                        # for all that are not named; COMPANION_DATA goes before
-    imagenet: /scratch/ilsvrc2012/val      # the folder of class folders, shards or Parquet files
+    imagenet: /scratch/ilsvrc2012/val      # the folder of class folders
     objectnet: ~/objectnet-1.0/images
 
 The images themselves are listed by `imagenet` and `broden`. No torch.
