@@ -102,7 +102,7 @@ def parts(run: Run, code: Described = _code_parts, listed: Listed = _listed) -> 
     RunError if a declared pattern matches no file, or code is not valid Python.
     """
     declared = {_shown(path): sha256_of(path) for path in declared_files(run, listed)}
-    made_from = code(run.experiment) | declared
+    made_from = code(run.experiment) | declared | dict(project.current().entries(run, listed))
     for path in from_store(run, listed):
         kind = "weights" if path.suffix == ".safetensors" else "store"
         made_from[f"{kind} {path.parent.name}/{path.name}"] = sha256_of(path)

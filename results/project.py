@@ -69,6 +69,10 @@ class Project:
         """Patterns of files that a run reads beyond what its header says."""
         return ()
 
+    def entries(self, run: Run, listed: Listed) -> Mapping[str, str]:
+        """What a run reads of files that count by their entries, by name; they are `unseen`."""
+        return {}
+
     def unseen(self, run: Run) -> set[Path]:
         """Files that a run may read and shows nothing of, so that they outdate none."""
         return set()

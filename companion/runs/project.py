@@ -29,18 +29,14 @@ from base.texts import suggestion
 from companion.measurements import records
 from companion.measurements.measurement import NothingMeasuredError
 from companion.measurements.quantities import Measurable
-from companion.runs import status
+from companion.runs import entries, status
 from results.experiments import Experiment, Run, RunError, load_experiments
 from results.fingerprints import code_and_libraries
 from results.jobs import STATE, alone
 from results.project import Listed, Project
 
-#: What the data sets and the quantities are, which almost every page names.
-NAMED = (
-    "data/imagenet/sets.yaml",
-    "data/imagenet/objectnet.csv",
-    "data/quantities.yaml",
-)
+#: What ObjectNet's classes are in ImageNet's, which almost every page opens.
+CLASSES = "data/imagenet/objectnet.csv"
 #: What decides which features and live measurements there should be, apart from the store.
 STORE_CODE = "from companion.runs import grid\ngrid"
 STORE_DATA = ("emoji", "imagenet", "pocket", "measurements")
@@ -77,17 +73,30 @@ class Companion(Project):
         return load_family(run.subject).title if run.experiment.scope == "family" else ""
 
     def reads(self, run: Run) -> Sequence[str]:
-        """Its family's file, or all of them, and `NAMED`."""
+        """Its family's file, or all of them, and `CLASSES`."""
         name = run.subject if run.experiment.scope == "family" else "*"
-        return (f"families/{name}.yaml", *NAMED)
+        return (f"families/{name}.yaml", CLASSES)
+
+    def entries(self, run: Run, listed: Listed) -> Mapping[str, str]:
+        """Those that it reads of the tables of quantities and data sets."""
+        recorded = [
+            path for kind in run.experiment.measurements for path in listed(self.recorded(kind))
+        ]
+        data = {path.stem.partition("--")[2] for path in recorded}
+        data |= {
+            path.stem.rpartition("--")[2].partition(".")[0] for path in self.stored(run, listed)
+        }
+        return entries.entries(run, data)
 
     def unseen(self, run: Run) -> set[Path]:
-        """Families that readers added, for a page of an edition that names others.
+        """Tables whose `entries` count, and families that readers added, for others' pages.
 
-        Its notebook leaves them out of what it loads (`load_families`), and a test says so.
+        The notebook of an edition's page leaves these out of what it loads (`load_families`), and a
+        test says so.
         """
         hidden = load_families("reader") if _hides_readers(run) else ()
-        return {FAMILIES / f"{name}.yaml" for name in hidden}
+        tables = {ROOT / name for name in entries.FILES if name not in run.experiment.reads}
+        return tables | {FAMILIES / f"{name}.yaml" for name in hidden}
 
     def has_evidence(self, run: Run) -> bool:
         """Whether a model of the family has some of the evidence that the header names."""
@@ -207,7 +216,8 @@ def _marks(families: Iterable[str], measured: Iterable[str] | None) -> list[Path
     """
     parts = code_and_libraries(STORE_CODE, Code())
     folders = [default_folder(), ROOT / "families", *(ROOT / "data" / name for name in STORE_DATA)]
-    files = [path for folder in folders for path in folder.rglob("*.*") if path.is_file()]
+    every = [path for folder in folders for path in folder.rglob("*.*") if path.is_file()]
+    files = [path for path in every if path.parent.name != "__pycache__"]
     features = {*default_folder().rglob("*.safetensors")}  # their sidecars have the checksums
     content = {path for path in {*files} - features if path.suffix not in (".lock", ".part")}
     parts |= {str(path): sha256_of(path) for path in content}
