@@ -5,15 +5,17 @@ seed gives, how far off a value may be (2 % unless the exercise says more), a hi
 what typical errors give. `data/teach/make.py` computes them with the code of the solutions. Hashes
 hide values from a glance, and not from somebody who tries all numbers.
 
-What was checked is kept in `answers.json`, in the folder where Python runs: label, values, time and
-attempts, for whoever grades. If a course gives numbers to its students, `student(4711)` says which
-seed is theirs; exercises that draw numbers then have answers of their own, to four digits.
+What was checked is kept in `answers.json`, in the folder where Python runs: label, values, the code
+of the cell, time and attempts, for whoever grades; `say("outlier-7", "Because …")` adds an answer
+in words. If a course gives numbers to its students, `student(4711)` says which seed is theirs;
+exercises that draw numbers then have answers of their own, to four digits.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from difflib import get_close_matches
@@ -30,6 +32,8 @@ HASHED: dict[str, dict[str, Any]] = json.loads(
     Path(__file__).with_name("check.json").read_text(encoding="utf-8")
 )
 KEPT = "answers.json"
+#: Letters of an answer in words, and of a cell's code.
+LONGEST = 10_000
 #: A student's number modulo this, its last two digits, is the student's seed.
 SEEDS = 100
 #: Students' numbers are smaller: they have at most eighteen digits.
@@ -69,6 +73,20 @@ def check(label: str, *values: ArrayLike | EllipsisType, student: int | None = N
     print(*(found.said or [f"{label}: right."]), sep="\n")
     _keep(kept, number, label, given, found.right)
     return all(found.right)
+
+
+def say(label: str, sentence: str) -> None:
+    """Keep an answer in words, or the reason for values, in `answers.json`, for whoever grades.
+
+    Raises ExerciseError if it is no text, or longer than anybody reads.
+    """
+    if not isinstance(sentence, str) or not 0 < len(sentence.strip()) <= LONGEST:
+        raise ExerciseError(f"{label}: give a text of at most {LONGEST:,} letters.")
+    kept = _kept()
+    if "answers" in kept:
+        kept["answers"][label] = kept["answers"].get(label, {}) | {"sentence": sentence.strip()}
+        _write(kept)
+        print(f"{label}: your words are kept in {KEPT}.")
 
 
 def student(number: int) -> int:
@@ -257,9 +275,19 @@ def _keep(
     before = kept["answers"].get(label, {})
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")  # noqa: UP017
     if sum(right) >= sum(before.get("right", ())):
-        kept["answers"][label] = {"values": given, "right": right, "time": now}
+        found = {"values": given, "right": right, "time": now}
+        code = _cell()
+        words = {"sentence": before["sentence"]} if "sentence" in before else {}
+        kept["answers"][label] = found | ({"code": code} if code else {}) | words
     kept["answers"][label]["attempts"] = before.get("attempts", 0) + 1
     _write(kept)
+
+
+def _cell() -> str:
+    """The code of the notebook's cell that runs, if it is one."""
+    cells = getattr(sys.modules.get("__main__"), "In", None)
+    code = cells[-1] if isinstance(cells, list) and cells else ""
+    return code[:LONGEST] if isinstance(code, str) else ""
 
 
 def _write(kept: dict[str, Any]) -> None:

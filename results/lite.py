@@ -48,6 +48,8 @@ CARRIER = (
     "--hash=sha256:caa1e953ad27b723fe417b07ffabee16138a60e90be3ed25d0fb6cf54b927392"
 )
 KEPT = ROOT / ".companion" / "lite"
+#: Where a notebook asks for a sentence.
+WRITE = "*Write here.*"
 SECONDS = 600
 PAGE = Template(Path(__file__).with_name("lite.html").read_text(encoding="utf-8"))
 #: Name → what a file of that name holds, as one source of files gives them.
@@ -212,14 +214,17 @@ def _link(path: Path, target: Path) -> None:
 
 
 def page_of(notebook: dict[str, object], name: str) -> str:
-    """A notebook as a page with an editor for each cell of code."""
+    """A notebook as a page with an editor for each cell of code, and a field for a sentence."""
     from markdown_it import MarkdownIt
 
     render, cells = MarkdownIt("commonmark", {"html": False}).enable("table").render, list[str]()
     for cell in notebook["cells"]:  # type: ignore[attr-defined]
         text = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            cells.append(tag("div", Html(render(text)), class_="words"))
+            asks = text.endswith(WRITE)
+            words = [Html(render(text.removesuffix(WRITE)))]
+            words += [tag("p", "", class_="run-write")] if asks else []
+            cells.append(tag("div", *words, class_="words", data_source=text))
         else:
             cells.append(tag("pre", text, class_="run-cell"))
     title = name.replace("_", " ").capitalize()

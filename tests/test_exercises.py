@@ -33,7 +33,7 @@ from analysis.metrics import (
 )
 from results import check as checks
 from results import course, lite
-from results.check import HASHED, ExerciseError, check, judged, student
+from results.check import HASHED, ExerciseError, check, judged, say, student
 from results.course import ANSWERS
 
 spec = importlib.util.spec_from_file_location("make_teach", ROOT / "data/teach/make.py")
@@ -493,3 +493,22 @@ def test_what_is_handed_out_has_no_answer_in_plain_text():
         assert not [v for v in ANSWERS[label] if len(f"{v:g}") > 3 and f"{v:g}" in str(record)], (
             label
         )
+
+
+def test_words_and_code_are_kept_beside_values(capsys, monkeypatch):
+    say("outlier-3", "  Because the mean counts.  ")
+    monkeypatch.setattr(sys.modules["__main__"], "In", ["", "x = 1", "check(1)"], raising=False)
+    check("outlier-3", *ANSWERS["outlier-3"])
+    check("outlier-3", 1, 2)
+    say("outlier-7", "Random weights.")
+    kept = json.loads(Path("answers.json").read_text())["answers"]
+    one = kept["outlier-3"]
+    assert (one["sentence"], one["code"], one["attempts"]) == (
+        "Because the mean counts.",
+        "check(1)",
+        2,
+    )
+    assert one["right"] == [True, True] and kept["outlier-7"] == {"sentence": "Random weights."}
+    for wrong in ("", " ", "x" * 10_001, 3):
+        with pytest.raises(ExerciseError, match="give a text of at most 10,000 letters"):
+            say("outlier-7", wrong)

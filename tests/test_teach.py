@@ -350,28 +350,3 @@ def test_the_lab_without_a_clone_needs_numpy_alone_and_finds_what_the_programs_f
             assert said in output
             assert f"importance {found.max() / found.mean():.1f} times the mean" in output
     assert ast.parse(source) and course.students(source).count("# your turn: ") == 4
-
-
-@pytest.mark.parametrize("wrong", [
-    ("np.polyfit(np.log(x / (1 - x)), np.log(y / (1 - y)), 1)", "np.polyfit(x, y, 1)"),
-    ("np.polyfit(np.log(x / (1 - x)), np.log(y / (1 - y)), 1)",
-     "np.polyfit(np.log(y / (1 - y)), np.log(x / (1 - x)), 1) + np.array([0, 1e-3])"),
-    ("100 * (y - 1 / (1 + np.exp(-logits)))", "y - 1 / (1 + np.exp(-logits))"),
-    ("100 * (y - 1 / (1 + np.exp(-logits)))", "100 * (np.log(y / (1 - y)) - logits)"),
-    ("h.std(axis=1, keepdims=True)", "h.std()"),
-    ("h.mean(axis=1, keepdims=True)", "h.mean(axis=0)"),
-    ("np.abs(z).argmax(axis=1)", "z.argmax(axis=1)"),
-    ("max() / len(h)", "max() / h.shape[1]"),
-    ("np.abs(cosines).mean(axis=0)", "cosines.mean(axis=0)"),
-    ("s / s.sum() * np.abs(cosines)", "np.abs(cosines)"),
-    ("/ np.linalg.norm(h, axis=1, keepdims=True)", ""),
-    ("found.max() / found.mean()", "found.max()"),
-])  # fmt: skip
-def test_wrong_bodies_of_the_lab_are_stopped(wrong, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name, path in course.lab_data().items():
-        shutil.copy2(path, name)
-    source = course.students(course.LAB.read_text(), solved=True)
-    assert source.count(wrong[0]) == 1
-    with pytest.raises(AssertionError, match=r"\.$"):
-        exec(compile(source.replace(*wrong), "lab", "exec"), {"print": lambda *_: None})

@@ -43,10 +43,21 @@ def average_precision(scores, positive):
     #:]
 
 
-#: five = np.array([[-4.0, 1], [-5, 2], [-6, 3], [-7, 4], [-8, 0]])
-#: value = average_precision(five, np.array([True, False, True, False, False]))
-#: assert np.shape(value) == (2,), "One number for each column: sort and count along axis 0."
-#: assert np.allclose(value, [5 / 6, 1 / 2]), "Places 1 and 3: (1 + 2/3) / 2; places 2 and 4: 1/2."
+#: scores = np.array([[-4.0, 1, 2], [-5, 2, 7], [-6, 3, 1], [-7, 4, 9], [-8, 0, 3], [-9, 5, 8]])
+#: positive = np.array([True, False, True, False, False, True])  # places 1 3 6; 1 3 5; 2 5 6
+#: value = average_precision(scores, positive)
+#: assert np.shape(value) == (3,), "One number for each column: sort and count along axis 0."
+#: for wrong, why in (
+#:     ([41 / 90, 22 / 45, 71 / 90], "The highest score first: sort by -scores."),
+#:     ([0.5, 0.5, 0.5], "At each positive the share so far; this is the share in all."),
+#:     ([2 / 3, 2 / 3, 1 / 3], "This is the share among the first three alone."),
+#:     ([1, 1, 0.5], "The mean of the precisions at the positives, not the largest."),
+#:     ([13 / 36, 34 / 90, 7 / 30], "Divide by the number of positives, not of images."),
+#: ):
+#:     assert not np.allclose(value, wrong), why
+#: exact = [(1 + 2 / 3 + 3 / 6) / 3, (1 + 2 / 3 + 3 / 5) / 3, (1 / 2 + 2 / 5 + 3 / 6) / 3]
+#: at = "Places 1, 3 and 6: (1/1 + 2/3 + 3/6) / 3. Places count from 1; each column has its own."
+#: assert np.allclose(value, exact), at
 
 # %% [markdown]
 # **How often does chance reach 0.9?** With n positives and n negatives, every set of n places is

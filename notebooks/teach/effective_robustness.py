@@ -74,13 +74,25 @@ def effective_robustness(shifted, imagenet, slope, intercept):
     #:]
 
 
-#: one, other = effective_robustness(0.5, 0.8, 0.5, -1), effective_robustness(0.7, 0.6, 1, 0)
-#: logits = "This is a difference of logits: turn the predicted logit into an accuracy first."
-#: assert not np.isclose(one, 1 - np.log(2)), logits
-#: assert not np.isclose(one, 1 / (1 + np.e / 2) - 0.5), "Which minus which? Above the line is +."
-#: assert not np.isclose(one, 0.5 - 1 / (1 + np.exp(0.6))), "The line needs logit(imagenet)."
-#: assert np.isclose(one, 0.5 - 1 / (1 + np.e / 2)), "On the line, the odds here are 2 to e."
-#: assert np.isclose(other, 0.1), "Where the line is y = x, 0.7 lies 0.1 above 0.6."
+#: x, y = np.array([0.8, 0.6, 0.5]), np.array([0.5, 0.2, 0.4])
+#: value = effective_robustness(y, x, 0.5, -1)
+#: lines = 1 / (1 + np.exp(1 - 0.5 * np.log(x / (1 - x))))  # what the line predicts: 0.42, …
+#: for wrong, why in (
+#:     (np.log(y / (1 - y)) - np.log(lines / (1 - lines)), "Predict an accuracy, not a logit."),
+#:     (lines - y, "Which minus which? Above the line is +."),
+#:     (abs(y - lines), "Below the line is −: take no absolute value."),
+#:     (100 * (y - lines), "As a fraction, not in points."),
+#:     (y - 1 / (1 + np.exp(1 - 0.5 * x)), "The line needs logit(imagenet)."),
+#:     (y - 1 / (1 + np.exp(-1 - 0.5 * logit(x))), "Add the intercept, do not subtract it."),
+#:     (y - 1 / (1 + np.exp(-0.5 * logit(x))), "Add the intercept: here −1."),
+#:     (y - 1 / (1 + np.exp(1 - logit(x))), "Multiply by the slope: here one half."),
+#:     (y - np.exp(0.5 * logit(x) - 1), "Odds are not an accuracy: divide them by 1 + odds."),
+#:     (y - 1 / (1 + np.exp(0.5 * logit(x) - 1)), "The inverse of the logit has exp(-logit)."),
+#:     (y - 1 / (1 + np.exp(1 - 0.5 * logit(y))), "Predict from the accuracy on ImageNet."),
+#:     (x - lines, "Subtract the prediction from the accuracy under shift."),
+#: ):
+#:     assert not np.allclose(value, wrong), why
+#: assert np.allclose(value, y - lines), "Predict the logit, invert it, subtract it from `shifted`."
 er = effective_robustness(shifted, imagenet, slope, intercept)
 for name, group in (("pool", pool), ("zero-shot", zero_shot), ("finetuned", finetuned)):
     low, middle, high = 100 * np.percentile(er[group], [5, 50, 95])
@@ -100,10 +112,12 @@ def rank_correlation(a, b):
 
 
 #: up, far, mixed = np.array([1.0, 2, 3, 4]), np.array([1.0, 2, 3, 100]), np.array([3.0, 1, 4, 2])
-#: assert np.isclose(rank_correlation(up, far), 1), "Correlate ranks, not the numbers themselves."
+#: own = "Correlate the ranks of both lists, not the numbers themselves."
+#: assert np.isclose(rank_correlation(up, far), 1) and abs(rank_correlation(far, mixed)) < 0.01, own
 #: ranks = "argsort lists places; the ranks are argsort of that list."
 #: assert np.isclose(rank_correlation(up, mixed), 0) and rank_correlation(up, -far) < 0, ranks
 #: assert np.isclose(rank_correlation(mixed, np.array([9.0, 1, 2, 0])), 0.6), ranks
+#: assert np.isclose(rank_correlation(mixed, np.array([30.0, 10, 20, 40])), 0.2), ranks
 printed = effective_robustness(shifted, imagenet, 0.76, -1.49)
 moved = 100 * (printed - er)
 print(f"ER changes by {moved.min():+.1f} to {moved.max():+.1f} points")

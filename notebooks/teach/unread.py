@@ -49,16 +49,23 @@ def least_varying(texts, share):
     #:]
 
 
-#: four = np.array([[3.0, 0, 0], [-3, 0, 0], [0, 1, 0], [0, -1, 0]]) + [10, 20, 30]
-#: axes, parts = shares(four)
-#: whole = np.shape(axes) == (3, 3) and np.shape(parts) == (3,)
+#: turn = np.array([[0.6, 0.8, 0, 0], [-0.8, 0.6, 0, 0], [0, 0, 0.6, 0.8], [0, 0, -0.8, 0.6]])
+#: four = np.array([[3.0, 0, 0, 0], [-3, 0, 0, 0], [0, 1, 0, 0], [0, -1, 0, 0]])
+#: four = np.vstack([four, [[0, 0, 2, 0], [0, 0, -2, 0]]]) @ turn + [10, 20, 30, 40]
+#: axes, parts = shares(four)  # the squares add up to 18, 8, 2 and 0
+#: whole = np.shape(axes) == (4, 4) and np.shape(parts) == (4,)
 #: assert whole, "All d directions, also those with no variance."
-#: assert np.isclose(abs(axes[0, 0]), 1), "Subtract the mean text, axis 0, before you decompose."
-#: assert np.allclose(parts, [0.9, 0.1, 0]), "Squares of singular values, divided by their sum."
-#: one, two = least_varying(four, 0.05), least_varying(four, 0.15)
-#: counts = np.shape(one), np.shape(two)
-#: assert counts == ((1, 3), (2, 3)), "Together they hold at most the share."
-#: assert np.isclose(abs(two[0, 2]), 1), "The direction of least variance comes first."
+#: assert not np.allclose(parts[:3], [0.5, 1 / 3, 1 / 6]), "Squares of the singular values."
+#: assert np.isclose(np.sum(parts), 1), "Shares add up to 1: divide by the sum of the squares."
+#: mean = "Subtract the mean text, axis 0, before you decompose."
+#: assert np.allclose(parts, np.array([18, 8, 2, 0]) / 28), mean
+#: assert np.isclose(abs(axes[0] @ turn[0]), 1), "Directions are the rows of what svd returns last."
+#: few, two, three = (least_varying(four, share) for share in (0.05, 0.3, 0.4))
+#: assert np.shape(two) != (3, 4), "Add the shares up: together they hold at most the share."
+#: counts = [np.shape(some) for some in (few, two, three)]
+#: assert counts == [(1, 4), (2, 4), (3, 4)], "Those that together hold at most the share."
+#: assert np.isclose(abs(three[0] @ turn[3]), 1), "The direction of least variance comes first."
+#: assert np.isclose(abs(three[2] @ turn[2]), 1), "Rows of the directions, from the last upwards."
 v, variance = shares(captions)
 least = least_varying(captions, 1e-4)
 print(f"{len(least)} directions hold at most 0.01 % of the captions' variance")
@@ -76,9 +83,20 @@ def energy_along(h, directions):
     #:]
 
 
-#: pair = np.array([[3.0, -4, 0], [0, 0, 2]])
-#: value = energy_along(pair, np.array([[0.0, 1, 0]]))
-#: assert np.isclose(value, 16 / 29), "Project onto the directions, square, and add everything up."
+#: pair = np.array([[3.0, -4, 1], [0, 5, 2]])  # energies 26 and 29
+#: two = np.array([[0.6, 0.8, 0], [0, 0, 1]])  # along them: -1.4 and 1, 4 and 2
+#: value = energy_along(pair, two)
+#: for wrong, why in (
+#:     (22.96, "A share: divide by the energy of the images."),
+#:     (1 - 22.96 / 55, "The share along the directions, not what is left."),
+#:     (np.sqrt(22.96 / 55), "Energy is a sum of squares, without a root."),
+#:     (22.96 / 4 / (55 / 6), "Sums of squares, not their means: there are fewer directions."),
+#:     ((2.96 / 26 + 20 / 29) / 2, "Add the images' energies up, then divide."),
+#:     (11.48 / 55, "Sum both over the images, or average both."),
+#:     (8.4 / 15, "Squares, not absolute values."),
+#: ):
+#:     assert not np.isclose(value, wrong), why
+#: assert np.isclose(value, 22.96 / 55), "Project onto each direction, square, add all up."
 energy = energy_along(images, least)
 print(f"{energy:.0%} of the energy, against {len(least) / 512:.0%}")
 
@@ -107,8 +125,19 @@ def dropped(h, directions):
     #:]
 
 
-#: left = dropped(np.array([[3.0, -4, 0]]), np.array([[0.0, 1, 0]]))
-#: assert np.allclose(left, [[3, 0, 0]]), "Subtract only what lies along the directions."
+#: three, two = np.array([[3.0, -4, 1], [0, 5, 2]]), np.array([[0.6, 0.8, 0], [0, 0, 1]])
+#: value, along = dropped(three, two), three @ two.T @ two
+#: assert np.shape(value) == (2, 3), "As many numbers come back as went in."
+#: for wrong, why in (
+#:     (along, "What is left, not the part that is removed."),
+#:     (three + along, "Subtract the part, do not add it."),
+#:     (three - two.sum(axis=0), "Subtract each image's own part along a direction."),
+#:     (three - np.abs(three @ two.T) @ two, "The part has a sign: take no absolute value."),
+#:     (three - three @ two[:1].T @ two[:1], "All directions, not only the first."),
+#: ):
+#:     assert not np.allclose(value, wrong), why
+#: left = [[3.84, -2.88, 0], [-2.4, 1.8, 0]]
+#: assert np.allclose(value, left), "Subtract h @ directions.T @ directions and no more."
 random = np.linalg.qr(rng.normal(size=(512, len(least))))[0].T
 without, without_random = (dropped(images, directions) for directions in (least, random))
 kappa, kappa_random = kurtosis(without), kurtosis(without_random)
