@@ -269,7 +269,9 @@ def _check_reads(run: Run, reads: Reads, made_from: Parts, given: set[Path]) -> 
 
 
 def _canonical(run: Run, notebook: dict[str, Any]) -> dict[str, Any]:
-    """Remove whatever differs between equal executions."""
+    """Remove whatever differs between equal executions; add what the project says at the end."""
+    if closing := project.current().closing(run):
+        notebook["cells"].append({"cell_type": "markdown", "metadata": {}, "source": closing})
     for number, cell in enumerate(notebook["cells"]):
         cell["id"] = f"cell-{number}"
         cell["metadata"] = {k: v for k, v in cell["metadata"].items() if k == "tags"}

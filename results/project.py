@@ -105,6 +105,10 @@ class Project:
         """The folders that a run may look into to find them."""
         return []
 
+    def closing(self, run: Run) -> str:
+        """What goes below a run's results on its page (MyST), if anything."""
+        return ""
+
     def shelves(self) -> Mapping[str, str]:
         """Titles of the subjects that have a page of their own, with their runs below it.
 

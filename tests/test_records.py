@@ -22,11 +22,10 @@ from companion.measurements.records import (
     FOLDER,
     STYLES_BY_ROLE,
     changed_code,
-    code_note,
     differences,
     read,
 )
-from results import cells, style
+from results import cells, execute, experiments, style
 
 RECORDED = sorted(FOLDER.glob("*/*.json"))
 FAMILIES = load_families()
@@ -278,12 +277,27 @@ def test_differences_are_more_than_rounding(edited, where, new, said):
     assert differences(read(IMAGES), read(edited("outlier_features", (where, new)))) == said
 
 
-def test_an_earlier_version_of_the_code_is_shown(edited):
+def test_an_earlier_version_of_the_code_is_shown(edited, tmp_path, monkeypatch):
+    """On the page of every run that shows such a file, whatever its notebook publishes."""
     module = "analysis.metrics.outliers"
     older = [("provenance/version", "0.0.9"), (f"provenance/made_from/{module}", "0" * 16)]
     measurement = read(edited("outlier_features", *older))
-    assert module in changed_code(measurement) and module in code_note(measurement)
-    assert code_note(measurement).startswith("Taken with an earlier version of the code (0.0.9)")
+    assert module in changed_code(measurement)
+    monkeypatch.setattr(records, "FOLDER", tmp_path)
+    for experiment, boxes in (("outlier_features", 1), ("pruning", 0)):
+        run = experiments.find_run(experiment, "vit_b_16")
+        _, *added = execute._canonical(run, a_notebook())["cells"]
+        assert len(added) == boxes
+        for cell in added:
+            assert cell["source"].startswith(":::{admonition} Older code\n")
+            said = (
+                "`outlier_features`: 1 of 1 (vit_b_16-openai); changed: `analysis.metrics.outliers"
+            )
+            assert said in cell["source"]
+
+
+def a_notebook():
+    return {"cells": [{"cell_type": "markdown", "metadata": {}, "source": "# A title"}]}
 
 
 def test_the_published_schema_is_that_of_the_code():

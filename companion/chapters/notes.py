@@ -9,7 +9,7 @@ from analysis.families.registry import Family, Model
 from companion.chapters.measured import model_and_data
 from companion.measurements import records
 from companion.measurements.quantities import Measurable
-from companion.measurements.records import Measurement, broken, code_note
+from companion.measurements.records import Measurement, broken
 from results import style
 from results.style import admonition, items, unusable
 
@@ -58,13 +58,11 @@ def closing_notes(
 
     Models of random weights count if ``random`` says so.
     """
-    older = (f"`{m.file_name}`: {note}" for m in measured if (note := code_note(m)))
     names = {m.model for m in measured}
     absent = [m for m in family.models if m.name not in names and (random or m.level != "random")]
     notes = {
         "not-measured": absent_models(absent) or "Every model of this family was measured.",
         "cautions": cautions(measured),
-        "older-code": admonition("Older code", items(older)),
         "unusable": unusable([*records.unusable_features(family), *broken(experiment, family)]),
     }
     return {name: note for name, note in notes.items() if note}

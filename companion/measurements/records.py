@@ -325,16 +325,6 @@ def _is_code(name: str) -> bool:
     return name.startswith(("analysis.", "base.", "companion."))
 
 
-def code_note(measurement: Measurement) -> str:
-    """A sentence for the reader if the measurement was taken with other code, else nothing."""
-    if not (changed := changed_code(measurement)):
-        return ""
-    return (
-        f"Taken with an earlier version of the code ({measurement.provenance.version}); "
-        f"since then {', '.join(changed)} changed."
-    )
-
-
 def to_text(measurement: Measurement, *, seal: bool = False) -> str:
     """The measurement as JSON, lists of numbers wrapped so that diffs stay readable.
 

@@ -142,6 +142,10 @@ class Companion(Project):
         folders = [default_folder() / model.name for model in _models(run)]
         return [default_folder(), *folders, *(folder / "measurements" for folder in folders)]
 
+    def closing(self, run: Run) -> str:
+        """A box on its recorded measurements that older code took."""
+        return status.older_code([*map(_kind, run.experiment.measurements)], families_read(run))
+
     def shelves(self) -> Mapping[str, str]:
         """All families."""
         return {name: family.title for name, family in load_families().items()}

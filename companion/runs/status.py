@@ -60,6 +60,22 @@ def _noted(run: Run, evidence: Collection[str], recorded: Sequence[Measurement])
     return pairs
 
 
+def older_code(kinds: Sequence[Measurable], families: Sequence[Family]) -> str:
+    """A box (MyST) on recorded measurements that older code took; "" if none is.
+
+    For each kind: how many of them, of which models, and which modules have changed since.
+    """
+    rows = []
+    for kind in kinds:
+        every = [m for family in families for m in records.available(kind, family) if not m.live]
+        older = [(m, changed) for m in every if (changed := records.changed_code(m))]
+        models = ", ".join(dict.fromkeys(m.model for m, _ in older))
+        modules = ", ".join(sorted({f"`{name}`" for _, changed in older for name in changed}))
+        if older:
+            rows.append(f"- `{kind}`: {len(older)} of {len(every)} ({models}); changed: {modules}")
+    return _filled("older_code.md", rows) if rows else ""
+
+
 def without_evidence() -> list[fingerprints.Status]:
     """The possible runs without a page in the book, and what each family lacks."""
     runs = (run for run in experiments.possible_runs() if not experiments.has_evidence(run))
