@@ -150,6 +150,26 @@ def check_writable(*paths: Path, suffix: str = "") -> None:
             ) from None
 
 
+def looks(*folders: Path, ending: str = "") -> list[tuple[str, int, int, int]]:
+    """Path, inode, time and size of each file below some folders, sorted; nothing is read.
+
+    Whatever replaces or writes a file changes one of them, even where it keeps the file's date.
+    """
+    found, waiting = [], [*map(str, folders)]
+    while waiting:
+        with (
+            contextlib.suppress(FileNotFoundError, NotADirectoryError),
+            os.scandir(waiting.pop()) as entries,
+        ):
+            for entry in entries:
+                if entry.is_dir():
+                    waiting += [entry.path] if entry.name != "__pycache__" else []
+                elif entry.name.endswith(ending) and not entry.name.endswith((".lock", ".part")):
+                    about = entry.stat()
+                    found.append((entry.path, about.st_ino, about.st_ctime_ns, about.st_size))
+    return sorted(found)
+
+
 def sha256_of(path: Path) -> str:
     """Checksum of a file's bytes, computed once per process while the file stays unchanged."""
     about = path.stat()

@@ -21,13 +21,13 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from base.code import MEMORY, OURS, PLACES, hash_of_tree, is_text
-from base.files import write_text
+from base.files import fingerprint, looks, write_text
 from base.texts import CompanionError
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -87,9 +87,13 @@ class Code:
         self.path = functools.cache(self._look_for)
         self._module = functools.cache(self._read)
         self._meant = functools.cache(self._look_up)
+        self._looked = functools.cache(self._look)
 
     def from_name(self, name: str) -> Reached:
         """What a definition, ``package.module.name``, reaches; ReachError if there is none."""
+        return self._kept(f"name {name}", lambda: self._from_name(name))
+
+    def _from_name(self, name: str) -> Reached:
         module, _, defined = name.rpartition(".")
         if not self.path(module) or defined not in self._module(module).definitions:
             raise ReachError(f"the code has no {name}: name a definition of one of its modules.")
@@ -97,9 +101,32 @@ class Code:
 
     def from_source(self, source: str) -> Reached:
         """What a notebook or script reaches beyond itself; SyntaxError if it is no Python."""
-        definitions = described(source).definitions.values()
-        names = {name for definition in definitions for name in definition.names}
-        return self._reached(pair for name in names for pair in self._meant(name))
+
+        def find() -> Reached:
+            definitions = described(source).definitions.values()
+            names = {name for definition in definitions for name in definition.names}
+            return self._reached(pair for name in names for pair in self._meant(name))
+
+        return self._kept(f"source {source}", find)
+
+    def _kept(self, start: str, find: Callable[[], Reached]) -> Reached:
+        """What is reached from a start, remembered on disk while no module is another file."""
+        if self._places != PLACES:
+            return find()
+        about = [FORMAT, self._beyond, list(map(str, self._places)), start]
+        path = MEMORY / f"reached-{fingerprint(about)}.json"
+        with contextlib.suppress(OSError, ValueError):
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            if kept["looked"] == self._looked():
+                return Reached(kept["definitions"], set(kept["libraries"]))
+        found = find()
+        libraries = sorted(found.libraries)
+        text = json.dumps(
+            {"looked": self._looked(), "definitions": found.definitions, "libraries": libraries}
+        )
+        with contextlib.suppress(OSError):
+            write_text(path, text)
+        return found
 
     def _reached(self, start: Iterable[tuple[str, str]]) -> Reached:
         reached, done, waiting = Reached(), set[tuple[str, str]](), [*start]
@@ -144,6 +171,11 @@ class Code:
             if name in about.imports:
                 return self._meant(".".join([about.imports[name], *parts[1:]]))
         return [(module, name) for name in about.definitions]
+
+    def _look(self) -> str:
+        """Times and sizes of all modules of ours, in a word."""
+        rooms = [place / name for place in self._places for name in OURS]
+        return fingerprint([looks(*rooms, ending=".py"), sys.version])
 
     def _look_for(self, module: str) -> Path | None:
         """The file of a module, None for what is none."""

@@ -1,12 +1,14 @@
 """What code reaches: small packages whose answer is plain, and copies of ours that are changed."""
 
 import ast
+import os
 import shutil
 from typing import get_args
 
 import pytest
 from conftest import ROOT, refused
 
+from base import reach
 from base.reach import Code
 from companion.measurements import records
 from companion.measurements.quantities import Measurable, declared
@@ -199,3 +201,31 @@ def test_every_experiment_says_what_code_its_numbers_follow_from():
         parts = records.code_parts(name)
         assert any(part.startswith("analysis.metrics.") for part in parts), name
         assert not {*parts} & {*records.COUNTED_OTHERWISE}
+
+
+def test_what_is_reached_is_remembered_while_every_file_is_the_same(tmp_path, monkeypatch):
+    """Also where a file is replaced by one of its size and date."""
+    folder, kept = tmp_path / "code", tmp_path / "kept"
+    (folder / "analysis").mkdir(parents=True)
+    module = folder / "analysis" / "a.py"
+    monkeypatch.setattr(reach, "PLACES", (folder,))
+    monkeypatch.setattr(reach, "MEMORY", kept)
+
+    def found():
+        return Code().from_source("from analysis.a import one\none()").definitions["analysis.a"]
+
+    module.write_text("def one(): return 1\n")
+    first, date = found(), module.stat().st_mtime_ns
+    monkeypatch.setattr(Code, "_reached", lambda self, start: pytest.fail("looked for again"))
+    assert found() == first
+    monkeypatch.undo()
+    monkeypatch.setattr(reach, "PLACES", (folder,))
+    monkeypatch.setattr(reach, "MEMORY", kept)
+    other = folder / "other.py"
+    other.write_text("def one(): return 2\n")
+    os.utime(other, ns=(date, date))
+    other.replace(module)
+    second = found()
+    assert second != first
+    (folder / "analysis" / "b.py").write_text("x = 1\n")
+    assert found() == second

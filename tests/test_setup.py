@@ -187,6 +187,30 @@ def test_a_label_that_moves_to_another_page_is_no_duplicate(tmp_path):
         assert small_build(tmp_path, index=TOC, **pages) == 0
 
 
+def test_figures_are_numbered_again_where_a_page_is_another_or_gone(tmp_path, monkeypatch):
+    from sphinx.environment.collectors.toctree import TocTreeCollector
+
+    numbered, plain = [], TocTreeCollector.assign_figure_numbers
+    monkeypatch.setattr(
+        TocTreeCollector,
+        "assign_figure_numbers",
+        lambda *given: (numbered.append(1), plain(*given))[1],
+    )
+    table = "```{{list-table}} Shown\n:name: {0}\n\n* - 1\n```\n"
+    one, two = (f"# {name}\n\n{table.format(name)}" for name in ("one", "two"))
+    both = {"a": one, "b": f"{two}\n{{numref}}`two`\n"}
+    counted = []
+    for pages in (both, both | {"a": "# None\n"}, {"b": both["b"]}):
+        numbered.clear()
+        app, _ = sphinx_build(
+            tmp_path, {"index": TOC, **pages}, "results.sphinx.offline", numfig=True
+        )
+        app.build()  # with nothing to read
+        shown = re.search(r"std-numref.>(Table \d)<", (tmp_path / "html/b.html").read_text())
+        counted.append((len(numbered), shown and shown[1]))
+    assert counted == [(1, "Table 2"), (1, "Table 1"), (1, "Table 1")]
+
+
 def test_a_page_that_needs_another_host_stops_the_build(tmp_path):
     from sphinx.errors import ExtensionError
 

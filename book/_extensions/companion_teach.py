@@ -27,7 +27,7 @@ from sphinx.config import Config
 from sphinx.errors import ConfigError
 from sphinx.util.docutils import SphinxRole
 
-from base.files import fingerprint, sha256_of
+from base.files import fingerprint, looks, sha256_of, write_text
 from base.roots import ROOT
 from results import course, lite
 from results.slides import PACE, deck, minutes, slides
@@ -216,7 +216,19 @@ def bring_python(app: Sphinx, error: Exception | None) -> None:
     """Put Python for the browser into the book, if `make lite` has fetched it."""
     if error is None and app.builder.name == "html":
         leave_nothing(app)
-        lite.place(Path(app.outdir), solved=app.config.companion_for != "students")
+        solved, placed = app.config.companion_for != "students", Path(app.doctreedir) / "placed"
+        if not placed.is_file() or placed.read_text(encoding="utf-8") != _of_lite(app, solved):
+            lite.place(Path(app.outdir), solved=solved)
+            write_text(placed, _of_lite(app, solved))
+
+
+def _of_lite(app: Sphinx, solved: bool) -> str:
+    """What decides the pages that run Python, and which of them are there, in a word."""
+    sources = looks(course.TEACH, Path(course.__file__).parent, lite.KEPT)
+    out = Path(app.outdir)
+    return fingerprint(
+        [sources, solved, looks(out / "lite"), looks(out / "_static", ending="lite.js")]
+    )
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -309,7 +309,12 @@ def compare_with_recorded(fresh: Measurement) -> list[str]:
 def code_parts(experiment: Measured) -> Mapping[str, str]:
     """A hash of the definitions that decide the experiment's numbers, by module."""
     start = declared()[experiment].code or f"{MEASURES}[{experiment}]"
-    return reach.Code(beyond=COUNTED_OTHERWISE).from_name(start).by_module()
+    return _code().from_name(start).by_module()
+
+
+@cache
+def _code() -> reach.Code:
+    return reach.Code(beyond=COUNTED_OTHERWISE)
 
 
 def changed_code(measurement: Measurement) -> list[str]:

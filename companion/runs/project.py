@@ -7,8 +7,11 @@ do, what reads images is not imported.
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
@@ -21,10 +24,11 @@ from analysis.families.registry import (
     load_family,
 )
 from analysis.features.store import default_folder, local_weights
-from base.files import fingerprint, sha256_of, write_text
+from base.code import OURS
+from base.files import fingerprint, looks, sha256_of, write_text
 from base.quoting import as_markdown
 from base.reach import Code
-from base.roots import ROOT
+from base.roots import PACKAGES, ROOT
 from base.texts import suggestion
 from companion.measurements import records
 from companion.measurements.measurement import NothingMeasuredError
@@ -39,6 +43,8 @@ from results.project import Listed, Project
 CLASSES = "data/imagenet/objectnet.csv"
 #: What decides which features and live measurements there should be, apart from the store.
 STORE_CODE = "from companion.runs import grid\ngrid"
+#: The folders that decide what `pages` are.
+DECIDES_PAGES = ("families", "data", "notebooks", "book/captions")
 STORE_DATA = ("emoji", "imagenet", "pocket", "measurements")
 
 
@@ -156,8 +162,21 @@ class Companion(Project):
         return f"# {title} at a glance\n\n```{{glance}} {subject}\n{lines}\n```\n"
 
     def pages(self, listed: Sequence[str]) -> Mapping[str, str]:
-        """What chapters lack, and the table of all runs."""
-        return {"not_measured": status.not_measured(), "status": status.table(listed)}
+        """What chapters lack, and the table of all runs.
+
+        They are remembered by the names, times and sizes of all that they follow from.
+        """
+        kept = STATE / "pages.json"
+        folders = [default_folder(), *(ROOT / name for name in DECIDES_PAGES)]
+        files = looks(*folders, *(PACKAGES / name for name in OURS))
+        files += looks(ROOT / "book" / "runs", ending=".ipynb")
+        state = fingerprint([files, [*listed], os.environ.get("COMPANION_DATA"), sys.version])
+        with suppress(OSError, ValueError):
+            if (found := json.loads(kept.read_text(encoding="utf-8")))["state"] == state:
+                return dict(found["pages"])
+        pages = {"not_measured": status.not_measured(), "status": status.table(listed)}
+        write_text(kept, json.dumps({"state": state, "pages": pages}))
+        return pages
 
     def prepare(self, runs: Sequence[Run], jobs: int, only_theirs: bool) -> None:
         """Bring the pocket lab's features up to date, and live measurements of all features.

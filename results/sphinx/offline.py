@@ -213,6 +213,43 @@ def forget_what_is_read_anew(_: Sphinx, env: BuildEnvironment, names: list[str])
         env.clear_doc(name)
 
 
+#: What Sphinx and sphinxcontrib-bibtex work out anew in each build, though the environment has it:
+#: the numbers of sections and figures, for which all pages are unpickled, and the references.
+KNOWN = {
+    "env-get-updated": "sphinx.environment.collectors.toctree",
+    "env-updated": "sphinxcontrib.bibtex",
+}
+
+
+def spare_what_is_known(app: Sphinx) -> None:
+    """Number and format again only where a page was read, or is gone."""
+    for event, module in KNOWN.items():
+        listeners = app.events.listeners.get(event, [])
+        for place, listener in enumerate(listeners):
+            if listener.handler.__module__.startswith(module):
+                listeners[place] = listener._replace(handler=_if_changed(listener.handler))
+
+
+def _if_changed(handler: Callable[..., Any]) -> Callable[..., Any]:
+    def handle(app: Sphinx, env: BuildEnvironment, *more: Any) -> Any:
+        return handler(app, env, *more) if vars(app).get("companion_changed", True) else []
+
+    return handle
+
+
+def note_what_is_gone(
+    app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]
+) -> list[str]:
+    """Remember whether a page is gone."""
+    vars(app)["companion_changed"] = bool(removed)
+    return []
+
+
+def note_what_is_read(app: Sphinx, env: BuildEnvironment, names: list[str]) -> None:
+    """Remember whether a page is read."""
+    vars(app)["companion_changed"] |= bool(names)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect these to Sphinx's events; treat warnings as errors."""
     app.keep_going = True  # what `-W --keep-going` sets
@@ -227,6 +264,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", escape_titles, priority=900)  # after the theme sets them
     app.connect("env-updated", write_all_if_contents_changed)
     app.connect("env-before-read-docs", forget_what_is_read_anew)
+    app.connect("builder-inited", spare_what_is_known, priority=999)
+    app.connect("env-get-outdated", note_what_is_gone)
+    app.connect("env-before-read-docs", note_what_is_read)
     app.connect("html-collect-pages", forget_lost_words)
     app.connect("env-check-consistency", forget_until_finished)
     when_written(app, check_pages, also="singlehtml")
