@@ -16,7 +16,7 @@ Result = Literal["holds", "fails", "undecided"]
 @cache
 def student_95(freedom: float) -> float:
     """How many standard errors the 95 % interval of Student's t reaches to either side."""
-    return float(scipy.stats.t.ppf(0.975, freedom))
+    return float(scipy.special.stdtrit(freedom, 0.975))
 
 
 class Interval(NamedTuple):

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pandas as pd
-import scipy
 from numpy.typing import ArrayLike
 
 from analysis.families.registry import Level, load_families
+from analysis.metrics import paired
 from analysis.metrics.outliers import OUTLIER_THRESHOLD, far_above_mean
 from base.quoting import Html, tag
 from base.roots import ROOT
@@ -311,9 +311,14 @@ def _signed(m: Measurement) -> bool:
 def _share_interval(m: Measurement, name: str) -> tuple[float, float]:
     """Wilson's 95 % interval of a share of images, which rests on distinct ones."""
     images = m.distinct_images
-    tested = scipy.stats.binomtest(round(m.value(name) * images), images)
-    ends = tested.proportion_ci(method="wilson")
-    return float(ends.low), float(ends.high)
+    share = round(m.value(name) * images) / images
+    z = paired.Z
+    centre, half = (
+        share + z**2 / (2 * images),
+        z * math.sqrt(share * (1 - share) / images + z**2 / (4 * images**2)),
+    )
+    low, high = (float((centre + side * half) / (1 + z**2 / images)) for side in (-1, 1))
+    return 0.0 if share == 0 else low, 1.0 if share == 1 else high
 
 
 # Words

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.families.registry import Level
@@ -121,7 +120,7 @@ def quantities(features: NDArray[Any]) -> Quantities:
     return {
         **measures.outlier_features(features),
         "kurtosis_less_mean": less_mean.mean(),
-        "kurtosis_less_mean_error": scipy.stats.sem(less_mean),
+        "kurtosis_less_mean_error": less_mean.std(ddof=1) / np.sqrt(len(less_mean)),
         "outliers_lead": found.leading[found.coordinates()].sum() / len(features),
         "reach": _reach(features),
         "varying": max(0.0, 1 - float(np.sum((total / len(features)) ** 2))),
