@@ -12,7 +12,7 @@ import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -175,7 +175,7 @@ def as_csv(students: Iterable[Student], tasks: Sequence[Worth]) -> str:
     return text.getvalue()
 
 
-def _rows(student: Student, tasks: Sequence[Worth]) -> Iterator[dict[str, object]]:
+def _rows(student: Student, tasks: Sequence[Worth]) -> Iterator[Mapping[str, object]]:
     about = {"student": student.name, "number": student.number}
     if student.problem:
         yield about | {"note": student.problem}
