@@ -51,7 +51,7 @@ def test_the_seven_encoders_and_their_dominant_coordinates():
     assert f"{b32['κ']:.3g}" == "87.3" and b32["note"].startswith("92, in 100")
     by_model = encoder_tables.by_model(clip)
     assert by_model.loc["ViT-B/32 LAION-2B", "dominant"] == "307 and 152"
-    assert style.span(by_model.loc["ViT-B/32 OpenAI", "kurtosis_mean"]) == "71.3 to 128"
+    assert style.span(by_model.loc["ViT-B/32 OpenAI", "kurtosis_mean"]) == "15.4 to 128"
     both = encoder_tables.kappa_and_robustness(
         clip, gather("paper", experiments=("accuracy",)).intervals
     )
@@ -139,8 +139,13 @@ def test_readme_has_the_measured_numbers(own_store):  # what is recorded, alone
         recorded("outlier_features", f"vit_b_32-{name}", "kurtosis_mean")
         for name in ("openai", "laion2b")
     )
-    lowest, highest = min(openai.values()), max(laion.values())
-    assert f"({highest:.2f} at most against {lowest:.1f} at least)" in said
+    ranges = (f"{min(of.values()):.3g} to {max(of.values()):.3g}" for of in (laion, openai))
+    assert "with a κ of {} over its image sets against {}".format(*ranges) in said
+    few = (
+        recorded("outlier_features", name, "kurtosis_mean")["clothes_9"]
+        for name in ("eva_clip_l_14_336-merged2b", "vit_l_14-openai")
+    )
+    assert "κ = {:.2f} on nine photographs, where OpenAI's ViT-L/14 has {:.1f}".format(*few) in said
     turned = recorded("interventions", "vit_b_32-openai", "kurtosis_rotated")
     whole = openai["imagenet_train_4000"]
     changed = f"from {whole:.1f} to {turned['imagenet_train_4000']:.2f}"

@@ -15,8 +15,11 @@ and the accuracy of the model's published head where there are labels.
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +36,7 @@ from base.roots import ROOT
 
 TABLE = yaml.safe_load((ROOT / "data" / "embeddings.yaml").read_text(encoding="utf-8"))
 LAYER = "embedding that image and text share (CLIP's output)"
+WIDTHS = {model.name: model.width for family in load_families().values() for model in family.models}
 NO_CHECKSUM = "embedded by others, who give no checksum of the weights that they loaded"
 # Zero-shot heads classify 55 to 70 % of ImageNet's images correctly; a head of another model, or
 # wrong labels, 0.1 %.
@@ -148,6 +152,8 @@ def label_files(entry: Entry) -> list[str]:
 
 def array_of(entry: Entry) -> Array:
     """The array that an entry names, one row for each image or text."""
+    if "raw" in entry:
+        return raw_vectors(entry)
     array = read_array(entry["artifact"], entry.get("under"), entry.get("field"))
     array = array[entry["part"]] if "part" in entry else array
     array = array.T if entry.get("transposed") else array
@@ -164,6 +170,8 @@ def read_array(name: str, under: str | None = None, field: str | None = None) ->
     if path.suffix == ".npy":
         array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
         return array
+    if path.suffix == ".sqlite3":
+        return chroma_vectors(path)
     if path.suffix == ".json":
         content = json.loads(path.read_bytes())
     else:
@@ -174,6 +182,27 @@ def read_array(name: str, under: str | None = None, field: str | None = None) ->
     rows = [rows[key] for key in sorted(rows)] if isinstance(rows, dict) else rows
     rows = rows if field is None else [row[field] for row in rows]
     return np.array([np.asarray(row, dtype=np.float32).ravel() for row in rows])
+
+
+def raw_vectors(entry: Entry) -> Array:
+    """The vectors in an index of a search engine, such as faiss or hnswlib: `raw` of the table."""
+    skip, at, row = (entry["raw"].get(name, 0) for name in ("skip", "at", "row"))
+    content = np.frombuffer(fetch(entry["artifact"]).read_bytes(), dtype=np.uint8)[skip:]
+    rows = content.reshape(entry["images"], -1)
+    width = WIDTHS[entry["model"]]
+    if row not in (0, rows.shape[1]):
+        raise SystemExit(
+            f"{entry['artifact']} has rows of {rows.shape[1]} bytes, {row} are expected: correct "
+            "its entry in data/embeddings.yaml."
+        )
+    return rows[:, at : at + 4 * width].copy().view("<f4")
+
+
+def chroma_vectors(path: Path) -> Array:
+    """The vectors that a database of Chroma's was given, in the order of their arrival."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+        rows = database.execute("SELECT vector FROM embeddings_queue ORDER BY seq_id").fetchall()
+    return np.array([np.frombuffer(vector, dtype="<f4") for (vector,) in rows])
 
 
 def of_shape(array: Array, rows: int, entry: Entry, model: Model) -> Array:

@@ -1,0 +1,117 @@
+# ---
+# jupyter:
+#   companion:
+#     scope: edition
+#     editions: [paper]
+#     measurements: [outlier_features, basis, unread]
+#     reads:
+#     - data/embeddings.yaml
+#     - data/published/*.csv
+# ---
+
+# %% [markdown]
+# # A robust CLIP without outlier features
+#
+# Others published what three CLIP models make of nine photographs of clothes. EVA-CLIP is the most
+# robust of them, and has no outlier features. {doc}`/indicators` explains what this shows.
+
+# %% tags=["parameters"]
+edition: str = "paper"  # which families
+
+# %%
+import numpy as np
+
+from analysis.families.registry import load_families
+from companion.chapters import figures, measured
+from companion.measurements import accuracies
+from companion.measurements.effective_robustness import view
+from results import style
+from results.page import Page
+from results.style import digits
+
+PHOTOGRAPHS, EVA, OPENAI = "clothes_9", "eva_clip_l_14_336-merged2b", "vit_l_14-openai"
+
+
+def of_photographs(experiment):
+    """What was measured on the nine photographs, by model."""
+    every = measured.of_editions(experiment, edition, "contrast")
+    return {m.model: m for m in every if m.data.name == PHOTOGRAPHS}
+
+
+outliers, bases, unread = map(of_photographs, ("outlier_features", "basis", "unread"))
+families = [f for name in (edition, "contrast") for f in load_families(name).values()]
+er = view("five").models(accuracies.known(families)).set_index("name")["er"]
+page = Page("eva_clip", [*outliers.values()])
+
+# %% [markdown]
+# ## The three models
+
+# %%
+rows = measured.frame(
+    outliers.values(),
+    lambda m: {
+        "model": m.model,
+        "er": er[m.model],
+        "low": m.kurtosis.low,
+        "high": m.kurtosis.high,
+        "lowest": m.value("kurtosis_percentiles")[0],
+        "highest": m.value("kurtosis_percentiles")[-1],
+        **{name: bases[m.model].value(name) for name in ("mean_share", "kurtosis_less_mean")},
+        "of_mean": bases[m.model].value("kurtosis_of_mean"),
+    },
+).sort_values("er", ascending=False)
+of = rows.set_index("model")
+first = of.index[0] == EVA and of.loc[EVA, "highest"] < of.drop(EVA)["lowest"].min() / 5
+page.table("models", rows, holds=first)
+for name, model in (("eva", EVA), ("openai", OPENAI), ("dfn", "vit_h_14-dfn5b")):
+    page.numbers("of-model", of.loc[model].to_dict() | {"name": name})
+page.holds(
+    of.loc[EVA, "highest"] < of.drop(EVA)["lowest"].min(),
+    "Each of EVA-CLIP's nine κ lies below each of the others'",
+)
+paper = er[[m.name for f in load_families(edition).values() for m in f.models if m.name in er]]
+page.holds(er[EVA] > paper.max(), "more robust than any model of the paper's")
+
+# %% [markdown]
+# ## Two models, equally robust
+#
+# A stem for each of the 768 numbers: how far it lies from the mean of its image, in standard
+# deviations, on average over the nine photographs.
+
+# %%
+Z = "mean |z|"
+titles = {
+    model: f"{name}: κ = {digits(of.loc[model, 'kurtosis_mean'])}, effective robustness "
+    f"{100 * of.loc[model, 'er']:+.1f} points"
+    for model, name in ((OPENAI, "OpenAI's ViT-L/14"), (EVA, "EVA-CLIP's ViT-L/14"))
+}
+frame = style.stacked(
+    {
+        "of": title,
+        "level": "zero_shot",
+        "coordinate": np.arange(outliers[model].counts["components"]),
+    }
+    | {Z: outliers[model].value("profile")}
+    for model, title in titles.items()
+)
+both = of.loc[[OPENAI, EVA], "er"].min() > 0.3
+tower = [np.max(outliers[model].value("profile")) for model in (OPENAI, EVA)]
+drawing = figures.stems(frame, Z)
+page.figure("both-robust", drawing, holds=both and tower[0] > 5 * tower[1])
+
+# %% [markdown]
+# ## The common vector without preferred axes
+#
+# In which directions do EVA-CLIP's texts hardly vary, and how much of its mean image lies there?
+
+# %%
+m = unread[EVA]
+at = int(np.abs(m.value("shares") - 1e-4).argmin())
+dropped, inside, energy = (m.value(name)[0][at] for name in ("dropped", "mean_inside", "energy"))
+chance = dropped / m.counts["components"]
+page.holds(inside > 3 * chance, "hold far more of its mean image's energy than chance gives")
+page.numbers(
+    "of-unread",
+    {"dropped": dropped, "components": m.counts["components"], "inside": inside}
+    | {"chance": chance, "energy": energy, "of_mean": of.loc[EVA, "of_mean"]},
+)
