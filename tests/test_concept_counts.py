@@ -7,7 +7,7 @@ from scipy import sparse
 from analysis.metrics import concept_counts
 from analysis.metrics.average_precision import average_precision_on, balanced_sample
 from analysis.metrics.concept_counts import ConceptImages, Difference, Settings
-from analysis.metrics.concept_groups import groups
+from analysis.metrics.sampling import groups
 
 #: Six units drawn by two hands, and a seventh by the first alone; units 0 and 1 look alike.
 UNITS = np.array([0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5])

@@ -5,8 +5,7 @@ import pytest
 import scipy.sparse
 from conftest import refused
 
-from analysis.metrics.average_precision import balanced_sample
-from analysis.metrics.labelled import concepts
+from analysis.metrics.average_precision import balanced_sample, concepts
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.choice(["cat", "dog", "eel"], 120, p=[0.5, 0.3, 0.2])

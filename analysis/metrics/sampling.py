@@ -1,7 +1,9 @@
-"""How many images there are where some are copies of others: a copy is no evidence.
+"""How many images and concepts tell something by themselves: a copy is no evidence.
 
 Rows of features that are equal to the last bit count as copies. Nothing else does: two files of one
-picture that were encoded, cut or batched differently have features that differ a little.
+picture that were encoded, cut or batched differently have features that differ a little. Concepts
+that mark largely the same images, as parts and their object do, are encoded, or not, together:
+whoever takes concepts as a sample has to take their groups as independent.
 """
 
 from __future__ import annotations
@@ -9,7 +11,11 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
+
+ALIKE = 0.25
+"""Share of images in common, of those that show either, from which on concepts are one group."""
 
 
 def copies(features: ArrayLike) -> NDArray[np.intp]:
@@ -37,3 +43,24 @@ def distinct_images(features: ArrayLike) -> int:
     """
     repeated = copies(features)
     return int(repeated.sum() ** 2 // (repeated**2).sum())
+
+
+def groups(labels: scipy.sparse.csr_array) -> NDArray[np.intp]:
+    """The number of each concept's group, (C,), from which image shows which concept, (N, C).
+
+    Groups are joined as long as two concepts, one of each, have on average `ALIKE` of the images in
+    common that show either (Jaccard; average linkage, which makes no chains). Every concept must be
+    shown by some image.
+
+    >>> groups(scipy.sparse.csr_array([[1, 1, 0], [1, 1, 0], [1, 0, 0], [0, 0, 1]])).tolist()
+    [0, 0, 1]
+    """
+    if labels.shape[1] < 2:
+        return np.zeros(labels.shape[1], np.intp)
+    numbers = labels.astype(np.float64)
+    both = (numbers.T @ numbers).toarray()
+    own = both.diagonal()
+    apart = 1 - both / (own[:, None] + own - both)
+    hierarchy = scipy.cluster.hierarchy
+    tree = hierarchy.average(apart[np.triu_indices(len(own), 1)])
+    return np.asarray(hierarchy.fcluster(tree, 1 - ALIKE, "distance") - 1, np.intp)

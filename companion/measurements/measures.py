@@ -24,7 +24,6 @@ from analysis.metrics.concept_counts import (
     Found,
     Settings,
 )
-from analysis.metrics.concept_groups import groups
 from analysis.metrics.pruning import (
     Curves,
     Images,
@@ -39,7 +38,7 @@ from analysis.metrics.robustness import (
     bootstrap_baselines,
     fit_baseline,
 )
-from analysis.metrics.sampling import distinct_images
+from analysis.metrics.sampling import distinct_images, groups
 from companion.measurements.quantities import ORDERS
 
 Array = NDArray[np.float64]

@@ -25,7 +25,7 @@ HELD_AGAINST = {"same_as", "last_as", "at_length_one", "share_of", "choice"}
 PUBLISHED = "data/published/"
 
 
-def entries(run: Run, data: Iterable[str]) -> dict[str, str]:
+def of_run(run: Run, data: Iterable[str]) -> dict[str, str]:
     """Hashes of the entries that a run reads; ``data``: the data sets of its measurements.
 
     These are its kinds of measurements with their units; the pocket lab's styles and groups; and

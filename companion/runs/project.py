@@ -92,7 +92,7 @@ class Companion(Project):
         data |= {
             path.stem.rpartition("--")[2].partition(".")[0] for path in self.stored(run, listed)
         }
-        return entries.entries(run, data)
+        return entries.of_run(run, data)
 
     def unseen(self, run: Run) -> set[Path]:
         """Tables whose `entries` count, and families that readers added, for others' pages.
