@@ -3,7 +3,9 @@
 The theme resolves all toctrees for each page, and again to see whether there are any: a fifth
 of the time in which pages are written. Pages differ in how links lead from them and in which link
 is marked, so one version, as a page at the root has it, is enough. A toggle says what it shows: the
-pages below the link before it.
+pages below the link before it. Of the third level, such as the runs of a model family, a page has
+what is around it alone: with all of it on every page, a book would grow with the square of its
+pages.
 """
 
 from __future__ import annotations
@@ -49,10 +51,11 @@ def share_contents(app: Sphinx, name: str, _: str, context: dict[str, Any], __: 
     def shared(*given: Any, **options: Any) -> Any:
         if (key := repr((given, options))) not in everywhere:
             of_page, context["toctree"] = context["toctree"], of_nowhere
-            everywhere[key] = BeautifulSoup(str(made(*given, **options)), "html.parser")
+            contents = BeautifulSoup(str(made(*given, **options)), "html.parser")
             context["toctree"] = of_page
-            name_toggles(everywhere[key])
-        return seen_from(everywhere[key], builder.get_target_uri(name))
+            name_toggles(contents)
+            everywhere[key] = contents, cut(contents)
+        return seen_from(*everywhere[key], builder.get_target_uri(name))
 
     context["generate_toctree_html"] = shared
 
@@ -64,9 +67,30 @@ def name_toggles(contents: Any) -> None:
         toggle["aria-label"] = f"Pages below {re.sub(NUMBER, '', link.get_text())}"
 
 
-def seen_from(contents: Any, page: str) -> Any:
-    """The contents, whose links start at the root, as a page has them: its own link is marked."""
+def cut(contents: Any) -> dict[str, tuple[str, Any]]:
+    """Take the third level out of the contents: by page, the link that it is below, and it."""
+    taken: dict[str, tuple[str, Any]] = {}
+    for below in contents.select("li.toctree-l2 > details"):
+        link = below.find_previous_sibling("a")["href"]
+        below.parent["class"].remove("has-children")
+        below.extract()
+        pages = [link, *(a["href"] for a in below.select("a.internal"))]
+        taken |= {page: (link, below) for page in pages}
+    return taken
+
+
+def seen_from(contents: Any, taken: dict[str, tuple[str, Any]], page: str) -> Any:
+    """The contents, whose links start at the root, as a page has them: its own link is marked.
+
+    What was `cut` out around the page is there again.
+    """
     seen = copy(contents)
+    if page in taken:
+        above, below = taken[page]
+        for link in seen.select("li.toctree-l2 > a.internal"):
+            if link["href"] == above:
+                link.parent["class"].append("has-children")
+                link.insert_after(copy(below))
     for link in seen.select("a.internal"):
         if here := link["href"] == page:
             link["class"].insert(0, "current")
