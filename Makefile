@@ -19,7 +19,6 @@ PYTEST_ARGS ?=
 
 BUILD = book/_build
 INDEX = $(BUILD)/html/index.html
-comma := ,
 IN_VENV = PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 define set_up
@@ -73,7 +72,7 @@ serve: ## Show the built book here (PORT=8000), or to a room: HOST=0.0.0.0
 	@.venv/bin/python -m results.serve $(BUILD)/html --host $(HOST) --port $(PORT)
 
 pdf: ## Print the whole book to one PDF (needs Chromium)
-	@sh -c "$$set_up" set_up "$(EXTRAS)$(if $(EXTRAS),$(comma))pdf"
+	@sh -c "$$set_up" set_up "$(EXTRAS)"
 	@$(IN_VENV) python -m results.pdf
 
 lite: ## Let exercises and notebooks run in the book's pages (27 MB, once)
