@@ -10,13 +10,14 @@ named, and the exit status is 1.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import runpy
 import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 from analysis.families.registry import load_family
 from analysis.images import sets
@@ -67,11 +68,13 @@ def _signed(family: str, measured: list[Measurement]) -> Iterator[tuple[str, boo
 def _enter(family: str, data: set[str]) -> None:
     """Put a family's published features, and those of pictures in packages, into the store."""
     for name in sorted(data & sets.packaged().keys()):
-        words = ("extract", family, "--data", name, "-q", "--device", "cpu", "--workers", "1")
-        if cli.main([*words]):
+        words = ("extract", family, "--data", name, "--quiet", "--device", "cpu", "--workers", "1")
+        with contextlib.redirect_stdout(io.StringIO()):
+            failed = cli.main([*words])
+        if failed:
             raise CompanionError(f"companion {' '.join(words)} failed.")
     if data - sets.packaged().keys():
-        make = runpy.run_path(str(Path(ROOT) / "data" / "embeddings" / "make.py"))
+        make = runpy.run_path(str(ROOT / "data" / "embeddings" / "make.py"))
         make["into_store"](load_family(family))
 
 
