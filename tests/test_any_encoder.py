@@ -4,6 +4,7 @@ import copy
 import functools
 import types
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ from analysis.images.pictures import in_rgb
 torch = pytest.importorskip("torch")
 
 from analysis.features.any_encoder import features_of  # noqa: E402
-from analysis.features.reached import networks  # noqa: E402
 
 nn = torch.nn
 X = torch.randn(40, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -99,7 +99,6 @@ Held = type("Held", (), {"net": NET})
 @pytest.mark.parametrize("way", [*REACHED, "a name that is put together"])
 def test_the_network_runs_in_evaluation_mode_and_is_left_as_it_was(way):
     encoder = REACHED.get(way, found_by_nobody)
-    assert networks(encoder) == ([NET] if way in REACHED else [])
     expected = copy.deepcopy(NET).eval()(X.clone()).detach().numpy()
     NET[0].eval()  # a mixture of modes is kept, too
     modes = [part.training for part in NET.modules()]
@@ -223,14 +222,14 @@ class AfterStored(nn.Module):
 
 
 class LateStem(nn.Module):
-    """Its head comes first, in 32 bits, and what inputs meet is in 16."""
+    """Its last layer is named first, in 32 bits, and what inputs meet is in 16."""
 
     def __init__(self):
         super().__init__()
-        self.head, self.stem = nn.Linear(16, 4), nn.Linear(192, 16).bfloat16()
+        self.last, self.stem = nn.Linear(16, 4), nn.Linear(192, 16).bfloat16()
 
     def forward(self, batch):
-        return self.head(self.stem(batch.flatten(1)).float())
+        return self.last(self.stem(batch.flatten(1)).float())
 
 
 def test_a_networks_own_error_is_said_and_not_that_of_another_precision():
@@ -375,9 +374,11 @@ def test_a_layer_by_its_name_gives_what_a_plain_loop_gives():
         np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
     own = features_of(net, X, layer="blocks.0", pool=lambda made: made.amax(1))
     np.testing.assert_allclose(own, tokens.amax(1).numpy(), atol=1e-5)
+    net.heads_run = 0
     stem = features_of(net, X, layer="stem", batch_size=5)
+    assert net.heads_run == 1  # of eight batches, to see that the layer is called once
     np.testing.assert_allclose(stem, places.mean((2, 3)).numpy(), atol=1e-5)
-    assert net.training and net.heads_run == 0 and not net.blocks[0]._forward_hooks
+    assert net.training and not net.blocks[0]._forward_hooks
 
 
 def test_a_layer_that_is_not_there_is_answered_with_the_nearest():
@@ -395,3 +396,129 @@ def test_a_bar_is_shown_if_that_is_wanted(capsys):
     assert f"/{len(X)}" in capsys.readouterr().err
     features_of(nn.Flatten(), X, progress=False)
     assert capsys.readouterr().err == ""
+
+
+def test_what_several_calls_or_several_tensors_leave_open_is_refused():
+    class Shared(nn.Module):
+        """A block that is used twice, one that gives two tensors, and one that gives a list."""
+
+        def __init__(self):
+            super().__init__()
+            self.block, self.two, self.cell = nn.Linear(192, 192), Two(), nn.LSTM(192, 7)
+
+        def forward(self, x):
+            x = self.block(self.block(x.flatten(1)))
+            return self.cell(self.two(x)[1][None])[0][0]
+
+    class Two(nn.Module):
+        def forward(self, x):
+            return x[:, :10], x
+
+    refused("calls its layer 'block' 2 times", features_of, Shared(), X, layer="block")
+    refused(r"gives 2 tensors \(\(32, 10\), \(32, 192\)\)", features_of, Shared(), X, layer="two")
+    chosen = features_of(Shared(), X, layer="two", pool=lambda made: made[1])
+    assert chosen.shape == (40, 192)
+
+
+def test_which_axis_has_the_components_is_decided_by_the_layers_width():
+    """Of (n, h, w, d), of convolutions over time (n, d, t); what stays open is refused."""
+
+    class Apart(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.norm = nn.Conv2d(3, 12, 2, 2), nn.LayerNorm(12)
+            self.act, self.time = nn.GELU(), nn.Conv1d(16, 24, 1)
+            self.sort, self.odd = nn.Sequential(nn.Identity()), nn.Linear(24, 5)
+
+        def forward(self, x):
+            places = self.act(self.norm(self.stem(x).permute(0, 2, 3, 1)))
+            times = self.time(places.flatten(1, 2))
+            return self.odd(self.sort(times).mean(2))
+
+    net = Apart()
+    with torch.no_grad():
+        places = nn.functional.gelu(net.norm(net.stem(X).permute(0, 2, 3, 1)))
+        times = net.time(places.flatten(1, 2))
+    for layer, expected in {
+        "norm": net.norm(net.stem(X).permute(0, 2, 3, 1)).mean((1, 2)).detach(),
+        "act": places.mean((1, 2)),
+        "time": times.mean(2),
+    }.items():
+        np.testing.assert_allclose(features_of(net, X, layer=layer), expected.numpy(), atol=1e-5)
+    refused("nothing says which axis.*give a function as pool", features_of, net, X, layer="sort")
+
+
+class Scorer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.fc = nn.Linear(192, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.fc(self.body(x.flatten(1)).relu())
+
+
+class Timms(Scorer):
+    def get_classifier(self):
+        return self.fc
+
+
+def test_a_classifiers_scores_are_no_features():
+    said = "features are the scores of the network's classifier, fc: "
+    refused(said + r"set fc to torch.nn.Identity\(\)", features_of, Scorer(), X)
+    refused(said + r"call reset_classifier\(0\)", features_of, Timms(), X)
+    net = Timms()
+    refused(said, features_of, lambda x: net(x), X)
+    assert not net.fc._forward_hooks
+    assert features_of(net, X, layer="fc").shape == (40, 3)
+    assert features_of(lambda x: net(x).softmax(1), X).shape == (40, 3)
+    net.fc = nn.Identity()
+    assert features_of(net, X).shape == (40, 8)
+
+
+def test_one_image_at_a_time_hides_nothing():
+    normed = lambda x: nn.functional.batch_norm(x.flatten(1), None, None, training=True)  # noqa: E731
+
+    def alone(x):
+        return x.flatten(1) if len(x) == 1 else normed(x)
+
+    def one_only(x):
+        if len(x) > 1:
+            raise ValueError("a batch of 1 is expected")
+        return x.flatten(1)
+
+    refused("differ by", features_of, alone, X, batch_size=1)
+    taken = features_of(one_only, X, batch_size=1)
+    np.testing.assert_array_equal(taken, X.flatten(1).numpy())
+
+
+def test_a_network_on_another_thread_is_left_as_it_was():
+    net = copy.deepcopy(NET).train()
+    before, pool = copy.deepcopy(net.state_dict()), ThreadPoolExecutor(1)
+    features_of(lambda x: pool.submit(lambda: net(x).detach()).result(), X)
+    assert all(part.training for part in net.modules())
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_a_preprocessing_by_chance_is_refused_by_its_name_and_gets_a_copy():
+    transforms = pytest.importorskip("torchvision.transforms")
+    pictures = [Image.fromarray(np.full((9, 9, 3), n, np.uint8)) for n in range(20)]
+    rare = transforms.Compose([transforms.ToTensor(), transforms.RandomErasing(0.02)])
+    refused(r"hangs on chance \(RandomErasing\)", features_of, nn.Flatten(), pictures, rare)
+    never = transforms.Compose([transforms.RandomHorizontalFlip(p=0.0), transforms.ToTensor()])
+    assert features_of(nn.Flatten(), pictures, never).shape == (20, 243)
+
+    def in_place(picture):
+        picture.thumbnail((3, 3))
+        return transforms.functional.to_tensor(picture)
+
+    assert features_of(nn.Flatten(), pictures, in_place).shape == (20, 27)
+    assert {picture.size for picture in pictures} == {(9, 9)}
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_pictures_of_ten_or_twelve_bits_are_refused(tmp_path, bits):
+    values = np.arange(2**bits, dtype=np.uint16).reshape(32, -1)
+    Image.fromarray(values).save(tmp_path / "camera.png")
+    look = lambda picture: torch.ones(3)  # noqa: E731
+    for images in (tmp_path, [values], [Image.fromarray(values)]):
+        refused("stay below 4,096", features_of, nn.Flatten(), images, look)

@@ -367,7 +367,7 @@ def test_weights_that_differ_in_names_alone_are_recognised_and_loaded_if_that_is
     state = {f"part_{n}": tensor for n, tensor in enumerate(net.state_dict().values())}
     torch.save(state, path)
     message = fails(str(path), architecture="resnet18")
-    assert "net.pth has the 122 tensors of resnet18, in its order, under other names" in message
+    assert "net.pth has 122 tensors of the shapes that resnet18 has, in the same order" in message
     model = find(str(path), architecture="resnet18", renamed=True)
     assert model.renamed and model.weights_sha256 == sha256_of(path) and model.head is None
     picture = torch.rand(2, 3, 224, 224)
@@ -382,6 +382,22 @@ def test_weights_that_differ_in_names_alone_are_recognised_and_loaded_if_that_is
         load, find(str(path), architecture="resnet18", renamed=True)
     )
     assert "no file of weights" in fails("ViT-B-32/openai", renamed=True)
+
+
+def test_tensors_without_an_order_are_not_taken_by_their_place(tmp_path):
+    """Blocks of equal shapes would be exchanged: of safetensors, and of a sorted dictionary."""
+    net = timm.create_model("vit_tiny_patch16_224", num_classes=0)
+    state = {f"layer{n}.param": tensor for n, tensor in enumerate(net.state_dict().values())}
+    save_file(state, whole := tmp_path / "net.safetensors")
+    torch.save(dict(sorted(state.items())), other := tmp_path / "sorted.pt")
+    for path, said in (
+        (whole, "keeps no order"),
+        (other, "has layer109.param before layer11.param"),
+    ):
+        for renamed in (True, False):
+            message = fails(str(path), architecture="vit_tiny_patch16_224", renamed=renamed)
+            assert said in message or not renamed, message
+            assert "give --renamed" not in message
 
 
 def test_weights_of_no_trained_network_are_refused(tmp_path):

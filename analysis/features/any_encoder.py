@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -18,13 +19,14 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from analysis.features.reached import left_as_they_were, networks
+from analysis.features.evaluation import Watched, left_as_they_were
+from analysis.features.layers import KnownPool, Pool, at_layer
+from analysis.features.spellings import as_function, as_preprocess, features_in, scores_of
 from analysis.images import imagelist
 from analysis.images.imagelist import ImageList
 from analysis.images.pictures import in_rgb
 from analysis.images.sets import DatasetError
 from base.quoting import in_short
-from base.texts import suggestion
 
 #: Maps a batch of inputs (n, ...) to features (n, d).
 AnyEncoder = Callable[[Tensor], Any]
@@ -35,18 +37,14 @@ Preprocess = Callable[[Image.Image], Tensor]
 AnyImages: TypeAlias = (
     "str | Path | ImageList | Sequence[Image.Image | NDArray[Any] | Tensor] | NDArray[Any] | Tensor"
 )
-#: How several vectors of an image become one: their mean, the first of them (of a transformer the
-#: class token), or all in a row.
-KnownPool: TypeAlias = Literal["mean", "first", "all"]
-#: One of these, or a function.
-Pool: TypeAlias = "KnownPool | Callable[[Tensor], Tensor]"
 #: How far an image's features may move with its batch, as a share of their length; rounding does.
 ROUNDING, COARSE_ROUNDING = 0.01, 0.05
 #: Images that are encoded once more, in a batch of their own.
 TRIED = 8
 
-#: Puts a batch where the weights are, in their precision.
+#: Puts a batch where the weights are, in their precision; and where and which that is.
 Suit: TypeAlias = Callable[[Tensor], Tensor]
+Way: TypeAlias = tuple[torch.device | None, torch.dtype | None]
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
@@ -63,15 +61,18 @@ def features_of(
 ) -> NDArray[np.float32]:
     """Return an encoder's features of images, (N, d), float32.
 
-    ``encoder`` is a module or any function from a batch of inputs to features (n, d). The modules
-    that it runs, however it reaches them, run in evaluation mode, get inputs on their device and of
-    their precision, and are left as they were. The images of a folder are those that
+    ``encoder`` is a module or any function from a batch of inputs to features (n, d), a model of
+    transformers, an ONNX session, or an object with `encode_image` or `encode`. The modules that it
+    runs, on any thread, run in evaluation mode and are left as they were, so train none meanwhile;
+    inputs get their device and precision. The images of a folder are those that
     `analysis.images.imagelist.unlabelled` lists, in its order. With ``layer``, what the part of a
-    module of that name gives is taken, in ``named_modules``, and nothing after it is computed;
-    ``pool`` makes one vector of several for each image (`pooled`). ``progress``: whether a bar is
-    shown, by default on a terminal. Raises DatasetError if there is no such layer, if there are no
-    images, if pictures lack ``preprocess``, if features have another shape, or if those of an image
-    or its input change with its batch or from call to call.
+    module of that name gives is taken, in ``named_modules``, and after the first batch nothing
+    behind it is computed; ``pool`` makes one vector of several for each image
+    (`analysis.features.layers`). ``progress``: whether a bar is shown, by default on a terminal.
+    Raises DatasetError if there is no such layer, if it is called several times, if nothing says
+    which axis of it has the components, if there are no images, if pictures lack ``preprocess``, if
+    features have another shape or are a classifier's scores, or if those of an image or its input
+    change with its batch or from call to call.
 
     >>> from torch import nn
     >>> features_of(nn.Flatten(), torch.ones(5, 3, 2, 2)).shape
@@ -81,120 +82,87 @@ def features_of(
         raise DatasetError(f"batch_size is {batch_size!r}, where 1 or more is expected.")
     if not callable(pool) and not (isinstance(pool, str) and pool in get_args(KnownPool)):
         raise DatasetError(f"pool is {pool!r}, where mean, first, all or a function is expected.")
-    for what, given in ("encoder", encoder), ("preprocess", preprocess):
-        if not callable(given) and (given is not None or what == "encoder"):
-            raise DatasetError(
-                f"the {what} is of type {type(given).__name__}, which cannot be called: give a "
-                "module, or a function."
-            )
+    function, preprocess = as_function(encoder), as_preprocess(preprocess)
     listed = _listed(images, preprocess)
     if not len(listed):
         raise DatasetError("there are no images: give a folder, pictures, or a tensor of inputs.")
-    modules = networks(encoder)
-    encoder = encoder if layer is None else at_layer(encoder, layer, pool)
+    if layer is not None:
+        function = at_layer(encoder, layer, pool, function)
     batches = _batches(listed, preprocess, min(int(batch_size), len(listed)))
     silent = None if progress is None else not progress  # which tqdm decides
     bar = tqdm(total=len(listed), unit=" images", leave=False, disable=silent)
     with (
         bar,
-        left_as_they_were(modules),
+        left_as_they_were(encoder) as watched,
         torch.no_grad(),
     ):  # a cache made in inference mode could not be trained with
-        return _features(encoder, batches, _suits(modules), bar)
-
-
-class _ReachedError(Exception):
-    """What is looked for was computed; the rest of the network need not be."""
-
-
-def at_layer(encoder: AnyEncoder, layer: str, pool: Pool = "mean") -> AnyEncoder:
-    """An encoder that gives what one part of a module gives: (n, d), by `pooled`.
-
-    Raises DatasetError if the encoder is no module, or has no part of that name.
-    """
-    if not isinstance(encoder, nn.Module):
-        raise DatasetError(
-            f"a layer is named of a torch.nn.Module, and the encoder is a {type(encoder).__name__}."
-        )
-    parts = dict(encoder.named_modules())
-    if not isinstance(layer, str) or layer not in parts or not layer:
-        named = [*filter(None, parts)]
-        raise DatasetError(f"the encoder has no layer {layer!r}: {suggestion(str(layer), named)}.")
-
-    def encoded(batch: Tensor) -> Tensor:
-        reached: list[Any] = []
-
-        def keep(part: nn.Module, given: Any, made: Any) -> None:
-            reached.append(made)
-            raise _ReachedError
-
-        handle = parts[layer].register_forward_hook(keep)
-        try:
-            encoder(batch)
-        # What comes after the layer need not be computed.
-        except _ReachedError:
-            pass
-        finally:
-            handle.remove()
-        if not reached:
-            raise DatasetError(f"the encoder does not use its layer {layer!r}.")
-        made = reached[0][0] if isinstance(reached[0], tuple | list) else reached[0]
-        return pooled(made, pool)
-
-    return encoded
-
-
-def pooled(made: Tensor, pool: Pool = "mean") -> Tensor:
-    """One vector for each image: (n, d) as it is, else its mean, first or all vectors in a row.
-
-    Of (n, tokens, d) the vectors are the tokens, of (n, d, height, width) the places. ``pool`` may
-    be a function from all of it to (n, d).
-    """
-    if callable(pool):
-        return pool(made)
-    vectors = made.flatten(2).movedim(1, 2) if made.ndim > 3 else made
-    if vectors.ndim < 3:
-        return vectors
-    return {"mean": vectors.mean(1), "first": vectors[:, 0], "all": vectors.flatten(1)}[pool]
+        return _features(function, batches, watched, bar, scores=layer is None)
 
 
 def _features(
-    encoder: AnyEncoder, batches: Iterator[Tensor], suits: Sequence[Suit], bar: Any
+    encoder: AnyEncoder, batches: Iterator[Tensor], watched: Watched, bar: Any, scores: bool
 ) -> NDArray[np.float32]:
-    """The features of all batches, of which the first is looked at twice, or says what suits."""
-    parts: list[NDArray[np.float32]] = []
-    suit: Suit | None = None
-    for batch in batches:
-        suit = suit or _suiting(encoder, suits, batch)
+    """The features of all batches, of which the first is looked at twice, or says what suits.
+
+    ``scores``: whether a classifier's are looked for, and refused.
+    """
+    first = next(batches)
+    suit, features = _suited(encoder, watched, first)
+    parts = [features]
+    for batch in chain([first], batches):
         inputs = suit(batch)
-        parts.append(_encoded(encoder, inputs))
+        if batch is not first:
+            parts.append(_encoded(encoder, inputs))
         if (wrong := np.flatnonzero(~np.isfinite(parts[-1]).all(axis=1))).size:
             raise DatasetError(
                 f"the features of image {sum(map(len, parts[:-1])) + wrong[0]} are not finite: look"
                 " at its input, and whether the encoder's precision holds such numbers."
             )
         bar.update(len(inputs))
-        if len(parts) == 1:
+        coarse = inputs.is_floating_point() and inputs.element_size() < 4
+        if batch is first:
             fewer = max(1, min(TRIED, len(inputs) // 2))
-            coarse = inputs.is_floating_point() and inputs.element_size() < 4
-            _check_alike(parts[0][:fewer], _encoded(encoder, inputs[:fewer]), coarse)
+            with scores_of(watched.networks if scores else ()) as refuse_scores:
+                again = _encoded(encoder, inputs[:fewer])
+            _check_alike(parts[0][:fewer], again, coarse)
+            refuse_scores(again)
+        elif len(parts) == 2 and len(first) == 1:
+            _check_together(encoder, torch.cat([suit(first), inputs]), parts, coarse)
         _check_width(parts[0], parts[-1])
     return np.concatenate(parts)
 
 
-def _suiting(encoder: AnyEncoder, suits: Sequence[Suit], batch: Tensor) -> Suit:
-    """The first way to put inputs of which the encoder does not say that their type is wrong."""
-    suit, *others = suits
-    for other in others:
+def _check_together(
+    encoder: AnyEncoder, two: Tensor, parts: Sequence[NDArray[np.float32]], coarse: bool
+) -> None:
+    """Batches of one image hide that features hang on the batch, so two are tried together."""
+    try:
+        together = _encoded(encoder, two)
+    except DatasetError:  # it takes one image at a time, and then nothing hangs on others
+        return
+    _check_alike(np.concatenate(parts[:2]), together, coarse)
+
+
+def _suited(
+    encoder: AnyEncoder, watched: Watched, batch: Tensor
+) -> tuple[Suit, NDArray[np.float32]]:
+    """The first way to put inputs of which the encoder does not say that it is wrong.
+
+    Returns it, and the batch's features. What a function runs is known once it was called.
+    """
+    tried: list[Way] = []
+    while True:
+        way = next(one for one in _ways(watched.networks) if one not in tried)
+        tried.append(way)
         try:
-            _encoded(encoder, suit(batch[:1]))
+            return functools.partial(_put, *way), _encoded(encoder, _put(*way, batch))
         except DatasetError as error:
-            if not isinstance(error.__cause__, RuntimeError) or "type" not in str(error.__cause__):
+            said = str(error.__cause__).lower()
+            wrong = "type" in said or "device" in said
+            if not wrong or not isinstance(error.__cause__, RuntimeError):
                 raise
-            suit = other
-        else:
-            break
-    return suit
+            if {*_ways(watched.networks)} <= {*tried}:
+                raise
 
 
 def _check_alike(
@@ -221,7 +189,7 @@ def _check_width(first: NDArray[np.float32], other: NDArray[np.float32]) -> None
         )
 
 
-def _suits(modules: Sequence[nn.Module]) -> list[Suit]:
+def _ways(modules: Sequence[nn.Module]) -> list[Way]:
     """How inputs get where the weights are, in their precision, if all modules agree on that.
 
     A network in several precisions gets inputs as they are, or else of one of its convolutions' or
@@ -232,9 +200,9 @@ def _suits(modules: Sequence[nn.Module]) -> list[Suit]:
     types = {p.dtype for some in weights for p in some}
     (device,) = devices if len(devices) == 1 else (None,)
     if len(types) == 1:
-        return [functools.partial(_put, device, types.pop())]
+        return [(device, types.pop())]
     entrances = dict.fromkeys(p.dtype for one in modules for p in _entrances(one))
-    return [functools.partial(_put, device, dtype) for dtype in (None, *entrances)]
+    return [(device, dtype) for dtype in (None, *entrances)]
 
 
 def _put(device: torch.device | None, dtype: torch.dtype | None, batch: Tensor) -> Tensor:
@@ -294,6 +262,7 @@ def _encoded(encoder: AnyEncoder, inputs: Tensor) -> NDArray[np.float32]:
     """The features of a batch as they are kept; DatasetError if they are not (images, d)."""
     about = f"{tuple(inputs.shape)} of type {inputs.dtype}"
     features = _called("the encoder", encoder, inputs.clone(), about)  # it may work in place
+    features = features_in(features)
     if isinstance(features, np.ma.MaskedArray):
         raise DatasetError("the encoder gives a masked array: fill in what it hides.")
     if not isinstance(features, Tensor | np.ndarray):
@@ -361,7 +330,8 @@ def _picture(images: Any, row: int) -> Image.Image:
             "or a tensor of inputs."
         )
     try:
-        return in_rgb(picture)
+        rgb = in_rgb(picture)
+        return rgb.copy() if rgb is picture else rgb  # a transform may work in place
     except (ValueError, OSError) as error:  # Pillow decodes late
         raise DatasetError(f"image {row} of the list is not to be read: {error}.") from None
 

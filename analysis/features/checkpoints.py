@@ -34,7 +34,7 @@ from analysis.features import layouts, networks, parts, processors
 from analysis.features.lazily import open_clip
 from analysis.features.networks import CheckpointError
 from analysis.features.parts import INDEX
-from analysis.features.weights import HUB_FILES, ModelError, from_hub, read_weights
+from analysis.features.weights import HUB_FILES, ModelError, check_order, from_hub, read_weights
 from base.roots import WORKSPACE
 from base.strict import first_reason
 from base.texts import suggestion
@@ -355,11 +355,14 @@ def _in_file(
     weights = read_weights(path, None if renamed else net)
     wanted, state = net.state_dict(), weights.state
     if renamed:
+        check_order(path, state)
         state = layouts.in_order(wanted, state)
     elif not wanted.keys() & state.keys() and layouts.only_renamed(wanted, state):
+        check_order(path, state)
         raise CheckpointError(
-            f"{path.name} has the {len(wanted)} tensors of {described['architecture']}, in its "
-            "order, under other names: give --renamed if they are the same network's."
+            f"{path.name} has {len(wanted)} tensors of the shapes that {described['architecture']} "
+            "has, in the same order, under other names: give --renamed if they are the same "
+            "network's."
         )
     layers = {key.rpartition(".")[0] for key in state}
     if described["library"] == "timm":

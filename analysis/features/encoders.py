@@ -27,7 +27,13 @@ from analysis.features.lazily import open_clip
 from analysis.features.preprocess import to_pixels
 from analysis.features.store import Head
 from analysis.features.tokenizer import WordTokenizer
-from analysis.features.weights import ModelError, checked_sha256, read_weights, weights_file
+from analysis.features.weights import (
+    ModelError,
+    check_order,
+    checked_sha256,
+    read_weights,
+    weights_file,
+)
 from analysis.images import imagenet
 from analysis.images.imagelist import Pixels
 
@@ -165,7 +171,9 @@ def _load_timm(model: Model, checkpoint: Path | None, device: str) -> Loaded:
         path = checkpoint or weights_file(model)
         outline = networks.build(model.name, "timm", name, outline=True)
         state = read_weights(path, None if model.renamed else outline).state
-        state = layouts.in_order(outline.state_dict(), state) if model.renamed else state
+        if model.renamed:
+            check_order(path, state)
+            state = layouts.in_order(outline.state_dict(), state)
         sha256 = checked_sha256(model, path)
         classifiers = networks.classifier_names(outline)
         if model.head == "none":
@@ -264,6 +272,7 @@ def _put_weights(model: Model, net: nn.Module, state: State, path: Path, full: b
     """Load every tensor into its place; no key may be missing, left over or of another shape."""
     wanted = net.state_dict()
     if model.renamed and wanted.keys() != state.keys():
+        check_order(path, state)
         state = layouts.in_order(wanted, state)
     if not full:
         state = {key.removeprefix("visual."): value for key, value in state.items()}

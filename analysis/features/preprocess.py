@@ -68,7 +68,8 @@ def _middle(
 ) -> Pixels:
     """The centre of a picture that would be resized to ``target``, without the rest of it.
 
-    Up to rounding, and to which direction is resized first, it is what would be cut out.
+    It is what would be cut out, up to rounding and to which direction is resized first; of pictures
+    that are many times as long as wide that is up to a tenth of the range at single places.
     """
     starts = [round((length - size) / 2) for length in target]
     scales = [old / new for old, new in zip(picture.size, target, strict=True)]

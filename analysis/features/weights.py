@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 import itertools
 import pickle
+import re
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -71,6 +72,29 @@ def read_weights(path: Path, net: nn.Module | None = None) -> Weights:
             "may run code when it is opened: if it was cut short, get it again; otherwise save the "
             "model's state_dict() as safetensors with a tool that you trust."
         ) from None
+
+
+def check_order(path: Path, names: Iterable[str]) -> None:
+    """Raise ModelError if the order of a file's tensors is not that in which a network has them.
+
+    A file of safetensors has none, and where numbers in names do not rise, as in alphabetical
+    order (0, 1, 10, 2), blocks of equal shapes would be exchanged without a word.
+    """
+    remedy = "rename its tensors, or save the state_dict() with torch.save in the network's order"
+    if _is_safetensors(path):
+        raise ModelError(
+            f"{path.name} is of safetensors, which keeps no order of tensors, so none can be taken "
+            f"by its place (--renamed): {remedy}."
+        )
+    last: dict[str, tuple[list[int], str]] = {}
+    for name in names:
+        kind, numbers = re.sub(r"\d+", "#", name), [*map(int, re.findall(r"\d+", name))]
+        if kind in last and last[kind][0] > numbers:
+            raise ModelError(
+                f"{path.name} has {shown(last[kind][1])} before {shown(name)}, so its order is not "
+                f"a network's: {remedy}."
+            )
+        last[kind] = numbers, name
 
 
 def _is_safetensors(path: Path) -> bool:

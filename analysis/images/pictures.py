@@ -10,6 +10,8 @@ from PIL import Image
 
 #: Formats whose grey values are of 16 bits at most, also where Pillow gives them 32.
 SIXTEEN = ("PNG", "PPM")
+#: 16-bit values below it would become 16 greys at most.
+TWELVE_BITS = 4096
 #: An array's channels: grey, grey with transparency, RGB, RGB with transparency.
 CHANNELS = (1, 2, 3, 4)
 
@@ -19,7 +21,8 @@ def in_rgb(picture: Image.Image | NDArray[Any]) -> Image.Image:
 
     Grey, palette and CMYK pictures are converted, 16-bit ones keep their upper eight bits, and
     transparency is dropped. Arrays are (height, width) or (height, width, channels) of 8 or 16 bit
-    without a sign. Raises ValueError for values of unknown range, and for arrays of another shape.
+    without a sign. Raises ValueError for values of unknown range, for 16 bits of which 12 or fewer
+    are used, and for arrays of another shape.
     """
     if isinstance(picture, np.ndarray):
         picture = _of_array(picture)
@@ -49,6 +52,11 @@ def _of_array(values: NDArray[Any]) -> Image.Image:
 
 
 def _upper(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """The upper eight of sixteen bits."""
+    """The upper eight of sixteen bits; ValueError if hardly any grey would be left."""
+    if 0 < values.max(initial=0) < TWELVE_BITS:
+        raise ValueError(
+            f"grey values of 16 bits that stay below {TWELVE_BITS:,}, as cameras of 10 or 12 bits "
+            "give them: scale them to 8 or 16 bits"
+        )
     upper: NDArray[np.uint8] = (values.astype(np.uint16) >> 8).astype(np.uint8)
     return upper

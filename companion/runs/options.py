@@ -143,7 +143,8 @@ class Probing(Machine):
     images: Text = option("folder of images, with or without subfolders; labels are ignored")
     architecture: str | None = option("its name in open_clip or timm, for a file of weights", None)
     renamed: bool = option(
-        "the file has the architecture's tensors, in its order, under names of their own", False
+        "the file (of torch.save) has the architecture's tensors, in its order, under other names",
+        False,
     )
     title: str | None = option("what the report calls it (default: as it is called)", None)
     level: SaidLevel | None = option("how it was trained; random if it was not", None)
@@ -159,7 +160,8 @@ class SaidOfCheckpoint(Strict):
 
     architecture: str | None = option("its name in open_clip or timm, for a file of weights", None)
     renamed: bool = option(
-        "the file has the architecture's tensors, in its order, under names of their own", False
+        "the file (of torch.save) has the architecture's tensors, in its order, under other names",
+        False,
     )
     title: str | None = option("what pages call it (default: as the checkpoint is called)", None)
     level: SaidLevel | None = option("how it was trained; random if it was not", None)
