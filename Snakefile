@@ -7,6 +7,7 @@
 # `companion grid --profile NAME` calls the rules `features` and `measure` on a cluster
 # (profiles/README.md). A job is a file that says what to call; its output is a receipt.
 import sys
+from pathlib import Path
 
 from results import experiments, fingerprints
 
@@ -29,6 +30,11 @@ rule run:
         "book/runs/{experiment}/{subject}.ipynb",
     shell:
         "{PYTHON} -m companion.cli run {wildcards.experiment} {wildcards.subject}"
+
+
+rule jobs: # a grid's, whose receipts a file names
+    input:
+        lambda w: Path(config["names"]).read_text(encoding="utf-8").splitlines(),
 
 
 rule features:

@@ -15,13 +15,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from analysis.features.store import default_folder
 from base.code import installing
-from base.files import temporary_folder, write_text
+from base.files import looks, temporary_folder, write_text
 from base.roots import ROOT
 from results.experiments import RunError
 from results.jobs import STATE, Call, Progress, attempt
@@ -49,12 +49,8 @@ def do_all(
         for call in calls:
             asked = json.dumps([call.name, call.address, *call.arguments])
             write_text(receipts[call.name].with_suffix(".call"), asked)
-        words = [*receipts.values(), "--snakefile", ROOT / "Snakefile", "--directory", ROOT]
-        words += ["--profile", profile, "--keep-going", "--nolock", "--rerun-incomplete"]
-        words += ["--jobs", str(places)] if places else []
-        words += ["--config", *(f"{name}={value}" for name, value in config.items())]
         snakemake = subprocess.Popen(
-            [sys.executable, "-m", "snakemake", *map(str, words)],
+            command(folder, receipts.values(), profile, places, config),
             cwd=ROOT,
             stdout=log,
             stderr=log,
@@ -62,7 +58,7 @@ def do_all(
             preexec_fn=_end_with_parent,
         )
         try:
-            _watch(snakemake, Progress(what, len(calls)), receipts)
+            _watch(snakemake, Progress(what, len(calls)), folder, receipts)
         # Ctrl-C, too: no job may go on where nobody waits for it.
         except BaseException:
             snakemake.send_signal(signal.SIGINT)  # it ends its jobs
@@ -70,6 +66,27 @@ def do_all(
             raise
         done = {name: path for name, path in receipts.items() if path.is_file()}
         return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in done.items()}
+
+
+def command(
+    folder: Path,
+    receipts: Iterable[Path],
+    profile: Path,
+    places: int | None,
+    config: Mapping[str, int],
+) -> list[str]:
+    """The command that has Snakemake make receipts, as short for many of them as for one.
+
+    Their names are written into a file, since a command line holds some ten thousand.
+    """
+    names = folder / "receipts.txt"
+    write_text(names, "\n".join(map(str, receipts)))
+    words = ["jobs", "--snakefile", ROOT / "Snakefile", "--directory", ROOT]
+    words += ["--profile", profile, "--keep-going", "--nolock", "--rerun-incomplete"]
+    words += ["--jobs", places] if places else []
+    asked = {**config, "names": json.dumps(str(names))}
+    words += ["--config", *(f"{name}={value}" for name, value in asked.items())]
+    return [sys.executable, "-m", "snakemake", *map(str, words)]
 
 
 def do(asked: Path, receipt: Path) -> None:
@@ -86,17 +103,20 @@ def _end_with_parent() -> None:
 
 
 def _watch(
-    snakemake: subprocess.Popen[bytes], progress: Progress, receipts: Mapping[str, Path]
+    snakemake: subprocess.Popen[bytes],
+    progress: Progress,
+    folder: Path,
+    receipts: Mapping[str, Path],
 ) -> None:
     """Until Snakemake ends, report each job as finished once its receipt is there."""
-    waiting, ended = [*receipts], False
+    waiting, ended = {str(path): name for name, path in receipts.items()}, False
     while waiting and not ended:
         ended = snakemake.poll() is not None
-        for name in [name for name in waiting if receipts[name].is_file()]:
-            progress.say("finished", name)
-            waiting.remove(name)
+        for path, *_ in looks(folder, ending=".json"):  # one walk, however many are waited for
+            if name := waiting.pop(path, ""):
+                progress.say("finished", name)
         time.sleep(0.5)
-    for name in waiting:
+    for name in waiting.values():
         progress.say("FAILED", name)
     snakemake.wait()
 
