@@ -100,6 +100,47 @@ drawing = figures.stems(frame, Z)
 page.figure("both-robust", drawing, holds=both and tower[0] > 5 * tower[1])
 
 # %% [markdown]
+# ## Public models by optimiser
+#
+# What each group's authors say that they trained with, and κ over all image sets that are measured.
+
+# %%
+OPTIMISERS = {
+    "OpenAI": ("Adam {cite:p}`radford2021learning`", "-openai", "vit_b_32_inside"),
+    "OpenCLIP, LAION-2B": (
+        "AdamW {cite:p}`ilharco2021openclip`",
+        "-laion2b",
+        "marqo fashionclip",
+    ),
+    "SigLIP": ("Adafactor, a variant {cite:p}`zhai2023sigmoid`", "siglip_b_16-webli", ""),
+    "EVA-CLIP": ("LAMB {cite:p}`sun2023eva`", "eva_clip", ""),
+}
+every = measured.of_editions("outlier_features", edition, "contrast")
+groups = []
+for group, (optimiser, of_model, other) in OPTIMISERS.items():
+    some = [
+        m
+        for m in every
+        if of_model in m.model
+        and not measured.of_captions(m)
+        and not any(name in m.model for name in other.split())
+        and m.level == "zero_shot"
+    ]
+    groups.append(
+        {
+            "group": group,
+            "optimiser": optimiser,
+            "models": len({m.model for m in some}),
+            "sets": len(some),
+            "kurtosis": [m.value("kurtosis_mean") for m in some],
+            "fewest": min(m.counts["images"] for m in some),
+        }
+    )
+least = {row["group"]: min(row["kurtosis"]) for row in groups}
+apart = min(k for group, k in least.items() if group != "EVA-CLIP") > 6 > least["EVA-CLIP"]
+page.table("optimisers", groups, holds=apart)
+
+# %% [markdown]
 # ## The common vector without preferred axes
 #
 # In which directions do EVA-CLIP's texts hardly vary, and how much of its mean image lies there?
