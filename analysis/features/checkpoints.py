@@ -258,6 +258,12 @@ def _of_config(text: str, path: Path, name: str) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
         if config.get("model_type") == "clip":
             return clip | _of_transformers(text, config, path.with_name(INPUT))
+        if "model_type" in config and "architecture" not in config:
+            named = (config.get("architectures") or [config["model_type"]])[0]
+            raise CheckpointError(
+                f"{text} is {named} of transformers, which neither open_clip nor timm builds: in "
+                "Python, companion.probe.encoder.probe takes AutoModel.from_pretrained(…) of it."
+            )
     except CheckpointError:
         raise
     except Exception as error:  # whatever such a file is
