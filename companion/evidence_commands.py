@@ -103,7 +103,9 @@ def measure(
 def _differs(m: Measurement, record: bool) -> bool:
     """Compare a measurement with the recorded ones, or record it unless they contradict it."""
     from companion.chapters.notes import in_brief
-    from companion.measurements import agreement, records
+    from companion.checks import agreement
+    from companion.measurements import records
+    from companion.measurements.measurement import MeasurementError
 
     kinds = {m.experiment, *agreement.OF_COORDINATES}
     others = [o for name in kinds for o in records.read_all(name, m.family)]
@@ -112,7 +114,7 @@ def _differs(m: Measurement, record: bool) -> bool:
     compared = f"{m.file_name}: {'; '.join(differing) or 'as recorded'}"
     try:
         print(records.record(m) if record and not wrong else compared)
-    except records.MeasurementError as error:
+    except MeasurementError as error:
         differing = [str(error)]
         print(f"{m.file_name}: {error}")
     print(f"  {in_brief(m)}")
@@ -131,7 +133,7 @@ def check(
 
     companion check data/measurements/pruning/rn50-openai--imagenet.json
     """
-    from companion.measurements import plausible
+    from companion.checks import plausible
 
     described = registry.load_families() | registry.load_families("zoo")
     lines, wrong = plausible.report(plausible.files(paths), described)

@@ -4,18 +4,19 @@ import numpy as np
 import pytest
 
 from analysis.families.registry import load_families
+from companion.checks import plausible
+from companion.checks.agreement import contradictions, unusual
+from companion.checks.relations import coherence, kurtosis_with_constant
 from companion.measurements import (
     bits,
     invariance,
     measures,
-    plausible,
     quantities,
     records,
     unread,
 )
-from companion.measurements.agreement import contradictions, unusual
+from companion.measurements.measurement import Data
 from companion.measurements.provenance import OWN_CLASSIFIER
-from companion.measurements.relations import coherence, kurtosis_with_constant
 from companion.probe import measure
 
 IMAGES, WIDTH, CLASSES = 44, 48, 4
@@ -91,7 +92,7 @@ def kept(experiment, numbers, names, bias):
         experiment,
         numbers,
         **{"family": known.family, "model": "made_up", "level": "zero_shot", "names": names},
-        data=records.Data(name="made_up", what=f"{IMAGES} made-up images"),
+        data=Data(name="made_up", what=f"{IMAGES} made-up images"),
         counts={"images": IMAGES, "components": WIDTH} | ({} if headless else {"classes": CLASSES}),
         provenance=known.provenance.model_copy(update={"head": "" if headless else head}),
     )
@@ -133,7 +134,7 @@ def true():
         ("unread", "equal_without", lambda x: 0 * x + 1, "than equal_without leaves to change"),
         ("unread", "control_equal", lambda x: 0 * x + 1, "than control_equal leaves to change"),
         ("unread", "curve_kurtosis", lambda x: x * 1.3, "curve_kurtosis must begin with kurtosis"),
-        ("pruning", "accuracy_reversed", lambda x: x / 2, "and accuracy_reversed is"),
+        ("pruning", "accuracy_reversed", lambda x: x / 2, "and the last of accuracy_reversed is"),
         ("interventions", "kurtosis_shifted", lambda x: x * 2, "with these constants added"),
         ("privileged_directions", "importance_centred", lambda x: x * 2, "have the mean 1"),
     ],
@@ -192,7 +193,7 @@ def of_narrow_images(kind, name):
             + rng.normal(0, 0.1, h.shape)
         )
     m = kept("outlier_features", measures.outlier_features(h), {}, bias=False)
-    return m.model_copy(update={"data": records.Data(name=name, what=f"{IMAGES} {kind}")}), h
+    return m.model_copy(update={"data": Data(name=name, what=f"{IMAGES} {kind}")}), h
 
 
 @pytest.mark.parametrize("kind", NARROW)

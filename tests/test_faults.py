@@ -21,7 +21,8 @@ from analysis.families.registry import load_families
 from analysis.features import encoders, store
 from analysis.images import emoji
 from base.texts import CompanionError
-from companion.measurements import plausible, records
+from companion.checks import plausible
+from companion.measurements import records
 
 FAULTS = Path(__file__).with_name("faults")
 sys.path.insert(0, str(FAULTS))

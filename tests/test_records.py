@@ -17,14 +17,10 @@ from analysis.families.registry import load_families, load_family
 from analysis.images import sets
 from companion import cli
 from companion.chapters import measured, notes
-from companion.measurements import plausible, quantities, records
-from companion.measurements.records import (
-    FOLDER,
-    STYLES_BY_ROLE,
-    changed_code,
-    differences,
-    read,
-)
+from companion.checks import plausible
+from companion.measurements import quantities, records
+from companion.measurements.measurement import Measurement
+from companion.measurements.records import FOLDER, STYLES_BY_ROLE, changed_code, differences, read
 from results import cells, execute, experiments, style
 
 RECORDED = sorted(FOLDER.glob("*/*.json"))
@@ -302,7 +298,7 @@ def a_notebook():
 
 def test_the_published_schema_is_that_of_the_code():
     kept = json.loads((ROOT / "data/measurements.schema.json").read_text())
-    assert kept == records.Measurement.model_json_schema()
+    assert kept == Measurement.model_json_schema()
 
 
 def test_an_export_writes_where_it_is_told_to(tmp_path, monkeypatch, answer, capsys):

@@ -15,8 +15,9 @@ from companion.chapters import encoder_tables, measured
 from companion.chapters.robustness_figures import ER
 from companion.claims.evidence import gather
 from companion.measurements.intervals import Interval
+from companion.measurements.measurement import MeasurementError
 from companion.measurements.pruned import in_each_order
-from companion.measurements.records import MeasurementError, available, read_all
+from companion.measurements.records import available, read_all
 from companion.measurements.textures import textures
 from results import style
 from results.cells import written

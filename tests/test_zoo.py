@@ -9,7 +9,8 @@ from conftest import refused
 from analysis.families import registry
 from companion import readers, zoo
 from companion.chapters import indicator_tables
-from companion.measurements import atlas, plausible, records
+from companion.checks import plausible
+from companion.measurements import atlas, records
 from companion.runs import grid
 from companion.runs.options import Choice
 

@@ -13,6 +13,7 @@ from analysis.features.tokenizer import WordTokenizer
 from analysis.images import sets
 from analysis.images.imagelist import ImageList, Prompts
 from companion.measurements import measures, records
+from companion.measurements.measurement import Data
 
 CLASSES = ("red", "green", "blue")
 PROMPTS = Prompts(CLASSES, CLASSES, ("a {} picture", "{}"))
@@ -115,7 +116,7 @@ def accuracy(name, data, images=None, top1=1 / 3, what=None):
         measures.accuracy(right, labels, used.classes),
         **{"family": family.name, "model": name, "level": its_model.level},
         counts={"images": count, "components": its_model.width, "classes": used.classes},
-        data=records.Data(name=data, what=what or described.title),
+        data=Data(name=data, what=what or described.title),
         provenance=source.provenance.model_copy(update={"weights_sha256": None}),
     )
 

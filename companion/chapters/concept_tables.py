@@ -31,8 +31,9 @@ from analysis.metrics.directions import decompose, importance
 from companion.chapters.measured import model_of
 from companion.measurements import concept_probe
 from companion.measurements.kept_counts import counts_of
+from companion.measurements.measurement import Measurement
 from companion.measurements.pending import CONCEPTS
-from companion.measurements.records import TRAINING, Measurement, available
+from companion.measurements.records import TRAINING, available
 from results.style import digits, minus
 
 #: By what a quantity is multiplied to be shown: counts stay, a precision is in percent.

@@ -19,13 +19,9 @@ from analysis.families.registry import (
 )
 from base.roots import ROOT
 from base.strict import read_yaml
+from companion.measurements.measurement import Measurement, MeasurementError
 from companion.measurements.quantities import Measurable, Measured, declared
-from companion.measurements.records import (
-    STYLES_BY_ROLE,
-    Measurement,
-    MeasurementError,
-    available,
-)
+from companion.measurements.records import STYLES_BY_ROLE, available
 from results.cells import joined
 from results.page import Caption
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from analysis.families.registry import Family, Model
 from companion.chapters.measured import model_and_data
 from companion.measurements import records
+from companion.measurements.measurement import Measurement
 from companion.measurements.quantities import Measurable
-from companion.measurements.records import Measurement, broken
+from companion.measurements.records import broken
 from results import style
 from results.style import admonition, items, unusable
 

@@ -11,9 +11,9 @@ import pandas as pd
 from analysis.families.registry import Edition
 from analysis.metrics.pruning import fewest_kept_without_loss
 from companion.chapters import measured, pruning_figures
-from companion.measurements.measurement import NothingMeasuredError
+from companion.measurements.measurement import Measurement, NothingMeasuredError
 from companion.measurements.pruned import pruned_under_shift
-from companion.measurements.records import TRAINING, Measurement
+from companion.measurements.records import TRAINING
 
 
 def models(edition: Edition, pruned_share: float) -> pd.DataFrame:

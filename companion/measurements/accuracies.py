@@ -33,7 +33,7 @@ from analysis.families.registry import Family, Model, PublishedKey
 from analysis.images import emoji, sets
 from analysis.metrics.robustness import NORMAL_95
 from base.roots import ROOT
-from companion.measurements.records import Measurement
+from companion.measurements.measurement import Measurement
 
 PUBLISHED = ROOT / "data" / "published" / "accuracies.csv"
 #: Models that other papers trained, and another project's evaluation of 75 models.

@@ -10,8 +10,8 @@ import pandas as pd
 
 from analysis.families.registry import Family
 from companion.measurements import records
+from companion.measurements.measurement import Measurement, MeasurementError
 from companion.measurements.quantities import Measurable
-from companion.measurements.records import Measurement, MeasurementError
 
 
 def everything(families: Mapping[str, Family]) -> pd.DataFrame:

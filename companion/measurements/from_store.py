@@ -38,12 +38,16 @@ from companion.measurements import (
 )
 from companion.measurements.concept_probe import PLAIN, Reading
 from companion.measurements.invariance import Judge
-from companion.measurements.measurement import IMAGENETS_CLASSES
+from companion.measurements.measurement import (
+    IMAGENETS_CLASSES,
+    Data,
+    Measurement,
+    MeasurementError,
+)
 from companion.measurements.measures import Quantities
 from companion.measurements.pending import Job
 from companion.measurements.provenance import about_data, about_head, of_sidecars
 from companion.measurements.quantities import Measurable
-from companion.measurements.records import Data, Measurement, MeasurementError
 from companion.measurements.tasks import as_seen, recognised_by, rows_of, seen
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.metrics.concept_counts import QUANTITIES, Found, Settings, tally
-from companion.measurements.records import Measurement
+from companion.measurements.measurement import Measurement
 
 
 def counts_of(measurement: Measurement, basis: str = "") -> Found:

@@ -10,10 +10,7 @@ from typing import Any
 from analysis.families.registry import shown_weights
 from analysis.images.sets import LEFT_OUT
 from base.code import version_of
-from companion.measurements.records import (
-    Origin,
-    Provenance,
-)
+from companion.measurements.measurement import Origin, Provenance
 
 #: Where features were taken, as their sidecar says it, in words.
 LAYERS: dict[str | None, str] = {

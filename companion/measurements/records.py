@@ -31,13 +31,7 @@ from base.files import is_intact, sealed, write_text
 from base.roots import ROOT
 from base.strict import checked, first_reason
 from base.texts import CompanionError
-from companion.measurements.measurement import Data as Data
-from companion.measurements.measurement import Measurement as Measurement
-from companion.measurements.measurement import MeasurementError as MeasurementError
-from companion.measurements.measurement import Origin as Origin
-from companion.measurements.measurement import Provenance as Provenance
-from companion.measurements.measurement import Value as Value
-from companion.measurements.measurement import misfits
+from companion.measurements.measurement import Measurement, MeasurementError, Value, misfits
 from companion.measurements.quantities import FILE as QUANTITIES
 from companion.measurements.quantities import Measurable, Measured, declared, units
 

@@ -16,10 +16,10 @@ from analysis.families.registry import Level
 from analysis.metrics import basis, directions, outliers
 from base.texts import CompanionError, as_words
 from companion.measurements import measures, records
+from companion.measurements.measurement import Data, Measurement, Origin, Provenance
 from companion.measurements.measures import Quantities
 from companion.measurements.provenance import of_today
 from companion.measurements.quantities import LARGEST
-from companion.measurements.records import Data, Measurement, Origin, Provenance
 from companion.probe import rotation
 
 #: Fewer give no meaningful estimate.

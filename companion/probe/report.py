@@ -12,9 +12,9 @@ from analysis.families.registry import Family, Model, level_title, load_families
 from analysis.features import store
 from base.roots import ROOT
 from base.texts import CompanionError, as_words, suggestion
+from companion.checks.relations import coherence
 from companion.measurements import provenance, records
-from companion.measurements.records import Data, Measurement
-from companion.measurements.relations import coherence
+from companion.measurements.measurement import Data, Measurement, Provenance
 from companion.probe import judge, measure
 from companion.probe.judge import Probe, known_models, title_of, values_of
 from companion.probe.measure import ProbeError
@@ -52,7 +52,7 @@ def of_store(
     what = Data(name=data, what=provenance.about_data(kept.sidecar))
     source, known = _source(kept.sidecar, model, typed or {}), known_models()
 
-    def judged_first(m: records.Measurement) -> None:
+    def judged_first(m: Measurement) -> None:
         first(judge.place(m, known))
 
     about = (model.name, model.level, what, source, judged_first)
@@ -63,9 +63,7 @@ def of_store(
     return judge.place(m, known)
 
 
-def _source(
-    sidecar: Mapping[str, Any], model: Model, typed: Mapping[str, str]
-) -> records.Provenance:
+def _source(sidecar: Mapping[str, Any], model: Model, typed: Mapping[str, str]) -> Provenance:
     """Where numbers come from, according to features, settings and the command line."""
     left_out = sidecar["data"].get("left_out") or {}
     named = {

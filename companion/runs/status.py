@@ -16,9 +16,10 @@ from analysis.families.registry import Family, Model, load_families, load_family
 from analysis.features.store import default_folder
 from base.roots import ROOT
 from companion.measurements import pending, records
+from companion.measurements.measurement import Measurement
 from companion.measurements.pending import in_words
 from companion.measurements.quantities import Measurable, declared
-from companion.measurements.records import Measurement, live_path, recorded_path
+from companion.measurements.records import live_path, recorded_path
 from results import experiments, fingerprints
 from results.experiments import Experiment, Run
 

@@ -21,7 +21,9 @@ import numpy as np
 
 from analysis.families.registry import load_families
 from base.roots import ROOT
-from companion.measurements import plausible, records
+from companion.checks import plausible
+from companion.measurements import records
+from companion.measurements.measurement import MeasurementError
 
 #: The rates that the guide to contributions prints.
 FILE = ROOT / "data" / "rates" / "contributions.csv"
@@ -254,7 +256,7 @@ def noticed(files, gone, families):
         names = {(path.parent.name, path.name) for path in {*gone, *copies}}
         beside = [m for m in all_recorded() if (m.experiment, m.file_name) not in names]
         for path in copies:
-            with contextlib.suppress(records.MeasurementError):
+            with contextlib.suppress(MeasurementError):
                 beside.append(records.read(path))
         refused = [said for path in copies for said in plausible.problems(path, families, beside)]
         unusual = (

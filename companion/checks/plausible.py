@@ -20,10 +20,10 @@ from base.quoting import on_a_line
 from base.roots import ROOT
 from base.strict import read_yaml
 from base.texts import suggestion
+from companion.checks.agreement import contradictions, unusual
+from companion.checks.relations import coherence
 from companion.measurements import atlas, records
-from companion.measurements.agreement import contradictions, unusual
-from companion.measurements.records import Measurement, MeasurementError
-from companion.measurements.relations import coherence
+from companion.measurements.measurement import Measurement, MeasurementError
 
 EMBEDDINGS = ROOT / "data" / "embeddings.yaml"
 #: How classes are called of which only the number was published.

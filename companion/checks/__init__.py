@@ -1,0 +1,1 @@
+"""Says whether a contributed measurement can be right: its numbers alone, and beside others."""
