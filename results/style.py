@@ -15,15 +15,14 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import matplotlib as mpl
 import numpy as np
-import pandas as pd
 
 from base.quoting import as_cell, as_markdown, in_paragraph
 from base.roots import ROOT
 from base.strict import read_yaml
 
 if TYPE_CHECKING:  # what draws is imported with the first figure: a page of tables needs none
+    import pandas as pd
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
@@ -118,6 +117,8 @@ def _parts(data: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     Where these are `MANY`, a part is a series or a level.
     """
     titles = {level: look.title for level, look in LEVEL_STYLES.items()}
+    import pandas as pd  # late, since every build imports this module
+
     levels = pd.Series(data.get("level", ""), data.index).replace(titles)
     named = data.assign(of=data.get("of", ""), series=data.get("series", levels))
     panel = [name for name in ("panel", "quantity") if name in named]
@@ -134,6 +135,8 @@ def _steps(numbers: pd.DataFrame) -> str:
 
 def stacked(parts: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Parts of a figure's data, each with columns of one length or single values, as one frame."""
+    import pandas as pd
+
     return pd.concat(map(pd.DataFrame, parts), ignore_index=True)
 
 
@@ -206,6 +209,8 @@ def log_scale(axis: Axis, low: float, high: float, most: int = 9) -> None:
 
 def to_svg(figure: Figure) -> str:
     """The figure as SVG, the same bytes for the same figure: text is text, marks have tooltips."""
+    import matplotlib as mpl
+
     buffer = io.StringIO()
     metadata = {"Date": None, "Creator": None}
     with mpl.rc_context({"svg.hashsalt": "companion", "svg.fonttype": "none"}):

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
+from bisect import bisect_left
 from collections.abc import Collection, Container, Sequence
+from functools import lru_cache
 from pathlib import Path
 from string import Template
 from typing import Any, cast, get_args
@@ -125,13 +128,35 @@ def _is_there(kind: str, model: Model) -> bool:
     if kind == "accuracies":
         return bool(model.published)
     if kind == "features":
-        return any((default_folder() / model.name).glob("*.json"))
+        return _has(default_folder() / model.name, "*.json")
     if "/" in kind:
         return f"\n{model.name}," in (ROOT / kind).read_text(encoding="utf-8")
     experiment, _, data = kind.partition("--")
     name, data = model.name, data or "*"
     places = (place(name, data, cast(Any, experiment)) for place in (recorded_path, live_path))
-    return any(any(path.parent.glob(path.name)) for path in places)
+    return any(_has(path.parent, path.name) for path in places)
+
+
+def _has(folder: Path, name: str) -> bool:
+    """Whether a folder has a file of that name, which may have one * in it."""
+    try:
+        changed = folder.stat().st_mtime_ns
+    except OSError:
+        return False
+    # Of two changes within a clock's tick only the first shows.
+    names = (_names if time.time_ns() - changed > 1e8 else _names.__wrapped__)(folder, changed)
+    start, _, end = name.partition("*")
+    place = bisect_left(names, start)
+    if start == name:
+        return names[place : place + 1] == [name]
+    alike = itertools.takewhile(lambda one: one.startswith(start), names[place:])
+    return any(one.endswith(end) for one in alike)
+
+
+@lru_cache(maxsize=4096)
+def _names(folder: Path, _changed: int) -> list[str]:
+    """The names in a folder, sorted; listed once until it changes."""
+    return sorted(path.name for path in folder.iterdir())
 
 
 def not_measured() -> str:
