@@ -225,6 +225,8 @@ def _listed(images: Any, preprocess: Preprocess | None) -> Any:
     """What can be counted and taken apart: a list of images, of pictures, a tensor of inputs."""
     if isinstance(images, str | Path):
         return imagelist.unlabelled(Path(images))
+    if isinstance(images, ImageList):
+        return images
     unordered = hasattr(images, "__len__") and not hasattr(images, "__getitem__")
     if isinstance(images, Mapping) or unordered or not np.iterable(images):
         raise DatasetError(

@@ -13,7 +13,8 @@ from analysis.families.registry import Level
 from companion.probe import judge
 
 if TYPE_CHECKING:
-    from analysis.features.any_encoder import AnyEncoder, AnyImages, Pool, Preprocess
+    from analysis.features.any_encoder import AnyEncoder, AnyImages, Preprocess
+    from analysis.features.layers import Pool
 
 
 def probe(
