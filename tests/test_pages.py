@@ -20,7 +20,7 @@ from sphinx.errors import SphinxParallelError
 from base.texts import CompanionError
 from results import course, pdf
 from results.labels import line_in_source
-from results.sphinx import cite, contents, pages, result, runs
+from results.sphinx import cite, contents, pages, result, runs, weight
 
 BROWSER = pytest.mark.skipif(
     not any(map(pdf.shutil.which, pdf.BROWSERS)), reason="Chromium is not installed"
@@ -116,6 +116,26 @@ def test_contents_made_once_are_on_each_page_what_the_theme_makes(tmp_path, monk
     assert 'aria-label="Pages below B"' in first["a.html"]
     assert first["f.html"].count('<details open="open">') == 2
     assert ">f</a>" in first["part/deep/c.html"] and ">f</a>" not in first["e.html"]
+
+
+def test_a_page_loads_no_formulas_search_or_icons_that_it_does_not_show(tmp_path):
+    texts = {"index": "# Start\n\n```{toctree}\na\nb\n```\n"}
+    texts |= {"a": "# A\n\n{math}`x`\n", "b": "# B\n"}
+    settings = {"html_theme": "sphinx_book_theme", "html_math_renderer": "mathjax"}
+    settings["mathjax_path"] = "formulas.js"
+    sphinx_build(tmp_path, texts, "sphinx.ext.mathjax", weight.__name__, **settings)
+    html = tmp_path / "html"
+    loads = {
+        name: re.findall(r'<script[^>]* src="[^"]*?([\w-]+)\.js', text)
+        for name in ("index", "a", "b", "search")
+        for text in [(html / f"{name}.html").read_text()]
+    }
+    assert [name for name, scripts in loads.items() if "formulas" in scripts] == ["a"]
+    assert [name for name, scripts in loads.items() if "searchindex" in scripts] == ["search"]
+    assert all("fontawesome" in scripts for scripts in loads.values())
+    icons = (html / "_static/scripts/fontawesome.js").read_text()
+    assert len(icons) < 100_000 and '"magnifying-glass":[' in icons and '"dragon":[' not in icons
+    assert icons.count("{") == icons.count("}")
 
 
 def test_the_line_of_a_result_is_found_in_its_notebook():
