@@ -273,6 +273,13 @@ def test_differences_are_more_than_rounding(edited, where, new, said):
     assert differences(read(IMAGES), read(edited("outlier_features", (where, new)))) == said
 
 
+def test_no_recorded_file_is_of_older_code():
+    """Else its pages say so: take it again, and sign it if its numbers are equal."""
+    changed = {f"{p.parent.name}/{p.name}": changed_code(read(p)) for p in RECORDED}
+    said = "run python data/measurements/sign.py"
+    assert not {name: modules for name, modules in changed.items() if modules}, said
+
+
 def test_an_earlier_version_of_the_code_is_shown(edited, tmp_path, monkeypatch):
     """On the page of every run that shows such a file, whatever its notebook publishes."""
     module = "analysis.metrics.outliers"

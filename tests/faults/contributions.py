@@ -270,7 +270,8 @@ def table(found):
     every = {**found, "all": tuple(map(sum, zip(*found.values(), strict=True)))}
     yield HEADING
     for way, (refused, unusual, count) in every.items():
-        yield way, f"{count}", f"{refused / count:.0%}", f"{unusual / count:.0%}"
+        shares = (f"{100 * of / count:.0f} %" for of in (refused, unusual))
+        yield way, f"{count:,}", *shares
 
 
 if __name__ == "__main__":
