@@ -28,7 +28,7 @@ from analysis.families.registry import (
     load_families,
     load_family,
 )
-from analysis.features import store
+from analysis.features import parts, store
 from analysis.images.find import prompts_for
 from base.files import write_text
 from base.roots import WORKSPACE
@@ -69,6 +69,7 @@ def add(wish: Wish, folder: Path = FAMILIES) -> tuple[Family, Model, Path]:
 
 def _described(wish: Wish, level: Level | None) -> Model:
     """The requested model, as far as it is known before loading, with the texts of user files."""
+    parts.check_named(wish.checkpoint, wish.architecture)
     from analysis.features import checkpoints  # which takes seconds
 
     given = wish.model_dump(include={"architecture", "head", "pretraining", "layer", "renamed"})

@@ -1,16 +1,21 @@
 """The probe: its numbers and words, its page, and what it says about bad input."""
 
 import base64
+import hashlib
 import html as markup
 import io
 import json
 import math
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
 from conftest import refused
 from PIL import Image
@@ -28,7 +33,7 @@ from base.texts import CompanionError
 from companion import cli
 from companion.measurements import records
 from companion.measurements.measurement import Value
-from companion.probe import checkpoint, encoder, judge, probe, report, rotation
+from companion.probe import checkpoint, encoder, judge, measure, probe, report, rotation
 
 pytestmark = pytest.mark.usefixtures("own_store")
 RNG = np.random.default_rng(0)
@@ -519,6 +524,43 @@ def test_what_is_no_encoder_is_a_sentence(network, images, given, message):
 def test_what_is_no_array_is_a_sentence(given, said):
     for features, head in ((given, None), (np.eye(9, 12) / 2, given)):
         refused(said, probe, features, head=head)
+
+
+def test_a_missing_architecture_is_said_before_torch_is_imported(tmp_path):
+    (tmp_path / "net.pt").write_bytes(b"PK")
+    code = (
+        "import sys; from companion.cli import main; "
+        f"words = ['probe', {str(tmp_path / 'net.pt')!r}, '--images', {str(tmp_path)!r}]; "
+        "assert main(words) == 1; "
+        "assert 'torch' not in sys.modules"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0 and "give open_clip's or timm's with --architecture" in ran.stderr
+
+
+def test_of_a_large_store_evenly_spaced_rows_take_part(monkeypatch):
+    monkeypatch.setattr(measure, "MOST_IMAGES", 30)
+    h = with_outlier()
+    few, same = probe(h), probe(h[quantisation.evenly(60, 30)])
+    assert few.measurement.values == same.measurement.values
+    assert few.measurement.data.what == "30 images of 60, evenly spaced, given as features"
+    assert few.measurement.provenance.origins == same.measurement.provenance.origins
+    plain = hashlib.sha256(h.tobytes()).hexdigest()
+    assert measure._sha256(h) == plain and measure._sha256(np.asfortranarray(h)) == plain
+
+
+def test_a_store_of_another_kind_is_answered_with_what_to_write():
+    frame = pd.DataFrame({"embedding": [*with_outlier()]})
+    index = faiss.IndexFlatL2(128)
+    column = pyarrow.array([row.tolist() for row in with_outlier()])
+    given = {
+        r"np.stack\(frame": frame["embedding"],
+        r"give index.reconstruct_n\(0, index.ntotal\)": index,
+        r"column.to_numpy\(zero_copy_only=False\)": column,
+        "give what the file holds": "store.npy",
+    }
+    for said, one in given.items():
+        refused(said, probe, one)
 
 
 def test_a_copy_in_few_bits_is_not_judged_and_texts_are_no_classifier():

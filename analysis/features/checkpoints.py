@@ -333,10 +333,7 @@ def _of_file(
         raise CheckpointError(f"there is no file {text}: check the path.")
     architecture = architecture or read_weights(path).metadata.get("architecture")
     if architecture is None:
-        raise CheckpointError(
-            f"{path.name} does not name its architecture: give open_clip's or timm's with "
-            "--architecture, for example ViT-B-32 or resnet50."
-        )
+        raise CheckpointError(parts.without_architecture(path))
     described = networks.of_architecture(architecture)
     if (beside := path.with_name(INPUT)).is_file():
         described["preprocessing"] = processors.next_to(text, beside)

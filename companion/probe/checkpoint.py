@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from analysis.families.registry import Model
-from analysis.features import store
+from analysis.features import parts, store
 from analysis.images import find, imagelist
 from analysis.images.imagelist import ImageList
 from base.files import temporary_folder, write_output, write_text
@@ -43,6 +43,7 @@ def of_checkpoint(options: Probing, first: Callable[[Probe], None] = lambda judg
     ``first`` gets the verdict before the head is decomposed, which takes longest. Raises
     ProbeError, and what finding, loading and extracting raise.
     """
+    parts.check_named(options.checkpoint, options.architecture)
     from analysis.features import checkpoints
 
     listed, file = find_images(options.images), Path(options.checkpoint).expanduser()

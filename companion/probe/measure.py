@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.families.registry import Level
 from analysis.metrics import basis, directions, outliers
+from analysis.metrics import quantisation as metrics
 from base.texts import CompanionError, as_words
 from companion.measurements import measures, records
 from companion.measurements.measurement import Data, Measurement, Origin, Provenance
@@ -22,8 +23,8 @@ from companion.measurements.provenance import of_today
 from companion.measurements.quantities import LARGEST
 from companion.probe import rotation
 
-#: Fewer give no meaningful estimate.
-FEWEST_IMAGES = 8
+#: Fewer give no meaningful estimate; of more rows of an array so many take part, evenly spaced.
+FEWEST_IMAGES, MOST_IMAGES = 8, 20_000
 #: Spread of the rows' lengths over their mean from which on an array may be transposed. Images
 #: have had 0.00 to 0.13, coordinates 0.24 and more, at least twice as much as the images.
 UNEVEN_ROWS = 0.2
@@ -53,23 +54,27 @@ def of_arrays(
     Raises ProbeError, in one sentence, for what no probe can be made of.
     """
     try:
-        array = outliers.checked_features(_as_array("the features", features))
+        whole = _as_array("the features", features)
+        array = whole[metrics.evenly(len(whole), MOST_IMAGES)] if whole.ndim == 2 else whole
+        array = outliers.checked_features(array)
         _check_fine(array)
-        weights = None if head is None else _as_array("the head", head)
+        _check_size("the features", array)
+        weights = None if head is None else _check_size("the head", _as_array("the head", head))
         if not rows_are_images:
             _check_orientation(array)
         source = Provenance(
             weights=as_words(name),
             weights_sha256=None,
             weights_note="The features were given as an array.",
-            origins=[Origin(name="features", sha256=hashlib.sha256(array.tobytes()).hexdigest())],
+            origins=[Origin(name="features", sha256=_sha256(array))],
             layer="as given",
             head="",
             device="not known",
             precision=f"{array.dtype}; measured in float64",
             **of_today({CHECKPOINT: as_words(name), **records.code_parts("probe")}),
         )
-        what = Data(name="images", what=f"{len(array)} images, given as features")
+        of = f" of {len(whole):,}, evenly spaced," if len(array) < len(whole) else ""
+        what = Data(name="images", what=f"{len(array):,} images{of} given as features")
         return measured(array, weights, "checkpoint", level, what, source)
     except ValueError as error:
         raise ProbeError(f"{name} cannot be probed: {error}") from None
@@ -202,10 +207,38 @@ def _as_array(what: str, given: Any) -> NDArray[Any]:
         reason = str(error).partition(". ")[0].rstrip(".")
         raise ValueError(f"{what} cannot be taken as an array ({reason}).") from None
     if array.dtype.kind not in "fiu":
-        raise ValueError(f"{what} came as {array.dtype}, where real numbers are expected.")
+        raise ValueError(
+            f"{what} came as {array.dtype}, where real numbers are expected{_remedy(given, array)}."
+        )
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _remedy(given: Any, array: NDArray[Any]) -> str:
+    """What to write for a store that its users keep otherwise; "" where nothing is known."""
+    if hasattr(given, "reconstruct_n"):
+        return ": give index.reconstruct_n(0, index.ntotal) of a faiss index"
+    if isinstance(given, str) or hasattr(given, "read_text"):
+        return ": give what the file holds, np.load(…) or a column of pd.read_parquet(…)"
+    if type(given).__module__.startswith("pyarrow"):
+        return ": give np.stack(column.to_numpy(zero_copy_only=False)) of an Arrow column"
+    if array.dtype == object and array.ndim == 1 and len(array):
+        return ': give np.stack(column), as in np.stack(frame["embedding"])'
+    return ""
+
+
+def _check_size(what: str, array: NDArray[Any]) -> NDArray[Any]:
+    """The array; ValueError if a number of it is beyond what measurements hold."""
     if float(np.abs(array[np.isfinite(array)]).max(initial=0)) > LARGEST:
         raise ValueError(f"{what} came with a number beyond ±{LARGEST:g}: scale it down.")
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    return array
+
+
+def _sha256(array: NDArray[Any]) -> str:
+    """The checksum of an array's numbers, read in blocks of rows."""
+    found = hashlib.sha256()
+    for start in range(0, len(array), SAMPLED_ROWS):
+        found.update(array[start : start + SAMPLED_ROWS].tobytes())
+    return found.hexdigest()
 
 
 def _check_fine(array: NDArray[Any]) -> None:
