@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from base.roots import ROOT
 from base.strict import Strict, first_reason, parse_yaml
 from base.texts import CompanionError
-from results import cells, style, svg, words
+from results import cells, style, words
 from results.cells import Row
 from results.style import Drawing, Taken
 
@@ -121,12 +121,9 @@ class Page:
             return self.texts({name: ""})
         if not drawing.alt.strip():
             raise ValueError(f"figure {name!r} needs an alternative text.")
-        words.place_names(drawing.figure)
-        drawing.figure.set_layout_engine(None)  # settling the layout again takes long
+        words.lay_out(drawing.figure)
         data = {"image/svg+xml": style.to_svg(drawing.figure), "text/plain": drawing.alt}
         data["image/png"] = style.to_png(drawing.figure)
-        if svg.stack_panels(drawing.figure):
-            data[style.NARROW] = style.to_svg(drawing.figure)
         if drawing.data is not None:
             data["text/csv"] = style.to_csv(drawing.data)
         for numbers in touch.values():
@@ -142,7 +139,8 @@ class Page:
         """
         if drawing is None:
             return self.texts({f"slide-{name}": ""})
-        svg.lay_out_for_slides(drawing.figure, height)
+        drawing.figure.set(figwidth=style.SLIDE, figheight=height, layout_engine="constrained")
+        words.lay_out(drawing.figure)
         data = {"image/svg+xml": style.to_svg(drawing.figure), "text/plain": drawing.alt}
         _display("slide", f"slide-{name}", data, alt=drawing.alt)
 

@@ -42,6 +42,8 @@ STYLES = LEVEL_STYLES | style.CONTRASTED
 NOWHERE: Places = MappingProxyType({})
 #: What quantities are called whose axes are logarithmic in every figure, short or as axes are.
 LOGARITHMIC = {*style.LOGARITHMIC, *style.LOGARITHMIC.values()}
+#: Letters of a row's name that fit at the side of one panel, and of two.
+LONGEST_NAMES = (30, 22)
 
 
 class Stroke(NamedTuple):
@@ -88,8 +90,7 @@ def lines(
     `seaborn.lineplot`. A column `quantity` labels each panel's y axis.
     """
     by_name = dict(looks or _looks_by_level(frame))
-    width = 0 if "panel" in frame else style.PHONE
-    figure, panels = _panels(frame, columns, height, width, sharex=True)
+    figure, panels = _panels(frame, columns, height, sharex=True)
     for axes, _, rows in panels:
         _draw_lines(axes, rows, x, y, by_name, **options)
         lines_at(axes, verticals, horizontals)
@@ -120,9 +121,8 @@ def marks(
     apart, in rows. A colon in a name breaks the line.
     """
     names, order = (list(dict.fromkeys(frame.get(c, [""]))) for c in ("of", "level"))
-    width = 6.4 if "panel" not in frame or frame["panel"].nunique() < 2 else 8.4
-    alike, tall = limits is not None or value != "value", 1.0 + height * len(names)
-    figure, panels = _panels(frame, 9, tall, width, sharey=True, sharex=alike)
+    alike, tall = limits is not None or value != "value", height * len(names)
+    figure, panels = _panels(frame, 2, tall, sharey=True, sharex=alike)
     for axes, panel, rows in panels:
         shift = dodge * (rows["level"].map(order.index) - (len(order) - 1) / 2)
         places = len(names) - 1 - rows["of"].map(names.index) - shift
@@ -134,8 +134,11 @@ def marks(
         if limits:
             axes.set_xlim(limits)
         lines_at(axes, verticals, NOWHERE)
-    _finish(panels, "", min(5, 15 // len(panels)))
-    _name_rows(panels[0][0], names)
+        if len(names) > 1 and (note or frame.get("panel", pd.Series()).nunique() > 1):
+            axes.locator_params(axis="x", nbins=4)
+    _finish(panels, "", 4 if note or len(panels) > 1 else 5)
+    if _name_rows([axes for axes, _, _ in panels], names):
+        figure.set_figheight(1.25 * figure.get_figheight())
     _write_outside(panels[-1][0], note, len(names) - 0.4)
     return Drawing.of(figure, "Dot plot", frame, *filter(None, (value, other)))
 
@@ -159,8 +162,8 @@ def scatter(
     `series` is the legend. `log`: "x", "y" or both. Where `x` is "value" the panel's title is the
     name of its quantity; then `verticals` are of those with logarithmic axes.
     """
-    alike, width = x != "value", 7.2 if "panel" in frame else style.PHONE
-    figure, panels = _panels(frame, columns, height, width, sharex=alike, sharey=True)
+    alike = x != "value"
+    figure, panels = _panels(frame, columns, height, sharex=alike, sharey=True)
     for axes, panel, rows in panels:
         lines_at(axes, verticals if alike or panel in LOGARITHMIC else NOWHERE, horizontals)
         for _, row in rows.dropna(subset=["low"]).iterrows() if "low" in rows else ():
@@ -179,7 +182,7 @@ def scatter(
 
 
 def _panels(
-    frame: pd.DataFrame, columns: int, height: float, width: float = 0, **options: Any
+    frame: pd.DataFrame, columns: int, height: float, **options: Any
 ) -> tuple[Figure, list[Panel]]:
     """The figure, and of each panel the axes, the title and the rows, in order."""
     by = ["panel", "quantity"] if "quantity" in frame else ["panel"]
@@ -188,8 +191,6 @@ def _panels(
     names = [str(key[0]) for key, _ in parts]
     titles = ["" if name == last else name for name, last in zip(names, ["", *names], strict=False)]
     figure, grid = style.panels(titles, min(columns, len(names)), height, **options)
-    if width:
-        figure.set_figwidth(width)
     rows = (part for _, part in parts)
     return figure, list(zip(grid.flat, names, rows, strict=False))
 
@@ -232,11 +233,22 @@ def _scatter(axes: Axes, kind: Any, x: Any, y: Any, names: Iterable[str] = ()) -
         drawn.set_urls([style.TOOLTIP + str(name) for name in names])
 
 
-def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    """Write the rows' names at the y axis, the first at the top."""
+def _name_rows(panels: Sequence[Axes], names: Sequence[str]) -> bool:
+    """Write rows' names at the y axis, the first at the top; above the rows, then true, if long."""
     titles = [name.replace(": ", "\n", 1) for name in names]
-    axes.set_yticks(range(len(names))[::-1], titles, fontsize=10)
-    axes.set_ylim(-0.6, len(names) - 0.4)
+    longest = max(len(line) for title in titles for line in title.split("\n"))
+    above = longest > LONGEST_NAMES[len(panels) > 1]
+    first = panels[0]
+    first.set_yticks(range(len(names))[::-1], [""] * len(names) if above else titles, fontsize=9)
+    first.set_ylim(-0.6, len(names) - 0.1 + 0.5 * above)
+    first.tick_params(axis="y", length=0 if above else 3)
+    look: dict[str, Any] = {"fontsize": 9, "va": "center", "in_layout": False, "zorder": 6}
+    for axes in [first, *panels[2::2]] if above else ():
+        for place, title in enumerate(reversed(titles)):
+            box = {"color": style.PAPER, "pad": 0.5}
+            at = axes.get_yaxis_transform()
+            axes.text(0, place + 0.42, title.replace("\n", ", "), transform=at, bbox=box, **look)
+    return above
 
 
 def _draw_rows(
@@ -271,7 +283,7 @@ def lines_at(axes: Axes, verticals: Places, horizontals: Places) -> None:
     for name, place in verticals.items():
         axes.axvline(place, **look)
         last = len(verticals) > 1 and place == max(verticals.values())
-        offset, side = (-3 if last else 3, -2), "right" if last else "left"
+        offset, side = (-3 if last else 3, -1), "right" if last else "left"
         put(axes, name, (place, 1), offset, xycoords=("data", "axes fraction"), va="top", ha=side)
     for name, place in horizontals.items():
         dotted = len(horizontals) > 1 and name == next(iter(horizontals))

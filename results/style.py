@@ -13,6 +13,7 @@ import base64
 import io
 import re
 from collections.abc import Callable, Iterable
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -30,9 +31,9 @@ if TYPE_CHECKING:  # what draws is imported with the first figure: a page of tab
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
 #: For what is no level, such as optimisers or orders, next to `INK` and `MUTED`: no level has it.
 STRONG = "#cc3355"
-LONGEST_TITLE = 54  # letters that fit above the narrowest panel of a whole row
-#: Inches that a phone shows legibly, and the type of a drawing that is no wider.
-PHONE, NARROW = 4.7, "image/vnd.companion.narrow+svg"
+LONGEST_TITLE = 52  # letters that fit above a panel of a whole row
+#: Inches of a drawing's width: what a phone shows legibly, and a page and a slide larger.
+WIDTH = 4.7
 #: Inches of a slide's width, which 9-point type then fills as a room needs it.
 SLIDE = 6.4
 #: What a mark links to is its name: `to_svg` makes it a tooltip.
@@ -141,7 +142,7 @@ def stacked(parts: Iterable[dict[str, Any]]) -> pd.DataFrame:
 
 
 def new_figure(
-    columns: int = 1, rows: int = 1, width: float = 7.2, height: float = 4.6, **options: Any
+    columns: int = 1, rows: int = 1, width: float = WIDTH, height: float = 4.2, **options: Any
 ) -> tuple[Figure, Any]:
     """A styled figure and its axes; `width`, `height` in inches, `options` go to `subplots`."""
     import seaborn
@@ -159,18 +160,18 @@ def panels(
 ) -> tuple[Figure, Any]:
     """A panel for each title, `height` inches each; the axes have the shape (rows, columns).
 
-    A colon breaks a title that would not fit.
+    No more than two are side by side, which a phone shows legibly. A title that would not fit is
+    broken, if it can be at a colon.
     """
-    named = list(titles)
+    named, columns = list(titles), min(columns, 2)
     rows = -(-len(named) // columns)
-    figure, axes = new_figure(
-        columns, rows, 7.2 if columns < 3 else 8.4, 1.2 + height * rows, squeeze=False, **options
-    )
+    figure, axes = new_figure(columns, rows, WIDTH, 1.2 + height * rows, squeeze=False, **options)
     for panel in axes.flat[len(named) :]:
         panel.set_visible(False)
     for panel, title in zip(axes.flat, named, strict=False):
-        fits = columns < 2 and len(title) <= LONGEST_TITLE
-        panel.set_title(title if fits else title.replace(": ", ":\n"), fontsize=10)
+        fits = LONGEST_TITLE // columns
+        lines = [title] if len(title) <= fits else title.replace(": ", ":\n").split("\n")
+        panel.set_title("\n".join(fill(line, fits) for line in lines), fontsize=10)
     return figure, axes
 
 

@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import cases, contrast
-from matplotlib.text import Text
 
 from analysis.families.registry import LEVELS
 from companion.chapters import figures, picture_rows, pruning_figures, sketches
 from companion.measurements.records import FOLDER, read
-from results import plots, style, svg, words
+from results import plots, style, words
 from results.style import without_markup
 
 CASES = cases("drawings")
@@ -57,7 +56,7 @@ DRAWN = {
     "cells": lambda: sketches.in_cells(CELLS, "language", "robust", {("no", "yes"): "no model"}),
 }
 
-#: Drawings that are wider than a phone.
+#: Drawings of several panels or pictures.
 WIDE = {
     "heat maps": lambda: figures.heat_maps(dict.fromkeys("ab", IMAGES)),
     "venn": lambda: picture_rows.venn(dict.fromkeys("ab", cases("frames")["regions"])),
@@ -84,59 +83,30 @@ def test_text_in_a_drawing_is_text_and_marks_bear_their_names():
     assert "tooltip:" not in svg
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "names", "legends"),
-    [
-        ([1, 2, 3], [3, 3, 3], ["a", "b"], 0),
-        ([1, 2, 3], [1.01, 2, 3], ["a and b"], 0),
-        ([0, 9] * 50, [9, 0] * 50, [], 1),
-    ],
-)
-def test_series_are_named_next_to_them_and_in_a_legend_where_they_are_not_apart(
-    first, second, names, legends
-):
-    both = {"a": first, "b": second}.items()
-    parts = [{"of": of, "level": "random", "x": range(len(y)), "y": y} for of, y in both]
+@pytest.mark.parametrize(("of", "legends"), [("ab", 1), ("a", 0)])
+def test_series_are_named_in_a_legend_and_one_alone_is_not(of, legends):
+    parts = [{"of": name, "level": "random", "x": range(3), "y": [1, 2, 3]} for name in of]
     figure = plots.lines(style.stacked(parts), "x", "y").figure
-    words.place_names(figure)
-    (axes,) = figure.axes
-    assert ([text.get_text() for text in axes.texts], len(figure.legends)) == (names, legends)
-    lines = [line.get_transform().transform(line.get_xydata()) for line in axes.lines]
-    boxes = [text.get_window_extent() for text in axes.texts]
-    assert not any(box.count_contains(line) for box in boxes for line in lines)
+    for _ in range(2):  # as of a drawing that a slide shows as well
+        words.lay_out(figure)
+    assert len(figure.legends) == legends and not figure.axes[0].texts
 
 
-@pytest.mark.parametrize("name", WIDE)
-def test_every_drawing_has_a_form_as_wide_as_a_phone(name):
-    figure = WIDE[name]().figure
-    assert svg.stack_panels(figure) and figure.get_figwidth() == style.PHONE
-    drawn = figure.get_tightbbox().padded(-0.02)
-    assert drawn.x0 >= 0 and drawn.x1 <= style.PHONE
-
-
-@pytest.mark.parametrize("name", ["points", "marks"])
-def test_a_picture_leaves_words_as_wide_as_they_are_in_a_drawing(name):
-    """A picture has more dots. On phones, names would be placed as if they were wider."""
-    plain, pictured = (DRAWN[name]().figure for _ in range(2))
-    for figure in (plain, pictured):
-        figure.set_figwidth(8)
-        words.place_names(figure)
-        figure.set_layout_engine(None)
-    style.to_png(pictured)
-    texts = zip(plain.findobj(Text), pictured.findobj(Text), strict=True)
-    widths = [[text.get_window_extent().width for text in both] for both in texts]
-    assert any(width for width, _ in widths)
-    assert [width for width, _ in widths] == pytest.approx([width for _, width in widths])
-    narrow = []
-    for figure in (plain, pictured):
-        assert svg.stack_panels(figure)
-        narrow.append(style.to_svg(figure))
-    assert narrow[0] == narrow[1]
+@pytest.mark.parametrize("name", DRAWN)
+def test_one_drawing_is_for_phone_page_and_slide(name):
+    """As wide as a phone shows legibly, and nothing reaches out of it."""
+    figure = (DRAWN | WIDE)[name]().figure
+    words.lay_out(figure)
+    assert figure.get_figwidth() == style.WIDTH
+    drawn = figure.get_tightbbox().padded(-0.06)
+    assert drawn.x0 >= 0 and drawn.x1 <= style.WIDTH
+    least = re.findall(r"font-size: ([\d.]+)px", style.to_svg(figure))
+    assert min(map(float, least), default=9) >= 9
 
 
 def test_names_of_marks_are_apart_and_kappa_has_the_same_logarithmic_axis_everywhere():
     figure = plots.scatter(FRAME.rename(columns={"value": "κ"}), "x", "κ", labels="of").figure
-    words.place_names(figure)
+    words.lay_out(figure)
     boxes = [text.get_window_extent() for text in figure.axes[0].texts]
     assert [box.count_overlaps(boxes) for box in boxes] == [1, 1]
     assert {axes.get_yscale() for axes in figure.axes} == {"log"}

@@ -77,7 +77,6 @@ def stems(frame: pd.DataFrame, y: str, horizontals: plots.Places = plots.NOWHERE
     Named are coordinates far above the mean one that are not much smaller than the largest.
     """
     figure, panels = style.panels(frame["of"].unique(), 1, 1.5, sharey=True)
-    figure.set_figwidth(style.PHONE)
     for axes, (_, rows) in zip(panels.flat, frame.groupby("of", sort=False), strict=True):
         values, colour = rows[y].to_numpy(), LEVEL_STYLES[rows["level"].iloc[0]].colour
         axes.vlines(rows["coordinate"], 0, values, color=colour, linewidth=0.7)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from analysis.metrics.concept_counts import REGIONS
 from results import style
 from results.style import LEVEL_STYLES, Drawing
+from results.words import put
 
 
 def venn(diagrams: Mapping[str, Mapping[str, int]]) -> Drawing:
@@ -82,16 +83,22 @@ def ranked(images: NDArray[np.uint8], shows: NDArray[np.bool_], concept: str) ->
 def pictures(
     rows: Mapping[str, Sequence[ArrayLike]], alt: str, titles: Mapping[int, str] | None = None
 ) -> Drawing:
-    """Rows of small pictures; `titles` are above columns, `alt` says what the pictures show."""
-    columns, height = max(map(len, rows.values())), 0.7 * len(rows) + 0.3
-    figure, grid = style.new_figure(columns, len(rows), 8, height, squeeze=False)
+    """Rows of small pictures, each below its name; `alt` says what they show.
+
+    `titles` are above columns, on the line of the first name.
+    """
+    columns = max(map(len, rows.values()))
+    height = len(rows) * (style.WIDTH / columns + 0.3)
+    figure, grid = style.new_figure(columns, len(rows), height=height, squeeze=False)
     for panels, (title, images) in zip(grid, rows.items(), strict=True):
         for axes, image in zip(panels, images, strict=True):
             axes.imshow(np.asarray(image), interpolation="none")
             axes.set(xticks=[], yticks=[])
             axes.grid(False)
             axes.spines[:].set_visible(False)
-        panels[0].set_ylabel(title, rotation=0, ha="right", va="center", fontsize=10)
+        panels[0].set_title(" ")
+        lines = " ".join(title.split("\n")) + (" " if titles and 0 in titles else "")
+        put(panels[0], lines, (0, 1), (0, 6), xycoords="axes fraction", in_layout=False)
     for column, text in (titles or {}).items():
-        grid[0, column].set_title(text, fontsize=10)
+        grid[0, column].set_title(text, fontsize=9)
     return Drawing(figure, alt)

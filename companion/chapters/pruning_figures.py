@@ -85,7 +85,6 @@ def strips(importances: Array, heads: Mapping[str, tuple[int, float]]) -> Drawin
     """
     height = np.sort(importances)[::-1]
     figure, panels = style.panels(heads, 1, 1.3, sharex=True, sharey=True)
-    figure.set_figwidth(style.PHONE)
     place = np.arange(1, len(height) + 1)
     for axes, (kept, accuracy) in zip(panels[:, 0], heads.values(), strict=True):
         axes.plot(place, height, color=style.INK, linewidth=0.8)

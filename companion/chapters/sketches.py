@@ -52,7 +52,7 @@ def one_in_styles(data: Emoji, concept: str, accuracy: Mapping[str, pd.Series[fl
     titles = {n: sets.styles()[art].title.replace(" ", "\n") for n, art in enumerate(frame.index)}
     images = [data.images[places[art, concept]] for art in frame.index]
     drawing = picture_rows.pictures({"one object,\none class": images}, alt, titles)
-    drawing.figure.set_size_inches(style.PHONE, 2.3)
+    drawing.figure.set_size_inches(style.WIDTH, 2.3)
     seen = ["training\nstyle", *["unseen\nstyle"] * (len(frame) - 1)]
     for axes, (_, of_style), which in zip(drawing.figure.axes, frame.iterrows(), seen, strict=True):
         words = [f"{value:.1f} %" for value in of_style]

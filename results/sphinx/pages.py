@@ -109,7 +109,7 @@ def define_terms(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 def _without_numbers(definition: nodes.Element) -> str:
     """A definition's text without the numbers of equations, which only a page can show."""
-    text = definition.astext()
+    text: str = definition.astext()
     for number in definition.findall(addnodes.pending_xref):
         if number["reftype"] == "eq":
             text = text.replace(f" {number.astext()}", "", 1)

@@ -38,7 +38,7 @@ from results.experiments import OUTPUTS as RUNS
 from results.labels import line_in_source
 from results.page import CAPTIONS_FOLDER, definitions, read_captions
 from results.sphinx.cite import menu
-from results.style import NARROW, unusable
+from results.style import unusable
 from results.svg import explorable, explorer, inline_svg
 
 #: A result on a page, and whether it is shown again; and a reference to one by its number.
@@ -269,10 +269,8 @@ class ResultDirective(SphinxDirective):
         return f"{again}{' '.join(note['caption'].split())} {badges(note)}".rstrip()
 
     def figure(self, data: dict[str, str], note: dict[str, str], target: str) -> list[nodes.Node]:
-        """A numbered, captioned figure with the SVG inline, and one for narrow screens if any."""
+        """A numbered, captioned figure with the SVG inline."""
         svg = inline_svg(data["image/svg+xml"], note["alt"])
-        if NARROW in data:
-            svg += inline_svg(data[NARROW], note["alt"], "narrow")
         if note.get("script"):
             svg += explorable(data["application/json"], note["script"], self.static)
         figure = nodes.figure("", nodes.raw("", svg, format="html"))
