@@ -24,6 +24,8 @@ SIDES = np.array([(1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1), (0, 1), (
 GAPS = (5, 10, 18)
 #: Letters of a legend's entries that an inch has room for, and what its line takes besides.
 LETTERS, HANDLE = 13, 6
+#: Letters of an entry's line where the legend stands in the place of a panel.
+SIDE = 20
 
 
 def put(axes: Axes, words: str, at: Any, offset: tuple[float, float], **options: Any) -> Annotation:
@@ -53,7 +55,8 @@ def lay_out(figure: Figure) -> None:
         place: dict[str, Any] = {"loc": "outside lower center", "ncols": min(3, max(1, fits))}
         if free := [axes for axes in figure.axes if not axes.get_visible()]:
             place = {"loc": "center", "bbox_to_anchor": free[0].get_position()}
-        figure.legend(handles.values(), handles, **place)
+        names = [fill(name, SIDE) if free else name for name in handles]
+        figure.legend(handles.values(), names, **place)
     if engine := figure.get_layout_engine():
         engine.execute(figure)
         if [axes for axes in figure.axes if _labels_are_broken(axes)]:

@@ -21,7 +21,7 @@ def venn(diagrams: Mapping[str, Mapping[str, int]]) -> Drawing:
 
     levels = ("zero_shot", "finetuned", "supervised")
     codes = {"".join("01"[level in who] for level in levels): who for who in REGIONS.values()}
-    figure, panels = style.panels(diagrams, min(2, len(diagrams)), 2.6)
+    figure, panels = style.panels(diagrams, min(2, len(diagrams)), 1.8)
     for axes, regions in zip(panels.flat, diagrams.values(), strict=False):
         sizes = dict(zip(codes, map(regions.__getitem__, REGIONS), strict=True))
         drawn = venn3(sizes, set_labels=[LEVEL_STYLES[level].title for level in levels], ax=axes)
@@ -85,10 +85,10 @@ def pictures(
 ) -> Drawing:
     """Rows of small pictures, each below its name; `alt` says what they show.
 
-    `titles` are above columns, on the line of the first name.
+    `titles` are above columns.
     """
     columns = max(map(len, rows.values()))
-    height = len(rows) * (style.WIDTH / columns + 0.3)
+    height = len(rows) * (style.WIDTH / columns + 0.3) + 0.2 * bool(titles)
     figure, grid = style.new_figure(columns, len(rows), height=height, squeeze=False)
     for panels, (title, images) in zip(grid, rows.items(), strict=True):
         for axes, image in zip(panels, images, strict=True):
@@ -96,9 +96,10 @@ def pictures(
             axes.set(xticks=[], yticks=[])
             axes.grid(False)
             axes.spines[:].set_visible(False)
-        panels[0].set_title(" ")
-        lines = " ".join(title.split("\n")) + (" " if titles and 0 in titles else "")
-        put(panels[0], lines, (0, 1), (0, 6), xycoords="axes fraction", in_layout=False)
+        headed = bool(titles) and panels[0] is grid[0, 0]
+        panels[0].set_title("\n " if headed else " ")
+        line, up = " ".join(title.split("\n")), 20 if headed else 6
+        put(panels[0], line, (0, 1), (0, up), xycoords="axes fraction", in_layout=False)
     for column, text in (titles or {}).items():
-        grid[0, column].set_title(text, fontsize=9)
+        put(grid[0, column], text, (0, 1), (0, 5), xycoords="axes fraction", fontsize=9)
     return Drawing(figure, alt)
