@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import os
 import tomllib
 from pathlib import Path
+
+from base.texts import CompanionError
 
 #: The folder of our packages: a checkout, or where an installed package lies.
 CODE = Path(__file__).resolve().parents[1]
@@ -91,3 +94,20 @@ ROOT = _root()
 WORKSPACE = _workspace()
 #: Where the modules are that decide numbers.
 PACKAGES = ROOT if (ROOT / "base" / "roots.py").is_file() else CODE
+
+
+class ArtifactError(CompanionError, RuntimeError):
+    """An artefact is unknown, missing or damaged; the message says what to do."""
+
+
+def in_package(place: str) -> Path:
+    """Return the path of a file or folder in an installed Python package: ``NAME/PATH``.
+
+    ``NAME`` is the package's name on PyPI; it is not imported. Raises ArtifactError if the path
+    does not exist.
+    """
+    package, _, inside = place.partition("/")
+    try:
+        return Path(str(importlib.metadata.distribution(package).locate_file(inside)))
+    except importlib.metadata.PackageNotFoundError:
+        raise ArtifactError(f"{package} is not installed: pip install {package}.") from None

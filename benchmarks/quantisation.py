@@ -27,8 +27,8 @@ from usearch.index import Index
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from analysis.images.public import fetch
 from analysis.metrics.outliers import kurtosis
+from companion.sources.public import fetch
 
 Found = tuple[np.ndarray, float]
 Engine = Callable[[np.ndarray], Found]

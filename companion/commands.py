@@ -78,7 +78,7 @@ def status(
     companion status --data
     """
     if data:
-        from analysis.images import find
+        from companion.sources import find
 
         sets = find.availability()
         fields = [data_set.fields for data_set in sets]
@@ -255,7 +255,7 @@ def fetch(
     companion fetch
     companion fetch --list
     """
-    from analysis.images import public
+    from companion.sources import public
 
     if list:
         for file in [public.artifact(n) for n in names] or public.load_catalogue().values():

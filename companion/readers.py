@@ -29,7 +29,7 @@ from analysis.families.registry import (
     load_family,
 )
 from analysis.features import parts, store
-from analysis.images.find import prompts_for
+from analysis.images.imagenet import prompts_for
 from base.files import write_text
 from base.roots import WORKSPACE
 from base.strict import Name, checked

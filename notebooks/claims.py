@@ -29,12 +29,12 @@ privileged_threshold: float = 10.0  # times the mean importance: from there one 
 # %%
 from dataclasses import replace
 
-from analysis.images import sets
 from analysis.metrics.robustness import REACHES
 from companion.chapters import claim_cards
 from companion.claims.evidence import Cuts, gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge_all
+from companion.sources import sets
 from results import style
 from results.page import Page
 

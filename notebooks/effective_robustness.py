@@ -29,12 +29,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_family
-from analysis.images import sets
 from analysis.metrics.robustness import effective_robustness
 from companion.chapters import robustness_figures
 from companion.measurements import accuracies
 from companion.measurements import effective_robustness as er
 from companion.measurements.records import available
+from companion.sources import sets
 from results.page import Page
 
 backbone = load_family(family)

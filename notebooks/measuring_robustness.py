@@ -25,7 +25,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_families
-from analysis.images import sets
 from companion.chapters import robustness_figures
 from companion.measurements import accuracies, records
 from companion.measurements.accuracies import CLIP_V2
@@ -35,6 +34,7 @@ from companion.measurements.effective_robustness import (
     of_measured,
     view,
 )
+from companion.sources import sets
 from results import style
 from results.page import Page
 

@@ -20,9 +20,9 @@ edition: str = "paper"  # which families
 
 # %%
 from analysis.families.registry import load_families
-from analysis.images import public
 from companion.chapters import measured, robustness_figures
 from companion.measurements import accuracies
+from companion.sources import public
 from results import style
 from results.page import Page
 

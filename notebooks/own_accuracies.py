@@ -22,11 +22,11 @@ family: str = "rn50"  # the model family that is shown
 
 # %%
 from analysis.families.registry import load_family
-from analysis.images import sets
 from companion.chapters import reproduced
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import effective, view
 from companion.measurements.records import available, unusable_features
+from companion.sources import sets
 from results import style
 from results.page import Page
 

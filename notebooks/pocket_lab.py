@@ -26,14 +26,15 @@ import pandas as pd
 
 from analysis.families.registry import level_title, load_family
 from analysis.features import store
-from analysis.images import emoji, sets
 from analysis.metrics.robustness import recognised
 from base.roots import ROOT
 from companion.chapters import emoji_sheet
 from companion.chapters.pocket_models import look
+from companion.sources import sets
 from results import plots
 from results.cells import joined
 from results.page import Page
+from training import emoji
 
 backbone = load_family(family)
 data = emoji.load()

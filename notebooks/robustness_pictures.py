@@ -26,7 +26,6 @@ family: str = "pocket_cnn"  # the pocket family whose accuracies are shown below
 import pandas as pd
 
 from analysis.families.registry import load_families, load_family
-from analysis.images import emoji
 from analysis.metrics.robustness import effective_robustness, fit_baseline, matched_excess
 from companion.chapters import sketches
 from companion.chapters.robustness_figures import ER, in_points
@@ -34,6 +33,7 @@ from companion.measurements import accuracies, atlas
 from companion.measurements.effective_robustness import view
 from results import plots, style
 from results.page import Page
+from training import emoji
 
 page = Page("robustness_pictures", "published")
 

@@ -366,7 +366,7 @@ def own_store(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_STORE", str(tmp_path / "store"))
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("COMPANION_DATA_CONFIG", raising=False)
-    monkeypatch.setattr("analysis.images.sets.CONFIG", tmp_path / "no-configuration.yaml")
+    monkeypatch.setattr("companion.sources.sets.CONFIG", tmp_path / "no-configuration.yaml")
     return tmp_path / "store"
 
 
@@ -399,7 +399,7 @@ def table():
 @pytest.fixture(scope="session")
 def artefacts():
     """The script that enters others' features into the store, where these can be had."""
-    from analysis.images import public
+    from companion.sources import public
 
     pytest.importorskip("torch", reason="extraction is not installed")
     try:

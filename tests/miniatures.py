@@ -10,9 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image, ImageOps
 
-from analysis.images import copies, imagenet, sets
+from analysis.images import imagenet
 from analysis.images.imagelist import DamagedImageError
-from analysis.images.sets import Used, descriptions
+from companion.sources import copies, sets
+from companion.sources.sets import Used, descriptions
 
 #: Every so many classes one has two images, where the true classes differ in size.
 SECOND_IMAGE = 7
@@ -69,7 +70,7 @@ def save(folder, name):
         coarse = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
         picture = coarse.resize(tuple(rng.integers(24, 64, 2)), Image.Resampling.BICUBIC)
         ImageOps.expand(picture, true.border, RED).save(path)
-    of = set(imagenet.subset(true))
+    of = set(copies.subset(true))
     used = Used(images=sum(e in of for e in entries), classes=len(of)) if true.used else None
     per_class = None if true.per_class is None else 1
     return true.model_copy(
@@ -83,4 +84,4 @@ def _class_folders(true):
     if true.layout == "objectnet":
         rows = (imagenet.FOLDER / "objectnet.csv").read_text().splitlines()
         return [row.partition(",")[0] for row in rows[1:]]
-    return list(imagenet.subset(true))
+    return list(copies.subset(true))

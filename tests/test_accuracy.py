@@ -14,7 +14,7 @@ from tiny import accuracy, keep, model, unit
 from analysis.families.registry import Family, load_families, load_family
 from analysis.features import store
 from analysis.features.store import Features, Head
-from analysis.images import imagenet, sets
+from analysis.images import imagenet
 from analysis.metrics.directions import importance
 from analysis.metrics.pruning import prune, pruning_order
 from analysis.metrics.robustness import NORMAL_95
@@ -31,6 +31,7 @@ from companion.measurements import (
     tasks,
 )
 from companion.measurements.effective_robustness import effective, of_measured, once, view
+from companion.sources import copies, sets
 
 WIDTH = 24
 COUNT = 300
@@ -83,7 +84,7 @@ def logits(h, head):
 @pytest.mark.parametrize("normalize", [False, True])
 def test_subsets_against_a_literal_computation(name, normalize):
     head = imagenet_head(normalize=normalize)
-    classes = imagenet.subset(sets.descriptions()[name])
+    classes = copies.subset(sets.descriptions()[name])
     features, labels = features_near(head, classes, seed=1)
     right = recognised(features, labels, head, classes)
     rows = np.array([head.classes.index(wnid) for wnid in classes])
@@ -96,7 +97,7 @@ def test_subsets_against_a_literal_computation(name, normalize):
 
 def test_objectnet_against_the_two_published_ways():
     head = imagenet_head()
-    classes = imagenet.subset(sets.descriptions()["objectnet"])
+    classes = copies.subset(sets.descriptions()["objectnet"])
     mapping = imagenet.objectnet_to_imagenet()
     features, labels = features_near(head, classes, seed=2)
     right = recognised(features, labels, head, classes)
@@ -123,7 +124,7 @@ def test_a_head_of_objectnets_own_names():
 
 def fill(model, data, head, seed, what="made up"):
     """Put features of a data set into the store; return how many are recognised."""
-    classes = imagenet.subset(sets.descriptions()[data])
+    classes = copies.subset(sets.descriptions()[data])
     features, labels = features_near(head, classes, seed)
     labels[::50] = -1  # and some images of no class
     keep(model, data, features, labels, classes=classes, head=head, what=f"{data}, {what}")

@@ -23,11 +23,11 @@ from analysis.families.registry import load_families, load_family
 from analysis.features import encoders, store
 from analysis.features.plan import ExtractionError
 from analysis.features.weights import ModelError
-from analysis.images import find
 from base.files import sha256_of
 from companion import cli, readers
 from companion.cli import main
 from companion.readers import AddError, Wish, add
+from companion.sources import find
 from results import processes
 from results.jobs import STATE
 

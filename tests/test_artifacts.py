@@ -10,8 +10,9 @@ import pytest
 import yaml
 from conftest import cases, refused, sentence
 
-from analysis.images import public
-from analysis.images.public import Artifact, ArtifactError, fetch, fetch_all
+from base.roots import ArtifactError
+from companion.sources import public
+from companion.sources.public import Artifact, fetch, fetch_all
 
 CONTENT = b"model,top1\nresnet50,76.13\n" * 40
 NAME = "tables/top1.csv"

@@ -12,8 +12,8 @@ from PIL import Image
 
 from analysis.families.registry import load_family
 from analysis.features import store
-from analysis.images import broden, sets
 from companion.measurements import concept_probe, from_store, pending, records
+from companion.sources import broden, sets
 
 CASES = broden_miniature.CASES
 NAMES, SHOWN = [*CASES["names"]], CASES["shown"]

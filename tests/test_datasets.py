@@ -13,9 +13,9 @@ from conftest import refused
 from PIL import Image
 from tiny import image_list, pictures, save_folder
 
-from analysis.images import find, imagelist
-from analysis.images.imagelist import ImageList
-from analysis.images.sets import DatasetError
+from analysis.images import imagelist
+from analysis.images.imagelist import DatasetError, ImageList
+from companion.sources import find
 
 
 def test_a_folder_of_classes_is_listed_in_order(tmp_path):
@@ -162,9 +162,9 @@ def test_two_images_of_one_name_are_refused():
 
 
 def test_the_pocket_labs_lists_are_rows_of_its_table():
-    from analysis.images import emoji
+    from training import emoji
 
-    listed = find.pocket("noto")
+    listed = emoji.pocket("noto")
     table = emoji.load().table
     rows = table[(table["style"] == "noto") & (table["split"] == "test")]
     assert listed.name == "pocket-noto-test"

@@ -11,16 +11,9 @@ import pytest
 from conftest import cases, refused
 from PIL import Image
 
-from analysis.images.emoji import (
-    ARCHIVE,
-    STYLES,
-    TABLE,
-    concepts,
-    load,
-    sizes,
-)
-from analysis.images.emoji import appearance as stored_appearance
 from base.roots import ROOT
+from training.emoji import ARCHIVE, STYLES, TABLE, concepts, load, sizes
+from training.emoji import appearance as stored_appearance
 
 FOLDER = ROOT / "data" / "emoji"
 

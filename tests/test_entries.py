@@ -3,9 +3,9 @@
 import pytest
 from conftest import ROOT
 
-from analysis.images import sets
 from companion.measurements import quantities
 from companion.runs import entries, project
+from companion.sources import sets
 from results import experiments, fingerprints
 
 RUNS = experiments.all_runs()

@@ -11,9 +11,9 @@ from analysis.families import registry
 from analysis.families.registry import Family
 from analysis.features import store
 from analysis.features.store import Head, StoreError
-from analysis.images import emoji
 from companion import cli
 from companion.measurements import export, from_store, pending, records, tasks
+from training import emoji
 
 N, D = 40, 12
 WEIGHTS = {"zero_shot": "some-tag", "supervised": "some-tag", "random": None}

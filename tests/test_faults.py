@@ -19,10 +19,10 @@ from conftest import ROOT, companion_in, copy_checkout, refused
 
 from analysis.families.registry import load_families
 from analysis.features import encoders, store
-from analysis.images import emoji
 from base.texts import CompanionError
 from companion.checks import plausible
 from companion.measurements import records
+from training import emoji
 
 FAULTS = Path(__file__).with_name("faults")
 sys.path.insert(0, str(FAULTS))

@@ -12,10 +12,11 @@ from conftest import cases, make_project, programs, refused, run_in, start_in
 from tiny import save_folder
 
 from analysis.families.registry import load_families
-from analysis.images import find, imagelist, sets
+from analysis.images import imagelist
 from companion.cli import main
 from companion.runs import cluster, grid
 from companion.runs.grid import Choice
+from companion.sources import find, sets
 from results.experiments import RunError
 
 pytestmark = pytest.mark.usefixtures("own_store")

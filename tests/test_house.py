@@ -154,7 +154,7 @@ def test_the_page_lists_all_packages_each_importing_only_those_above_it():
 
 
 def test_who_edits_a_reader_of_images_runs_no_chapter_again():
-    readers = {ROOT / f"analysis/images/{name}.py" for name in ("saved", "copies", "find")}
+    readers = {ROOT / f"companion/sources/{name}.py" for name in ("saved", "copies", "find")}
     using = {
         notebook.stem
         for notebook in (ROOT / "notebooks").glob("*.py")

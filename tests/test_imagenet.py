@@ -10,9 +10,10 @@ import pytest
 from conftest import cases, refused
 from PIL import Image
 
-from analysis.images import copies, find, imagenet, sets
-from analysis.images.sets import DatasetError
+from analysis.images import imagenet
+from analysis.images.imagelist import DatasetError
 from base.roots import ROOT
+from companion.sources import copies, find, sets
 
 TRUE, READ_ANEW = sets.descriptions(), sets.descriptions.__wrapped__
 
@@ -136,7 +137,7 @@ def test_a_copy_that_differs_is_refused_or_says_so_wherever_it_is_used(copied, n
     (listed,) = find.find(name, accept_counts=True)
     said = listed.what.partition("NOT the published set, taken as it is: ")[2]
     assert said and status.why.startswith(f"{sets.descriptions()[name].title}: {said} (")
-    assert len(listed.classes) == len(imagenet.subset(sets.descriptions()[name]))
+    assert len(listed.classes) == len(copies.subset(sets.descriptions()[name]))
 
 
 def test_an_empty_folder_is_refused_whatever_counts_are_accepted(copied):

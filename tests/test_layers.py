@@ -12,7 +12,7 @@ models = pytest.importorskip("torchvision.models")
 
 from analysis.features import layers  # noqa: E402
 from analysis.features.any_encoder import features_of  # noqa: E402
-from analysis.images.sets import DatasetError  # noqa: E402
+from companion.sources.sets import DatasetError  # noqa: E402
 
 #: Sizes of pictures that most architectures take, and of those that need others.
 SIZES = {

@@ -6,7 +6,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from analysis.images.public import ArtifactError
+from base.roots import ArtifactError
 from companion import cli
 
 MADE = ["imagenet", "moments", "published", "teach"]

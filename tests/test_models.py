@@ -26,10 +26,10 @@ from analysis.features.encoders import load
 from analysis.features.heads import zero_shot_head
 from analysis.features.weights import ModelError
 from analysis.images import imagenet
-from analysis.images.find import find
 from analysis.images.imagelist import Prompts
-from analysis.images.public import ArtifactError
 from base.files import sha256_of
+from base.roots import ArtifactError
+from companion.sources.find import find
 
 torch.set_num_threads(1)
 MEAN, STD = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD

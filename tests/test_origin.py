@@ -17,13 +17,13 @@ from scipy.stats import percentileofscore
 from test_train import recipe
 from tiny import unit
 
-from analysis.images import emoji, public
 from analysis.metrics import modalities
 from base.files import sha256_of
 from companion.chapters import origin_figures as figures
 from companion.probe import judge, measure
+from companion.sources import public
 from results.style import spread
-from training import objectives, origin, pocket, pocket_lab
+from training import emoji, objectives, origin, pocket, pocket_lab
 from training.optimizers import ProjectionAdamW
 
 torch.set_num_threads(1)

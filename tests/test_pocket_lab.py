@@ -6,10 +6,9 @@ import pandas as pd
 import pytest
 
 from analysis.families.registry import load_families
-from analysis.images import emoji
 from analysis.metrics import concept_counts
 from companion.measurements import concept_probe
-from training import pocket, pocket_lab
+from training import emoji, pocket, pocket_lab
 
 MAKE = runpy.run_path(str(pocket.POCKET / "make.py"))
 COUNTING, representation = MAKE["COUNTING"], MAKE["representation"]

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from analysis.families.registry import load_family
-from analysis.images import emoji
 from analysis.metrics.robustness import fit_baseline
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import resampled_lab, view
+from training import emoji
 
 KEPT = pd.read_csv(accuracies.POCKET / "accuracies.csv").query("split == 'test'")
 

@@ -10,12 +10,12 @@ from tiny import keep, model
 
 from analysis.families.registry import load_family
 from analysis.features import store
-from analysis.images import emoji
 from analysis.metrics.concept_counts import ConceptImages
 from companion.chapters import concept_tables, notes
 from companion.measurements import concept_probe, records
 from companion.measurements.kept_counts import counts_of
 from companion.measurements.pending import CONCEPTS
+from training import emoji
 
 KEYS = [f"{unit}/{hand}" for hand in (0, 1) for unit in range(7 - hand)]
 

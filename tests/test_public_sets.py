@@ -8,9 +8,9 @@ import yaml
 from conftest import ROOT, cases
 
 from analysis.families.registry import load_family
-from analysis.images import sets
-from analysis.images.public import fetch
 from companion.measurements.records import FOLDER, read
+from companion.sources import sets
+from companion.sources.public import fetch
 
 torch = pytest.importorskip("torch", reason="extraction is not installed")
 pytestmark = pytest.mark.usefixtures("artefacts")

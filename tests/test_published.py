@@ -10,7 +10,7 @@ import pytest
 from conftest import cases
 
 from analysis.families.registry import LEVELS, Family, load_families, load_family
-from analysis.images.public import ArtifactError, fetch
+from base.roots import ArtifactError
 from companion.chapters import robustness_figures
 from companion.measurements import accuracies
 from companion.measurements.accuracies import (
@@ -26,6 +26,7 @@ from companion.measurements.effective_robustness import (
     in_paper_order,
     view,
 )
+from companion.sources.public import fetch
 
 CASES = cases("accuracies")
 

@@ -14,13 +14,13 @@ from markdown_it import MarkdownIt
 from tiny import accuracy
 
 from analysis.families.registry import load_families, load_family
-from analysis.images import sets
 from companion import cli
 from companion.chapters import measured, notes
 from companion.checks import plausible
 from companion.measurements import quantities, records
 from companion.measurements.measurement import Measurement
 from companion.measurements.records import FOLDER, STYLES_BY_ROLE, changed_code, differences, read
+from companion.sources import sets
 from results import cells, execute, experiments, style
 
 RECORDED = sorted(FOLDER.glob("*/*.json"))

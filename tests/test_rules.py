@@ -14,7 +14,6 @@ from conftest import cases
 from pydantic import ValidationError
 
 from analysis.families.registry import Family, load_families
-from analysis.images.sets import DIFFERS
 from analysis.metrics.robustness import effective_robustness, is_robust
 from companion.chapters.claim_cards import (
     badge,
@@ -42,6 +41,7 @@ from companion.claims.rules import judge, judge_all
 from companion.measurements.effective_robustness import view
 from companion.measurements.measurement import IMAGENETS_CLASSES, Measurement
 from companion.measurements.quantities import declared
+from companion.sources.sets import DIFFERS
 
 CLAIMS = load_claims()
 CASES, CARDS, VERDICTS = cases("rules"), cases("cards"), cases("verdicts")

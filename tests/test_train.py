@@ -9,8 +9,7 @@ from conftest import cases
 
 from analysis.features.tokenizer import WordTokenizer
 from analysis.features.weights import read_weights
-from analysis.images import emoji
-from training import objectives, pocket, pocket_lab
+from training import emoji, objectives, pocket, pocket_lab
 from training.pocket import PocketRecipe
 
 torch.set_num_threads(1)

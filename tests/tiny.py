@@ -10,10 +10,10 @@ from PIL import Image
 from analysis.families.registry import Model, load_families
 from analysis.features import store
 from analysis.features.tokenizer import WordTokenizer
-from analysis.images import sets
 from analysis.images.imagelist import ImageList, Prompts
 from companion.measurements import measures, records
 from companion.measurements.measurement import Data
+from companion.sources import sets
 
 CLASSES = ("red", "green", "blue")
 PROMPTS = Prompts(CLASSES, CLASSES, ("a {} picture", "{}"))

@@ -1,1 +1,1 @@
-"""Trains the pocket lab and the paper's comparison models."""
+"""Trains the pocket lab's models, on its emoji."""

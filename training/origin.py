@@ -24,9 +24,8 @@ from torch.nn.functional import layer_norm, normalize
 
 from analysis.features import networks
 from analysis.features.weights import read_weights
-from analysis.images import emoji
 from base.strict import Strict
-from training import objectives, pocket_lab
+from training import emoji, objectives, pocket_lab
 from training.objectives import batch_rows, contrastive_loss, draw_seed, wrong_captions
 from training.optimizers import ProjectionAdamW, Turn, projections
 from training.pocket import Count, Positive, SecondMoment, Share, Styles, warmed_cosine

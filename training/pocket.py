@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from analysis.families.registry import Level
-from analysis.images.emoji import TEMPLATES
 from base.roots import ROOT
 from base.strict import Name, Strict, Text, checked, read_yaml
+from training.emoji import TEMPLATES
 
 POCKET = ROOT / "data" / "pocket"
 RECIPES = POCKET / "recipes.yaml"

@@ -30,9 +30,8 @@ from analysis.features.preprocess import POCKET_INPUT, to_pixels
 from analysis.features.store import Head
 from analysis.features.tokenizer import WordTokenizer
 from analysis.features.weights import read_weights
-from analysis.images import emoji, find
 from base.files import fingerprint, replaced, write_text
-from training import objectives, pocket
+from training import emoji, objectives, pocket
 from training.pocket import PocketRecipe, Recipes
 
 CURVE = ["model", "seed", "step", "loss", "accuracy"]
@@ -45,7 +44,7 @@ CAPTIONS_SEED = 0
 class World:
     """The emoji as a training sees them: pixels, labels, captions and the classes' texts.
 
-    ``table`` is that of `analysis.images.emoji`, and ``everything`` has its rows in their order;
+    ``table`` is that of `training.emoji`, and ``everything`` has its rows in their order;
     ``prompts`` (classes, templates, context length); ``digest`` of all of it.
     """
 
@@ -177,7 +176,7 @@ def represented(path: Path, rows: NDArray[np.bool_]) -> tuple[NDArray[np.float32
     """
     # Of whatever level: a description of random weights takes no file.
     loaded = encoders.load(checkpoints.find(str(path), name="trained", level="zero_shot"))
-    head = loaded.head or heads.zero_shot_head(loaded, find.pocket_prompts())
+    head = loaded.head or heads.zero_shot_head(loaded, emoji.pocket_prompts())
     inputs = loaded.normalize(world().everything.images[torch.tensor(rows)])
     return features_of(loaded.encoder, inputs, batch_size=500), head
 

@@ -23,9 +23,8 @@ from analysis.features.evaluation import Watched, left_as_they_were
 from analysis.features.layers import KnownPool, Pool, at_layer
 from analysis.features.spellings import as_function, as_preprocess, features_in, scores_of
 from analysis.images import imagelist
-from analysis.images.imagelist import ImageList
+from analysis.images.imagelist import DatasetError, ImageList
 from analysis.images.pictures import in_rgb
-from analysis.images.sets import DatasetError
 from base.quoting import in_short
 
 #: Maps a batch of inputs (n, ...) to features (n, d).

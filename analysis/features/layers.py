@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from torch import Tensor, nn
 
-from analysis.images.sets import DatasetError
+from analysis.images.imagelist import DatasetError
 from base.texts import suggestion
 
 #: How several vectors of an image become one: their mean, the first of them (of a transformer the

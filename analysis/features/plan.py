@@ -15,8 +15,8 @@ from analysis.families.registry import Model
 from analysis.features import store
 from analysis.features.store import Precision
 from analysis.images import imagenet
-from analysis.images.find import prompts_for
 from analysis.images.imagelist import ImageList, Prompts
+from analysis.images.imagenet import prompts_for
 from base import code
 from base.files import fingerprint
 from base.roots import PACKAGES

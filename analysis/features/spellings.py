@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from analysis.images.sets import DatasetError
+from analysis.images.imagelist import DatasetError
 
 #: What outputs of several parts call the features of images, the first of them that is there.
 FEATURES = ("image_embeds", "pooler_output")

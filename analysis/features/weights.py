@@ -31,7 +31,7 @@ from analysis.features.layouts import State as State
 from analysis.features.layouts import Weights, arranged, shown, taken
 from analysis.features.lazily import open_clip
 from analysis.features.store import local_weights
-from analysis.images.public import in_package
+from base.roots import in_package
 from base.texts import CompanionError
 
 #: From this version on PyTorch reads files of tensors without a known way to run code.

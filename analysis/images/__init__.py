@@ -1,1 +1,1 @@
-"""Which pictures, in which order: image lists, the paper's sets, Broden, emoji."""
+"""Which pictures, in which order: lists of images, ImageNet's classes."""

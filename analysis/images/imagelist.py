@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from analysis.images.pictures import in_rgb
-from analysis.images.sets import DatasetError
 from base.files import fingerprint, sha256_of
 from base.texts import CompanionError
 
@@ -35,6 +34,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 PLAIN = (".bmp", ".ppm", ".tif", ".tiff")
 #: For folders of pictures of anything.
 PHOTO_TEMPLATES = ("a photo of a {}.",)
+
+
+class DatasetError(CompanionError, ValueError):
+    """A data set is unknown, empty, or not what is expected."""
 
 
 class DamagedImageError(CompanionError, RuntimeError):

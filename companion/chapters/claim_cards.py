@@ -18,7 +18,6 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.images import sets
 from companion.claims import rates
 from companion.claims.evidence import Evidence
 from companion.claims.ledger import (
@@ -34,6 +33,7 @@ from companion.claims.ledger import (
 )
 from companion.claims.rules import judge
 from companion.measurements.intervals import Result
+from companion.sources import sets
 from results.style import digits, minus, to_markdown
 
 #: A result in words, of one case and of several.

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from analysis.families.registry import Family, Model
 from analysis.features import store
-from analysis.images import emoji
 from analysis.metrics import concept_counts
 from analysis.metrics.average_precision import (
     balanced_sample,
@@ -35,6 +34,7 @@ from companion.measurements.measurement import Measurement
 from companion.measurements.pending import CONCEPTS
 from companion.measurements.records import TRAINING, available
 from results.style import digits, minus
+from training import emoji
 
 #: By what a quantity is multiplied to be shown: counts stay, a precision is in percent.
 SCALE: dict[CountName, int] = {"unique": 1, "lower": 1, "best": 100}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.images import emoji, sets
-from analysis.images.emoji import CLASSES, STYLES, Emoji
 from companion.chapters import picture_rows
+from companion.sources import sets
 from results.style import Drawing
+from training import emoji
+from training.emoji import CLASSES, STYLES, Emoji
 
 
 def some_emoji(data: Emoji, styles: Sequence[str] = tuple(STYLES)) -> Drawing:

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.families.registry import Family
-from analysis.images import sets
 from companion.chapters.measured import how_trained
 from companion.chapters.robustness_figures import intervals
 from companion.measurements import accuracies
+from companion.sources import sets
 from results import style
 
 

@@ -9,15 +9,16 @@ import numpy as np
 import pandas as pd
 
 from analysis.families.registry import load_families
-from analysis.images import emoji, sets
-from analysis.images.emoji import Emoji
 from base.texts import CompanionError, suggestion
 from companion.chapters import picture_rows
 from companion.chapters.robustness_figures import WORDS
 from companion.measurements.effective_robustness import View
+from companion.sources import sets
 from results import plots, style
 from results.style import INK, Drawing, points
 from results.words import put
+from training import emoji
+from training.emoji import Emoji
 
 ARROW = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.8}
 

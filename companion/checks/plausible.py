@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 
 from analysis.families.registry import ZOO, Family
-from analysis.images import sets
 from base.quoting import on_a_line
 from base.roots import ROOT
 from base.strict import read_yaml
@@ -24,6 +23,7 @@ from companion.checks.agreement import contradictions, unusual
 from companion.checks.relations import coherence
 from companion.measurements import atlas, records
 from companion.measurements.measurement import Measurement, MeasurementError
+from companion.sources import sets
 
 EMBEDDINGS = ROOT / "data" / "embeddings.yaml"
 #: How classes are called of which only the number was published.

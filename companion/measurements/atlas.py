@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.images import sets
 from analysis.metrics.robustness import effective_robustness
 from base.roots import ROOT
 from companion.measurements import records
@@ -26,6 +25,7 @@ from companion.measurements.accuracies import (
 )
 from companion.measurements.effective_robustness import view
 from companion.measurements.quantities import Measurable
+from companion.sources import sets
 
 MODELS = ROOT / "data" / "published" / "models.csv"
 OTHERS = ROOT / "data" / "published" / "open_clip_others.csv"

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 
 from analysis.families.registry import Model
 from analysis.features import store
-from analysis.images import emoji
-from analysis.images.broden import CATEGORIES, concepts, find_root
 from analysis.metrics.concept_counts import ConceptImages
 from companion.measurements.pending import CONCEPTS, largest_head
+from companion.sources.broden import CATEGORIES, concepts, find_root
+from training import emoji
 
 Rows = NDArray[np.intp]
 #: Less than the share of any pixel.

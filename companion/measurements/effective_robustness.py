@@ -19,8 +19,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.families.registry import Edition, Family, Level
-from analysis.images import emoji
-from analysis.images.sets import is_whole
 from analysis.metrics.robustness import (
     NORMAL_95,
     PAPER_BASELINE,
@@ -44,6 +42,8 @@ from companion.measurements.accuracies import (
     Pool,
 )
 from companion.measurements.measurement import Measurement
+from companion.sources.sets import is_whole
+from training import emoji
 
 Array = NDArray[np.float64]
 Name = Literal["five", "four", "unseen", "seen"]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from analysis.families.registry import Family
 from analysis.features import store
 from analysis.features.store import StoreError
-from analysis.images import emoji, imagenet
+from analysis.images import imagenet
 from analysis.metrics import image_by_image
 from analysis.metrics.concept_counts import LEAST_CLUSTERS, LEAST_POSITIVES
 from analysis.metrics.pruning import Integers
@@ -49,6 +49,7 @@ from companion.measurements.pending import Job
 from companion.measurements.provenance import about_data, about_head, of_sidecars
 from companion.measurements.quantities import Measurable
 from companion.measurements.tasks import as_seen, recognised_by, rows_of, seen
+from training import emoji
 
 
 class Taken(NamedTuple):

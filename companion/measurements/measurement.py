@@ -14,7 +14,6 @@ import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 
 from analysis.families.registry import Level
-from analysis.images import sets
 from base.strict import Name, Plain, Sha256, Strict, Words
 from base.texts import CompanionError
 from companion.measurements.intervals import Interval
@@ -28,6 +27,7 @@ from companion.measurements.quantities import (
     possible,
     units,
 )
+from companion.sources import sets
 
 #: What `Provenance.head_classes` says of a head of ImageNet's 1,000 classes.
 IMAGENETS_CLASSES = "ImageNet's"

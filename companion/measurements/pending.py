@@ -17,13 +17,14 @@ import numpy as np
 from analysis.families.registry import Family, Model
 from analysis.features import store
 from analysis.features.store import StoreError
-from analysis.images import imagenet, sets
-from analysis.images.sets import DatasetError
+from analysis.images import imagenet
+from analysis.images.imagelist import DatasetError
 from analysis.metrics.quantisation import NEIGHBOURS
 from base.files import is_intact, sha256_of
 from base.roots import ROOT
 from companion.measurements import records
 from companion.measurements.quantities import Measurable, declared
+from companion.sources import sets
 
 #: Images with concepts: what a measurement of them is called, and the store's data sets.
 CONCEPTS = {

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from analysis.families.registry import shown_weights
-from analysis.images.sets import LEFT_OUT
 from base.code import version_of
 from companion.measurements.measurement import Origin, Provenance
+from companion.sources.sets import LEFT_OUT
 
 #: Where features were taken, as their sidecar says it, in words.
 LAYERS: dict[str | None, str] = {

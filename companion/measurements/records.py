@@ -25,7 +25,6 @@ from pydantic import ValidationError
 
 from analysis.families.registry import Family, Model
 from analysis.features import store
-from analysis.images import sets
 from base import reach
 from base.files import is_intact, sealed, write_text
 from base.roots import ROOT
@@ -34,6 +33,7 @@ from base.texts import CompanionError
 from companion.measurements.measurement import Measurement, MeasurementError, Value, misfits
 from companion.measurements.quantities import FILE as QUANTITIES
 from companion.measurements.quantities import Measurable, Measured, declared, units
+from companion.sources import sets
 
 FOLDER = ROOT / "data" / "measurements"
 #: Test emoji by what their style is for. No model trains on the unseen ones.
@@ -53,7 +53,7 @@ COUNTED_OTHERWISE = (
     "analysis.families",
     "analysis.features",
     "base.files",
-    "analysis.images.sets",
+    "companion.sources.sets",
     "base.quoting",
     "base.roots",
     "base.strict",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.families.registry import Model
 from analysis.features import parts, store
-from analysis.images import find, imagelist
+from analysis.images import imagelist
 from analysis.images.imagelist import ImageList
 from base.files import temporary_folder, write_output, write_text
 from base.roots import ROOT
@@ -26,6 +26,7 @@ from companion.probe import measure
 from companion.probe.judge import Probe, title_of
 from companion.probe.report import COMMAND, FOLDER_TYPED, of_store
 from companion.runs.options import Probing
+from companion.sources import find
 from results import downloads, execute
 from results.single_page import page
 

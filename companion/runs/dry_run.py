@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 
-from analysis.images import sets
 from base.texts import aligned
 from companion.runs.grid import GridPlan, Task
+from companion.sources import sets
 
 #: Bytes of an image's label and row number.
 LABEL_BYTES = 16

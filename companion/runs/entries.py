@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from analysis.images import sets
 from base.files import fingerprint
 from base.strict import read_yaml
 from companion.measurements import quantities
+from companion.sources import sets
 from results.experiments import Run
 
 FILES = ("data/imagenet/sets.yaml", "data/quantities.yaml")

@@ -22,7 +22,6 @@ from typing import Any, Literal, NamedTuple
 
 from analysis.families.registry import Edition, Family, Model, load_families, load_family
 from analysis.features.plan import head_is_current, is_current
-from analysis.images import find, sets
 from analysis.images.imagelist import ImageList
 from base.roots import ROOT
 from base.texts import CompanionError, suggestion
@@ -30,6 +29,7 @@ from companion.measurements import from_store, pending, records
 from companion.measurements.quantities import Measurable
 from companion.runs import cluster
 from companion.runs.options import Choice
+from companion.sources import find, sets
 from results.experiments import RunError
 from results.jobs import Call, do_all, read_failure
 

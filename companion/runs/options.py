@@ -22,12 +22,12 @@ from analysis.families.registry import (
     family_files,
     load_families,
 )
+from analysis.features.plan import ExtractionSettings
 from analysis.features.store import Precision
 from base.strict import Strict, Text
 from results.experiments import load_experiments
 
 if TYPE_CHECKING:
-    from analysis.features.plan import ExtractionSettings
     from analysis.images.imagelist import ImageList
 
 
@@ -88,7 +88,6 @@ class Machine(Strict):
 
     def settings(self) -> ExtractionSettings:
         """The options that say how features are extracted."""
-        from analysis.features.plan import ExtractionSettings
 
         names = {field.name for field in dataclasses.fields(ExtractionSettings)}
         return ExtractionSettings(**{name: value for name, value in self if name in names})
@@ -122,7 +121,7 @@ class Extraction(Computing):
 
     def images(self) -> list[ImageList]:
         """The data sets that are named; DatasetError for an unknown one."""
-        from analysis.images.find import find_all
+        from companion.sources.find import find_all
 
         accept, without = self.accept_counts, self.without_labels
         return find_all(self.data, accept_counts=accept, without_labels=without)

@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from analysis.families.registry import Family, Model, load_families, load_family
 from analysis.features import store
 from analysis.images import imagenet
-from analysis.images.public import artifact, fetch
 from base.roots import ROOT
+from companion.sources.public import artifact, fetch
 
 TABLE = yaml.safe_load((ROOT / "data" / "embeddings.yaml").read_text(encoding="utf-8"))
 LAYER = "embedding that image and text share (CLIP's output)"

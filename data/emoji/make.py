@@ -36,7 +36,9 @@ import pooch
 from PIL import Image
 from scipy import sparse
 
-from analysis.images.emoji import (
+from analysis.images.imagelist import Pixels
+from companion.sources.public import cache_folder
+from training.emoji import (
     APPEARANCE,
     ARCHIVE,
     SHEET_COLUMNS,
@@ -50,8 +52,6 @@ from analysis.images.emoji import (
     read_table,
     sizes,
 )
-from analysis.images.imagelist import Pixels
-from analysis.images.public import cache_folder
 
 HERE = Path(__file__).resolve().parent
 README = HERE / "README.md"

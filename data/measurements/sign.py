@@ -20,12 +20,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from analysis.families.registry import load_family
-from analysis.images import sets
 from base.roots import ROOT
 from base.texts import CompanionError
 from companion import cli
 from companion.measurements import from_store, pending, records
 from companion.measurements.measurement import Measurement, MeasurementError
+from companion.sources import sets
 
 
 def main() -> int:

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from analysis.images.public import fetch
 from analysis.metrics.outliers import outlier_features
+from companion.sources.public import fetch
 
 FILE = Path(__file__).with_name("kurtosis.csv")
 DRAWS, SEED = 4000, 0

@@ -19,11 +19,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from analysis.images import emoji
 from base.files import write_text
 from companion.measurements import bits
 from companion.measurements.invariance import Judge
-from training import origin, pocket_lab
+from training import emoji, origin, pocket_lab
 from training.origin import OriginSettings
 
 HERE = Path(__file__).resolve().parent

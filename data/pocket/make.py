@@ -26,13 +26,12 @@ from numpy.typing import ArrayLike
 
 from analysis.families.registry import FAMILIES
 from analysis.features.tokenizer import TOKENIZER, WordTokenizer
-from analysis.images import emoji
 from analysis.metrics import concept_counts, directions, outliers
 from base.files import sha256_of, write_text
 from base.roots import ROOT
 from companion.measurements import concept_probe
 from companion.measurements.accuracies import hexadecimal
-from training import pocket, pocket_lab
+from training import emoji, pocket, pocket_lab
 from training.pocket import PocketRecipe, Recipes
 
 HERE = Path(__file__).resolve().parent

@@ -47,12 +47,11 @@ from scipy.stats import spearmanr
 
 from analysis.features.store import Head
 from analysis.features.weights import read_weights
-from analysis.images import emoji
 from analysis.metrics import basis, modalities, outliers, robustness
 from base.files import fingerprint, replaced, sha256_of, write_text
 from base.roots import ROOT
 from companion.measurements import accuracies
-from training import objectives, origin, pocket, pocket_lab
+from training import emoji, objectives, origin, pocket, pocket_lab
 from training.origin import Locked, OriginSettings, Projections
 from training.pocket import PocketRecipe, Recipes
 

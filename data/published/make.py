@@ -23,7 +23,6 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.families.registry import ZOO, load_families
-from analysis.images.public import artifact, fetch
 from analysis.metrics.robustness import effective_robustness
 from base.files import write_text
 from companion.measurements.accuracies import (
@@ -33,6 +32,7 @@ from companion.measurements.accuracies import (
     MORE_DATA,
     matches,
 )
+from companion.sources.public import artifact, fetch
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "accuracies.csv"

@@ -26,10 +26,10 @@ import pandas as pd
 
 from analysis.families.registry import load_family
 from analysis.features import store
-from analysis.images.public import fetch
 from base.files import write_text
 from base.roots import ROOT
 from companion.measurements import accuracies
+from companion.sources.public import fetch
 from results import check
 from results.check import SEEDS
 from results.style import without_markup

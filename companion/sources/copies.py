@@ -20,9 +20,9 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.images import imagenet
-from analysis.images.imagelist import ImageList, is_image
-from analysis.images.sets import DIFFERS, DatasetError, Description, descriptions, locate
+from analysis.images.imagelist import DatasetError, ImageList, Prompts, class_prompts, is_image
 from base.files import fingerprint
+from companion.sources.sets import DIFFERS, Description, column, descriptions, locate
 
 Entry = tuple[int, str, Path]
 
@@ -60,7 +60,7 @@ def image_list(name: str, *, accept_counts: bool = False) -> ImageList:
             f"{description.title}: {problems} ({place}). Get it again from {description.origin}, "
             "or take it as it is with --accept-counts: every measurement then says so."
         )
-    of = imagenet.subset(description)
+    of = subset(description)
     labels, keys, images = zip(*sorted(copy.entries, key=lambda entry: entry[:2]), strict=True)
     return ImageList(
         name=name,
@@ -68,7 +68,7 @@ def image_list(name: str, *, accept_counts: bool = False) -> ImageList:
         keys=keys,
         labels=np.array(labels, dtype=np.int64),
         classes=of,
-        prompts=imagenet.prompts_of(description),
+        prompts=prompts_of(description),
         border=description.border,
         what=f"{description.title}, {len(images):,} images of {len(of):,} classes, list "
         f"{fingerprint([keys, labels])[:16]}" + (f"; {DIFFERS}: {problems}" if problems else ""),
@@ -79,17 +79,17 @@ def _from_class_folders(description: Description, place: Path) -> Copy:
     """Read folders by class; those of no class are counted as problems, not listed."""
     with os.scandir(place) as listing:
         folders = [entry.name for entry in listing if entry.name[0] != "." and entry.is_dir()]
-    named = imagenet.folder_names(description)
+    named = folder_names(description)
     classes = {folder: named[folder] for folder in folders if folder in named}
-    label = {name: i for i, name in enumerate(imagenet.subset(description))}
+    label = {name: i for i, name in enumerate(subset(description))}
     entries: list[Entry] = []
     counts: Counter[str] = Counter()
     for folder, name in sorted(classes.items()):
         with os.scandir(place / folder) as listing:
             files = [entry.name for entry in listing if is_image(entry.name)]
         counts[name] += len(files)
-        if imagenet.class_of(description, name) in label:
-            index = label[imagenet.class_of(description, name)]
+        if class_of(description, name) in label:
+            index = label[class_of(description, name)]
             entries += [(index, f"{name}/{file}", place / folder / file) for file in files]
     strange = sorted(set(folders) - set(classes))
     return Copy(entries, counts, list(dict.fromkeys(named.values())), strange)
@@ -107,7 +107,7 @@ def _problems(description: Description, copy: Copy) -> Iterable[str]:
     if missing:
         yield (
             f"{len(missing):,} of {len(expected):,} classes have no image, the first is "
-            f"{imagenet.named(description, missing[0])}"
+            f"{named(description, missing[0])}"
         )
     if strange:
         yield (
@@ -124,5 +124,49 @@ def _problems(description: Description, copy: Copy) -> Iterable[str]:
     if uneven:
         yield (
             f"{len(uneven):,} classes have another number of images than {each}, the first is "
-            f"{imagenet.named(description, uneven[0])} with {counts[uneven[0]]:,}"
+            f"{named(description, uneven[0])} with {counts[uneven[0]]:,}"
         )
+
+
+def prompts_of(description: Description) -> Prompts:
+    """The prompts of a zero-shot head for a data set; ImageNet's subsets get all 1,000 classes."""
+    if description.layout == "name":
+        return class_prompts(subset(description), imagenet.words())
+    return imagenet.objectnet_prompts() if description.layout == "objectnet" else imagenet.prompts()
+
+
+def subset(description: Description) -> tuple[str, ...]:
+    """The classes that a data set's labels count through, sorted."""
+    if description.layout == "objectnet":
+        return tuple(imagenet.objectnet_to_imagenet())
+    if description.layout == "name":
+        folders = (path for path in locate(description).iterdir() if path.is_dir())
+        return tuple(sorted(path.name for path in folders if path.name[0] != "."))
+    if description.classes == len(imagenet.classes()):
+        return imagenet.classes()
+    name = column(description.name)
+    return tuple(row["wnid"] for row in imagenet.table("classes.csv") if row[name] == "1")
+
+
+def folder_names(description: Description) -> dict[str, str]:
+    """What class folders may be called, and the name under which their images are listed."""
+    if description.layout == "objectnet":
+        return {row["folder"]: row["folder"] for row in imagenet.table("objectnet.csv")}
+    if description.layout == "number":
+        numbers = {str(index): str(index) for index in range(len(imagenet.classes()))}
+        padded = {f"{index:04}": str(index) for index in range(len(imagenet.classes()))}
+        return numbers | padded | {wnid: str(i) for i, wnid in enumerate(imagenet.classes())}
+    return {wnid: wnid for wnid in subset(description)}
+
+
+def class_of(description: Description, folder: str) -> str:
+    """The WordNet id of the class that a folder is listed as: its own, or that of its number."""
+    return imagenet.classes()[int(folder)] if description.layout == "number" else folder
+
+
+def named(description: Description, folder: str) -> str:
+    """A class for the reader: ``n01440764 (tench)``, ``0 (tench)``, ``alarm_clock``."""
+    if description.layout in ("objectnet", "name"):
+        return folder
+    synonyms = imagenet.words().get(class_of(description, folder) if folder.isdecimal() else folder)
+    return f"{folder} ({synonyms})"

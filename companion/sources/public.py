@@ -15,7 +15,6 @@ Environment variables:
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 from collections.abc import Iterable
 from functools import lru_cache
@@ -26,9 +25,9 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, PositiveInt, ValidationError
 
 from base.files import sha256_of
-from base.roots import ROOT
+from base.roots import ROOT, ArtifactError
 from base.strict import Sha256, Strict, read_yaml
-from base.texts import CompanionError, suggestion
+from base.texts import suggestion
 
 CATALOGUE = ROOT / "data" / "artifacts.yaml"
 HOST = "https://raw.githubusercontent.com"
@@ -36,10 +35,6 @@ HOST = "https://raw.githubusercontent.com"
 TIMEOUT = 30
 #: How often a download is tried again before the next address.
 RETRIES = 2
-
-
-class ArtifactError(CompanionError, RuntimeError):
-    """An artefact is unknown, missing or damaged; the message says what to do."""
 
 
 class Artifact(Strict):
@@ -122,19 +117,6 @@ def fetch_all(names: Iterable[str] | None = None, *, progress: bool = False) -> 
     """
     wanted = list(_catalogue()) if names is None else [artifact(name).name for name in names]
     return {name: fetch(name, progress=progress) for name in wanted}
-
-
-def in_package(place: str) -> Path:
-    """Return the path of a file or folder in an installed Python package: ``NAME/PATH``.
-
-    ``NAME`` is the package's name on PyPI; it is not imported. Raises ArtifactError if the path
-    does not exist.
-    """
-    package, _, inside = place.partition("/")
-    try:
-        return Path(str(importlib.metadata.distribution(package).locate_file(inside)))
-    except importlib.metadata.PackageNotFoundError:
-        raise ArtifactError(f"{package} is not installed: pip install {package}.") from None
 
 
 def cache_folder() -> Path:

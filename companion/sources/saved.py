@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.images.imagelist import ImageList, Packed, called_after, class_prompts
-from analysis.images.sets import DatasetError
+from analysis.images.imagelist import DatasetError, ImageList, Packed, called_after, class_prompts
 
 
 @dataclass(frozen=True, slots=True)

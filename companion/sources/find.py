@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from analysis.images import broden, copies, emoji, imagelist, imagenet, public, saved, sets
-from analysis.images.imagelist import ImageList, Prompts
-from analysis.images.sets import Availability, DatasetError, Description
+from analysis.images import imagelist, imagenet
+from analysis.images.imagelist import DatasetError, ImageList
 from base.files import fingerprint
+from base.roots import in_package
 from base.texts import suggestion
-
-
-def pocket(style: str, split: str = "test") -> ImageList:
-    """List the emoji of one style and split, named ``<hexcode>/<style>``.
-
-    Raises DatasetError for an unknown style or split.
-    """
-    some = emoji.load().select(style, split)
-    return ImageList(
-        name=f"pocket-{style}-{split}",
-        images=some.images,
-        keys=tuple(f"{concept}/{style}" for concept in some.table["concept"]),
-        labels=some.table["class_index"].to_numpy(dtype=np.int64),
-        classes=emoji.CLASSES,
-        prompts=pocket_prompts(),
-    )
-
-
-def pocket_prompts() -> Prompts:
-    """Return the class names and templates of the pocket models' zero-shot heads."""
-    return Prompts(emoji.CLASSES, emoji.CLASSES, emoji.TEMPLATES)
+from companion.sources import broden, copies, saved, sets
+from companion.sources.sets import Availability, Description
+from training import emoji
 
 
 def packaged(name: str) -> ImageList:
     """List images that come with a Python package; ArtifactError if it is not installed."""
     described = sets.packaged()[name]
-    folder = public.in_package(described.place)
+    folder = in_package(described.place)
     titles = ", ".join(Path(file).stem for file in described.files)
     return ImageList(
         name=name,
@@ -77,10 +59,10 @@ def find(text: str, *, accept_counts: bool = False) -> list[ImageList]:
     if text in sets.packaged():
         return [packaged(text)]
     if text == "pocket":
-        return [pocket(style) for style in emoji.STYLES]
+        return [emoji.pocket(style) for style in emoji.STYLES]
     parts = re.fullmatch(r"pocket-(.+)-(train|test)", text)
     if parts and not Path(text).exists():
-        return [pocket(parts[1], parts[2])]
+        return [emoji.pocket(parts[1], parts[2])]
     if "://" in text:
         raise DatasetError(f"{text} is an address: fetch its files, and name their folder here.")
     if not Path(text).exists() and "/" not in text and "\\" not in text:
@@ -113,11 +95,6 @@ def _availability(described: Description) -> Availability:
         return Availability(described.name, "incomplete", place, str(error))
     of_broden = f"{len(listed):,} images, list {fingerprint(listed.keys)[:16]}"
     return Availability(described.name, "present", place, listed.what or of_broden)
-
-
-def prompts_for(classes: Sequence[str]) -> Prompts:
-    """Return prompts for names of classes; WordNet's ids as the names of ImageNet's classes."""
-    return imagelist.class_prompts(classes, imagenet.words())
 
 
 def _published(name: str, accept_counts: bool) -> ImageList:

@@ -26,9 +26,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
+from analysis.images.imagelist import DatasetError
 from base.roots import ROOT
 from base.strict import Name, Strict, Text, checked, parse_yaml, read_yaml
-from base.texts import CompanionError, suggestion
+from base.texts import suggestion
 
 SETS = ROOT / "data" / "imagenet" / "sets.yaml"
 CONFIG = Path("~/.config/companion/data.yaml")
@@ -44,10 +45,6 @@ DIFFERS = "NOT the published set, taken as it is"
 LEFT_OUT = "damaged images left out"
 
 Role = Literal["imagenet", "seen", "unseen", "web"]
-
-
-class DatasetError(CompanionError, ValueError):
-    """A data set is unknown, empty, or not what is expected."""
 
 
 class _Titled(Strict):

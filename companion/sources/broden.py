@@ -40,9 +40,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from analysis.images.imagelist import ImageList
-from analysis.images.sets import DIFFERS, DatasetError, descriptions, locate
+from analysis.images.imagelist import DatasetError, ImageList
 from base.files import fingerprint, replaced, sha256_of
+from companion.sources.sets import DIFFERS, descriptions, locate
 
 CATEGORIES = ("color", "object", "part", "material", "scene", "texture")
 AGAIN = "unpack it again, or take it as it is: `companion extract` with --accept-counts"

@@ -22,11 +22,10 @@ import pandas as pd
 import scipy
 from PIL import Image
 
-from analysis.images import sets
-from analysis.images.imagelist import Pixels
-from analysis.images.sets import DatasetError
+from analysis.images.imagelist import DatasetError, ImageList, Pixels, Prompts
 from base.files import sha256_of
 from base.roots import ROOT
+from base.strict import read_yaml
 from base.texts import suggestion
 
 ARCHIVE = ROOT / "data" / "emoji" / "emoji.zip"
@@ -42,7 +41,8 @@ SIZE = 64
 SHEET_COLUMNS = 40
 
 #: What each style is for; ``data/imagenet/sets.yaml`` says what the roles are.
-STYLES = {name: style.role for name, style in sets.styles().items()}
+_TABLE = read_yaml(ROOT / "data" / "imagenet" / "sets.yaml")
+STYLES: dict[str, str] = {style["name"]: style["role"] for style in _TABLE["styles"]}
 #: The style that stands for ImageNet, and the five that stand for its distribution shifts.
 IMAGENET = "twemoji"
 SHIFTED_STYLES = tuple(style for style, role in STYLES.items() if role in ("seen", "unseen"))
@@ -55,7 +55,7 @@ CAPTIONS = {
 
 #: Classes of subgroups of Unicode's ordering. What is in none of them has ``class_index`` -1:
 #: captions may train on it, no classifier sees it.
-SUBGROUPS = sets.subgroups()
+SUBGROUPS: dict[str, tuple[str, ...]] = {of: (*some,) for of, some in _TABLE["subgroups"].items()}
 CLASSES = tuple(SUBGROUPS)
 #: Ten of the eleven basic colour terms; white is the background's and cannot be told from it.
 COLOURS = (
@@ -177,7 +177,7 @@ def appearance(path: Path = APPEARANCE) -> npt.NDArray[np.bool_]:
     if sha256_of(path) != APPEARANCE_SHA256:
         raise DatasetError(
             f"{path.name} is not what is expected (its sha256 differs): get it from the "
-            "repository; if you made it again, put its sha256 into analysis/images/emoji.py."
+            "repository; if you made it again, put its sha256 into training/emoji.py."
         )
     packed = np.load(path, allow_pickle=False)
     return np.unpackbits(packed, axis=1, count=len(COLOURS) + len(TEXTURES)).astype(bool)
@@ -221,3 +221,24 @@ def _indicators(labels: pd.Series) -> tuple[list[str], scipy.sparse.csc_array]:
     codes, names = pd.factorize(long, sort=True)
     flags = np.ones(len(codes), bool), (long.index.to_numpy(), codes)
     return list(names), scipy.sparse.csc_array(flags, shape=(len(labels), len(names)))
+
+
+def pocket(style: str, split: str = "test") -> ImageList:
+    """List the emoji of one style and split, named ``<hexcode>/<style>``.
+
+    Raises DatasetError for an unknown style or split.
+    """
+    some = load().select(style, split)
+    return ImageList(
+        name=f"pocket-{style}-{split}",
+        images=some.images,
+        keys=tuple(f"{concept}/{style}" for concept in some.table["concept"]),
+        labels=some.table["class_index"].to_numpy(dtype=np.int64),
+        classes=CLASSES,
+        prompts=pocket_prompts(),
+    )
+
+
+def pocket_prompts() -> Prompts:
+    """Return the class names and templates of the pocket models' zero-shot heads."""
+    return Prompts(CLASSES, CLASSES, TEMPLATES)
