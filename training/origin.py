@@ -30,6 +30,8 @@ from training.objectives import batch_rows, contrastive_loss, draw_seed, wrong_c
 from training.optimizers import ProjectionAdamW, Turn, projections
 from training.pocket import Count, Positive, SecondMoment, Share, Styles, warmed_cosine
 
+#: Computes the loss of a batch of images and texts, at a scale, with groups; and the gradients.
+Backward = Callable[["Projections", Tensor, Tensor, float | None, Tensor], float]
 #: CLIP's logit scale at the start, and the largest that it may learn.
 FIRST_SCALE, LARGEST_SCALE = 1 / 0.07, 100.0
 
@@ -152,18 +154,39 @@ def turns(
     return [(None, None)] * 2
 
 
+def differentiated(
+    own: Projections, images: Tensor, texts: Tensor, scale: float | None, groups: Tensor
+) -> float:
+    """CLIP's loss for a batch x (n, p), y (n, q) at a logit scale, or the learned one; its gradient.
+
+    Items of one group are right answers for each other.
+    """
+    learned = own.log_scale.clamp(max=math.log(LARGEST_SCALE)).exp()
+    loss = contrastive_loss(
+        normalize(own.of_images(images), dim=-1),
+        normalize(own.of_texts(texts), dim=-1),
+        learned if scale is None else learned.new_tensor(scale),
+        groups,
+    )
+    loss.backward()  # type: ignore[no-untyped-call]
+    return float(loss.detach())
+
+
 def grow(
     locked: Locked,
     settings: OriginSettings,
     seed: int,
     begun: Projections | None = None,
     watch: Callable[[int, float, Projections, ProjectionAdamW], None] | None = None,
+    backward: Backward | None = None,
 ) -> Projections:
     """Train two projections, from ``begun`` or from random numbers.
 
     ``watch`` sees after every step its number, loss, the projections and the optimiser. What does
-    not fill a batch is left out of an epoch, and no gradient is clipped.
+    not fill a batch is left out of an epoch, and no gradient is clipped. ``backward`` computes the
+    loss of a batch and its gradients: `differentiated`, or another.
     """
+    backward = backward or differentiated
     s, own = settings, begun or drawn(locked, settings, seed)
     sizes = locked.images.shape[1], locked.texts.shape[-1]
     optimizer = ProjectionAdamW(
@@ -181,21 +204,14 @@ def grow(
         torch.manual_seed(draw_seed(seed, step))
         concepts = wrong_captions(locked.concepts[rows], locked.concepts, s.caption_noise)
         texts = locked.texts[concepts, torch.randint(locked.texts.shape[1], (s.batch,))]
-        scale = own.log_scale.clamp(max=math.log(LARGEST_SCALE)).exp()
-        loss = contrastive_loss(
-            normalize(own.of_images(locked.images[rows]), dim=-1),
-            normalize(own.of_texts(texts), dim=-1),
-            scale if s.scale is None else scale.new_tensor(s.scale),
-            concepts,
-        )
         own.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = backward(own, locked.images[rows], texts, s.scale, concepts)
         for group in (*optimizer.param_groups, *of_scale.param_groups):
             group["lr"] = rate(s, step)
         optimizer.step()
         of_scale.step()
         if watch is not None:
-            watch(step + 1, float(loss.detach()), own, optimizer)
+            watch(step + 1, loss, own, optimizer)
     return own
 
 

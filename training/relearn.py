@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from analysis.metrics import basis, modalities, outliers
 from training import origin
@@ -104,6 +105,33 @@ def begin(pairs: Pairs, settings: RelearnSettings, seed: int) -> Begun:
     return Begun(locked=locked, own=own)
 
 
+@torch.no_grad()
+def written_out(
+    own: Projections, images: Tensor, texts: Tensor, scale: float | None, groups: Tensor
+) -> float:
+    """As `training.origin.differentiated`, with the gradient by hand: a third less time."""
+    factor = own.log_scale.exp().clamp(max=LARGEST_SCALE) if scale is None else torch.tensor(scale)
+    a, b = images @ own.image, texts @ own.text
+    lengths = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
+    h, t = a / lengths[0], b / lengths[1]
+    cosines = h @ t.T
+    same = (groups[:, None] == groups).to(h.dtype)
+    targets = same / same.sum(dim=1, keepdim=True)
+    of_image, of_text = ((factor * cosines).log_softmax(dim) for dim in (1, 0))
+    loss = -(targets * (of_image + of_text)).sum() / (2 * len(h))
+    slope = (of_image.exp() + of_text.exp() - 2 * targets) * (factor / (2 * len(h)))
+    for weight, inputs, unit, length, pull in (
+        (own.image, images, h, lengths[0], slope @ t),
+        (own.text, texts, t, lengths[1], slope.T @ h),
+    ):
+        sideways = pull - (pull * unit).sum(dim=1, keepdim=True) * unit
+        weight.grad = inputs.T @ (sideways / length)
+    if scale is None:
+        within = own.log_scale <= math.log(LARGEST_SCALE)
+        own.log_scale.grad = (slope * cosines).sum() * within
+    return float(loss)
+
+
 def features(own: Projections, locked: Locked) -> tuple[Array, Array]:
     """What the projections make of held-out images (M, d) and of their classes' texts (m, d)."""
     return own.features(locked.tested), own.head(locked.prompts)
@@ -142,12 +170,30 @@ def one_vector(learned: Array, images: Array, texts: Array, share: float) -> Arr
     """Images (M, d) without one vector, that of the mean learned image where texts hardly vary.
 
     ``learned`` (N, d) are the images whose mean is taken, ``share`` of the texts' variance is what
-    the directions hold together. All are taken at length 1.
+    the directions hold together. All are taken at length 1. NaN if every direction holds more.
     """
-    silent = basis.least_varying(texts, share)
+    try:
+        silent = basis.least_varying(texts, share)
+    except ValueError:
+        return np.full(images.shape, np.nan)
     return basis.less_direction(
         basis.at_length_one(images), basis.mean_part(basis.at_length_one(learned), silent)
     )
+
+
+def less_vector(
+    learned: Array, images: Array, texts: Array, answers: ArrayLike, share: float
+) -> dict[str, float]:
+    """κ, accuracy and the share of equal predictions without `one_vector`; empty if there is none."""
+    less = one_vector(learned, images, texts, share)
+    if np.isnan(less).any():
+        return {}
+    stays = (images @ texts.T).argmax(axis=1) == (less @ texts.T).argmax(axis=1)
+    return {
+        "kurtosis_less_vector": float(outliers.kurtosis(less).mean()),
+        "accuracy_less_vector": float(right(less, texts, answers).mean()),
+        "equal_less_vector": float(stays.mean()),
+    }
 
 
 def ended(begun: Begun, own: Projections, answers: ArrayLike, share: float) -> dict[str, float]:
@@ -159,16 +205,15 @@ def ended(begun: Begun, own: Projections, answers: ArrayLike, share: float) -> d
     images, texts = features(own, begun.locked)
     before = begun.own.head(begun.locked.prompts)
     leader = modalities.dominant_coordinate(images).coordinate
-    less = one_vector(own.features(begun.locked.images), images, texts, share)
-    stays = (images @ texts.T).argmax(axis=1) == (less @ texts.T).argmax(axis=1)
-    return described(images, texts, answers) | {
-        "kurtosis_less_mean": float(outliers.kurtosis(basis.less_mean(images)).mean()),
-        "persistence": outliers.persistence(images).fraction,
-        "quiet_before": float(modalities.spread_ranks(before)[leader]),
-        "quiet_after": float(modalities.spread_ranks(texts)[leader]),
-        "quiet_images": modalities.quietness(texts, images),
-        "mean_share_texts": basis.mean_share(texts),
-        "kurtosis_less_vector": float(outliers.kurtosis(less).mean()),
-        "accuracy_less_vector": float(right(less, texts, answers).mean()),
-        "equal_less_vector": float(stays.mean()),
-    }
+    return (
+        described(images, texts, answers)
+        | {
+            "kurtosis_less_mean": float(outliers.kurtosis(basis.less_mean(images)).mean()),
+            "persistence": outliers.persistence(images).fraction,
+            "quiet_before": float(modalities.spread_ranks(before)[leader]),
+            "quiet_after": float(modalities.spread_ranks(texts)[leader]),
+            "quiet_images": modalities.quietness(texts, images),
+            "mean_share_texts": basis.mean_share(texts),
+        }
+        | less_vector(own.features(begun.locked.images), images, texts, answers, share)
+    )

@@ -155,7 +155,9 @@ def trained(run: Run) -> dict[str, Any]:
             curve.append({"step": step, "path": relearn.path(own, begun.own), **seen})
 
     watch(0, np.nan, begun.own)
-    own = origin.grow(begun.locked, settings, run.seed, deepcopy(begun.own), watch)
+    own = origin.grow(
+        begun.locked, settings, run.seed, deepcopy(begun.own), watch, relearn.written_out
+    )
     ends = relearn.ended(begun, own, pairs.answers, PLAN["share"])
     learned = float(own.log_scale.detach().exp().clamp(max=origin.LARGEST_SCALE))
     row = run.about() | {
