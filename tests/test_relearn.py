@@ -71,7 +71,7 @@ def test_the_path_and_the_end_do_not_depend_on_common_axes(pairs):
         begun.locked, settings(second_moment="shared"), 0, deepcopy(begun.own), None,
         relearn.written_out,
     )  # fmt: skip
-    ends = relearn.ended(begun, grown, pairs.answers, 0.1)
+    ends = relearn.ended(begun, grown, pairs.answers, [0.1])
     assert 0.001 < relearn.path(grown, begun.own) < 1
     turn = torch.tensor(basis.random_rotation(WIDTH, 9).copy(), dtype=torch.float32)
     start, end = deepcopy(begun.own), deepcopy(grown)
@@ -79,15 +79,18 @@ def test_the_path_and_the_end_do_not_depend_on_common_axes(pairs):
         own.image.data @= turn
         own.text.data @= turn
     assert relearn.path(end, start) == pytest.approx(relearn.path(grown, begun.own), rel=1e-4)
-    turned = relearn.ended(relearn.Begun(begun.locked, start), end, pairs.answers, 0.1)
-    for name in ("mean_share", "accuracy", "mean_share_texts", "accuracy_less_vector"):
+    turned = relearn.ended(relearn.Begun(begun.locked, start), end, pairs.answers, [0.1])
+    for name in ("mean_share", "accuracy", "mean_share_texts", "accuracy_less_vector_0.1"):
         assert turned[name] == pytest.approx(ends[name], abs=1e-4)
     assert turned["kurtosis"] != pytest.approx(ends["kurtosis"], abs=1e-3)
 
 
 def test_the_one_vector_is_the_mean_where_texts_hardly_vary():
     rng = np.random.default_rng(0)
-    texts, images = rng.normal(size=(50, 8)), rng.normal(size=(30, 8))
-    texts[:, 5], images[:, 5] = 1, 20  # texts do not vary there, images share it
-    less = relearn.one_vector(images, images, texts / texts.max(), 1e-3)
-    assert np.abs(less[:, 5]).max() < 0.05
+    texts, images = rng.normal(size=(50, 32)), rng.normal(size=(30, 32))
+    texts[:, 5], images[:, 5] = 0, 20  # texts do not vary there, images share it
+    answers = (basis.at_length_one(images) @ texts.T).argmax(axis=1)
+    found = relearn.less_vector(images, images, texts, answers, 1e-6)
+    assert found["dropped"] == 1 and found["mean_inside"] > 0.99
+    assert found["kurtosis"] < 4 < relearn.described(images, texts, answers)["kurtosis"]
+    assert found["accuracy"] == found["equal"] == 1

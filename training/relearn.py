@@ -10,6 +10,7 @@ is CLIP itself, with all its cosines and predictions, in random axes. *Random*: 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -166,45 +167,49 @@ def described(images: Array, texts: Array, answers: ArrayLike) -> dict[str, floa
     }
 
 
-def one_vector(learned: Array, images: Array, texts: Array, share: float) -> Array:
-    """Images (M, d) without one vector, that of the mean learned image where texts hardly vary.
-
-    ``learned`` (N, d) are the images whose mean is taken, ``share`` of the texts' variance is what
-    the directions hold together. All are taken at length 1. NaN if every direction holds more.
-    """
-    try:
-        silent = basis.least_varying(texts, share)
-    except ValueError:
-        return np.full(images.shape, np.nan)
-    return basis.less_direction(
-        basis.at_length_one(images), basis.mean_part(basis.at_length_one(learned), silent)
-    )
-
-
 def less_vector(
     learned: Array, images: Array, texts: Array, answers: ArrayLike, share: float
 ) -> dict[str, float]:
-    """κ, accuracy and the share of equal predictions without `one_vector`; empty if there is none."""
-    less = one_vector(learned, images, texts, share)
-    if np.isnan(less).any():
-        return {}
+    """Images (M, d) without one vector, that of the mean learned image where texts hardly vary.
+
+    ``learned`` (N, d) are the images whose mean is taken; ``share`` of the texts' variance is what
+    the ``dropped`` directions hold together, and ``mean_inside`` of the mean's energy lies in them.
+    Then κ, the accuracy, and the share of predictions that stay. All items are taken at length 1.
+    """
+    found = basis.text_directions(texts)
+    silent = found.directions[: int((np.cumsum(found.variance) <= share).sum())]
+    mean = basis.at_length_one(learned).mean(axis=0)
+    vector = basis.mean_part(mean[None], silent)
+    less = basis.less_direction(basis.at_length_one(images), vector)
     stays = (images @ texts.T).argmax(axis=1) == (less @ texts.T).argmax(axis=1)
     return {
-        "kurtosis_less_vector": float(outliers.kurtosis(less).mean()),
-        "accuracy_less_vector": float(right(less, texts, answers).mean()),
-        "equal_less_vector": float(stays.mean()),
+        "dropped": len(silent),
+        "mean_inside": float(vector @ vector / (mean @ mean)),
+        "kurtosis": float(outliers.kurtosis(less).mean()),
+        "accuracy": float(right(less, texts, answers).mean()),
+        "equal": float(stays.mean()),
     }
 
 
-def ended(begun: Begun, own: Projections, answers: ArrayLike, share: float) -> dict[str, float]:
+def ended(
+    begun: Begun, own: Projections, answers: ArrayLike, shares: Sequence[float]
+) -> dict[str, float]:
     """What is recorded at the end: `described`, and what the mean and the one vector carry.
 
     ``quiet_before`` and ``quiet_after``: the rank of the texts' spread at the coordinate on which
     the mean image ends, a fraction, in the features with which the training began, and at its end.
+    ``…_less_vector_…``: see `less_vector`, at each of ``shares``.
     """
     images, texts = features(own, begun.locked)
     before = begun.own.head(begun.locked.prompts)
     leader = modalities.dominant_coordinate(images).coordinate
+    less = {
+        f"{name}_less_vector_{share:g}": value
+        for share in shares
+        for name, value in less_vector(
+            own.features(begun.locked.images), images, texts, answers, share
+        ).items()
+    }
     return (
         described(images, texts, answers)
         | {
@@ -215,5 +220,5 @@ def ended(begun: Begun, own: Projections, answers: ArrayLike, share: float) -> d
             "quiet_images": modalities.quietness(texts, images),
             "mean_share_texts": basis.mean_share(texts),
         }
-        | less_vector(own.features(begun.locked.images), images, texts, answers, share)
+        | less
     )

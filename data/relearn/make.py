@@ -61,7 +61,7 @@ class Run:
     def key(self) -> str:
         """Hash of all that decides the result."""
         files = PLAN["pairs"][self.pairs]
-        return fingerprint([self.settings, self.seed, files, PLAN["share"], PLAN["looks"]])[:16]
+        return fingerprint([self.settings, self.seed, files, PLAN["shares"], PLAN["looks"]])[:16]
 
     @property
     def profiled(self) -> bool:
@@ -158,7 +158,7 @@ def trained(run: Run) -> dict[str, Any]:
     own = origin.grow(
         begun.locked, settings, run.seed, deepcopy(begun.own), watch, relearn.written_out
     )
-    ends = relearn.ended(begun, own, pairs.answers, PLAN["share"])
+    ends = relearn.ended(begun, own, pairs.answers, PLAN["shares"])
     learned = float(own.log_scale.detach().exp().clamp(max=origin.LARGEST_SCALE))
     row = run.about() | {
         "loss": float(np.mean(losses[-(settings.steps // 10) :])),
