@@ -157,7 +157,7 @@ def turns(
 def differentiated(
     own: Projections, images: Tensor, texts: Tensor, scale: float | None, groups: Tensor
 ) -> float:
-    """CLIP's loss for a batch x (n, p), y (n, q) at a logit scale, or the learned one; its gradient.
+    """CLIP's loss for x (n, p), y (n, q) at a logit scale, or the learned one, and its gradient.
 
     Items of one group are right answers for each other.
     """
