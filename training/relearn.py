@@ -168,15 +168,21 @@ def described(images: Array, texts: Array, answers: ArrayLike) -> dict[str, floa
 
 
 def less_vector(
-    learned: Array, images: Array, texts: Array, answers: ArrayLike, share: float
+    learned: Array,
+    images: Array,
+    texts: Array,
+    answers: ArrayLike,
+    share: float,
+    found: basis.TextDirections | None = None,
 ) -> dict[str, float]:
     """Images (M, d) without one vector, that of the mean learned image where texts hardly vary.
 
     ``learned`` (N, d) are the images whose mean is taken; ``share`` of the texts' variance is what
     the ``dropped`` directions hold together, and ``mean_inside`` of the mean's energy lies in them.
     Then κ, the accuracy, and the share of predictions that stay. All items are taken at length 1.
+    ``found``: the texts' directions, if they are known.
     """
-    found = basis.text_directions(texts)
+    found = found or basis.text_directions(texts)
     silent = found.directions[: int((np.cumsum(found.variance) <= share).sum())]
     mean = basis.at_length_one(learned).mean(axis=0)
     vector = basis.mean_part(mean[None], silent)
@@ -203,12 +209,11 @@ def ended(
     images, texts = features(own, begun.locked)
     before = begun.own.head(begun.locked.prompts)
     leader = modalities.dominant_coordinate(images).coordinate
+    learned, found = own.features(begun.locked.images), basis.text_directions(texts)
     less = {
         f"{name}_less_vector_{share:g}": value
         for share in shares
-        for name, value in less_vector(
-            own.features(begun.locked.images), images, texts, answers, share
-        ).items()
+        for name, value in less_vector(learned, images, texts, answers, share, found).items()
     }
     return (
         described(images, texts, answers)
