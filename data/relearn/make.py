@@ -75,6 +75,13 @@ class Run:
             and self.settings.model_copy(update={"second_moment": "element"}) == usual
         )
 
+    @property
+    def framed(self) -> bool:
+        """Whether the mean image is recorded at every frame of the training, to be played."""
+        free = {"second_moment": "element", "gain": 1.0}
+        usual = self.settings.model_copy(update=free) == RelearnSettings(**PLAN["defaults"])
+        return usual and self.pairs == USUAL and self.seed in PLAN["frames"]["seeds"]
+
     def about(self) -> dict[str, Any]:
         """What names it in the tables."""
         return {"pairs": self.pairs, "seed": self.seed} | self.settings.model_dump()
@@ -148,11 +155,18 @@ def trained(run: Run) -> dict[str, Any]:
     losses: list[float] = []
     curve: list[dict[str, float]] = []
 
+    frames: list[dict[str, Any]] = []
+
     def watch(step: int, loss: float, own: Projections, optimizer: Any = None) -> None:
         losses.append(loss)
-        if step in looks:
-            seen = relearn.described(*relearn.features(own, begun.locked), pairs.answers)
-            curve.append({"step": step, "path": relearn.path(own, begun.own), **seen})
+        framed = run.framed and step in PLAN["frames"]["steps"]
+        if step in looks or framed:
+            images, texts = relearn.features(own, begun.locked)
+            seen = {"step": step, "path": relearn.path(own, begun.own)}
+            seen |= relearn.described(images, texts, pairs.answers)
+            curve.extend([seen] * (step in looks))
+            mean = basis.at_length_one(images).mean(axis=0)
+            frames.extend([{"mean": mean.round(5).tolist(), **seen}] * framed)
 
     watch(0, np.nan, begun.own)
     own = origin.grow(
@@ -167,7 +181,7 @@ def trained(run: Run) -> dict[str, Any]:
         "kurtosis_begun": curve[0]["kurtosis"],
         "accuracy_begun": curve[0]["accuracy"],
     }
-    found = {"row": row | ends, "curve": curve}
+    found = {"row": row | ends, "curve": curve, "frames": frames}
     if run.profiled:
         images, _ = relearn.features(own, begun.locked)
         found["profile"] = basis.at_length_one(images).mean(axis=0).tolist()
