@@ -10,8 +10,8 @@
 # %% [markdown]
 # # CLIP's axes, chosen again
 #
-# Two projections trained behind public features of real CLIP models, in random axes. The tables in
-# `data/relearn` have a row for each training; {doc}`/where_outlier_features_come_from` explains them.
+# Two projections trained behind public features of real CLIP models, in random axes. The tables of
+# `data/relearn` hold the trainings; {doc}`/where_outlier_features_come_from` explains them.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families
@@ -65,7 +65,9 @@ for kind in THREE:
                              **by[kind].agg(list), "seeds": len(log)})  # fmt: skip
 blind = main[main["level"] == "second"]
 seeing = pd.concat([by["element"], by["column"]])
-page.holds(seeing["kurtosis"].min() > 2 * blind["kurtosis"].max(), "every seed, rows against others")
+page.holds(
+    seeing["kurtosis"].min() > 2 * blind["kurtosis"].max(), "every seed, rows against others"
+)
 page.holds(main["kurtosis_less_mean"].max() < 3.5, "without their mean every one is near 3")
 accuracy = [100 * by[kind]["accuracy"].mean() for kind in THREE]
 page.holds(max(accuracy) - min(accuracy) < 3, "the same accuracy")
@@ -85,7 +87,9 @@ frame["series"] = frame["level"].map(KINDS)
 shown = frame[[PATH, KAPPA, "of", "level", "series", "look"]]
 drawing = plots.scatter(shown, PATH, KAPPA, log="xy", horizontals={"Gaussian": 3})
 flat = pd.concat([way, ends]).query("level == 'second'")["kurtosis"].max()
-rho = {kind: some["path"].corr(some["kurtosis"], "spearman") for kind, some in ends.groupby("level")}
+rho = {
+    kind: some["path"].corr(some["kurtosis"], "spearman") for kind, some in ends.groupby("level")
+}
 page.figure("path", drawing, holds=flat < 4 and rho["first"] > 0.8)
 page.number(flat=digits(flat), rank=f"{rho['first']:.2f}", runs=len(ends))
 

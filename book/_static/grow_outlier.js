@@ -19,24 +19,23 @@
     };
     const series = (key) => [{ name: optimisers[optimiser].title, kind: "silent", values: run()[key] }];
     const chart = (key, title, options) => curves(title, series(key), { places: steps, what: "steps", ...options });
-    const kappa = chart("kurtosis", "κ", { log: true, low: 2, high: 60, ticks: [2, 3, 10, 30], write: digits, tick: String });
-    const accuracy = chart("accuracy", "accuracy", { low: 0, high: 0.3, ticks: [0, 0.1, 0.2, 0.3], write: percent,
+    const kappa = chart("kurtosis", "κ", { log: true, low: 2, high: 250, ticks: [3, 10, 30, 100], write: digits, tick: String });
+    const accuracy = chart("accuracy", "accuracy", { low: 0, high: 0.8, ticks: [0, 0.2, 0.4, 0.6, 0.8], write: percent,
       tick: (of) => `${Math.round(100 * of)} %` });
-    const points = (er) => `${(100 * er).toFixed(1)} points`.replace("-", "\u2212");
-    const robust = chart("er", "effective robustness", { low: -0.1, high: 0.1, ticks: [-0.1, 0, 0.1], write: points,
-      tick: (of) => String(Math.round(100 * of)).replace("-", "\u2212") });
+    const shared = chart("mean_share", "energy in the mean image", { low: 0, high: 1, ticks: [0, 0.5, 1], write: percent,
+      tick: (of) => `${Math.round(100 * of)} %` });
 
     const draw = () => {
       const values = mean(frame);
       bars.show(values, 1.1 * Math.max(...mean(steps.length - 1).map(Math.abs), ...values.map(Math.abs)));
       kappa.show(frame, series("kurtosis"), covered, predicted);
       accuracy.show(frame, series("accuracy"));
-      robust.show(frame, series("er"));
+      shared.show(frame, series("mean_share"));
       const now = `After ${steps[frame].toLocaleString("en")} steps, seed ${run().seed}: `;
-      const numbers = `accuracy ${percent(run().accuracy[frame])}, effective robustness ${points(run().er[frame])}, ` +
-        `${percent(run().mean_share[frame])} of the energy in the mean image.`;
+      const numbers = `accuracy ${percent(run().accuracy[frame])}, ${percent(run().mean_share[frame])} of the energy ` +
+        `in the mean image; path ${digits(run().path[frame])}.`;
       says.textContent = now + (covered ? "" : `κ ${digits(run().kurtosis[frame])}, `) + numbers;
-      const shown = { kurtosis: run().kurtosis[frame], accuracy: run().accuracy[frame], er: run().er[frame] };
+      const shown = { kurtosis: run().kurtosis[frame], accuracy: run().accuracy[frame], mean_share: run().mean_share[frame] };
       Object.assign(stage.dataset, shown, { step: steps[frame], largest: Math.max(...values.map(Math.abs)).toFixed(5) });
     };
 
@@ -80,7 +79,7 @@
         drawing = false;
       });
     }
-    const both = make("div", { class: "explorable-both" }, ...[kappa, accuracy, robust].map(({ node }) => make("div", {}, node)));
+    const both = make("div", { class: "explorable-both" }, ...[kappa, accuracy, shared].map(({ node }) => make("div", {}, node)));
     stage.append(make("div", { class: "explorable-row" }, which, next, predict), hint, bars.node, dial.node, both, says);
     dial.set(0);
   });

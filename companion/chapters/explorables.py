@@ -30,7 +30,7 @@ BITS = 4
 #: Captions that a page shows of a photograph.
 BEST = 5
 #: What is played of a training, and the looks of lines where the step size differs, or not.
-PLAYED = ("kurtosis", "accuracy", "er", "mean_share")
+PLAYED = ("kurtosis", "accuracy", "path", "mean_share")
 GROWN = [Stroke(style.INK), Stroke(style.INK, (4, 2)), Stroke(style.INK, (1, 1))]
 GROWN += [Stroke(style.MUTED), Stroke(style.MUTED, (4, 2))]
 #: Directions that a page drops at most, and draws of as many random ones.
@@ -42,8 +42,8 @@ def growing(
 ) -> dict[str, Any]:
     """Recorded trainings to play: of each optimiser in `names`, each seed's numbers at each frame.
 
-    `runs` and `arrays` are those of `data/pocket/origin_frames.safetensors`; trainings in rotated
-    axes are left out.
+    `runs` and `arrays` are those of `data/relearn/frames.safetensors`; trainings in rotated axes
+    are left out.
     """
     data: dict[str, Any] = {"steps": arrays["step"].tolist(), "optimisers": []}
     for kind, title in names.items():

@@ -77,12 +77,14 @@ def read(name: str) -> pd.DataFrame:
     return table
 
 
-def played() -> tuple[list[dict[str, Any]], dict[str, NDArray[Any]]]:
+def played(
+    name: str = "pocket/origin_frames",
+) -> tuple[list[dict[str, Any]], dict[str, NDArray[Any]]]:
     """The settings of the trainings that can be played, and their arrays by name.
 
-    `data/pocket/origin.py` says what is in them.
+    `data/pocket/origin.py` says what is in them; `relearn/frames` has those behind CLIP's features.
     """
-    path = ROOT / "data" / "pocket" / "origin_frames.safetensors"
+    path = ROOT / "data" / f"{name}.safetensors"
     with safe_open(path, "numpy") as file:
         names = file.keys()
         return json.loads(file.metadata()["runs"]), {name: file.get_tensor(name) for name in names}

@@ -30,10 +30,13 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from safetensors.numpy import load_file
+from safetensors.numpy import save as arrays_as_bytes
 
 from analysis.families.registry import load_families
+from analysis.features.weights import read_weights
 from analysis.metrics import basis
-from base.files import fingerprint, sha256_of, write_text
+from base.files import fingerprint, replaced, sha256_of, write_text
 from base.roots import ROOT
 from training import origin, relearn
 from training.origin import Projections
@@ -45,6 +48,8 @@ WORK = ROOT / ".companion" / "relearn"
 PUBLISHED = runpy.run_path(str(HERE.parent / "embeddings" / "make.py"))
 USUAL = "vit_b_32-imagenet"
 TABLES = ("runs", "curves", "profiles")
+#: Trainings to play, and what is recorded of a frame besides the mean image.
+FRAMES, PLAYED = HERE / "frames.safetensors", ("kurtosis", "mean_share", "accuracy", "path")
 #: Largest relative difference of κ that --check accepts from another machine.
 TOLERANCE = 0.2
 
@@ -80,7 +85,9 @@ class Run:
         """Whether the mean image is recorded at every frame of the training, to be played."""
         free = {"second_moment": "element", "gain": 1.0}
         usual = self.settings.model_copy(update=free) == RelearnSettings(**PLAN["defaults"])
-        return usual and self.pairs == USUAL and self.seed in PLAN["frames"]["seeds"]
+        plan, kind = PLAN["frames"], self.settings.second_moment
+        gain = plan["gains"].get(kind, self.settings.gain) == self.settings.gain
+        return usual and gain and self.pairs == USUAL and self.seed in plan["seeds"]
 
     def about(self) -> dict[str, Any]:
         """What names it in the tables."""
@@ -209,16 +216,44 @@ def ship(runs: Sequence[Run], work: Path) -> int:
             before = before[~before["run"].isin(after["run"])]
         table = pd.concat([some for some in (before, after) if len(some)], ignore_index=True)
         write_text(HERE / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
+    write_frames(runs, work)
     about = {
         "plan": sha256_of(HERE / "plan.yaml"),
         "not trained": [run.about() for run in runs if not is_kept(run)],
-        "tables": {f"{name}.csv": sha256_of(HERE / f"{name}.csv") for name in TABLES},
+        "tables": {f"{name}.csv": sha256_of(HERE / f"{name}.csv") for name in TABLES}
+        | {FRAMES.name: sha256_of(FRAMES)},
         "libraries": {"torch": torch.__version__, "numpy": np.__version__},
         "machine": f"{platform.machine()}, one thread",
     }
     write_text(HERE / "relearn.json", json.dumps(about, indent=1) + "\n")
     print(f"{len(runs) - len(about['not trained'])} of {len(runs)} runs are in the tables.")
     return 0
+
+
+def write_frames(runs: Sequence[Run], work: Path) -> None:
+    """Write the frames of all runs that are finished now or were before, in the plan's order."""
+    abouts, parts = [], []
+    before = [] if not FRAMES.is_file() else json.loads(read_weights(FRAMES).metadata["runs"])
+    arrays = load_file(FRAMES) if before else {}
+    for run in (run for run in runs if run.framed):
+        path = work / f"{run.key}.json"
+        frames = json.loads(path.read_text(encoding="utf-8"))["frames"] if path.is_file() else []
+        if frames:
+            mean = np.array([frame["mean"] for frame in frames])
+            unit = np.abs(mean).max(axis=1) / 127
+            part = {name: np.array([f[name] for f in frames], dtype=np.float32) for name in PLAYED}
+            part |= {"unit": unit.astype(np.float32)}
+            part |= {"mean": np.rint(mean / unit[:, None]).astype(np.int8)}
+        elif run.about() in before:
+            part = {n: a[before.index(run.about())] for n, a in arrays.items() if n != "step"}
+        else:
+            continue
+        abouts.append(run.about())
+        parts.append(part)
+    stacked = {name: np.stack([part[name] for part in parts]) for name in (parts or [{}])[0]}
+    stacked["step"] = np.array(PLAN["frames"]["steps"], dtype=np.int32)
+    with replaced(FRAMES) as target:
+        target.write_bytes(arrays_as_bytes(stacked, metadata={"runs": json.dumps(abouts)}))
 
 
 def kept(name: str) -> pd.DataFrame:
