@@ -1,12 +1,18 @@
 """CLIP's axes, chosen again: the start, the gradient by hand, and what is measured at the end."""
 
+import json
+import runpy
 from copy import deepcopy
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from conftest import ROOT
 
-from analysis.metrics import basis
+from analysis.metrics import basis, outliers
+from base.files import sha256_of
+from companion.chapters import origin_figures
 from training import origin, relearn
 from training.relearn import Pairs, RelearnSettings
 
@@ -94,3 +100,55 @@ def test_the_one_vector_is_the_mean_where_texts_hardly_vary():
     assert found["dropped"] == 1 and found["mean_inside"] > 0.99
     assert found["kurtosis"] < 4 < relearn.described(images, texts, answers)["kurtosis"]
     assert found["accuracy"] == found["equal"] == 1
+
+
+# What is recorded
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return runpy.run_path(str(ROOT / "data/relearn/make.py"))
+
+
+@pytest.fixture(scope="module")
+def runs():
+    return pd.read_csv(ROOT / "data/relearn/runs.csv").set_index("run")
+
+
+def test_every_planned_run_is_in_the_tables_or_listed_as_missing(recorded, runs):
+    about = json.loads((ROOT / "data/relearn/relearn.json").read_text(encoding="utf-8"))
+    for name, digest in {"plan.yaml": about["plan"], **about["tables"]}.items():
+        assert sha256_of(ROOT / "data/relearn" / name) == digest, name
+    planned = {run.key: run for run in recorded["planned"]()}
+    missing = [run.about() for key, run in planned.items() if key not in runs.index]
+    assert missing == about["not trained"] and set(runs.index) <= set(planned)
+    for key, row in runs.iterrows():
+        run = planned[key]
+        assert (row["pairs"], row["seed"], row["second_moment"], row["steps"]) == (
+            run.pairs, run.seed, run.settings.second_moment, run.settings.steps
+        )  # fmt: skip
+
+
+def test_curves_begin_in_random_axes_and_end_where_the_rows_are(runs):
+    curves = pd.read_csv(ROOT / "data/relearn/curves.csv")
+    assert set(curves["run"]) == set(runs.index)
+    first, last = (curves.groupby("run").nth(n).set_index("run") for n in (0, -1))
+    assert (first["step"] == 0).all() and (first["path"] == 0).all()
+    assert first["kurtosis"].between(2.5, 3.6).all()
+    turned = runs.query("start == 'turned' and pairs == 'vit_b_32-imagenet' and not centred")
+    assert (turned["accuracy_begun"] == 0.664).all()  # as the model itself
+    for name in ("kurtosis", "path", "accuracy", "mean_share"):
+        pd.testing.assert_series_equal(last[name].loc[runs.index], runs[name], rtol=1e-4)
+
+
+def test_frames_are_the_mean_images_of_their_runs(recorded, runs):
+    abouts, arrays = origin_figures.played("relearn/frames")
+    assert len(abouts) == len(arrays["mean"]) > 5
+    keys = {json.dumps(run.about()): run.key for run in recorded["planned"]()}
+    for row, about in enumerate(abouts):
+        final = runs.loc[keys[json.dumps(about)]]
+        mean = arrays["mean"][row, -1] * arrays["unit"][row, -1]
+        assert mean @ mean == pytest.approx(final["mean_share"], rel=0.02)
+        assert np.abs(mean).argmax() == final["leader"]
+        assert arrays["kurtosis"][row, -1] == pytest.approx(final["kurtosis"], rel=1e-4)
+        assert outliers.kurtosis(mean[None])[0] > 2
