@@ -154,6 +154,13 @@ def pairs_of(name: str) -> Pairs:
     return Pairs(images, texts, np.asarray(labels, dtype=np.int64), held_out, classes)
 
 
+def as_published(name: str) -> dict[str, float]:
+    """What the held-out images and their classes' texts are like in the model's own axes."""
+    pairs = pairs_of(name)
+    texts = pairs.texts[pairs.classes]
+    return relearn.described(pairs.images[pairs.held_out], texts, pairs.answers)
+
+
 def trained(run: Run) -> dict[str, Any]:
     """Train one run: its row, its curve and, if it is kept, its mean image."""
     pairs, settings = pairs_of(run.pairs), run.settings
@@ -218,6 +225,7 @@ def ship(runs: Sequence[Run], work: Path) -> int:
         write_text(HERE / f"{name}.csv", table.to_csv(index=False, float_format="%.6g"))
     write_frames(runs, work)
     about = {
+        "models": {name: as_published(name) for name in PLAN["pairs"]},
         "plan": sha256_of(HERE / "plan.yaml"),
         "not trained": [run.about() for run in runs if not is_kept(run)],
         "tables": {f"{name}.csv": sha256_of(HERE / f"{name}.csv") for name in TABLES}
@@ -237,8 +245,8 @@ def write_frames(runs: Sequence[Run], work: Path) -> None:
     arrays = load_file(FRAMES) if before else {}
     for run in (run for run in runs if run.framed):
         path = work / f"{run.key}.json"
-        frames = json.loads(path.read_text(encoding="utf-8"))["frames"] if path.is_file() else []
-        if frames:
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if frames := found.get("frames"):
             mean = np.array([frame["mean"] for frame in frames])
             unit = np.abs(mean).max(axis=1) / 127
             part = {name: np.array([f[name] for f in frames], dtype=np.float32) for name in PLAYED}

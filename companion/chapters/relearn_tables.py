@@ -1,0 +1,116 @@
+"""Rows of the trainings behind CLIP's own features, as `data/relearn/make.py` writes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from base.roots import ROOT
+from companion.chapters.origin_figures import DIFFERING, OPTIMISERS
+from companion.measurements.intervals import student_95
+from results.style import digits
+
+FOLDER = ROOT / "data" / "relearn"
+#: The second moments of the main runs.
+THREE = {"element": "Adam", "column": "one a column", "shared": "one a row (shared)"}
+#: Two kinds of optimiser: levels of marks, and their names.
+KINDS = {"first": "step size differs between outputs", "second": "all outputs alike"}
+#: What besides the optimiser tells runs apart.
+SETTING = ["pairs", "start", "centred", "caption_noise", "scale", "batch", "learning_rate", "steps"]
+#: Whose features they are, where it is not ViT-B/32 on ImageNet's training images.
+PAIRS = {"vit_b_16-coco": "ViT-B/16, 400 COCO pairs", "rn50-imagenet": "RN50, 400 images"}
+
+
+def read(name: str = "runs") -> pd.DataFrame:
+    """A table of `data/relearn`. Runs get the name of their optimiser (`of`) and its `level`.
+
+    A learned temperature is a scale of 0.
+    """
+    table = pd.read_csv(FOLDER / f"{name}.csv")
+    if name != "runs":
+        return table
+    table["scale"] = table["scale"].fillna(0)
+    step = table["second_moment"].map({kind: title for kind, (title, _) in OPTIMISERS.items()})
+    gain = step + " × " + table["gain"].map("{:g}".format)
+    table["of"] = step.where(~table["second_moment"].isin(["lamb", "none"]), gain)
+    table["of"] = table["of"].where(table["rotated"] == "none", "Adam, half of the outputs rotated")
+    table["level"] = np.where(table["second_moment"].isin(DIFFERING), *KINDS)
+    return table
+
+
+def published(pairs: str = "vit_b_32-imagenet") -> dict[str, float]:
+    """What the same held-out images are like in the model's own axes."""
+    about = json.loads((FOLDER / "relearn.json").read_text(encoding="utf-8"))
+    found: dict[str, float] = about["models"][pairs]
+    return found
+
+
+def alike(runs: pd.DataFrame, *free: str) -> pd.DataFrame:
+    """The runs with the setting of the first, except in some columns."""
+    fixed = [name for name in SETTING if name not in free]
+    return runs[(runs[fixed] == runs.iloc[0][fixed]).all(axis=1)]
+
+
+def usual(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that differ in the optimiser alone; Muon's, which cost more, are shorter."""
+    muon = alike(runs, "steps").query("second_moment == 'muon'")
+    return pd.concat([alike(runs), muon])
+
+
+def by_optimiser(runs: pd.DataFrame) -> pd.DataFrame:
+    """A row of lists for each optimiser, in their order, with the number of seeds."""
+    order = [kind for kind in OPTIMISERS if kind in set(runs["second_moment"])]
+    some = runs.sort_values("second_moment", key=lambda of: of.map(order.index), kind="stable")
+    lists = some.groupby("of", sort=False).agg(list).reset_index()
+    return lists.assign(seeds=lists["seed"].map(len))
+
+
+def of_main(runs: pd.DataFrame) -> dict[str, Any]:
+    """Lists of one cell's runs; the geometric mean of κ with its 95 % interval over seeds."""
+    log = np.log(runs["kurtosis"])
+    half = student_95(len(log) - 1) * log.std() / np.sqrt(len(log))
+    low, mean, high = (digits(np.exp(log.mean() + side * half)) for side in (-1, 0, 1))
+    return runs.to_dict("list") | {"mean": mean, "ends": f"{low} to {high}", "seeds": len(runs)}
+
+
+def setting(run: pd.Series[Any], first: pd.Series[Any]) -> str:
+    """In what a run's setting differs from another's, in words."""
+    length = f"{run['steps']:,} steps, rate {run['learning_rate']:g}"
+    words = {
+        "pairs": PAIRS.get(run["pairs"]),
+        "start": "random start",
+        "centred": "common vector taken out",
+        "caption_noise": f"{100 * run['caption_noise']:.0f} % wrong captions",
+        "scale": "learned temperature",
+        "batch": f"batches of {run['batch']}",
+        "learning_rate": length,
+        "steps": length,
+    }
+    differ = [words[name] for name in SETTING if run[name] != first[name]]
+    return ", ".join(dict.fromkeys(map(str, differ))) or "as above"
+
+
+def conditions(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """A row for each setting: lists of all columns, each followed by the second moment."""
+    three = runs[runs["second_moment"].isin(THREE) & (runs["rotated"] == "none")]
+    words = three.apply(setting, axis=1, first=runs.iloc[0])
+    for name, some in three.groupby(words, sort=False):
+        each = {kind: own.to_dict("list") for kind, own in some.groupby("second_moment")}
+        lists = {f"{of}_{kind}": own[of] for kind, own in each.items() for of in runs}
+        yield {"setting": name, "seeds": some["seed"].nunique(), **lists}
+
+
+def less_vector(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Rows of what the one vector carries in runs of `THREE`, by the share of the variance."""
+    shares = [name.rpartition("_")[2] for name in runs if name.startswith("dropped_")]
+    for kind in THREE:
+        some = runs[runs["second_moment"] == kind]
+        for share in shares if len(some) else ():
+            ending = f"_less_vector_{share}"
+            own = {n.removesuffix(ending): some[n].tolist() for n in some if n.endswith(ending)}
+            before = {f"{name}_before": some[name].tolist() for name in ("kurtosis", "accuracy")}
+            yield {"kind": kind, "share": float(share), **own, **before}
