@@ -149,6 +149,6 @@ def test_frames_are_the_mean_images_of_their_runs(recorded, runs):
         final = runs.loc[keys[json.dumps(about)]]
         mean = arrays["mean"][row, -1] * arrays["unit"][row, -1]
         assert mean @ mean == pytest.approx(final["mean_share"], rel=0.02)
-        assert np.abs(mean).argmax() == final["leader"]
+        assert abs(mean[int(final["leader"])]) > 0.98 * np.abs(mean).max()  # 8 bits
         assert arrays["kurtosis"][row, -1] == pytest.approx(final["kurtosis"], rel=1e-4)
         assert outliers.kurtosis(mean[None])[0] > 2
