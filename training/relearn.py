@@ -22,7 +22,7 @@ from torch import Tensor
 from analysis.metrics import basis, modalities, outliers
 from training import origin
 from training.origin import LARGEST_SCALE, Locked, OriginSettings, Projections
-from training.recipes import Count, Positive, Share
+from training.pocket import Count, Positive, Share
 
 Array = NDArray[np.float64]
 
@@ -209,6 +209,7 @@ def ended(
     images, texts = features(own, begun.locked)
     before = begun.own.head(begun.locked.prompts)
     leader = modalities.dominant_coordinate(images).coordinate
+    half = images.shape[1] // 2
     learned, found = own.features(begun.locked.images), basis.text_directions(texts)
     less = {
         f"{name}_less_vector_{share:g}": value
@@ -224,6 +225,8 @@ def ended(
             "quiet_after": float(modalities.spread_ranks(texts)[leader]),
             "quiet_images": modalities.quietness(texts, images),
             "mean_share_texts": basis.mean_share(texts),
+            "kurtosis_first_half": float(outliers.kurtosis(images[:, :half]).mean()),
+            "kurtosis_second_half": float(outliers.kurtosis(images[:, half:]).mean()),
         }
         | less
     )
