@@ -105,7 +105,7 @@ def conditions(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def less_vector(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Rows of what the one vector carries in runs of `THREE`, by the share of the variance."""
+    """Rows of what the one vector carries in runs of `THREE`, by percent of the texts' variance."""
     shares = [name.rpartition("_")[2] for name in runs if name.startswith("dropped_")]
     for kind in THREE:
         some = runs[runs["second_moment"] == kind]
@@ -113,4 +113,4 @@ def less_vector(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
             ending = f"_less_vector_{share}"
             own = {n.removesuffix(ending): some[n].tolist() for n in some if n.endswith(ending)}
             before = {f"{name}_before": some[name].tolist() for name in ("kurtosis", "accuracy")}
-            yield {"kind": kind, "share": float(share), **own, **before}
+            yield {"kind": kind, "share": 100 * float(share), **own, **before}
