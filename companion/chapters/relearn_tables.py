@@ -100,7 +100,9 @@ def conditions(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
     words = three.apply(setting, axis=1, first=runs.iloc[0])
     for name, some in three.groupby(words, sort=False):
         each = {kind: own.to_dict("list") for kind, own in some.groupby("second_moment")}
-        lists = {f"{of}_{kind}": own[of] for kind, own in each.items() for of in runs}
+        lists = {
+            f"{of}_{kind}": each.get(kind, {}).get(of, np.nan) for kind in THREE for of in runs
+        }
         yield {"setting": name, "seeds": some["seed"].nunique(), **lists}
 
 
