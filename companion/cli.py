@@ -139,8 +139,8 @@ def _check_root(command: str) -> None:
     if command in [do.__name__ for do in in_checkout] and ROOT == SHIPPED:
         raise CompanionError(
             f"companion {command} needs a checkout of the companion, and {Path.cwd()} is not in "
-            "one: change to a checkout, or set COMPANION_ROOT to it; probe, add, extract and "
-            "measure work anywhere."
+            "one: change to a checkout, or set COMPANION_ROOT to it; probe, sweep, "
+            "add, extract, measure, check, claims and export work anywhere."
         )
 
 

@@ -61,6 +61,7 @@ def measure(
         int,
         option("for Broden: least percent of a mask that shows a concept (0: one pixel)", least=0),
     ] = 0,
+    csv: Annotated[Path | None, option("file for every number that was measured")] = None,
 ) -> int:
     """Take the measurements of an experiment for a family, and compare them with the recorded ones.
 
@@ -71,8 +72,9 @@ def measure(
 
     companion measure outlier_features vit_b_16
     companion measure outlier_features vit_b_16 --record
+    companion measure quantisation mine --csv mine.csv
     """
-    from companion.measurements import from_store, pending, records
+    from companion.measurements import export, from_store, pending, records
     from companion.measurements.concept_probe import Reading
 
     reading = Reading(annotated, least_percent)
@@ -86,6 +88,8 @@ def measure(
             "--record writes to data/measurements of a checkout, and there is none here: change to "
             "a checkout, or set COMPANION_ROOT to it."
         )
+    if csv:
+        check_writable(csv, suffix=".csv")
     registry.load_families()  # no two may have models of one name
     described = registry.load_family(family)
     taken, problems = from_store.of_family(experiment, described, reading=reading)
@@ -94,6 +98,8 @@ def measure(
     if not taken:
         why = pending.in_words([pending.lack([experiment], described, m) for m in described.models])
         raise RunError(f"{experiment} of {family} cannot be measured: {why}.")
+    if csv:
+        write_output(csv, export.table_of(taken).map(as_cell).to_csv(index=False))
     differ = [_differs(measurement, record) for measurement in taken]
     left_out = problems + records.unusable_features(described)
     lacking = pending.not_measured(experiment, described, {m.model for m in taken})

@@ -249,7 +249,10 @@ def _family(wish: Wish, before: Family | None, model: Model, folder: Path) -> Fa
 
     if before is not None and wish.model is not None:
         others = [other for other in before.models if other.name != model.name]
-        return before.model_copy(update={"models": (*others, model)})
+        models, about = (*others, model), dict[str, Any]()
+        if len(models) > 1 and before.title in {other.title for other in others}:
+            about["title"] = before.name  # no checkpoint is called as another one is
+        return before.model_copy(update={"models": models, **about})
     orders = [family.order for family in load_families(folder=folder).values()]
     order = before.order if before else max([FIRST_ORDER - 1, *orders]) + 1
     title = wish.title or (model.title if model.drawn else checkpoints.short_name(wish.checkpoint))

@@ -31,23 +31,25 @@ Numbers = dict[str, dict[str, dict[str, tuple[Any, ...]]]]
 
 
 class Book(NamedTuple):
-    """What an entry of a bibliography says about the book."""
+    """What an entry of a bibliography says about the book, or the report, and what made that."""
 
     author: str
     title: str
     year: str
+    software: str = ""
 
 
 def bibtex(reference: str, note: Mapping[str, str], code: str, book: Book) -> str:
     """How to cite a result: by its name, which stays, and the hash of the code that made it."""
     title = without_markup(note.get("caption", reference)).split(". ")[0].rstrip(".")
     evidence = f", evidence: {note['evidence']}" if note.get("evidence") else ""
+    made = f"Made with {book.software}, code" if book.software else "Code"
     fields = {
         "author": "{" + tex(book.author) + "}",
         "title": "{" + tex(title) + "}",
         "howpublished": tex(f"{note['kind'].capitalize()} {reference} in: {book.title}"),
         "year": tex(book.year),
-        "note": tex(f"Code {code}{evidence}"),
+        "note": tex(f"{made} {code}{evidence}"),
     }
     lines = "".join(f"  {name:12} = {{{text}}},\n" for name, text in fields.items())
     key = "-".join(("companion", reference.replace("/", "-").replace("#", "-"), code))

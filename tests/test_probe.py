@@ -24,16 +24,17 @@ from scipy.special import erf, expit
 from statsmodels.stats.proportion import proportion_confint
 from tiny import save_clip, save_folder, unit, use_architectures
 
-from analysis.families.registry import load_family
+from analysis.families.registry import Family, load_family
 from analysis.features import store
 from analysis.images import imagelist
 from analysis.metrics import directions, outliers, quantisation
 from analysis.metrics.basis import random_rotation
 from base.texts import CompanionError
-from companion import cli
+from companion import cli, readers
 from companion.measurements import records
 from companion.measurements.measurement import Value
 from companion.probe import checkpoint, encoder, judge, measure, probe, report, rotation
+from companion.runs.options import Wish
 
 pytestmark = pytest.mark.usefixtures("own_store")
 RNG = np.random.default_rng(0)
@@ -524,6 +525,32 @@ def test_what_is_no_encoder_is_a_sentence(network, images, given, message):
 def test_what_is_no_array_is_a_sentence(given, said):
     for features, head in ((given, None), (np.eye(9, 12) / 2, given)):
         refused(said, probe, features, head=head)
+
+
+def test_of_two_checkpoints_each_is_called_by_its_title(own_store):
+    """A family with two titles is called by its name."""
+    first = (
+        load_family("pocket_cnn").models[0].model_copy(update={"name": "a", "own_title": "step 1"})
+    )
+    family = Family(
+        name="mine", title="step 1", edition="reader", order=1, backbone="B.", models=(first,)
+    )
+    second = first.model_copy(update={"name": "b", "own_title": "step 3"})
+    wish = Wish(name="mine", checkpoint="x.pt", model="b", title="step 3")
+    both = readers._family(wish, family, second, own_store)
+    assert both.title == "mine" and [m.title for m in both.models] == ["step 1", "step 3"]
+    again = readers._family(wish, both, second, own_store)
+    assert again.title == "mine"
+
+
+def test_who_makes_a_report_is_its_author(tmp_path):
+    checkpoint.write_page(probe(SIGNED, name="x"), tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    entries = [
+        base64.b64decode(text).decode()
+        for text in re.findall(r'href="data:[^"]*bib[^"]*base64,([^"]+)"', page)
+    ]
+    assert "contributors" not in page and all("Your Name" in entry for entry in entries)
 
 
 def test_a_missing_architecture_is_said_before_torch_is_imported(tmp_path):

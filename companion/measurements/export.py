@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
 import numpy as np
@@ -26,12 +26,12 @@ def everything(families: Mapping[str, Family]) -> pd.DataFrame:
     each = [(e, family) for e in get_args(Measurable) for family in families.values()]
     if wrong := [said for e, family in each for said in records.broken(e, family)]:
         raise MeasurementError(f"the table would lack measurements ({len(wrong)}): {wrong[0]}")
-    return pd.DataFrame(
-        row
-        for experiment, family in each
-        for m in records.available(experiment, family)
-        for row in _rows(m)
-    )
+    return table_of(m for experiment, family in each for m in records.available(experiment, family))
+
+
+def table_of(measurements: Iterable[Measurement]) -> pd.DataFrame:
+    """Every number of some measurements, in the columns of `everything`."""
+    return pd.DataFrame(row for m in measurements for row in _rows(m))
 
 
 def _rows(m: Measurement) -> Iterator[dict[str, Any]]:

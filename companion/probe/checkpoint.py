@@ -33,8 +33,8 @@ from results.single_page import page
 if TYPE_CHECKING:
     from analysis.features.plan import ExtractionSettings
 
-#: What a citation of a result says of this project.
-AUTHOR, BOOK = "The companion's contributors", "Interpreting CLIP: the companion"
+#: Who makes a report is its author, and writes the name in; this project is the software.
+AUTHOR, SOFTWARE = "Your Name", "Interpreting CLIP: the companion"
 NOTEBOOK = ROOT / "notebooks" / "checkpoint_report.py"
 
 
@@ -99,7 +99,7 @@ def write_page(judged: Probe, path: Path) -> None:
         executed = execute.in_this_process(NOTEBOOK, parameters, SimpleNamespace(on=False))
     m = judged.measurement
     year = (m.provenance.taken or date.today().isoformat())[:4]
-    book = downloads.Book(AUTHOR, BOOK, year)
+    book = downloads.Book(AUTHOR, f"Probe of {title_of(m)}", year, SOFTWARE)
 
     def cite(note: Mapping[str, Any]) -> str:
         name = re.sub(r"[^A-Za-z0-9.]+", "-", title_of(m)).strip("-")  # a key has no blanks

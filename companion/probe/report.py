@@ -92,7 +92,8 @@ def of_family(family: Family, data: str = "") -> tuple[dict[str, Probe], list[Mo
             missing.append(model)
             continue
         try:
-            probes[model.title] = of_store(model, wanted)
+            named = {measure.CHECKPOINT: model.title} if family.edition == "reader" else {}
+            probes[model.title] = of_store(model, wanted, typed=named)
         except (ProbeError, store.StoreError) as error:
             failed.append(str(error))
     return probes, missing, failed
