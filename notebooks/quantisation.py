@@ -130,7 +130,7 @@ if len(errors):
 # %% [markdown]
 # ## Engines
 #
-# What `benchmarks/quantisation.py` found, with queries that are not compressed.
+# What `data/benchmarks/quantisation.py` found, with queries that are not compressed.
 
 # %%
 if edition == "paper":

@@ -10,7 +10,7 @@ from conftest import ROOT
 
 
 def test_engines_find_neighbours_among_codes(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.syspath_prepend(str(ROOT / "data/benchmarks"))
     import quantisation
 
     near = np.array([[0, 1, 2], [2, 0, 1], [0, 1, 2]])
@@ -31,14 +31,14 @@ def test_engines_find_neighbours_among_codes(monkeypatch):
 
 
 def test_the_page_on_speed_shows_a_recorded_run_with_its_day():
-    rows = list(csv.reader((ROOT / "benchmarks/speed.csv").open(encoding="utf-8")))
+    rows = list(csv.reader((ROOT / "data/benchmarks/speed.csv").open(encoding="utf-8")))
     assert all(float(seconds) > 0 for _, seconds in rows[1:-1]) and len(rows) > 6
     assert re.match(r"\d{4}-\d\d-\d\d, \d+ cores, ", rows[-1][0])
-    assert "benchmarks/speed.csv" in (ROOT / "book/appendix/speed.md").read_text()
+    assert "data/benchmarks/speed.csv" in (ROOT / "book/appendix/speed.md").read_text()
 
 
 def test_the_page_shows_three_ways_to_a_layer_with_the_lines_that_they_take(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.syspath_prepend(str(ROOT / "data/benchmarks"))
     import any_layer
 
     rows = list(csv.DictReader(any_layer.TABLE.open(encoding="utf-8")))
@@ -46,12 +46,12 @@ def test_the_page_shows_three_ways_to_a_layer_with_the_lines_that_they_take(monk
     assert lines == {way: len(text.strip().splitlines()) for way, text in any_layer.WAYS.items()}
     assert min(lines, key=lines.get) == "this package"
     assert all(float(row["pictures per processor second"]) > 0 for row in rows)
-    assert "benchmarks/any_layer.csv" in (ROOT / "book/guide/probe.md").read_text()
+    assert "data/benchmarks/any_layer.csv" in (ROOT / "book/guide/probe.md").read_text()
 
 
 @pytest.mark.slow
 def test_a_plain_loop_finds_the_same_layer(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    monkeypatch.syspath_prepend(str(ROOT / "data/benchmarks"))
     import any_layer
 
     pythons = dict.fromkeys(("this package", "a plain loop"), sys.executable)

@@ -130,7 +130,7 @@ def used(path):
 
 def test_one_word_means_one_thing():
     """Where two modules give others the same name, it is read with its module: `store.write`."""
-    code = ("notebooks", "book/_extensions", "data", "benchmarks")
+    code = ("notebooks", "book/_extensions", "data")
     paths = [*MODULES.values(), *(p for room in code for p in (ROOT / room).rglob("*.py"))]
     uses = {use for path in paths for use in used(path)}
     homes, alone = {}, {(module, name) for module, name, by_itself in uses if by_itself}

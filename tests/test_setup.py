@@ -73,7 +73,7 @@ def undeclared(folders, lines):
     """Packages that Python files below `folders` import and no line of requirements names."""
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     imported = {name.split(".")[0] for path in paths for name, _ in imports(path)}
-    homes = ("benchmarks", "tests", "tests/another", "tests/faults", "book/_extensions")
+    homes = ("data/benchmarks", "tests", "tests/another", "tests/faults", "book/_extensions")
     ours = {path.stem for home in homes for path in (ROOT / home).iterdir()}
     ours |= {path.name for path in ROOT.iterdir()}
     outside = imported - ours - set(sys.stdlib_module_names)
@@ -101,7 +101,7 @@ def test_what_tests_import_comes_with_their_extras():
     """`make test` installs two extras; what stands in a third is not there on a fresh machine."""
     extras = PROJECT["optional-dependencies"]
     lines = [*PROJECT["dependencies"], *extras["extract"], *extras["test"]]
-    missing = undeclared(("tests", "benchmarks"), lines)
+    missing = undeclared(("tests", "data/benchmarks"), lines)
     assert not missing, f"add to the extra `test`: {sorted(missing)}"
 
 
@@ -118,7 +118,7 @@ def test_citation_names_the_companion_and_the_paper():
     assert heading.groups() == (citation["version"], str(citation["date-released"]))
 
 
-@pytest.mark.parametrize("path", ["environment.yml", "binder/environment.yml"])
+@pytest.mark.parametrize("path", ["environment.yml", ".binder/environment.yml"])
 def test_environments_install_this_project_from_where_they_lie(path):
     """conda runs pip in the folder of the file."""
     file = ROOT / path

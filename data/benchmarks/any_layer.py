@@ -1,8 +1,8 @@
 """One layer's features of a folder of pictures: this package, a plain loop, thingsvision.
 
-    python benchmarks/any_layer.py                                   this package and the loop
-    python benchmarks/any_layer.py --thingsvision tv/bin/python      thingsvision, too
-    python benchmarks/any_layer.py --record ...                      also writes any_layer.csv
+    python data/benchmarks/any_layer.py                                   this package and the loop
+    python data/benchmarks/any_layer.py --thingsvision tv/bin/python      thingsvision, too
+    python data/benchmarks/any_layer.py --record ...                      also writes any_layer.csv
 
 thingsvision asks for older libraries than this project, so it needs a Python of its own
 (`python -m venv tv && tv/bin/pip install thingsvision`). For the recorded run it was installed
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TABLE = Path(__file__).with_name("any_layer.csv")
 PICTURES, ROUNDS = 142, 3
 #: Libraries whose versions a row names.

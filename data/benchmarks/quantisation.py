@@ -1,8 +1,8 @@
 """Neighbours that real engines find among compressed features, as written and after a rotation.
 
     pip install -e ".[bench]"
-    python benchmarks/quantisation.py              # published features, see `PUBLIC`
-    python benchmarks/quantisation.py features.npy # (images, components), your own
+    python data/benchmarks/quantisation.py              # published features, see `PUBLIC`
+    python data/benchmarks/quantisation.py features.npy # (images, components), your own
 
 Each engine stores all images and is asked for the ten nearest of each image at full precision, by
 cosine; recall at 10 is the share of the true ones that it finds, the image itself left out. The
@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from usearch.index import Index
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from analysis.metrics.outliers import kurtosis
 from companion.sources.public import fetch

@@ -1,7 +1,7 @@
 """How long a person waits for the book and for a probe: one command for the page *Speed*.
 
-    python benchmarks/speed.py             about ten minutes on two idle cores
-    python benchmarks/speed.py --record    also writes benchmarks/speed.csv, which the page shows
+    python data/benchmarks/speed.py             about ten minutes on two idle cores
+    python data/benchmarks/speed.py --record    also writes speed.csv, which the page shows
 
 Everything is done in a copy of this checkout, from nothing but the installed environment. The last
 rows are what the same libraries need for a book of two pages, and for a probe's pictures in a plain
@@ -20,7 +20,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TABLE = Path(__file__).with_name("speed.csv")
 PYTHON = sys.executable
 JUPYTER_BOOK = str(Path(PYTHON).with_name("jupyter-book"))
@@ -69,7 +69,9 @@ def measured(scratch):
     """Each task in turn: its name, and how long it took."""
     copy = scratch / "checkout"
     shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(*GENERATED))
-    (copy / "benchmarks" / TABLE.name).write_text("what,seconds\nnot yet,\n")  # the page shows it
+    (copy / "data/benchmarks" / TABLE.name).write_text(
+        "what,seconds\nnot yet,\n"
+    )  # the page shows it
     book = [JUPYTER_BOOK, "build", "book/"]
     runs = [*COMPANION, "build", "--runs"]
     yield timed("features, measurements and all runs, from nothing", runs, copy)
