@@ -160,29 +160,38 @@ def claims(
     companion claims
     companion claims --json --measurements my-measurements/
     """
-    from companion.chapters import claim_cards
+    from companion.chapters import claim_cards, claim_data
     from companion.claims import evidence, ledger, rules
 
     gathered = evidence.gather(edition, measurements)
-    verdicts = rules.judge_all(gathered, ledger.load_claims())
-    as_text = json.dumps(claim_cards.rows(verdicts), indent=1, ensure_ascii=False)
-    print(as_text if as_json else "\n".join(claim_cards.lines(verdicts)))
+    if as_json:
+        print(claim_data.as_json(edition, gathered), end="")
+        return
+    print("\n".join(claim_cards.lines(rules.judge_all(gathered, ledger.load_claims()))))
 
 
 def export(
-    file: Annotated[Path, option("CSV file to write; - is the standard output", placed=True)],
+    file: Annotated[Path, option("CSV or JSON file to write; - is CSV", placed=True)],
 ) -> None:
-    """Write every measured number, recorded or live, as one table. Each row has a model, images, a
-    quantity, its unit and the kind of evidence.
+    """Write what is known for other programs. A CSV file has every measured number, recorded or
+    live: each row has a model, images, a quantity, its unit and the kind of evidence. A JSON file
+    has every claim with its verdict, rule, numbers, evidence and error rates.
 
     companion export measurements.csv
+    companion export claims.json
     """
+    from companion.chapters import claim_data
     from companion.measurements import export as exporting
 
+    said = sys.stderr if is_stream(file) else sys.stdout
+    if file.suffix == ".json":
+        check_writable(file)
+        write_output(file, text := claim_data.as_json())
+        print(f"{file}: {len(json.loads(text)['claims'])} claims", file=said)
+        return
     check_writable(file, suffix=".csv")
     table = exporting.everything(registry.load_families() | registry.load_families("zoo"))
     write_output(file, table.map(as_cell).to_csv(index=False))
-    said = sys.stderr if is_stream(file) else sys.stdout
     print(f"{file}: {len(table):,} numbers of {table['model'].nunique()} models", file=said)
 
 

@@ -75,28 +75,37 @@ def begun(kind: Contribution, name: str, root: Path = ROOT) -> list[Path]:
 
 
 def _written(given: list[Block], name: str) -> Iterator[tuple[Path, str]]:
+    """Each file with its blocks in their places; a file may have several."""
+    texts: dict[Path, str] = {}
     for block in given:
         if block.is_new:
             if block.path.exists():
                 raise NewError(f"{block.path.name} is there: choose another name than {name}.")
             yield block.path, block.text
             continue
-        old, text = block.path.read_text(encoding="utf-8"), as_comment(block)
-        if re.search(rf"\b{re.escape(name)}\b", old):
-            raise NewError(f"{block.path.name} names {name} already: choose another name.")
-        if not block.line:
-            between = "\n\n\n" if block.path.suffix == ".py" else "\n\n"
-            yield block.path, old.rstrip("\n") + between + text.strip("\n") + "\n"
-            continue
-        lines = old.splitlines(keepends=True)
-        starts = [place for place, line in enumerate(lines) if line.lstrip().startswith(block.line)]
-        if not starts:
-            raise NewError(
-                f"{block.path.name} has no line {block.line!r}: add the block of {PAGE.name} by "
-                "hand, and correct where that says it belongs."
-            )
-        at = starts[0] + (block.side == "below")
-        yield block.path, "".join([*lines[:at], text, *lines[at:]])
+        if block.path not in texts:
+            texts[block.path] = block.path.read_text(encoding="utf-8")
+            if re.search(rf"\b{re.escape(name)}\b", texts[block.path]):
+                raise NewError(f"{block.path.name} names {name} already: choose another name.")
+        texts[block.path] = _with(block, texts[block.path])
+    yield from texts.items()
+
+
+def _with(block: Block, old: str) -> str:
+    """A file's text with a block in its place, as a comment."""
+    text = as_comment(block)
+    if not block.line:
+        between = "\n\n\n" if block.path.suffix == ".py" else "\n\n"
+        return old.rstrip("\n") + between + text.strip("\n") + "\n"
+    lines = old.splitlines(keepends=True)
+    starts = [place for place, line in enumerate(lines) if line.lstrip().startswith(block.line)]
+    if not starts:
+        raise NewError(
+            f"{block.path.name} has no line {block.line!r}: add the block of {PAGE.name} by "
+            "hand, and correct where that says it belongs."
+        )
+    at = starts[0] + (block.side == "below")
+    return "".join([*lines[:at], text, *lines[at:]])
 
 
 def as_comment(block: Block) -> str:

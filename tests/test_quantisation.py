@@ -207,22 +207,40 @@ def test_an_encoder_is_predicted_by_the_line_through_all_others():
     lines = (np.polyfit(np.delete(x, i), np.delete(y, i), 1) for i in range(6))
     expected = [np.polyval(line, x[i]) for i, line in enumerate(lines)]
     assert ours.left_out(x, y) == pytest.approx(np.array(expected))
-    found = ours.kappa_predicts(np.exp(x), y)
+    found = ours.kappa_predicts(np.exp(x), y, "abcdef")
     assert found.error == pytest.approx(np.abs(y - expected).mean())
+    assert found.predicted == pytest.approx(np.array(expected))
     others = [np.delete(y, i).mean() for i in range(6)]
     assert found.error_without == pytest.approx(np.abs(y - others).mean())
 
 
+def test_a_family_is_left_out_whole_and_counts_once():
+    """Seven encoders of one family are one value, their medians; none of them predicts another."""
+    kurtosis = np.r_[np.geomspace(3, 90, 6), np.geomspace(40, 50, 6)]
+    loss = np.log(kurtosis) / 6
+    loss[6:] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    found = ours.kappa_predicts(kurtosis, loss, "abcdefffffff")
+    assert found.families == 6
+    line = np.polyfit(np.log(kurtosis[:5]), loss[:5], 1)
+    assert found.predicted[5:] == pytest.approx(np.polyval(line, np.log(kurtosis[5:])))
+
+
 def test_the_rule_holds_fails_and_is_undecided():
-    kurtosis = np.geomspace(3, 90, 12)
+    kurtosis, family = np.geomspace(3, 90, 12), "abcdefghijkl"
     noise = np.random.default_rng(3).uniform(-0.03, 0.03, 12)
-    assert ours.kappa_predicts(kurtosis, np.log(kurtosis) / 6 + noise).result == "holds"
-    assert ours.kappa_predicts(kurtosis, 10 * noise).result == "undecided"
-    assert ours.kappa_predicts(kurtosis, -np.log(kurtosis) / 6 + noise).result == "fails"
-    assert ours.kappa_predicts(kurtosis[:4], noise[:4]).result == "undecided"
+    for loss, result in (
+        (np.log(kurtosis) / 6 + noise, "holds"),
+        (10 * noise, "undecided"),
+        (-np.log(kurtosis) / 6 + noise, "fails"),
+    ):
+        assert ours.kappa_predicts(kurtosis, loss, family).result == result
+    four_families = ours.kappa_predicts(kurtosis, np.log(kurtosis), "aaabbbcccddd")
+    assert four_families.result == "undecided"
 
 
-def test_noise_passes_as_often_as_is_said():
-    rate = ours.false_rate(12, trials=300, seed=5)
-    assert rate <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
+@pytest.mark.parametrize("alike", [0.0, 0.5, 0.9])
+def test_noise_passes_as_often_as_is_said(alike):
+    """With families of several encoders that are alike, in κ and in what is lost."""
+    rate = ours.false_rate("aaaaaabbbbbcddefg", alike, trials=200, seed=5)
+    assert rate <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
     assert {*ours.load()} == {"B-4-bits"}

@@ -9,7 +9,9 @@ import pytest
 from companion.chapters.claim_cards import error_rates
 from companion.claims import made_up, rates, worlds
 from companion.claims.ledger import OUTCOMES, claims_file, load_claims
+from companion.claims.worlds import World
 
+WORDS = ["wrongly for", "wrongly against", "in part", "deceives", "printed"]
 CLAIMS, WORLDS = load_claims(), worlds.worlds()
 KEPT = rates.kept()
 #: No rule may be wrong more often in any world.
@@ -18,9 +20,13 @@ ALLOWED = 0.05
 
 @pytest.mark.parametrize("claim", WORLDS)
 def test_rates_are_of_todays_rule_and_worlds(claim):
-    code = {*KEPT.loc[KEPT["claim"] == claim, "code"]}
+    rows = KEPT[KEPT["claim"] == claim].set_index("world")
+    now = {world.name: worlds.code_of(CLAIMS[claim], world) for world in WORLDS[claim]}
     message = f"{claim} was drawn by another rule: run python data/rates/make.py"
-    assert code == {worlds.code_of(CLAIMS[claim], WORLDS[claim])}, message
+    assert rows["code"].to_dict() == now, message
+    for world in WORLDS[claim]:
+        row = rows.loc[world.name]
+        assert worlds.wrong_words(world, row) == {name: row[name] for name in WORDS}, world.name
 
 
 @pytest.mark.parametrize("claim", WORLDS)
@@ -32,10 +38,21 @@ def test_worlds_are_for_a_claim_against_it_and_as_printed(claim):
     assert len({world.name for world in listed}) == len(listed)
 
 
-def test_no_rule_was_wrong_more_often_than_it_may():
+def test_a_word_for_a_claim_is_wrong_wherever_it_is_false():
+    """*Agrees so far* as *reproduced*; *partly established* unless a part is true."""
+    false = World(name="w", of="fit", wrong="for")
+    assert false.wrongly_for == {"reproduced", "agrees so far", "partly established"}
+    in_part = false.model_copy(update={"part": True})
+    assert in_part.wrongly_for == {"reproduced", "agrees so far"}
+    assert not false.model_copy(update={"wrong": "against"}).wrongly_for
+
+
+def test_no_rule_was_wrong_more_often_than_it_may_but_where_its_card_says_so():
     assert (KEPT["draws"] >= 400).all() and {*KEPT["claim"]} == {*WORLDS} <= {*CLAIMS}
     wrong = KEPT[["wrongly for", "wrongly against"]].max(axis=1) / KEPT["draws"]
-    assert KEPT[wrong > ALLOWED].empty
+    assert KEPT[(wrong > ALLOWED) != KEPT["deceives"]][["claim", "world"]].values.tolist() == []
+    for claim, world in KEPT.loc[KEPT["deceives"], ["claim", "world"]].itertuples(index=False):
+        assert world in error_rates(CLAIMS[claim])
 
 
 @pytest.mark.parametrize("claim", WORLDS)
@@ -44,7 +61,8 @@ def test_a_few_draws_are_hardly_ever_wrong(claim):
     for world in WORLDS[claim]:
         found = worlds.rate(CLAIMS[claim], world, 8, seed=1)
         for wrong in (world.wrongly_for, world.wrongly_against):
-            assert sum(found[outcome] for outcome in wrong) < 4, (world.name, found)
+            few = sum(found[outcome] for outcome in wrong) < 4
+            assert few or world.deceives, (world.name, found)
 
 
 @pytest.mark.slow
@@ -64,21 +82,26 @@ def test_rates_drawn_again_are_those_that_are_kept(claim):
     columns = [*OUTCOMES, "wrongly for", "wrongly against"]
     apart = (fresh[columns] - before[columns]).abs().to_numpy()
     assert apart.max() <= 2  # another NumPy rounds differently
-    assert fresh[["wrongly for", "wrongly against"]].to_numpy().max() <= ALLOWED * worlds.DRAWS
+    wrong = fresh.loc[~fresh["deceives"], ["wrongly for", "wrongly against"]].to_numpy()
+    assert wrong.max(initial=0) <= ALLOWED * worlds.DRAWS
 
 
 def test_a_card_says_the_worst_rates_and_the_power():
     rows = {
         "claim": "P-80",
-        "world": ["nothing there", "at the cut", "as printed"],
-        "wrongly for": [3, 12, 0],
-        "wrongly against": [0, 8, 9],
-        "reproduced": [0, 4, 300],
-        "printed": [False, False, True],
+        "world": ["nothing there", "at the cut", "one of many", "unseen", "as printed"],
+        "wrongly for": [3, 12, 0, 40, 0],
+        "wrongly against": [0, 8, 0, 100, 9],
+        "in part": [0, 0, 80, 0, 0],
+        "reproduced": [0, 4, 0, 20, 300],
+        "deceives": [False, False, False, True, False],
+        "printed": [False, False, False, False, True],
         "draws": 400,
     }
     found = rates.of_claim("P-80", pd.DataFrame(rows))
-    assert found == (3, "at the cut", 2.25, "as printed", 75, 400, 3)
+    deceived = {"unseen": (10, 25)}
+    expected = (3, "at the cut", 2.25, "as printed", 20, "one of many", deceived, 75, 400, 5)
+    assert found == expected
     assert "%" in error_rates(CLAIMS["P-80"]) and "{" not in error_rates(CLAIMS["P-80"])
 
 

@@ -5,7 +5,7 @@ import pytest
 import scipy
 
 from analysis.metrics import paired
-from analysis.metrics.sampling import copies, distinct_images
+from analysis.metrics.sampling import copies, distinct_images, scenes
 from companion.measurements import measures
 from companion.measurements.measurement import Measurement, Value
 from companion.measurements.pruned import against_whole
@@ -21,6 +21,18 @@ def test_copies_are_rows_that_are_equal_to_the_last_bit():
     near = IMAGES[[0, 0]].copy()
     near[1, 0] = np.nextafter(near[1, 0], 9, dtype=np.float32)
     assert distinct_images(near) == 2
+
+
+def test_pictures_that_are_almost_equal_are_one_scene():
+    """Whatever vector all share; through a third picture, too, and beyond one block of rows."""
+    views = np.repeat(IMAGES, 20, axis=0) + 0.02 * RNG.normal(size=(800, 12))
+    assert distinct_images(views) == 800
+    assert scenes(views) == scenes(views + 100) == 40 == scenes(IMAGES)
+    angles = np.radians([0, 10, 20, 90, 180, 270])  # cos 10° is .985, cos 20° .94
+    circle = np.c_[np.cos(angles), np.sin(angles)]
+    centred = np.r_[circle, -circle]
+    assert scenes(centred) == 12**2 // (4**2 + 2**2 + 4**2 + 2**2)
+    assert scenes(np.ones((5, 3))) == 1
 
 
 @pytest.mark.parametrize("weights", [[5] * 20, [1] * 20, [50, *[1] * 19], [1, 2] * 10])
@@ -66,5 +78,8 @@ def _measured(numbers, images):
     values = {n: {"unit": "", "value": np.asarray(v).tolist()} for n, v in numbers.items()}
     kept = {name: Value.model_construct(**value) for name, value in values.items()}
     return Measurement.model_construct(
-        experiment="pruning", values=kept, counts={"images": images, "components": 12, "classes": 5}
+        experiment="pruning",
+        level="zero_shot",
+        values=kept,
+        counts={"images": images, "components": 12, "classes": 5},
     )

@@ -1,9 +1,9 @@
 """How many images and concepts tell something by themselves: a copy is no evidence.
 
-Rows of features that are equal to the last bit count as copies. Nothing else does: two files of one
-picture that were encoded, cut or batched differently have features that differ a little. Concepts
-that mark largely the same images, as parts and their object do, are encoded, or not, together:
-whoever takes concepts as a sample has to take their groups as independent.
+`copies` are rows of features that are equal to the last bit. Two files of one picture that were
+encoded, cut or batched differently have features that differ a little: `scenes` counts them once.
+Concepts that mark largely the same images, as parts and their object do, are encoded, or not,
+together: whoever takes concepts as a sample has to take their groups as independent.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 
 ALIKE = 0.25
 """Share of images in common, of those that show either, from which on concepts are one group."""
+#: Rows that are compared with all others at a time.
+ROWS = 512
 
 
 def copies(features: ArrayLike) -> NDArray[np.intp]:
@@ -64,3 +66,30 @@ def groups(labels: scipy.sparse.csr_array) -> NDArray[np.intp]:
     hierarchy = scipy.cluster.hierarchy
     tree = hierarchy.average(apart[np.triu_indices(len(own), 1)])
     return np.asarray(hierarchy.fcluster(tree, 1 - ALIKE, "distance") - 1, np.intp)
+
+
+def scenes(features: ArrayLike, alike: float = 0.98) -> int:
+    """As `distinct_images`, with images counted as copies that are almost equal to the encoder.
+
+    Two are if their features (N, d), less the mean over images, have a cosine above ``alike``, or
+    if others link them. Only a trained encoder can tell: random weights give all pictures nearly
+    the same features. It takes N² d multiplications.
+
+    >>> x = np.random.default_rng(0).normal(size=(30, 64))
+    >>> scenes(x), scenes(np.tile(x, (9, 1)) + 0.01)
+    (30, 30)
+    """
+    apart = np.asarray(features, np.float64)
+    apart = apart - apart.mean(axis=0)
+    apart /= np.maximum(np.linalg.norm(apart, axis=1, keepdims=True), np.finfo(float).tiny)
+    group = np.arange(len(apart))
+    for start in range(0, len(apart), ROWS):
+        near = apart[start : start + ROWS] @ apart[start:].T > alike
+        for row, linked in enumerate(near):
+            found = group[start:][linked]
+            if (found != group[start + row]).any():
+                merged = np.zeros(len(group), bool)
+                merged[found] = True
+                group[merged[group]] = found.min()
+    sizes = np.bincount(group)
+    return min(distinct_images(features), int(len(group) ** 2 // (sizes**2).sum()))

@@ -4,7 +4,8 @@ The directive `counterparts` takes an item of `data/counterparts.yaml` and shows
 this book has: a thumbnail, a link to the result itself, its evidence, how close it is, and the
 verdicts of the claims that rest on it, with the reason. The role `bearing` names the results that
 bear on a claim; below a result are links back. What is not in this build is named and not linked.
-The ledger's directive `cards` stands for the card of every claim, chapter by chapter.
+The ledger's directive `cards` stands for the card of every claim, chapter by chapter; all claims
+are plain data in the site's `claims.json`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 
 from analysis.families.registry import FAMILIES, load_family
+from base.files import write_text
 from base.quoting import as_markdown, tag
+from companion.chapters.claim_data import as_json
 from companion.claims.counterparts import (
     COUNTERPARTS,
     Item,
@@ -184,10 +187,17 @@ def cards_by_chapter(claims: Mapping[str, Claim], book: Path) -> str:
     return "\n\n".join(sections)
 
 
+def write_claims(app: Sphinx, failed: Exception | None) -> None:
+    """Put every claim with its verdict, as plain data, at the root of the built site."""
+    if app.builder.format == "html" and not failed:
+        write_text(Path(app.outdir) / "claims.json", as_json())
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     app.connect("companion-bears-on", bears_on)
     app.connect("source-read", show_every_card)
+    app.connect("build-finished", write_claims)
     app.add_directive("counterparts", CounterpartsDirective)
     app.add_directive("glance", GlanceDirective)
     app.add_role("bearing", BearingRole())

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import groupby
-from typing import Any
 
 import pandas as pd
 
@@ -23,16 +22,17 @@ from companion.claims.evidence import Evidence
 from companion.claims.ledger import (
     OUTCOMES,
     Aside,
-    Case,
     Claim,
+    ClaimError,
     Explained,
     Number,
     Outcome,
     Verdict,
     claims_file,
+    unit_of,
 )
-from companion.claims.rules import judge
 from companion.measurements.intervals import Result
+from companion.measurements.quantities import units
 from companion.sources import sets
 from results.style import digits, minus, to_markdown
 
@@ -40,6 +40,10 @@ from results.style import digits, minus, to_markdown
 RESULTS: dict[Result, tuple[str, str]] = claims_file()["results"]
 #: Who the cases are that are excluded from the verdict, before what they say.
 ASIDES: dict[Aside, str] = claims_file()["asides"]
+
+
+#: Units of which there are whole numbers only.
+WHOLE = tuple(name for name, unit in units().items() if unit.whole)
 
 
 class Total(float):
@@ -67,7 +71,7 @@ def card(claim: Claim, verdict: Explained, evidence: Evidence) -> str:
         "Rule": {
             "Expected": claim.expected,
             "Rule": rule(claim, evidence),
-            "Other cuts": flips(claim, evidence),
+            "Other cuts": flips(verdict),
             "Error rates": error_rates(claim),
         },
     }
@@ -98,7 +102,8 @@ def line(claim: Claim, verdict: Explained) -> str:
 
 def brief(claim: Claim, verdict: Verdict) -> str:
     """A verdict on other models than the claim's, and what it means for them, as MyST."""
-    key: Outcome = "reproduced" if verdict.outcome == "agrees so far" else verdict.outcome
+    partly = verdict.outcome in ("agrees so far", "partly established")
+    key: Outcome = "reproduced" if partly else verdict.outcome
     return f"{chip(verdict)} {claim.pocket.get(key, '')}".rstrip()
 
 
@@ -186,24 +191,29 @@ def reasoned(verdict: Explained) -> str:
 
 def error_rates(claim: Claim) -> str:
     """How often the rule is wrong where the truth is known, and how often right."""
-    table = rates.kept()
+    table, said = rates.kept(), claims_file()["rates"]
     if claim.id not in {*table["claim"]}:
         return str(claims_file()["no_rates"])
-    found = rates.of_claim(claim.id, table)._asdict()
-    shown = {name: f"{v:.1f}" for name, v in found.items() if isinstance(v, float)}
-    shown["power"] = f"{found['power']:.0f}"
-    return str(claims_file()["rates"]).format(**found | shown)
+    found = rates.of_claim(claim.id, table)
+    shown = {name: f"{v:.1f}" for name, v in found._asdict().items() if isinstance(v, float)}
+    shown["power"], deceived = f"{found.power:.0f}", []
+    for world, each in found.deceived.items():
+        sides = zip(said["sides"], each, strict=True)
+        parts = " and ".join(f"{share:.0f} % {side}" for side, share in sides if share)
+        deceived.append(f"{world} ({parts})")
+    texts = [said["wrong"], said["in_part"] * bool(found.part_world), said["power"]]
+    texts.insert(2, said["deceived"] * bool(deceived))
+    filled = found._asdict() | shown | {"deceived": "; ".join(deceived)}
+    return " ".join(text.strip().format(**filled) for text in texts if text)
 
 
-def flips(claim: Claim, evidence: Evidence) -> str:
+def flips(verdict: Explained) -> str:
     """The outcomes with other values of the cut on which the claim depends; "" if none."""
-    tried = []
-    for name, values in claim.cuts.items():
-        points = Number(name, 0).unit == "fraction"
-        for value in values:
-            cuts = replace(evidence.cuts, **{name: value})
-            outcome = judge(claim, replace(evidence, cuts=cuts)).outcome
-            tried.append((f"{100 * value:g} points" if points else f"{value:g}", outcome))
+    tried = [
+        (f"{100 * value:g} points" if unit_of(name) == "fraction" else f"{value:g}", outcome)
+        for name, outcomes in verdict.at_cuts.items()
+        for value, outcome in outcomes.items()
+    ]
     parts = []
     for outcome, group in groupby(tried, lambda each: each[1]):
         first, *others = (value for value, _ in group)
@@ -233,15 +243,24 @@ def numbers_table(claim: Claim, verdict: Verdict, evidence: Evidence) -> pd.Data
     return frame.loc[:, (frame != "").any()].rename(columns={"of": " "})
 
 
-def written(n: Number, heading: str = "") -> str:
-    """A number with its interval: in percent or points if the heading ends so."""
-    fraction = n.unit == "fraction"
+def written(n: Number, heading: str) -> str:
+    """A number with its interval: in percent or points if the heading ends so.
+
+    Raises ClaimError if a fraction's heading does not, or another number's does.
+    """
+    fraction = "fraction" in n.unit
+    if fraction != heading.endswith(("(%)", "(points)")):
+        raise ClaimError(
+            f"{n.name} is in {n.unit}, so the heading {heading!r} must "
+            f"{'' if fraction else 'not '}end with (%) or (points): correct it in the entry's "
+            "`shown`."
+        )
     sign = "+" if heading.endswith("(points)") else ""
 
     def as_text(value: float) -> str:
         if fraction:
             return minus(f"{100 * value:{sign}.1f}")
-        return f"{value:,.0f}" if n.unit == "count" and not value % 1 else minus(digits(value))
+        return f"{value:,.0f}" if n.unit in WHOLE and not value % 1 else minus(digits(value))
 
     if n.low is None or n.high is None:
         return as_text(n.value)
@@ -261,36 +280,10 @@ def _name(of: str, evidence: Evidence) -> str:
     return f"{family.title}, {' against '.join(family.model(name).title for name in names)}"
 
 
-def rows(verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
-    """Verdicts as plain data, one mapping per claim: what `companion claims --json` prints.
-
-    ``coverage``: of how many models, or whatever ``unit`` says, the claim speaks, and how many of
-    them were measured; ``agreement``: in how many cases that decide it holds; ``aside``: the same
-    of those that do not decide, by the reason.
-    """
-
-    def given(thing: Case | Number) -> dict[str, Any]:
-        return {key: value for key, value in asdict(thing).items() if value not in ("", None)}
-
-    return [
-        {
-            "id": name,
-            "outcome": verdict.outcome,
-            "sentence": sentence(verdict),
-            "coverage": {"measured": verdict.measured, "of": verdict.covered, "unit": verdict.unit},
-            "agreement": verdict.count(),
-            "aside": {a: verdict.count(a) for a in ASIDES if any(verdict.count(a).values())},
-            "cases": {of: given(case) for of, case in verdict.cases.items()},
-            "numbers": [given(number) | {"unit": number.unit} for number in verdict.numbers],
-        }
-        for name, verdict in verdicts.items()
-    ]
-
-
 def lines(verdicts: Mapping[str, Verdict]) -> Iterator[str]:
     """Verdicts for a terminal: what `companion claims` prints, the numbers below each claim."""
     for name, verdict in verdicts.items():
-        yield f"{name:16} {verdict.outcome:13} {sentence(verdict)}"
+        yield f"{name:16} {verdict.outcome:18} {sentence(verdict)}"
         for n in verdict.numbers:
             ends = "" if n.low is None else f" ({n.low:.4g} to {n.high:.4g})"
             unit = "" if n.unit in ("count", "dimensionless") else f" {n.unit}"

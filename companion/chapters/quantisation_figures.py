@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import pandas as pd
 from analysis.families.registry import LEVEL_TITLES
 from analysis.metrics.indicators import interval, rank_correlation
 from base.roots import ROOT
-from companion.chapters.measured import model_title, set_title
+from companion.chapters.measured import model_of, model_title, set_title
 from companion.claims.ours import Prediction, kappa_predicts
 from companion.measurements.measurement import Measurement
 from results import plots, style
@@ -89,6 +90,7 @@ def rows(
         found = left(m, scheme, bits)
         return (
             {"set": set_title(m), "of": model_title(m), "model": m.model, "level": m.level}
+            | {"family": re.split(r", | \(", model_of(m).pretraining)[0]}  # first trained on
             | {"images": m.counts["images"], "components": m.counts["components"]}
             | {f"kept_{frame}": share for frame, share in found.kept.items()}
             | {f"kept_{frame}_error": error for frame, error in found.kept_errors.items()}
@@ -196,18 +198,28 @@ def correlations(table: pd.DataFrame) -> dict[str, Any]:
 def encoders(table: pd.DataFrame, after: Sequence[str]) -> tuple[pd.DataFrame, Prediction]:
     """A row for each encoder, the medians of its sets, and what κ predicts of the loss.
 
-    `predicted`: by all other encoders; of those in ``after`` by the others that are not.
+    ``family``: what it was first trained on; `predicted`: by all other families.
     """
-    own = table.groupby(["model", "of"], sort=False)[["kurtosis_written", "kept_written"]]
+    columns = ["kurtosis_written", "crest_written", "kept_written"]
+    own = table.groupby(["model", "of", "family"], sort=False)[columns]
     medians = own.median().reset_index()
     medians["lost"] = 1 - medians["kept_written"]
-    found = kappa_predicts(medians["kurtosis_written"], medians["lost"])
-    known = ~medians["model"].isin(after)
-    x, y = np.log(medians["kurtosis_written"]), medians["lost"]
-    slope, mean = np.polyfit(x[known], y[known], 1) if known.sum() > 2 else (np.nan, np.nan)
-    predicted = np.where(known, found.predicted, mean + slope * x)
-    words = np.where(known, "left out", "first seen afterwards")
-    return medians.assign(predicted=predicted, held_out=words), found
+    found = kappa_predicts(medians["kurtosis_written"], medians["lost"], medians["family"])
+    words = np.where(medians["model"].isin(after), "first seen afterwards", "known")
+    return medians.assign(predicted=found.predicted, held_out=words), found
+
+
+def beside_kappa(table: pd.DataFrame, each: pd.DataFrame) -> dict[str, Any]:
+    """What the crest factor predicts by the same rule, and κ within the encoder of most sets."""
+    crest = kappa_predicts(each["crest_written"], each["lost"], each["family"])
+    sets = table[table["model"] == table["model"].value_counts().idxmax()]
+    within = rank_correlation(sets["kurtosis_written"], sets["won"])
+    return {
+        "crest_error": crest.error,
+        "within": within,
+        "within_sets": len(sets),
+        "within_of": sets["of"].iloc[0],
+    }
 
 
 def errors(measurements: Iterable[Measurement]) -> Iterator[dict[str, Any]]:

@@ -26,7 +26,7 @@ from companion.claims.deciding import (
     every,
 )
 from companion.claims.evidence import Evidence, numbers_of
-from companion.claims.ledger import Aside, Claim, Findings, Number, Scope, numbers, rule
+from companion.claims.ledger import Aside, Claim, Findings, Number, Rules, Scope, numbers
 from companion.claims.outliers import LOWER, known_robust, not_robust
 from companion.measurements.intervals import Interval, student_95
 from companion.measurements.kept_counts import counts_of
@@ -37,7 +37,6 @@ Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 
-@rule("D-texture")
 def d_texture(claim: Claim, evidence: Evidence) -> Findings:
     """The printed textures are among the concepts of the most important direction; later fewer.
 
@@ -80,7 +79,6 @@ def d_texture(claim: Claim, evidence: Evidence) -> Findings:
     yield from decided(looks).items()
 
 
-@rule("C-more")
 def c_more(claim: Claim, evidence: Evidence) -> Findings:
     """Zero-shot encodes more concepts than each model that it is compared with.
 
@@ -108,7 +106,6 @@ def c_more(claim: Claim, evidence: Evidence) -> Findings:
         yield from numbers(family, printed_lead=top - max(others))
 
 
-@rule("C-overlap")
 def c_overlap(claim: Claim, evidence: Evidence) -> Findings:
     """The zero-shot model encodes most of the finetuned model's concepts, more than supervised.
 
@@ -161,7 +158,6 @@ def c_overlap(claim: Claim, evidence: Evidence) -> Findings:
             yield from numbers(family, **{f"printed_share{end}": common / whole})
 
 
-@rule("C-not-indicator")
 def c_not_indicator(claim: Claim, evidence: Evidence) -> Findings:
     """The model trained on captions, not robust, encodes a number nearer to zero-shot's.
 
@@ -314,3 +310,11 @@ def _encoded(m: Measurement, evidence: Evidence) -> Flags:
     """Which of the probe's concepts a model encodes."""
     threshold = m.value("threshold" if evidence.counts == "unique" else "lower_threshold")
     return np.asarray(encoded(m.value("best"), threshold))
+
+
+RULES: Rules = {
+    "D-texture": d_texture,
+    "C-more": c_more,
+    "C-overlap": c_overlap,
+    "C-not-indicator": c_not_indicator,
+}

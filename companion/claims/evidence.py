@@ -245,8 +245,9 @@ class Evidence:
 
 
 def numbers_of(measurement: Measurement, **values: Any) -> tuple[Number, ...]:
-    """Numbers by their names, of one measurement: see `ledger.numbers`."""
-    return numbers(measurement.model, measurement.data.name, **values)
+    """Numbers by their names, of one measurement, whose quantities have its units there."""
+    units = {name: quantity.unit for name, quantity in measurement.values.items()}
+    return numbers(measurement.model, measurement.data.name, units, **values)
 
 
 #: What claims are about in the pocket lab: the test emoji of the training style, and all styles'.

@@ -9,8 +9,9 @@ number of models and sets of images. From the cases follows the outcome:
 
 - *reproduced*: it holds in every case, there is one of every level of which the claim speaks, and
   everything that it speaks of was measured;
-- *agrees so far*: it holds in some case and fails in none, but not everything was measured or
-  decided;
+- *partly established*: everything was measured; it holds in some case and fails in none, but other
+  cases are undecided;
+- *agrees so far*: the same where not everything was measured;
 - *differs*: it fails in some case and holds in none;
 - *mixed*: it holds in some and fails in others;
 - *undecided*: measured, but neither established nor refuted in any case;
@@ -37,7 +38,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from analysis.families.registry import Level
 from base.roots import ROOT
@@ -51,7 +52,15 @@ CLAIMS = ROOT / "data" / "claims.yaml"
 #: Why a case decides nothing.
 Aside = Literal["stand-in", "inferred", "another task", "another probe", "no test"]
 ASIDES: tuple[Aside, ...] = get_args(Aside)
-Outcome = Literal["reproduced", "agrees so far", "mixed", "differs", "undecided", "not measured"]
+Outcome = Literal[
+    "reproduced",
+    "partly established",
+    "agrees so far",
+    "mixed",
+    "differs",
+    "undecided",
+    "not measured",
+]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 #: What a reason may say of a verdict.
 Standing = Literal[
@@ -65,21 +74,6 @@ Standing = Literal[
 
 class ClaimError(CompanionError, ValueError):
     """The table of claims is wrong, or there is nothing by which to judge one."""
-
-
-#: How each claim is judged, by its id, once the modules of the rules are imported (`rules`).
-RULES: dict[str, Callable[[Claim, Any], Findings]] = {}
-R = TypeVar("R", bound=Callable[..., Any])
-
-
-def rule(claim: str) -> Callable[[R], R]:
-    """Register a function as the rule of a claim."""
-
-    def registered(judging: R) -> R:
-        RULES[claim] = judging
-        return judging
-
-    return registered
 
 
 class Entry(Strict):
@@ -141,7 +135,7 @@ class Claim(Entry):
     note: str = ""
     shown: dict[str, str]
     cuts: dict[str, tuple[float, ...]] = Field(default_factory=dict)
-    because: dict[Outcome, Reason] = Field(default_factory=dict)
+    because: dict[Outcome | Literal["any"], Reason] = Field(default_factory=dict)
     pocket: dict[Outcome, str] = Field(default_factory=dict)
     values: dict[str, float] = Field(default_factory=dict)
     regions: dict[str, dict[str, int]] = Field(default_factory=dict)
@@ -150,6 +144,15 @@ class Claim(Entry):
     tolerance: float = 0
     tolerance_reason: str = ""
     needs: str
+
+    @field_validator("because", mode="before")
+    @classmethod
+    def _of_any_outcome(cls, given: object) -> object:
+        return {"any": given} if isinstance(given, dict) and "says" in given else given
+
+    def reason(self, outcome: Outcome) -> Reason | None:
+        """What somebody wrote for an outcome, or for any."""
+        return self.because.get(outcome) or self.because.get("any")
 
     def of(self, edition: str) -> Claim:
         """The claim as an edition of the book states it: reasons are about the paper's models."""
@@ -162,7 +165,8 @@ class Number:
 
     ``of``: the model, or models separated by commas, or whatever else it is of; empty if of all
     that was checked. ``data``: the data set by name, empty where several take part. ``low``,
-    ``high``: the ends of its 95 % interval, if it has one, in the same unit.
+    ``high``: the ends of its 95 % interval, if it has one, in the same unit. ``unit``: a number
+    of a measurement's quantity has that quantity's, any other the one that `unit_of` knows.
     """
 
     name: str
@@ -171,12 +175,19 @@ class Number:
     data: str = ""
     low: float | None = None
     high: float | None = None
+    unit: str = "count"
 
-    @property
-    def unit(self) -> str:
-        """The unit of the value and of the interval's ends."""
-        units = claims_file()["units"]
-        return next((unit for unit, names in units.items() if self.name in names), "count")
+
+@cache
+def unit_of(name: str) -> str:
+    """The unit of a number that is no quantity of a measurement; ClaimError if nothing says it."""
+    units = claims_file()["units"]
+    if found := [unit for unit, names in units.items() if name in names]:
+        return str(found[0])
+    raise ClaimError(
+        f"nothing says in which unit {name!r} is: give the number the name of a quantity of "
+        f"data/quantities.yaml, or list it below `units` at the top of {CLAIMS.name}."
+    )
 
 
 @dataclass(frozen=True)
@@ -207,6 +218,8 @@ class Scope:
 #: What a rule tells: one scope; cases, each with what was looked at (a model, or two by name,
 #: separated by a comma); and numbers.
 Findings = Iterable[Scope | tuple[str, Case] | Number]
+#: How claims are judged, by their ids: what each module of rules ends with.
+Rules = dict[str, Callable[[Claim, Any], Findings]]
 
 
 @dataclass(frozen=True)
@@ -235,10 +248,12 @@ class Verdict:
 class Explained(Verdict):
     """A verdict, and why its outcome is what it is, as a clause that a person wrote.
 
-    ``reason``: "" if nobody wrote one, or if it is true no longer (`reasons`).
+    ``reason``: "" if nobody wrote one, or if it is true no longer (`reasons`). ``at_cuts``: what
+    the outcome would be with other values of the cuts on which it depends: cut → value → outcome.
     """
 
     reason: str = ""
+    at_cuts: Mapping[str, Mapping[float, Outcome]] = field(default_factory=dict)
 
 
 def verdict(findings: Findings) -> Verdict:
@@ -267,7 +282,9 @@ def outcome_of(cases: Collection[Case], everything: bool) -> Outcome:
         return "mixed" if "holds" in results else "differs"
     if "holds" not in results:
         return "undecided"
-    return "reproduced" if everything and results == {"holds"} else "agrees so far"
+    if not everything:
+        return "agrees so far"
+    return "reproduced" if results == {"holds"} else "partly established"
 
 
 def holds(condition: bool) -> Result:
@@ -285,12 +302,26 @@ def combined(results: Iterable[Result]) -> Result:
 
 
 def numbers(
-    of: str = "", data: str = "", /, **values: float | tuple[float, float, float]
+    of: str = "",
+    data: str = "",
+    units: Mapping[str, str] | None = None,
+    /,
+    **values: float | tuple[float, float, float],
 ) -> tuple[Number, ...]:
-    """Numbers by their names, of one thing: a value, or a value with the ends of its interval."""
+    """Numbers by their names, of one thing: a value, or a value with the ends of its interval.
+
+    ``units``: those of quantities by name, which go before `unit_of`.
+    """
     arrays = {name: np.atleast_1d(np.asarray(value, float)) for name, value in values.items()}
     return tuple(
-        Number(name, array[0].item(), of, data, *array[1:].tolist())
+        Number(
+            name,
+            array[0].item(),
+            of,
+            data,
+            *(array[1:].tolist() or (None, None)),
+            unit=(units or {}).get(name) or unit_of(name),
+        )
         for name, array in arrays.items()
     )
 

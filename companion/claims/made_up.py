@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from companion.measurements.measurement import IMAGENETS_CLASSES, Measurement
 
 Rng = np.random.Generator
 Floats = NDArray[np.float64]
+Coin = Literal["model", "pretraining", "level"]
 #: What is true of a model, by its name, a zero-shot one's pretraining, or its level.
 Truth = Mapping[str, float]
 
@@ -105,26 +106,40 @@ def kurtosis(
     robust: Truth | None = None,
     outliers: Sequence[str] = (),
     share: float | None = None,
+    coin: Coin = "model",
     images: int = 200,
     spread: float = 0.5,
+    few: bool = False,
     sets: int = 1,
     copies: int = 1,
+    views: int = 1,
+    counted: bool = True,
     half: float = 0.01,
 ) -> Evidence:
     """κ of images, skewed (log-normal): its mean by model, its spread over the mean.
 
     ``outliers``: which levels, or models, have a coordinate far above the mean one. ``share``: how
-    probably any model has outlier features, by chance, in place of ``outliers``. ``copies``: how
-    often each image is repeated.
+    probably any model has outlier features, by chance, in place of ``outliers``, with one ``coin``
+    for each model, pretraining set or level. ``few``: two in a hundred images carry half of κ.
+    ``copies``: how often each image is repeated; ``views``: of how many almost equal pictures it is
+    one, which the file knows if they were ``counted``.
     """
     taken = []
     sigma = np.sqrt(np.log1p(spread**2))
+    coins: dict[tuple[str, ...], bool] = {}
     for family, model, mean in true_of(kappa):
-        by_chance = share is not None and model.level != "random" and rng.random() < share
+        by_chance = False
+        if share is not None and model.level != "random":
+            told = {"model": (model.name,), "pretraining": (model.level, model.pretraining)}
+            side = told.get(coin, (model.level,))
+            by_chance = coins[side] = coins[side] if side in coins else rng.random() < share
         far = by_chance or model.level in outliers or model.name in outliers
         true = 30.0 if by_chance else mean
         for number in range(1 if model.level == "random" and sets == 1 else sets):
-            drawn = np.exp(rng.normal(np.log(true) - sigma**2 / 2, sigma, images))
+            drawn = np.exp(rng.normal(np.log(true) - sigma**2 / 2, sigma, images // views))
+            drawn = np.repeat(drawn, views)
+            if few:
+                drawn = drawn * np.where(rng.random(images) < 0.02, 25, 0.5 / 0.98)
             repeated = np.tile(drawn, copies)
             values: dict[str, Any] = {
                 "kurtosis_mean": drawn.mean(),
@@ -133,6 +148,7 @@ def kurtosis(
                 "outlier_coordinates": np.arange(int(far)),
                 "distinct_images": images,
             }
+            values |= {"scenes": images // views} if views > 1 and counted else {}
             data = "imagenet" if sets == 1 else f"set{number}"
             about: dict[str, Any] = {"data": data, "images": images * copies}
             taken.append(measured("outlier_features", family, model, values, **about))
@@ -185,15 +201,18 @@ def pruning(
     whole: float = 0.6,
     random: float = 0.2,
     sets: int = 1,
+    between: float = 0.0,
 ) -> Evidence:
     """Changes of accuracy with a fifth of the directions kept, and of robustness where given.
 
     A tenth of the predictions changes between right and wrong, fewer where all are at chance.
+    ``between``: how far true changes of models lie to either side of what is given, at most.
     """
     truth = accuracy if isinstance(accuracy, Mapping) else {"zero_shot": accuracy}
     error = np.sqrt(min(0.1, 2 * whole) / images)
     taken = []
-    for family, model, true in true_of(truth):
+    for family, model, mean in true_of(truth):
+        true = mean + rng.uniform(-between, between) if between else mean
         for number in range(sets):
             inside = rng.normal(true, error)
             if robust is None:
@@ -258,17 +277,25 @@ def concepts(
 
 
 def overlap(
-    rng: Rng, share: float, supervised: float, encoded: int = 360, alike: int = 1
+    rng: Rng,
+    share: float,
+    supervised: float,
+    encoded: int = 360,
+    alike: int = 1,
+    found: int | None = None,
 ) -> Evidence:
-    """Which concepts of the finetuned models others encode, by groups of so many alike ones."""
+    """Which concepts of the finetuned models others encode, by groups of so many alike ones.
+
+    ``found``: of how many the groups are that the file knows, if not of all that are alike.
+    """
     taken = []
-    group = np.arange(CONCEPTS) // alike
+    group, known = np.arange(CONCEPTS) // alike, np.arange(CONCEPTS) // (found or alike)
     probabilities: dict[Level, float] = {"zero_shot": share, "supervised": supervised}
     for level, probability in {**probabilities, "finetuned": 1.0}.items():
         for family, model, _ in true_of({level: 0.0}):
             flags = (rng.random(group[-1] + 1) < probability)[group]
             flags &= np.arange(CONCEPTS) < encoded
-            taken.append(_probed(family, model, np.where(flags, 0.95, 0.5), groups=group))
+            taken.append(_probed(family, model, np.where(flags, 0.95, 0.5), groups=known))
     return Evidence(families(), taken)
 
 
@@ -336,9 +363,18 @@ _POSITIVES = np.full(CONCEPTS, 50)
 
 
 def order(
-    rng: Rng, robust: Truth, half: float = 0.006, views: Sequence[str] = ("five",)
+    rng: Rng,
+    robust: Truth,
+    half: float = 0.006,
+    views: Sequence[str] = ("five",),
+    evaluators: float = 0.0,
 ) -> Evidence:
-    """Effective robustness by level, in views whose errors are independent."""
+    """Effective robustness by level, in views whose errors are independent.
+
+    ``evaluators``: the standard error that all models of one level share, evaluated by one person.
+    """
+    if evaluators:
+        robust = {level: rng.normal(value, evaluators) for level, value in robust.items()}
     return Evidence(families(), (), {view: robustness(rng, robust, half) for view in views})
 
 

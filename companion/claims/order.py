@@ -17,10 +17,10 @@ from companion.claims.ledger import (
     Case,
     Claim,
     Findings,
+    Rules,
     Scope,
     holds,
     numbers,
-    rule,
 )
 from companion.measurements.accuracies import CLIP_V2
 from companion.measurements.effective_robustness import POOL_TITLES
@@ -31,7 +31,6 @@ Row = Mapping[Hashable, Any]
 REGIMES = ("zero-shot", "FT", "from scratch")
 
 
-@rule("ER-order")
 def er_order(claim: Claim, evidence: Evidence) -> Findings:
     """Every two levels of a backbone and pretraining set have the claimed order.
 
@@ -114,7 +113,6 @@ def _er(row: Row) -> Interval:
     return Interval(row["er"], row["low"], row["high"])
 
 
-@rule("ER-range")
 def er_range(claim: Claim, evidence: Evidence) -> Findings:
     """The lowest and the highest zero-shot model have the printed values, and the named data.
 
@@ -165,7 +163,6 @@ def er_range(claim: Claim, evidence: Evidence) -> Findings:
         yield from numbers("own", lowest_robustness=lowest, highest_robustness=highest)
 
 
-@rule("ER-fit")
 def er_fit(claim: Claim, evidence: Evidence) -> Findings:
     """One of the fits that the paper's text leaves open has all printed constants.
 
@@ -184,3 +181,10 @@ def er_fit(claim: Claim, evidence: Evidence) -> Findings:
         name = f"V2 {fit['v2']}, {POOL_TITLES[fit['kinds']]}"
         yield from numbers(name, **{each: fit[each] for each in ("models", *constants)})
     yield from numbers(fits=len(fits), fits_agreeing=int(agree.sum()))
+
+
+RULES: Rules = {
+    "ER-order": er_order,
+    "ER-range": er_range,
+    "ER-fit": er_fit,
+}

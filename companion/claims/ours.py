@@ -39,13 +39,16 @@ class OurClaim(Entry):
 
 
 class Prediction(NamedTuple):
-    """How well one number per encoder predicts another for encoders that were left out.
+    """How well one number per encoder predicts another for a family that was left out.
 
-    `error`: mean absolute error of the prediction, and `error_without` of the mean of the others.
-    `p`: how often κ in another order of encoders predicts as well. `predicted`: (encoders,).
+    `families`: how many; `error`: mean absolute error of the predictions of their medians, and
+    `error_without` of the mean of the others; `rank`: Spearman's ρ of the medians. `p`: how often κ
+    in another order of families predicts as well. `predicted`: of each encoder, by the line of its
+    family, (encoders,).
     """
 
     result: Result
+    families: int
     error: float
     error_without: float
     rank: float
@@ -53,23 +56,29 @@ class Prediction(NamedTuple):
     predicted: Array
 
 
-def kappa_predicts(kurtosis: ArrayLike, loss: ArrayLike) -> Prediction:
-    """Whether κ predicts a loss for an encoder that is left out: one number each, (encoders,).
+def kappa_predicts(kurtosis: ArrayLike, loss: ArrayLike, family: Sequence[str]) -> Prediction:
+    """Whether κ predicts a loss for a family of encoders that is left out whole.
 
-    A line in log κ is fitted to all other encoders. κ predicts if the mean absolute error is as
-    small in at most `SIGNIFICANCE` of all orders of κ: a permutation test, whose false rate is at
-    most that share whatever the losses are. The claim then holds if the loss rises with κ, and
-    fails if it falls. Undecided otherwise, or with fewer than five encoders.
+    ``kurtosis``, ``loss``: of each encoder, (encoders,); ``family``: what it was first trained on.
+    Encoders of one family are alike, so each family counts once, by its medians. A line in log κ is
+    fitted to all other families. κ predicts if the mean absolute error is as small in at most
+    `SIGNIFICANCE` of all orders of κ: a permutation test. Its false rate is at most that share if
+    families are independent and none has more than another to say. The claim then holds if the loss
+    rises with κ, and fails if it falls. Undecided otherwise, or with fewer than five families.
 
-    >>> kappa_predicts([3, 3, 9, 30, 80, 90], [0.1, 0.12, 0.2, 0.35, 0.5, 0.52]).result
+    >>> kappa_predicts([3, 4, 9, 30, 80, 90], [0.1, 0.12, 0.2, 0.35, 0.5, 0.52], "abcdef").result
     'holds'
     """
-    x, y = np.log(np.asarray(kurtosis, np.float64)), np.asarray(loss, np.float64)
-    if len(x) < 5:
-        empty = np.full(len(x), np.nan)
-        return Prediction("undecided", np.nan, np.nan, np.nan, np.nan, empty)
-    predicted = left_out(x, y)
-    error = np.abs(predicted - y).mean()
+    logs, losses = np.log(np.asarray(kurtosis, np.float64)), np.asarray(loss, np.float64)
+    names, of = np.unique([*family], return_inverse=True)
+    x, y = (
+        np.array([np.median(values[of == n]) for n in range(len(names))])
+        for values in (logs, losses)
+    )
+    if len(names) < 5:
+        nothing = np.full(len(logs), np.nan)
+        return Prediction("undecided", len(names), *[np.nan] * 4, nothing)
+    error = np.abs(left_out(x, y) - y).mean()
     rng = np.random.default_rng(SEED)
     orders = rng.permuted(np.tile(x, (PERMUTATIONS, 1)), axis=1)
     drawn = np.abs(left_out(orders, y) - y).mean(axis=1)
@@ -79,13 +88,15 @@ def kappa_predicts(kurtosis: ArrayLike, loss: ArrayLike) -> Prediction:
     if better <= SIGNIFICANCE:
         result = "holds" if rank > 0 else "fails"
     mean = (y.sum() - y) / (len(y) - 1)
+    lines = np.array([np.polyfit(np.delete(x, n), np.delete(y, n), 1) for n in range(len(x))])
     return Prediction(
         result,
+        len(names),
         float(error),
         float(np.abs(mean - y).mean()),
         rank,
         float(better),
-        predicted,
+        lines[of, 0] * logs + lines[of, 1],
     )
 
 
@@ -103,16 +114,22 @@ def left_out(x: Array, y: Array) -> Array:
     return predicted
 
 
-def false_rate(encoders: int, trials: int = 400, seed: int = 1) -> float:
+def false_rate(
+    family: Sequence[str], alike: float = 0.0, trials: int = 400, seed: int = 1
+) -> float:
     """How often the rule calls it established that noise is predicted: a share of `trials`.
 
-    κ of so many encoders is drawn as the logarithm of a Gaussian, losses independently.
+    log κ and losses of these encoders are Gaussian and independent of each other; ``alike``: the
+    correlation of two encoders of one family.
     """
     rng = np.random.default_rng(seed)
-    results = [
-        kappa_predicts(np.exp(rng.normal(3, 1, encoders)), rng.uniform(size=encoders)).result
-        for _ in range(trials)
-    ]
+    names, of = np.unique([*family], return_inverse=True)
+
+    def drawn() -> Array:
+        shared, own = rng.normal(size=len(names))[of], rng.normal(size=len(of))
+        return np.asarray(np.sqrt(alike) * shared + np.sqrt(1 - alike) * own)
+
+    results = [kappa_predicts(np.exp(3 + drawn()), drawn(), family).result for _ in range(trials)]
     return results.count("holds") / trials
 
 

@@ -24,7 +24,7 @@ from companion.claims.deciding import (
     some,
 )
 from companion.claims.evidence import Evidence, numbers_of
-from companion.claims.ledger import Aside, Claim, Findings, Number, Scope, numbers, rule
+from companion.claims.ledger import Aside, Claim, Findings, Number, Rules, Scope, numbers
 from companion.measurements.intervals import Interval, Result
 from companion.measurements.measurement import Measurement
 
@@ -35,11 +35,12 @@ COMPARED = "projection"
 #: The table of `k_indicator`: of models that are robust or not, those with outlier features or not.
 ROWS = {True: "robust", False: "not_robust", None: "unknown"}
 COLUMNS = {True: "with", False: "without", None: "open"}
+#: Training regimes, each with its pretraining set, of either kind, below which chance may be all.
+LEAST_REGIMES = 5
 #: Whether a model is robust, and whether it has outlier features; None if it is not known.
 Cell = tuple[bool | None, bool | None]
 
 
-@rule("K-zero-shot")
 def k_zero_shot(claim: Claim, evidence: Evidence) -> Findings:
     """The mean kurtosis is far above 3, and above that of random weights.
 
@@ -62,7 +63,6 @@ def k_zero_shot(claim: Claim, evidence: Evidence) -> Findings:
     yield from numbers(on_reference=evidence.on_reference(measured))
 
 
-@rule("K-others")
 def k_others(claim: Claim, evidence: Evidence) -> Findings:
     """The mean kurtosis counts as close to 3, at the layer where zero-shot models are looked at.
 
@@ -83,7 +83,6 @@ def k_others(claim: Claim, evidence: Evidence) -> Findings:
             yield from _numbers(m, images=m.counts["images"], leaders=m.value("leaders"))
 
 
-@rule("K-openai")
 def k_openai(claim: Claim, evidence: Evidence) -> Findings:
     """The ratio of the mean kurtoses on the same data is at least the cut."""
     pairs = [
@@ -107,7 +106,6 @@ def k_openai(claim: Claim, evidence: Evidence) -> Findings:
     yield from decided(looks).items()
 
 
-@rule("K-captions")
 def k_captions(claim: Claim, evidence: Evidence) -> Findings:
     """The model has no outlier features (`no_outliers`), and is known not to be robust."""
     yield Scope(len(evidence.at("captions")))
@@ -126,15 +124,16 @@ def k_captions(claim: Claim, evidence: Evidence) -> Findings:
             yield from numbers(m.model, ordinary_models=robustness.ordinary_models)
 
 
-@rule("K-indicator")
 def k_indicator(claim: Claim, evidence: Evidence) -> Findings:
     """Models that are not robust have no outlier features: far coordinates and a raised kurtosis.
 
     Robust models cannot test that alone and are excluded. Models whose robustness is not known are
     undecided, and so are those at another layer. Where nothing has outlier features, their absence
     says nothing of robustness: no model agrees unless the table of both properties is unlikely if
-    they are independent (`_association`). A model that is not robust and has them differs in any
-    case. Numbers are given of all models, and of the cells of the table.
+    they are independent (`association`). Models that were pretrained alike are alike, so that table
+    counts regimes, each with its pretraining set, and says nothing where fewer than `LEAST_REGIMES`
+    of either kind are known. A model that is not robust and has them differs in any case. Numbers
+    are given of all models, and of the cells of the table of models.
     """
     levels: tuple[Level, ...] = ("zero_shot", "captions", *LOWER)
     every_model = evidence.at(*levels)
@@ -142,7 +141,9 @@ def k_indicator(claim: Claim, evidence: Evidence) -> Findings:
     measured = evidence.measured("outlier_features", *levels)
     clean = [Look(m.model, no_outliers(m, evidence), evidence.aside(m)) for m in measured]
     has = _with_outliers(clean)
-    chance = association(_table(_with_outliers(c for c in clean if not c.aside), evidence))
+    regimes = _regimes(_with_outliers(c for c in clean if not c.aside), evidence)
+    kinds = [sum(number for cell, number in regimes.items() if cell[0] is kind) for kind in ROWS]
+    chance = association(regimes) if min(kinds[:2]) >= LEAST_REGIMES else 1.0
     looks = []
     for look in clean:  # a model says something if it is not robust
         counts = not_robust(look.of, evidence).holds
@@ -157,6 +158,7 @@ def k_indicator(claim: Claim, evidence: Evidence) -> Findings:
     for (robust, row), (outliers, column) in product(ROWS.items(), COLUMNS.items()):
         yield from numbers(**{f"{row}_{column}": cells[robust, outliers]})
     yield from numbers(known=len(has), by_chance=chance)
+    yield from numbers(robust_regimes=kinds[0], not_robust_regimes=kinds[1])
 
 
 def _with_outliers(clean: Iterable[Look]) -> dict[str, bool | None]:
@@ -169,6 +171,26 @@ def _with_outliers(clean: Iterable[Look]) -> dict[str, bool | None]:
 def _table(has: Mapping[str, bool | None], evidence: Evidence) -> Counter[Cell]:
     """How many models are known to be robust or not, and to have outlier features or not."""
     return Counter((known_robust(name, evidence), outliers) for name, outliers in has.items())
+
+
+def _regimes(has: Mapping[str, bool | None], evidence: Evidence) -> Counter[Cell]:
+    """The same table of regimes, each with its pretraining set.
+
+    One counts if its known models agree on whether they are robust. One that is robust has outlier
+    features if all of them have, one that is not if any has: the less favourable for the claim.
+    """
+    cells: dict[tuple[str, str], list[Cell]] = {}
+    for name, outliers in has.items():
+        model = evidence.models[name]
+        regime = cells.setdefault((model.level, model.pretraining), [])
+        regime.append((known_robust(name, evidence), outliers))
+    table: Counter[Cell] = Counter()
+    for models in cells.values():
+        known = [cell for cell in models if None not in cell]
+        if len({robust for robust, _ in known}) == 1:
+            robust = known[0][0]
+            table[robust, (all if robust else any)(outliers for _, outliers in known)] += 1
+    return table
 
 
 def known_robust(model: str, evidence: Evidence) -> bool | None:
@@ -245,3 +267,12 @@ def _ratio(first: Interval, other: Interval) -> Interval:
         (first.high - first.value) / first.value, (other.high - other.value) / other.value
     )
     return Interval(ratio, ratio * np.exp(-half), ratio * np.exp(half))
+
+
+RULES: Rules = {
+    "K-zero-shot": k_zero_shot,
+    "K-others": k_others,
+    "K-openai": k_openai,
+    "K-captions": k_captions,
+    "K-indicator": k_indicator,
+}

@@ -25,7 +25,7 @@ STATES: Mapping[Standing, Callable[[Verdict], bool]] = {
 
 def reason(claim: Claim, found: Verdict, evidence: Evidence) -> str:
     """Why the outcome is what it is, as a clause; "" if nobody wrote it or it is true no longer."""
-    written = claim.because.get(found.outcome)
+    written = claim.reason(found.outcome)
     return written.says if written and not stale(written, found, evidence) else ""
 
 

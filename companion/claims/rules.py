@@ -4,152 +4,104 @@ Nothing is read here and nothing is said: `evidence` gathers, `claim_cards` puts
 same functions judge the paper's models and the pocket lab. The paper names hardly any cut-off;
 those of this book are `evidence.Cuts`, and are stated in words in the field `rule` of
 `data/claims.yaml`. The rules on effective robustness are in `order`, those on kurtosis in
-`outliers`, those on concepts in `concepts`; `deciding` has the one helper by which they decide, and
-what cases are and how an outcome follows from them is at the top of `ledger`. Each rule is
-registered by `ledger.rule`, when it is imported here.
+`outliers`, those on a head's directions in `heads`, those on concepts in `concepts`; each of these
+modules ends with a table of its rules. `deciding` has the one helper by which they decide; what
+cases are, and how an outcome follows from them, is at the top of `ledger`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import nan, sqrt
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from analysis.families.registry import Level
-from companion.claims import concepts as concepts
-from companion.claims import order as order
-from companion.claims.deciding import Look, PValues, above, below, contrary, decided, every
-from companion.claims.evidence import Evidence, numbers_of
+from companion.claims import concepts, heads, order, outliers
+from companion.claims.evidence import Evidence
 from companion.claims.ledger import (
-    RULES,
     Claim,
     ClaimError,
     Explained,
-    Findings,
-    Scope,
-    numbers,
-    rule,
+    Outcome,
+    Rules,
+    Verdict,
     verdict,
 )
-from companion.claims.outliers import LOWER
 from companion.claims.reasons import reason
-from companion.measurements.intervals import Interval
 from companion.measurements.measurement import Measurement
-from companion.measurements.pruned import directions, pruned, pruned_under_shift
+from companion.measurements.quantities import Measured
 
-#: Margins by which a whole head's accuracy must exceed chance before "no loss" means anything.
-ABOVE_CHANCE = 10
+RULES: Rules = {**order.RULES, **outliers.RULES, **heads.RULES, **concepts.RULES}
 
 
-@rule("D-privileged")
-def d_privileged(claim: Claim, evidence: Evidence) -> Findings:
-    """Zero-shot models have a privileged direction, finetuned ones a weaker one, supervised none.
-
-    Judged by the importance of the mean-centred head for mean-centred images: adding one vector to
-    all rows of the head, or to all images, changes no prediction. A zero-shot model's must exceed
-    the control's, and is undecided without one. A finetuned model is compared with the zero-shot
-    model of the same pretraining on the same images. Every comparison is one of 95 % intervals.
-    Numbers of models trained on captions and of the controls are given too.
-    """
-    levels: tuple[Level, ...] = ("zero_shot", *LOWER)
-    yield evidence.scope(*levels)
-    measured = evidence.measured("privileged_directions", *levels)
-    by_set = {(m.model, m.data.name): m for m in measured}
-    start = {b.name: a.name for a, b in evidence.pairs("zero_shot", "finetuned")}
-    looks = []
-    for m in measured:
-        largest, cut = _largest_centred(m), evidence.cuts.privileged
-        if m.level == "supervised":
-            tested = below(largest, cut)
-        elif m.level == "zero_shot":
-            drawn = [largest.less(_largest_centred(other)) for other in evidence.control(m)]
-            more = above(drawn[0], 0).holds if len(drawn) == 1 else nan
-            tested = every([above(largest, cut), PValues(holds=more)])
-        else:
-            other = by_set.get((start.get(m.model, ""), m.data.name))
-            tested = below(largest.less(_largest_centred(other)), 0) if other else PValues()
-        looks.append(Look(m.model, tested, evidence.aside(m) or evidence.other_task(m)))
-    yield from decided(looks).items()
-    beside = evidence.measured("privileged_directions", "captions", "random")
-    for m in (*measured, *beside) if measured else ():
-        yield from numbers_of(
-            m,
-            importance=m.value("importance").max(),
-            importance_centred=_largest_centred(m),
-            importance_head_centred=m.value("importance_head_centred").max(),
-            classes=m.counts["classes"],
+def found(claim: Claim, evidence: Evidence) -> Verdict:
+    """The verdict on a claim; ClaimError if nothing says how it is judged."""
+    if claim.id not in RULES:
+        raise ClaimError(
+            f"no rule judges the claim {claim.id}: write a function in companion/claims, and name "
+            "it in the table RULES of its module."
         )
-    yield from numbers(on_reference=evidence.on_reference(measured))
-
-
-@rule("P-80")
-def p_80(claim: Claim, evidence: Evidence) -> Findings:
-    """Neither accuracy nor effective robustness falls by more than the margin.
-
-    A model's case holds if the 95 % intervals of both changes lie above minus the margin, and fails
-    if one of them lies below. "Unchanged" means something only where there is something to lose: it
-    is undecided unless the whole head's accuracy exceeds chance by `ABOVE_CHANCE` margins and
-    keeping the same number of random directions loses more than the margin. What pruning changes
-    under shift takes precedence over accuracy alone, which can fail and not hold. Where a head has
-    directions without weight, it is left open whether they count among those that are pruned; then
-    both counts must agree. In another task a model is excluded.
-    """
-    share, margin = claim.values["pruned_share"], evidence.cuts.margin
-    yield Scope(len(evidence.at("zero_shot")))
-    under_shift = evidence.measured("pruning_under_shift", "zero_shot")
-    looks = []
-    for m in under_shift:
-        after = pruned_under_shift(m, share)
-        changes = after["accuracy_change"], after["robustness_change"]
-        holds, fails = every(above(change, -margin) for change in changes)
-        whole = after["accuracy_whole"]
-        above_chance = whole - 1 / m.counts["classes"] >= ABOVE_CHANCE * margin
-        can_lose = above_chance and whole - after["accuracy_random"] > margin
-        keeps_fewer = round((1 - share) * directions(m)) > after["kept"] + 1
-        # there was nothing to lose; or a loss is due to keeping fewer
-        tested = PValues(holds if can_lose else nan, nan if keeps_fewer else fails)
-        looks.append(Look(m.model, tested, evidence.aside(m)))
-        yield from numbers_of(m, **after)
-    shifted, alone = {m.model for m in under_shift}, set()
-    for m in evidence.measured("pruning", "zero_shot"):
-        after, every_one = pruned(m, share), directions(m)
-        of_all = pruned(m, share, every_one) if every_one > after["rank"] else after
-        if of_all["kept"] > after["kept"] + 1:  # one is rounding
-            after |= {"all": every_one, "kept_of_all": of_all["kept"]}
-            after["change_of_all"] = of_all["accuracy_change"]
-        yield from numbers_of(m, **after)
-        if m.model not in shifted:
-            counted = [
-                above(after[name], -margin)
-                for name in ("accuracy_change", "change_of_all")
-                if name in after
-            ]
-            lost = every(contrary(change) for change in counted)  # both counts must agree
-            other_task = evidence.other_task(m)
-            looks.append(Look(m.model, PValues(fails=lost.holds), evidence.aside(m) or other_task))
-            alone |= set() if other_task else {m.model}
-    yield from decided(looks).items()
-    yield from numbers(accuracy_models=len(shifted | alone), robustness_models=len(shifted))
-
-
-def _largest_centred(measurement: Measurement) -> Interval:
-    """The largest importance over the mean, head and images mean-centred, with its interval."""
-    largest = float(measurement.value("importance_centred").max())
-    error = float(measurement.value("importance_centred_error"))
-    copied = measurement.counts["images"] / measurement.distinct_images
-    return Interval.of_mean(largest, error * sqrt(copied), measurement.distinct_images)
+    return verdict(RULES[claim.id](claim, evidence))
 
 
 def judge(claim: Claim, evidence: Evidence) -> Explained:
-    """The verdict on a claim, with its reason; ClaimError if nothing says how it is judged."""
-    if claim.id not in RULES:
-        raise ClaimError(
-            f"no rule judges the claim {claim.id}: write a function in companion/claims that is "
-            f'decorated by @rule("{claim.id}").'
-        )
-    found = verdict(RULES[claim.id](claim, evidence))
-    return Explained(**vars(found), reason=reason(claim, found, evidence))
+    """The verdict on a claim, as `found`, with its reason and what other cuts would make of it."""
+    judged = found(claim, evidence)
+    because = reason(claim, judged, evidence)
+    return Explained(**vars(judged), reason=because, at_cuts=_at_cuts(claim, evidence))
 
 
 def judge_all(evidence: Evidence, claims: Mapping[str, Claim]) -> dict[str, Explained]:
     """A verdict on each claim, in their order, as `judge`."""
     return {name: judge(claim, evidence) for name, claim in claims.items()}
+
+
+#: What of `Evidence` that is no measurement may carry a verdict, in words.
+TABLES = {
+    "robustness": "effective robustness from published accuracies and own features",
+    "fits": "fits of the baseline to published accuracies",
+    "elsewhere": "models that other papers trained",
+    "misread": "accuracies with another activation",
+}
+
+
+@dataclass(frozen=True)
+class _Watched(Evidence):
+    """Evidence that notes what a rule looks at."""
+
+    looked_at: dict[str, Any] = field(default_factory=dict)
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in TABLES:
+            object.__getattribute__(self, "looked_at")[name] = TABLES[name]
+        return object.__getattribute__(self, name)
+
+    def measured(self, experiment: Measured, *levels: Level) -> list[Measurement]:
+        found = super().measured(experiment, *levels)
+        self.looked_at.update({f"{m.family}/{m.place}": m for m in found})
+        return found
+
+
+def rests_on(claim: Claim, evidence: Evidence) -> tuple[list[Measurement], list[str]]:
+    """The measurements of models of which a verdict speaks, and other tables that its rule read."""
+    watched = _Watched(**{each.name: getattr(evidence, each.name) for each in fields(evidence)})
+    judged = found(claim, watched)
+    named = {*judged.cases, *(number.of for number in judged.numbers)}
+    models = {name for names in named for name in names.split(", ")}
+    looked_at = [*watched.looked_at.values()]
+    measurements = [m for m in looked_at if isinstance(m, Measurement) and m.model in models]
+    tables = [words for words in TABLES.values() if words in looked_at]
+    return measurements, tables if judged.cases or judged.numbers else []
+
+
+def _at_cuts(claim: Claim, evidence: Evidence) -> dict[str, dict[float, Outcome]]:
+    """The outcome with other values of each cut on which the claim depends: cut → value → it."""
+    return {
+        name: {
+            value: found(
+                claim, replace(evidence, cuts=replace(evidence.cuts, **{name: value}))
+            ).outcome
+            for value in values
+        }
+        for name, values in claim.cuts.items()
+    }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal
 
@@ -20,11 +21,11 @@ from base.reach import Code
 from base.strict import Strict, read_yaml
 from companion.claims import made_up
 from companion.claims import rates as drawn_before
-from companion.claims.ledger import OUTCOMES, RULES, Claim, Outcome
-from companion.claims.rules import judge
+from companion.claims.ledger import OUTCOMES, Claim, Outcome
+from companion.claims.rules import RULES, found
 
 DRAWS, SEED = 400, 0
-#: Code that the rules reach and that decides no rate: how what exists is read.
+#: Code that the rules reach and that decides no rate: what there is, and how it is read.
 BEYOND = (
     "analysis.families",
     "base.files",
@@ -32,30 +33,37 @@ BEYOND = (
     "base.roots",
     "base.strict",
     "base.texts",
+    "companion.measurements.quantities",
     "companion.measurements.records",
+    "companion.sources",
+    "training.emoji",
 )
 
 
 class World(Strict):
     """What is true, and which outcomes are then wrong.
 
-    ``of``: the generator, ``given``: its arguments. ``wrong``: *reproduced*; ``for`` the claim
-    (*agrees so far* as well); ``against`` it (*differs* or *mixed*); ``either``; or ``none``, where
-    the world is only shown. ``printed``: the claim holds as the paper prints it, and all that it
-    speaks of was measured: how often it is *reproduced* is the rule's power.
+    ``of``: the generator, ``given``: its arguments. ``wrong``: ``for`` where the claim is false,
+    ``against`` where it is true, ``either`` at the border. ``part``: a part of the claim is true,
+    so that *partly established* is no wrong word. ``deceives``: the rule is known to be wrong there
+    too often. ``printed``: the claim holds as the paper prints it, and all that it speaks of was
+    measured: how often it is *reproduced* is the rule's power.
     """
 
     name: str
     of: str
     given: dict[str, Any] = Field(default_factory=dict)
-    wrong: Literal["reproduced", "for", "against", "either", "none"]
+    wrong: Literal["for", "against", "either"]
+    part: bool = False
+    deceives: bool = False
     printed: bool = False
 
     @property
     def wrongly_for(self) -> set[Outcome]:
         """The outcomes that wrongly speak for the claim."""
-        narrow: set[Outcome] = {"reproduced"} if self.wrong == "reproduced" else set()
-        return {"reproduced", "agrees so far"} if self.wrong in ("for", "either") else narrow
+        whole: set[Outcome] = {"reproduced", "agrees so far"}
+        in_part: set[Outcome] = set() if self.part else {"partly established"}
+        return whole | in_part if self.wrong in ("for", "either") else set()
 
     @property
     def wrongly_against(self) -> set[Outcome]:
@@ -75,16 +83,19 @@ def rate(claim: Claim, world: World, draws: int, seed: int) -> Counter[Outcome]:
     """How often each outcome follows for a claim in a world."""
     rng = np.random.default_rng([seed, *world.name.encode()])
     drawn = (made_up.GENERATORS[world.of](rng, **world.given) for _ in range(draws))
-    return Counter(judge(claim, evidence).outcome for evidence in drawn)
+    return Counter(found(claim, evidence).outcome for evidence in drawn)
 
 
-def code_of(claim: Claim, listed: list[World]) -> str:
-    """A hash of what decides a claim's rates: its rule and all that it reaches, and its worlds."""
+def code_of(claim: Claim, world: World) -> str:
+    """A hash of what decides a rate: the rule and all that it reaches, and the world."""
     judging, code = RULES[claim.id], _code()
-    drawn = sorted({f"{made_up.__name__}.{world.of}" for world in listed})
-    names = [f"{judging.__module__}.{judging.__name__}", "companion.claims.ledger.verdict", *drawn]
+    names = (
+        f"{judging.__module__}.{judging.__name__}",
+        "companion.claims.ledger.verdict",
+        f"{made_up.__name__}.{world.of}",
+    )
     parts: list[Any] = [code.from_name(name).by_module() for name in names]
-    parts += [claim.values, claim.names, claim.tolerance, *(w.model_dump() for w in listed)]
+    parts += [claim.values, claim.names, claim.tolerance, world.name, world.given]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
@@ -97,12 +108,22 @@ def rates(claim: Claim, listed: list[World], draws: int = DRAWS) -> pd.DataFrame
     """A row for each world of a claim: how many draws gave each outcome, and how many wrongly."""
     rows = []
     for world in listed:
-        found = rate(claim, world, draws, SEED)
+        counted = rate(claim, world, draws, SEED)
         rows.append(
             {"claim": claim.id, "world": world.name, "draws": draws, "seed": SEED}
-            | {outcome: found[outcome] for outcome in OUTCOMES}
-            | {"wrongly for": sum(found[each] for each in world.wrongly_for)}
-            | {"wrongly against": sum(found[each] for each in world.wrongly_against)}
-            | {"printed": world.printed, "code": code_of(claim, listed)}
+            | {outcome: counted[outcome] for outcome in OUTCOMES}
+            | wrong_words(world, counted)
+            | {"code": code_of(claim, world)}
         )
     return pd.DataFrame(rows)
+
+
+def wrong_words(world: World, counted: Mapping[Any, int]) -> dict[str, int | bool]:
+    """What the truth in a world makes of the outcomes there: how many are wrong, and its kind."""
+    return {
+        "wrongly for": sum(counted[each] for each in world.wrongly_for),
+        "wrongly against": sum(counted[each] for each in world.wrongly_against),
+        "in part": counted["partly established"] if world.part else 0,
+        "deceives": world.deceives,
+        "printed": world.printed,
+    }

@@ -152,9 +152,15 @@ class Measurement(_Strict):
 
     @property
     def distinct_images(self) -> int:
-        """As how many different images they tell (`sampling.distinct_images`), if it is known."""
-        known = "distinct_images" in self.values
-        return int(self.value("distinct_images")) if known else self.counts["images"]
+        """As how many different images they tell, as far as the file knows.
+
+        `sampling.scenes` where it was counted by a trained encoder, else copies to the last bit
+        (`sampling.distinct_images`): without features nobody can find pictures that are almost
+        equal.
+        """
+        known = ["distinct_images"] if self.level == "random" else ["scenes", "distinct_images"]
+        found = next((name for name in known if name in self.values), None)
+        return int(self.value(found)) if found else self.counts["images"]
 
     @property
     def kurtosis(self) -> Interval:

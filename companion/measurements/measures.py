@@ -38,7 +38,7 @@ from analysis.metrics.robustness import (
     bootstrap_baselines,
     fit_baseline,
 )
-from analysis.metrics.sampling import distinct_images, groups
+from analysis.metrics.sampling import distinct_images, groups, scenes
 from companion.measurements.quantities import ORDERS
 
 Array = NDArray[np.float64]
@@ -64,8 +64,8 @@ def outlier_features(features: ArrayLike) -> Quantities:
     """Outlier features of images: (N, d) → kurtosis, activation profile, persistence, a sample.
 
     `outliers.OutlierFeatures` explains the quantities, and the function `sample` the sample. The
-    standard error takes all images as independent; of `distinct_images` are copies no part (see
-    `Measurement.of_images`).
+    standard error takes all images as independent; of `distinct_images` are copies no part, of
+    `scenes` nearly equal pictures (see `Measurement.of_images`).
     """
     result = outliers.outlier_features(features)
     coordinate, fraction = result.persistence
@@ -74,6 +74,7 @@ def outlier_features(features: ArrayLike) -> Quantities:
         "kurtosis_mean": result.kurtosis_mean,
         "kurtosis_standard_error": result.kurtosis_standard_error,
         "distinct_images": distinct_images(features),
+        "scenes": scenes(features),
         "kurtosis_percentiles": result.kurtosis_percentiles,
         "profile": result.profile,
         "outlier_threshold": outliers.OUTLIER_THRESHOLD,

@@ -1,7 +1,7 @@
 """How often each rule is wrong where the truth is known, and how often right: `rates.csv`.
 
-python data/rates/make.py           # draw again for claims whose rule or worlds changed
-python data/rates/make.py --all     # for all, a few minutes
+python data/rates/make.py           # draw again where the rule or the world changed
+python data/rates/make.py --all     # everywhere, some ten minutes of one core
 python data/rates/make.py --check   # whether what is kept is of these rules and worlds
 """
 
@@ -12,26 +12,35 @@ import pandas as pd
 from companion.claims import rates, worlds
 from companion.claims.ledger import load_claims
 
-
-def stale() -> list[str]:
-    """Claims whose rates are of another rule, or of other worlds."""
-    code = rates.kept().groupby("claim")["code"].first() if FILE.is_file() else {}
-    now = {name: worlds.code_of(claim, LISTED[name]) for name, claim in CLAIMS.items()}
-    return [name for name in CLAIMS if code.get(name) != now[name]]
-
-
 FILE = rates.FOLDER / "rates.csv"
 CLAIMS, LISTED = load_claims(), worlds.worlds()
 
+
+def kept() -> dict[tuple[str, str], dict[str, object]]:
+    """The rows that were drawn by today's rules in today's worlds, by claim and world.
+
+    What the truth there makes of the outcomes is read from the world again.
+    """
+    rows = rates.kept().to_dict("records") if FILE.is_file() else []
+    known = {(row["claim"], row["world"]): row for row in rows}
+    return {
+        (name, world.name): row | worlds.wrong_words(world, row)
+        for name, listed in LISTED.items()
+        for world in listed
+        if (row := known.get((name, world.name)))
+        and row["code"] == worlds.code_of(CLAIMS[name], world)
+    }
+
+
 if __name__ == "__main__":
-    wanted = [*CLAIMS] if sys.argv[1:] == ["--all"] else stale()
-    wanted = [name for name in sys.argv[1:] if name in CLAIMS] or wanted
+    now = {} if sys.argv[1:] == ["--all"] else kept()
+    wanted = [(n, w) for n in CLAIMS for w in LISTED.get(n, ()) if (n, w.name) not in now]
     if sys.argv[1:] == ["--check"]:
-        said = f"{', '.join(wanted)}: drawn by another rule; run python data/rates/make.py"
-        sys.exit(said if wanted else 0)
-    tables = {} if not FILE.is_file() else dict([*rates.kept().groupby("claim")])
-    for name in wanted:
-        print(name, flush=True)
-        tables[name] = worlds.rates(CLAIMS[name], LISTED[name])
-        ordered = pd.concat([tables[each] for each in CLAIMS if each in tables])
-        ordered.to_csv(FILE, index=False)
+        said = [f"{name}, {world.name}: run python data/rates/make.py" for name, world in wanted]
+        sys.exit("\n".join(said) or 0)
+    for name, world in [*wanted, (None, None)]:
+        if name:
+            print(f"{name}: {world.name}", flush=True)
+            (now[name, world.name],) = worlds.rates(CLAIMS[name], [world]).to_dict("records")
+        places = [(n, w.name) for n in CLAIMS for w in LISTED.get(n, ())]
+        pd.DataFrame([now[at] for at in places if at in now]).to_csv(FILE, index=False)
