@@ -62,7 +62,8 @@ def test_a_sweep_has_the_numbers_of_single_probes_and_goes_on(run, answer, monke
     first = (kurtosis[2] - kurtosis[0]).mean()
     assert last["kurtosis_from_first"] == pytest.approx(first, rel=1e-3)
     for file in ("s.svg", "s.html"):
-        assert "activation kurtosis" in (run / file).read_text(encoding="utf-8")
+        text = (run / file).read_text(encoding="utf-8")
+        assert "activation kurtosis" in text and "<svg" in text and "&lt;svg" not in text
     built.clear()
     (run / "epoch_11.safetensors").write_bytes((run / "first.safetensors").read_bytes())
     answer(*words)

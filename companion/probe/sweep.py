@@ -197,8 +197,8 @@ def page(table: pd.DataFrame, title: str) -> str:
     from results.svg import inline_svg
 
     words = f"κ, persistence and neighbours kept over {len(table)} checkpoints"
-    svg = inline_svg(style.to_svg(picture(table)), words)
+    svg = Html(inline_svg(style.to_svg(picture(table)), words))
     rows = Html(table.round(4).to_html(index=False, border=0))
-    body = tag("h1", title) + tag("figure", svg) + tag("div", rows, class_="scroll", tabindex="0")
+    body = tag("figure", svg) + tag("div", rows, class_="scroll", tabindex="0")
     template = Template(PAGE.read_text(encoding="utf-8"))
     return template.substitute(title=in_html(title), policy=policy.of_single_page(), body=body)
