@@ -76,7 +76,7 @@ page.holds(little, "each modality varies little where the other's mean lies")
 width = primary["width"].to_numpy()
 by_chance = 100 * rng.integers(0, width, size=(draws, len(width))) / (width - 1)
 p = (1 + (by_chance.mean(axis=1) <= primary["quiet"].mean()).sum()) / (1 + draws)
-every = table[table["role"] != "control"].groupby(["model", "mean_of"])["quiet"].max()
+every = table[~table["role"].isin(["control", "base"])].groupby(["model", "mean_of"])["quiet"].max()
 page.holds((every < 10).sum() >= len(every) - 1, "coordinates stay in the lowest tenth")
 page.number(
     lowest_tenth=f"{(every < 10).sum()} of {len(every)}",
@@ -87,6 +87,26 @@ page.number(
     p=f"{p:.5f}",
     ranks_random=span(control["quiet"]),
     correlation=minus("{:+.2f} to {:+.2f}".format(*primary["correlation"].quantile([0, 1]))),
+)
+
+# %% [markdown]
+# Texts of the model from which one of these was finetuned
+
+# %%
+(other, own), (back, _) = (
+    [
+        row
+        for _, row in table[
+            table["model"].str.contains("marqo") & (table["mean_of"] == of)
+        ].iterrows()
+    ][::-1]
+    for of in ("images", "texts")
+)
+page.holds(other["quiet"] > 50 > 10 > own["quiet"], "do not lie in the lowest tenth, but at")
+page.number(
+    base_rank=f"{other['quiet']:.1f}",
+    base_rank_back=f"{back['quiet']:.1f}",
+    own_rank=f"{own['quiet']:.1f}",
 )
 
 # %%

@@ -331,7 +331,8 @@ def test_real_models_were_measured_as_planned():
     plan = yaml.safe_load((ROOT / "data/modalities/pairs.yaml").read_text())["pairs"]
     rows = pd.read_csv(ROOT / "data/modalities/quiet.csv")
     keys = ["role", "model", "images", "texts"]
-    assert rows[keys].to_dict("records") == [pair for pair in plan for _ in range(2)]
+    planned = [{key: pair[key] for key in keys} for pair in plan for _ in range(2)]
+    assert rows[keys].to_dict("records") == planned
     assert [*rows["mean_of"]] == ["images", "texts"] * len(plan)
     try:
         path = public.fetch("Modality-Gap/features_clip.npy")

@@ -64,11 +64,13 @@ def rows() -> Iterator[dict[str, Any]]:
     for pair in yaml.safe_load((HERE / "pairs.yaml").read_text(encoding="utf-8"))["pairs"]:
         family, model = models[pair["model"]]
         PUBLISHED["into_store"](family)
+        if "texts_of" in pair:
+            PUBLISHED["into_store"](models[pair["texts_of"]][0])
         entry, (images, texts) = known[model.name, pair["images"]], arrays(model, pair)
-        about = pair | {
+        about = {name: of for name, of in pair.items() if name != "texts_of"} | {
             "inferred": entry.get("inferred", False),
             "images_what": entry["what"],
-            "texts_what": texts_of(entry, pair["texts"]),
+            "texts_what": texts_of(entry, pair["texts"], pair.get("texts_of", model.name)),
             "image_count": len(images), "text_count": len(texts), "width": images.shape[1],
             "cosine_of_means": cosine(images.mean(axis=0), texts.mean(axis=0)),
         }  # fmt: skip
@@ -76,20 +78,21 @@ def rows() -> Iterator[dict[str, Any]]:
         yield about | {"mean_of": "texts"} | measured(texts, images)
 
 
-def texts_of(images: dict[str, str], texts: str) -> str:
+def texts_of(images: dict[str, str], texts: str, model: str) -> str:
     """Which texts they are, in words."""
     if texts == "own" and "head" not in images:
         return images["head_what"].partition(";")[0]
     name = images["head"] if texts == "own" else texts
     every = PUBLISHED["TABLE"]["heads"] + PUBLISHED["TABLE"]["texts"]
-    return next(e["what"] for e in every if (e["model"], e["data"]) == (images["model"], name))
+    return next(e["what"] for e in every if (e["model"], e["data"]) == (model, name))
 
 
 def arrays(model: Model, pair: dict[str, str]) -> tuple[Array, Array]:
     """Images and texts of a pair at length 1."""
     images = store.read_features(store.features_path(model.name, pair["images"]), model)
     data = pair["images"] if pair["texts"] == "own" else pair["texts"]
-    head = store.read_head(store.head_path(model.name, data), model)
+    path = store.head_path(pair.get("texts_of", model.name), data)
+    head = store.read_head(path, None if "texts_of" in pair else model)
     return basis.at_length_one(images.features), basis.at_length_one(head.weight)
 
 
