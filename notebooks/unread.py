@@ -25,6 +25,7 @@ import pandas as pd
 from analysis.metrics import basis
 from analysis.metrics.outliers import kurtosis
 from companion.chapters import measured, unread_figures
+from companion.measurements.unread import LARGEST, ORTHOGONAL
 from results import style
 from results.page import Page
 from results.style import digits
@@ -96,6 +97,14 @@ if edition == "paper" and len(whole):
     row = whole.to_dict("list") | {"pairs": len(whole), "models": whole["model"].nunique()}
     page.numbers("of-pairs", row | {"reach": unread_figures.reach(of_others["change"])})
     page.numbers("one-of-pairs", row | {"reach": unread_figures.reach(of_others["one_change"])})
+    unlabelled = whole[whole["enough"] & whole["one_change"].isna() & ~whole["in_sample"]]
+    changed = 1 - unlabelled["equal_one_vector"]
+    page.holds(changed.max() > 0.1, "single predictions do change")
+    page.number(
+        single_changed=f"{style.span(100 * changed)} %",
+        single_middle=f"{100 * changed.median():.0f} %",
+        single_sets=len(changed),
+    )
     front = of_others.loc[of_others["images"].idxmax()]  # texts of another vocabulary come first
     page.numbers("front-of", front)
     page.holds(
@@ -108,7 +117,7 @@ if edition == "paper" and len(whole):
     taken = unread_figures.taken_off(m)
     low = taken[taken["kurtosis"] < 20]
     cheap = low.loc[low["change"].map(lambda change: change.low) > -0.02, "name"]
-    only = [*cheap] == ["without", "one_vector", "constant"]
+    only = [*cheap] == ["without", "one_vector", "constant", "biased"]  # the last needs a bias
     page.figure("taken-off", unread_figures.costs(taken), holds=only)
     row = unread_figures.by_name(taken)
     as_far = all(
@@ -124,6 +133,21 @@ if edition == "paper" and len(whole):
         for name in ("most_varying", "least_varying")
     )
     page.holds(little, "along which images vary most or least lower κ little and cost much")
+    rivals = [row[f"orthogonal_{r}_change"] for r in ORTHOGONAL]
+    costly = all(change.high < 0 for change in rivals)
+    page.holds(
+        costly, "part of the mean image orthogonal to the directions along which images vary"
+    )
+    page.numbers(
+        "of-rivals",
+        {
+            "cost": [-100 * change.value for change in rivals],
+            "kurtosis": [row[f"orthogonal_{r}_kurtosis"] for r in ORTHOGONAL],
+            "biased": row["biased_kurtosis"],
+            "directions": ORTHOGONAL,
+            "largest": [-100 * row[f"mean_in_{n}_change"].value for n in LARGEST],
+        },
+    )
     of = {m.family: unread_figures.by_name(unread_figures.taken_off(m)) for m in chosen}
     for family, row in of.items():
         page.numbers("taken-of-each", row | {"family": family.replace("_", "-")})

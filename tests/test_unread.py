@@ -109,8 +109,20 @@ def test_one_vector_and_its_controls_as_independent_code_says(clip):
             at_zero,
             at_mean,
         ]
+        for r in unread.ORTHOGONAL:  # of 32 directions, all but one at most
+            most = varying[-min(r, 31) :]
+            expected.append(off(h, off(mean[None], *most)[0]))
+        by_size = np.argsort(-np.abs(mean))
+        for n in unread.LARGEST:
+            expected.append(off(h, np.where(np.isin(np.arange(32), by_size[:n]), mean, 0)))
+        at = len(expected)
+        assert result["control_kurtosis"][place][at] == pytest.approx(kurtosis(h - mean).mean())
+        assert result["control_equal"][place][at] == 1
+        assert result["control_difference"][place][at] == 0
+        expected.append(None)
         for at, (images, _) in enumerate(zip(expected, unread.CONTROLS, strict=True)):
-            agrees("control_{}", place, at, images)
+            if images is not None:
+                agrees("control_{}", place, at, images)
 
 
 def test_a_constant_on_an_axis_is_one_vector_which_texts_point_to(clip):

@@ -27,7 +27,7 @@ ABOUT = ["model", "data", "family", "level", "images", "components", "kurtosis",
 ABOUT += ["enough", "judged", "in_sample", "share"]
 AT_SHARE = ["dropped", "energy", "leader_inside", "kurtosis_without", "kurtosis_random"]
 AT_SHARE += ["kurtosis_random_lowest", "kurtosis_random_highest", "equal_without", "equal_random"]
-AT_SHARE += ["mean_inside", "kurtosis_one_vector", "kurtosis_constant"]
+AT_SHARE += ["mean_inside", "kurtosis_one_vector", "kurtosis_constant", "equal_one_vector"]
 #: What is taken off, of which accuracy changes: column → what the quantities are called.
 CHANGES = {"": "without", "one_": "one_vector", "constant_": "constant"}
 COLUMNS = [f"{name}change" for name in CHANGES]
@@ -44,6 +44,7 @@ AT_MARKS = {
     "least_varying": "least varying",
     "most_energy": "most energy",
     "largest_at_zero": "largest at 0",
+    "orthogonal_20": "mean orthogonal to images' directions",
 }
 
 
@@ -99,7 +100,7 @@ def taken_off(m: Measurement, place: int = 0) -> pd.DataFrame:
         "without": f"the {m.value('dropped')[place][at]} directions of least text variance",
         "one_vector": "one direction, the mean image's part in these",
         "constant": "this part, subtracted as a constant",
-    } | dict(zip(CONTROLS, m.names["controls"], strict=True))
+    } | dict(zip(CONTROLS, m.names["controls"], strict=False))
     few = m.value("controlled")[place]  # fewer than texts drop, where images vary in few directions
     titles |= {name: titles[name].replace("as many", f"{few}") for name in AMONG_IMAGES}
     forms = [(f"{{}}_{of}", at) for of in CHANGES.values()]
@@ -118,7 +119,9 @@ def costs(taken: pd.DataFrame) -> Drawing:
     """What accuracy loses against what κ falls to, a mark for each row of `taken_off`.
 
     Marks are of the first kind where texts chose what is taken off, of the second where images did.
+    What needs a bias is left out: with one, logits are what they were.
     """
+    taken = taken[taken["name"] != "biased"]
     κ, loss = style.LOGARITHMIC["κ"], "change of accuracy (points)"
     chosen = dict.fromkeys(CHANGES.values(), "first") | dict.fromkeys(
         ("nothing", "random_part"), ""

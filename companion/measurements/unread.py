@@ -38,6 +38,19 @@ CONTROLS = {
     "largest_at_zero": "as many of the largest coordinates, set to 0",
     "largest_at_mean": "as many of the largest coordinates, set to their means",
 }
+#: One direction that images alone could choose: the mean image's part orthogonal to so many of the
+#: directions along which they vary most (at most all but one), or in so many largest coordinates.
+ORTHOGONAL, LARGEST = (5, 20, 100, 300, 490), (1, 3, 20)
+CONTROLS |= {
+    f"orthogonal_{r}": f"the mean image's part orthogonal to the {r} directions of most variance"
+    for r in ORTHOGONAL
+}
+CONTROLS |= {
+    f"mean_in_{n}": f"the mean image's part in its {n} largest coordinate{'s' * (n > 1)}"
+    for n in LARGEST
+}
+#: The last: logits are as before, by a bias that holds what the mean gave each class.
+CONTROLS["biased"] = "the whole mean image as a constant, moved into the head's bias"
 #: Numbers of dropped directions along the whole curve: 0, 1, 2, 3, 4, 6, 8, 11, 16, …
 STEPS = sorted({0, *(round(2 ** (half / 2)) for half in range(26))})
 
@@ -67,8 +80,8 @@ class Left(NamedTuple):
     error: Any = np.nan
 
 
-#: Examines changed images.
-Look: TypeAlias = Callable[[Array], Left]
+#: Examines changed images; the second, if given, are what the judge sees of them.
+Look: TypeAlias = Callable[..., Left]
 
 
 def unread(features: ArrayLike, texts: Sequence[Texts], judge: Judge | None = None) -> Quantities:
@@ -189,9 +202,20 @@ def _controls(
         for coordinates in (np.array([leader]), tallest[:count]):
             yield put(coordinates, 0.0)
             yield put(coordinates, mean)
+        for r in ORTHOGONAL:
+            most = varying[: min(r, h.shape[1] - 1)]
+            yield basis.less_direction(h, mean - basis.mean_part(h, most))
+        by_size = np.argsort(-np.abs(mean), kind="stable")
+        for n in LARGEST:
+            yield basis.less_direction(h, np.where(np.isin(places, by_size[:n]), mean, 0.0))
 
     each = zip(texts, counts, controlled, looks, strict=True)
-    left = _stacked([[look(rest) for rest in changed(t, k, few)] for t, k, few, look in each])
+    left = _stacked(
+        [
+            [*map(look, changed(t, k, few)), look(h - mean, h - mean + mean)]
+            for t, k, few, look in each
+        ]
+    )
     about = {"controls": [*range(len(CONTROLS))], "controlled": controlled}
     return about | _named("control_{}", left)
 
@@ -237,8 +261,9 @@ def _looking(h: Array, judge: Judge) -> Look:
     before, labelled = judge.predicted(h), judge.labels >= 0
     right = (before == judge.labels)[labelled]
 
-    def look(rest: Array) -> Left:
-        result, now = outliers.outlier_features(rest), judge.predicted(rest)
+    def look(rest: Array, seen: Array | None = None) -> Left:
+        now = judge.predicted(rest if seen is None else seen)
+        result = outliers.outlier_features(rest)
         kept = (result.kurtosis_mean, result.persistence.fraction, (now == before).mean())
         if not labelled.any():
             return Left(*kept)
