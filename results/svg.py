@@ -65,8 +65,7 @@ def explorer(numbers: str, static: str, script: str = "explorer") -> Html:
             _numbers(numbers),
             class_=f"companion-{script}",
         ),
-        tag("script", defer="defer", src=f"{static}/explorer_plot.js"),
-        tag("script", defer="defer", src=f"{static}/{script}.js"),
+        *_scripts(static, "drawn", *["explorer_plot"] * (script == "explorer"), script),
     )
 
 
@@ -78,9 +77,13 @@ def explorable(numbers: str, script: str, static: str) -> Html:
     return in_a_row(
         tag("div", _numbers(numbers), class_="explorable-place", data_script=script),
         tag("link", rel="stylesheet", href=f"{static}/explorable.css"),
-        tag("script", defer="defer", src=f"{static}/explorable.js"),
-        tag("script", defer="defer", src=f"{static}/{script}.js"),
+        *_scripts(static, "drawn", "explorable", script),
     )
+
+
+def _scripts(static: str, *names: str) -> list[Html]:
+    """The book's own scripts, of which each may use those before it."""
+    return [tag("script", defer="defer", src=f"{static}/{name}.js") for name in names]
 
 
 def _numbers(numbers: str) -> Html:

@@ -202,6 +202,6 @@ def test_a_reader_predicts_kappa_before_it_is_shown(open_page, addresses):
 
 
 def test_code_and_numbers_stay_small(data):
-    scripts = [ROOT / f"book/_static/{name}.js" for name in ("explorable", *data)]
+    scripts = [ROOT / f"book/_static/{name}.js" for name in ("drawn", "explorable", *data)]
     assert sum(path.stat().st_size for path in scripts) < 40_000
     assert all(len(json.dumps(numbers)) < 300_000 for numbers in data.values())

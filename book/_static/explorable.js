@@ -4,19 +4,7 @@
 (() => {
   "use strict";
 
-  const SVG = "http://www.w3.org/2000/svg";
-  const DRAWN = ["svg", "g", "path", "line", "text", "circle", "rect"];
-
-  /** An element with attributes, listeners ("onclick") and children, which are nodes or text. */
-  const make = (name, attributes = {}, ...children) => {
-    const node = DRAWN.includes(name) ? document.createElementNS(SVG, name) : document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) {
-      if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-      else if (value !== null && value !== false) node.setAttribute(key, value === true ? "" : value);
-    }
-    node.append(...children.filter((child) => child !== null));
-    return node;
-  };
+  const { make } = window.companionDrawn;
 
   /** Vectors as arrays of numbers: 16 or 32 bits each, low byte first, times the vector's factor. */
   const unpack = ({ width, bits, scale, numbers }) => {

@@ -5,7 +5,8 @@
 (() => {
   "use strict";
 
-  const { make, keyMark, logit, createPlot } = window.companionPlot;
+  const { make } = window.companionDrawn;
+  const { keyMark, logit, createPlot } = window.companionPlot;
   const MOST_PINS = 4;
   const MOST_ROWS = 100;
   const MOST_FOUND = 20; // models that are shown because they are looked for, whatever is chosen

@@ -4,7 +4,7 @@
 (() => {
   "use strict";
 
-  const SVG = "http://www.w3.org/2000/svg";
+  const { make } = window.companionDrawn;
   const MOST_NAMES = 6; // models that bear their name in the plot
   const REACH = 26; // pixels around a mark in which a pointer finds it
   const TICKS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95];
@@ -17,20 +17,7 @@
     x: (r) => `M${-r} ${-r}L${r} ${r}M${-r} ${r}L${r} ${-r}`,
   };
 
-
   const logit = (a) => Math.log(a) - Math.log1p(-a);
-
-  /** An element with attributes, listeners ("onclick") and children, which are nodes or text. */
-  const make = (name, attributes = {}, ...children) => {
-    const drawn = ["svg", "g", "path", "line", "text", "circle"].includes(name);
-    const node = drawn ? document.createElementNS(SVG, name) : document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) {
-      if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-      else if (value !== null && value !== false) node.setAttribute(key, value === true ? "" : value);
-    }
-    node.append(...children.filter((child) => child !== null));
-    return node;
-  };
 
   /** A level's mark at a place. */
   const mark = (level, x, y, r) => {
@@ -203,5 +190,5 @@
     return { nodes: [box, make("div", { class: "told" }, told, button)], draw };
   };
 
-  window.companionPlot = { make, keyMark, logit, createPlot };
+  window.companionPlot = { keyMark, logit, createPlot };
 })();

@@ -4,7 +4,7 @@
 (() => {
   "use strict";
 
-  const { make } = window.companionPlot;
+  const { make } = window.companionDrawn;
   const MOST = 8; // names that are offered
   const plain = (text) => text.toLowerCase().replace(/[^a-z0-9]+/g, " ").trim();
   const points = (value) => `${value < 0 ? "" : "+"}${value.toFixed(1)} points`.replace(/^-/, "\u2212");
