@@ -314,7 +314,7 @@ def numbers(
     """
     arrays = {name: np.atleast_1d(np.asarray(value, float)) for name, value in values.items()}
     return tuple(
-        Number(
+        Number(  # type: ignore[misc]
             name,
             array[0].item(),
             of,

@@ -152,8 +152,8 @@ def kurtosis(
             data = "imagenet" if sets == 1 else f"set{number}"
             about: dict[str, Any] = {"data": data, "images": images * copies}
             taken.append(measured("outlier_features", family, model, values, **about))
-    views = {"five": robustness(rng, robust, half)} if robust else {}
-    return Evidence(families(), taken, views)
+    views = {"five": robustness(rng, robust, half)} if robust else {}  # type: ignore[assignment]
+    return Evidence(families(), taken, views)  # type: ignore[arg-type]
 
 
 def importance(

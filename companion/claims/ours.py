@@ -77,7 +77,7 @@ def kappa_predicts(kurtosis: ArrayLike, loss: ArrayLike, family: Sequence[str]) 
     )
     if len(names) < 5:
         nothing = np.full(len(logs), np.nan)
-        return Prediction("undecided", len(names), *[np.nan] * 4, nothing)
+        return Prediction("undecided", len(names), np.nan, np.nan, np.nan, np.nan, nothing)
     error = np.abs(left_out(x, y) - y).mean()
     rng = np.random.default_rng(SEED)
     orders = rng.permuted(np.tile(x, (PERMUTATIONS, 1)), axis=1)
