@@ -1,6 +1,9 @@
 """Public features of single images: what they are held against, and numbers computed literally."""
 
 import json
+import sqlite3
+import struct
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -28,8 +31,18 @@ def raw(model, data):
     path = fetch(about["artifact"])
     if path.suffix == ".json":
         content = json.loads(path.read_text())
-        rows = content if isinstance(content, list) else content["embeddings"].values()
+        content = content.get("embeddings", content) if isinstance(content, dict) else content
+        rows = content.values() if isinstance(content, dict) else content
         return np.array([row["e"] if isinstance(row, dict) else row for row in rows])
+    if path.suffix == ".sqlite3":
+        with closing(sqlite3.connect(path)) as database:
+            rows = database.execute("SELECT vector FROM embeddings_queue").fetchall()
+        return np.array([struct.unpack("<512f", row[0]) for row in rows])
+    if path.suffix == ".index":  # of faiss, flat
+        return np.fromfile(path, "<f4", offset=45).reshape(500, 768).astype(np.float64)
+    if path.suffix == ".bin":  # of hnswlib: links, the vector, a label of eight bytes
+        rows = np.fromfile(path, np.dtype([("links", "V132"), ("h", "<f4", 512), ("label", "u8")]))
+        return rows["h"].astype(np.float64)
     tensors = path.suffix != ".npy"
     array = torch.load(path, "cpu", weights_only=True).numpy() if tensors else np.load(path)
     array = array[about["part"]] if "part" in about else array
