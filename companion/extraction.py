@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from analysis.families.registry import Model
-from analysis.features import store
+from analysis.features import plan, store
 from analysis.images.imagelist import ImageList
 from companion.runs.options import Extraction
 
@@ -29,6 +30,11 @@ def extracted(
                 before = store.read_sidecar(path)["precision"]
                 if before != asked.precision:
                     yield f"{path} exists in {before}: it is computed again in {asked.precision}"
+        for model in models if checkpoint is None else ():
+            if why := plan.why_again(model, images, asked.settings()):
+                path = store.features_path(model.name, images.name)
+                how = "a sample is compared" if "other " not in why[0] else "it is computed again"
+                print(f"{path}: {how}, because of {'; '.join(why)}", file=sys.stderr, flush=True)
     with gpu(asked.device if data else "cpu") as device:
         settings = replace(asked.settings(), device=device if data else asked.device)
         paths = extract(models, data, settings, checkpoint=checkpoint)

@@ -192,6 +192,30 @@ def test_what_is_there_and_current_is_not_extracted_again(tmp_path, monkeypatch)
     assert again(CNN, images=wider) == ["cnn"]  # for its head
 
 
+def test_after_an_upgrade_features_are_kept_if_a_sample_comes_out_equal(tmp_path, monkeypatch):
+    extract([VIT, CNN], image_list(), QUICK, folder=tmp_path)
+    before = {net.name: features(tmp_path, net) for net in (VIT, CNN)}
+    version = plan.code.version_of
+    monkeypatch.setattr(plan.code, "version_of", lambda n: "9" if n == "PIL" else version(n))
+    why = plan.why_again(VIT, image_list(), QUICK, tmp_path)
+    assert why == [f"PIL {version('PIL')} → 9"]
+    other = plan.why_again(VIT, image_list(), replace(QUICK, precision="bf16"), tmp_path)
+    assert other == ["other precision"]
+    path = store.features_path("cnn", "noise", tmp_path)
+    old = store.read_features(path)  # as an earlier version might have computed them
+    about = {name: of for name, of in old.sidecar.items() if name != "digest"}
+    store.write_features(path, old.features * 1.01, old.labels, old.rows, sidecar=about)
+    extract([VIT, CNN], image_list(), QUICK, folder=tmp_path)
+    for net in (VIT, CNN):
+        assert plan.is_current(net, image_list(), QUICK, tmp_path)
+        now = features(tmp_path, net)
+        np.testing.assert_allclose(now.features, before[net.name].features, rtol=1e-5)
+        note = now.sidecar.get("kept")
+        assert (note is not None) == (net is VIT)
+    assert features(tmp_path, VIT).sidecar["kept"]["changed"] == why
+    assert features(tmp_path, VIT).sidecar["sha256"] == before["vit"].sidecar["sha256"]
+
+
 SPOILT = [*(f"blue/{number:03}.jpg" for number in (2, 5, 8, 11)), "red/003.jpg"]
 
 

@@ -1,5 +1,6 @@
 """The grid: which jobs it comes to, what a dry run says, that only what is missing is done."""
 
+import re
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -119,6 +120,7 @@ def test_a_dry_run_says_jobs_images_and_disk(capsys):
     assert printed.err.startswith("left out: imagenet-r. ImageNet-R is not in")
     assert "1 jobs to extract and 0 to measure" in printed.out
     rows = {line.split()[1]: line.split() for line in printed.out.splitlines()[2:-1]}
+    assert re.search(r"GB are free in .*; weights of 5 models$", printed.out.strip())
     # six models of 128 float32 components, and a label and a row number of 8 bytes each
     assert rows["pocket-noto-test"][2:] == ["6", "484", f"{484 * 6 * 528 / 1e6:,.0f}"]
     assert rows["imagenet-r"][2:] == ["6", "30,000", f"{30_000 * 6 * 528 / 1e6:,.0f}"]

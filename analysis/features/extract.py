@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from analysis.families.registry import Model
-from analysis.features import encoders, plan, store
+from analysis.features import again, encoders, plan, store
 from analysis.features.decode import AHEAD, Batch, decoded
 from analysis.features.devices import computing, free_memory, out_of_memory
 from analysis.features.encoders import Loaded
@@ -283,6 +283,14 @@ def _prepared(
         path = store.features_path(model.name, images.name, folder)
         made_from = plan.made_from(model, images, settings, loaded.weights_sha256)
         described = {**about, "made_from": made_from}
+        if checkpoint is None and again.kept(
+            lambda pixels: encoder(pixels.to(encoder.loaded.device)),
+            encoder.geometry,
+            images,
+            path,
+            described,
+        ):
+            continue
         key = fingerprint([described, settings.shard, settings.leave_out_damaged])[:16]
         works.append(Work(encoder, images, Shards(_parts(path) / key), path, described))
     return works

@@ -7,6 +7,7 @@ look at this; whoever reads features asks for the same model and weights, see `s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -26,7 +27,7 @@ LIBRARIES = ("torch", "open_clip", "timm", "PIL")
 #: What decides numbers in the code. Images and models count by their content, not by how they are
 #: listed or described, and arrays by their checksum, not by how they are kept.
 _SOURCE = "from analysis.features import encoders, extract, preprocess"
-_KEPT_ELSEWHERE = ("store.py", "plan.py", "__init__.py")
+_KEPT_ELSEWHERE = ("store.py", "plan.py", "again.py", "__init__.py")
 
 
 class ExtractionError(CompanionError, RuntimeError):
@@ -76,6 +77,37 @@ def made_from(
         **_code(),
         **{library: code.version_of(library) for library in LIBRARIES},
     }
+
+
+#: Parts of `made_from` that are the question itself; all others say how it was answered.
+INPUTS = {"model", "weights", "images", "precision", "batch size"}
+
+
+def same_inputs(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """What changed in code and libraries, in words; nothing if other things did, or none."""
+    changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    if INPUTS & {*changed} or not old:
+        return []
+    return [
+        f"{name} {old.get(name, 'absent')} → {new.get(name, 'absent')}"
+        if name in LIBRARIES
+        else f"the code of {name}"
+        for name in changed
+    ]
+
+
+def why_again(
+    model: Model, images: ImageList, settings: ExtractionSettings, folder: Path | None = None
+) -> list[str]:
+    """Why features that are there are not those that would be extracted now, in words."""
+    try:
+        sidecar = store.read_sidecar(store.features_path(model.name, images.name, folder), model)
+    except store.StoreError:
+        return []
+    old = sidecar.get("made_from", {})
+    new = made_from(model, images, settings, sidecar["model"]["weights_sha256"])
+    of_inputs = [name for name in INPUTS if old.get(name) != new.get(name)]
+    return same_inputs(old, new) or [f"other {name}" for name in sorted(of_inputs)]
 
 
 def is_current(

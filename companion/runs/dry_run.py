@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+from collections.abc import Mapping, Sequence
 
+from analysis.families.registry import Model
+from analysis.features.store import default_folder
 from base.texts import aligned
 from companion.runs.grid import GridPlan, Task
 from companion.sources import sets
@@ -37,4 +41,17 @@ def describe(plan: GridPlan) -> str:
     )
     if not left:
         return f"{first}\nnothing is left to extract"
-    return "\n".join([first, *aligned(table), f"{total / 1e9:.1f} GB of disk for the features"])
+    return "\n".join([first, *aligned(table), _space(left, total)])
+
+
+def _space(jobs: Mapping[Task, Sequence[Model]], total: float) -> str:
+    """The disk that features take, what is free, and which weights come first."""
+    folder = next(one for one in (default_folder(), *default_folder().parents) if one.is_dir())
+    free = shutil.disk_usage(folder).free
+    weights = {model.name for models in jobs.values() for model in models if not model.drawn}
+    short = "; that is too little" if free < total else ""
+    return (
+        f"{total / 1e9:.1f} GB of disk for the features, and a job's own once more until it is "
+        f"whole ({free / 1e9:,.1f} GB are free in {folder}{short}); weights of {len(weights)} "
+        "models"
+    )
