@@ -21,8 +21,6 @@ def is_checkout(folder: Path) -> bool:
 
     Raises tomllib.TOMLDecodeError for a ``pyproject.toml`` that cannot be read.
     """
-    if all((folder / name).exists() for name in ("Snakefile", "families", "notebooks")):
-        return True
     named = folder / "pyproject.toml"
     text = named.read_text(encoding="utf-8") if named.is_file() else ""
     return "results" in tomllib.loads(text).get("tool", {})
@@ -45,8 +43,7 @@ def _named() -> Path | None:
         lacks = f"no checkout, since its pyproject.toml is no TOML ({error})"
     raise SystemExit(
         f"companion: COMPANION_ROOT is {name!r}, which is {lacks}: set it to a checkout (a folder "
-        "with families/, notebooks/ and a Snakefile, or with [tool.results] in its "
-        "pyproject.toml), or unset it."
+        "whose pyproject.toml has [tool.results]), or unset it."
     )
 
 

@@ -98,7 +98,7 @@ def make_project(folder, families, notebooks=None, files=None, data=()):
     ``data``: files or folders that are taken over as they are.
     """
     data = ("pyproject.toml", "data/imagenet", "data/looks.yaml", "data/quantities.yaml", *data)
-    ours = ("analysis", "base", "companion", "results", "training", "profiles", "Snakefile")
+    ours = ("analysis", "base", "companion", "results", "training", "profiles")
     for name in (*ours, *data):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

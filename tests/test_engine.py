@@ -306,7 +306,7 @@ def test_two_builds_at_once_wait_for_each_other_and_both_succeed(project):
 @pytest.mark.slow
 def test_snakemake_itself_runs_the_same_graph(project):
     """Called directly, it finds all up to date, sees an edit by its time, and calls the command."""
-    command = ["snakemake", "--cores", "1"]
+    command = ["snakemake", "--snakefile", "profiles/Snakefile", "--cores", "1"]
     assert "Nothing to be done" in run_in(project, *command, "--dry-run").stdout
     append(project / "notebooks/over_all.py", "x = 1\n")
     done = run_in(project, *command)

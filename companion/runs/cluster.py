@@ -81,7 +81,7 @@ def command(
     """
     names = folder / "receipts.txt"
     write_text(names, "\n".join(map(str, receipts)))
-    words = ["jobs", "--snakefile", ROOT / "Snakefile", "--directory", ROOT]
+    words = ["jobs", "--snakefile", ROOT / "profiles" / "Snakefile", "--directory", ROOT]
     words += ["--profile", profile, "--keep-going", "--nolock", "--rerun-incomplete"]
     words += ["--jobs", places] if places else []
     asked = {**config, "names": json.dumps(str(names))}
