@@ -1,6 +1,7 @@
 """Copies of this checkout for tests that change or build it."""
 
 import contextlib
+import functools
 import html
 import importlib.util
 import io
@@ -54,10 +55,65 @@ LEFT_OUT = {
 collect_ignore = [name for names in LEFT_OUT.values() for name in names]
 
 
-def pytest_collection_modifyitems(items):
-    """Order the files; the tests in each stay as they are."""
+def pytest_collection_modifyitems(config, items):
+    """Order the files; the tests in each stay as they are.
+
+    What took long the last time comes first, where this checkout has been tested before.
+    """
     place = {f"test_{name}": number for number, name in enumerate(SUITE["first"].split())}
-    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+    cache = getattr(config, "cache", None)
+    taken = cache.get(SECONDS, {}) if cache else {}
+    order = {item: (-taken.get(item.path.stem, 0), place.get(item.path.stem, 99)) for item in items}
+    items.sort(key=order.__getitem__)
+
+
+#: A file whose tests share what is dear to make: they stay with one worker.
+SHARES = re.compile(r'scope="(?:module|class)"|\b(?:browser|open_page)\b')
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With `--dist loadfile`, a free worker takes single tests of files that share nothing.
+
+    xdist has `loadgroup` for that, which does nothing with pytest 9.2.
+    """
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return scope_of(nodeid)
+
+    return Scheduling(config, log)
+
+
+@functools.cache
+def _shares(path):
+    return bool(SHARES.search((ROOT / path).read_text(encoding="utf-8")))
+
+
+def scope_of(nodeid):
+    """What a worker takes at once: a file, or a test of one that shares nothing."""
+    path = nodeid.split("::")[0]
+    return path if _shares(path) else nodeid
+
+
+#: Where it is kept how long the tests of each file took.
+SECONDS = "companion/seconds"
+TOOK = {}
+
+
+def pytest_runtest_logreport(report):
+    """Add up how long each file takes."""
+    name = Path(report.nodeid.split("::")[0]).stem
+    TOOK[name] = TOOK.get(name, 0) + report.duration
+
+
+def pytest_sessionfinish(session):
+    """Keep that, but not of a worker or of a few tests."""
+    if "PYTEST_XDIST_WORKER" not in os.environ and len(TOOK) > len(SUITE["first"].split()):
+        session.config.cache.set(SECONDS, TOOK)
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -409,12 +465,36 @@ def artefacts():
     return runpy.run_path(str(ROOT / "data/embeddings/make.py"))
 
 
+BUILT = "book/_build/html"
+#: What pages are made from, whether git has it or not.
+MADE_FROM = ("analysis", "base", "companion", "results", "training", "notebooks", "families")
+MADE_FROM += ("data", "book", "store")
+
+
+def is_built():
+    """Whether the checkout has a book for readers, and nothing that it is made from is newer."""
+    environment = ROOT / "book/_build/.doctrees/environment.pickle"
+    if not environment.is_file() or (ROOT / BUILT / "lite").exists():
+        return False
+    finished = environment.stat().st_mtime_ns
+    left_out = (ROOT / "book/_build", ROOT / "book/runs")
+    found = [ROOT / "pyproject.toml", ROOT / "CITATION.cff"]
+    for place in MADE_FROM:
+        for folder, inside, names in os.walk(ROOT / place):
+            inside[:] = [
+                n for n in inside if n != "__pycache__" and Path(folder, n) not in left_out
+            ]
+            found += [Path(folder, name) for name in names if not name.endswith(".lock")]
+    return max(path.lstat().st_ctime_ns for path in found) <= finished
+
+
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory):
     """A clean clone with its book built, once for all workers.
 
-    It takes over runs and features that the checkout has: a slow test builds from nothing. Its path
-    has a space, brackets and a letter outside ASCII.
+    It takes over runs and features that the checkout has, and the checkout's book if nothing has
+    changed since it was built: a slow test builds from nothing. Its path has a space, brackets and
+    a letter outside ASCII.
     """
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -426,8 +506,11 @@ def clone(tmp_path_factory):
             for name in ("store", "book/runs"):  # what is not current by its content is made anew
                 if (ROOT / name).is_dir():
                     shutil.copytree(ROOT / name, folder / name)
-            built = build_book(folder)
-            assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
+            if is_built():
+                shutil.copytree(ROOT / BUILT, folder / BUILT)
+            else:
+                built = build_book(folder)
+                assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
             done.touch()
     return folder
 

@@ -1,13 +1,16 @@
 """What a person meets before the first result: set-up, metadata, and the book's frame."""
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from itertools import chain
 
+import conftest
 import pytest
 import yaml
 from conftest import ROOT, cases, sphinx_build
@@ -283,3 +286,26 @@ def test_equations_that_docstrings_name_are_numbered_in_the_book():
         for label in re.findall(r"`(eq-[a-z-]+)`", path.read_text())
     }
     assert {"eq-logit", "eq-baseline", "eq-effective-robustness"} <= named <= labels
+
+
+def test_tests_that_share_a_fixture_of_their_file_stay_with_one_worker():
+    assert conftest.scope_of("tests/test_basis.py::test_a") == "tests/test_basis.py"
+    assert conftest.scope_of("tests/test_browser.py::test_a") == "tests/test_browser.py"
+    assert conftest.scope_of("tests/test_sampling.py::test_a[1]").endswith("::test_a[1]")
+
+
+def test_a_book_is_taken_over_while_nothing_that_it_is_made_from_is_newer(tmp_path, monkeypatch):
+    monkeypatch.setattr(conftest, "ROOT", tmp_path)
+    for name in ("pyproject.toml", "CITATION.cff", "book/a.md", "book/_build/html/a.html"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert not conftest.is_built()
+    environment = tmp_path / "book/_build/.doctrees/environment.pickle"
+    environment.parent.mkdir()
+    environment.touch()
+    later = time.time_ns() + 10**9
+    os.utime(environment, ns=(later, later))
+    (tmp_path / "book/_build/html/b.html").touch()  # what is built may be newer
+    assert conftest.is_built()
+    os.utime(environment, ns=(1, 1))
+    assert not conftest.is_built()
