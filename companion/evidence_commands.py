@@ -262,7 +262,7 @@ def sweep(options: Sweeping) -> None:
     if options.svg:
         write_output(options.svg, style.to_svg(the_sweep.picture(table)))
     if options.html:
-        write_output(options.html, the_sweep.page(table, f"Sweep of {options.architecture}"))
+        write_output(options.html, the_sweep.report(table, f"Sweep of {options.architecture}"))
     said = sys.stderr if any(map(is_stream, wanted)) else sys.stdout
     for row in table.itertuples():
         change = f"{row.kurtosis_from_previous:+.2f}" if row.Index else ""

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from analysis.features.evaluation import Watched, left_as_they_were
-from analysis.features.layers import KnownPool, Pool, at_layer
+from analysis.features.layers import KnownPool, Pooling, at_layer
 from analysis.features.spellings import as_function, as_preprocess, features_in, scores_of
 from analysis.images import imagelist
 from analysis.images.imagelist import DatasetError, ImageList
@@ -54,7 +54,7 @@ def features_of(
     preprocess: Preprocess | None = None,
     *,
     layer: str | None = None,
-    pool: Pool = "mean",
+    pool: Pooling = "mean",
     batch_size: int = 32,
     progress: bool | None = None,
 ) -> NDArray[np.float32]:

@@ -18,7 +18,7 @@ from base.texts import suggestion
 #: class token), or all in a row.
 KnownPool: TypeAlias = Literal["mean", "first", "all"]
 #: One of these, or a function of what the layer gives.
-Pool: TypeAlias = "KnownPool | Callable[[Any], Tensor]"
+Pooling: TypeAlias = "KnownPool | Callable[[Any], Tensor]"
 #: Numbers of modules that say how many components go in or come out.
 WIDTHS = (
     *("in_channels", "out_channels", "in_features", "out_features"),
@@ -36,7 +36,7 @@ class _ReachedError(Exception):
 
 
 def at_layer(
-    network: Any, layer: str, pool: Pool = "mean", run: Callable[[Tensor], Any] | None = None
+    network: Any, layer: str, pool: Pooling = "mean", run: Callable[[Tensor], Any] | None = None
 ) -> Callable[[Tensor], Any]:
     """An encoder that gives what one part of a module gives: (n, d), by `pooled`.
 
@@ -87,7 +87,7 @@ def at_layer(
 
 
 def pooled(
-    made: Tensor, pool: Pool = "mean", axis: Callable[[Tensor], int] | None = None
+    made: Tensor, pool: Pooling = "mean", axis: Callable[[Tensor], int] | None = None
 ) -> Tensor:
     """One vector for each image: (n, d) as it is, else its mean, first or all vectors in a row.
 

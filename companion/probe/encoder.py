@@ -14,7 +14,7 @@ from companion.probe import judge
 
 if TYPE_CHECKING:
     from analysis.features.any_encoder import AnyEncoder, AnyImages, Preprocess
-    from analysis.features.layers import Pool
+    from analysis.features.layers import Pooling
 
 
 def probe(
@@ -26,7 +26,7 @@ def probe(
     name: str = "this encoder",
     level: Level = "unknown",
     layer: str | None = None,
-    pool: Pool = "mean",
+    pool: Pooling = "mean",
     batch_size: int = 32,
 ) -> judge.Probe:
     """Look for outlier features in what an encoder makes of images, as `companion probe` does.

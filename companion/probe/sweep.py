@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,12 +31,13 @@ from companion.probe.checkpoint import find_images
 from companion.probe.measure import ProbeError
 from companion.runs.options import Sweeping
 from results import policy, style
+from results.single_page import PAGE
+from results.svg import inline_svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from torch import Tensor
 
-    from analysis.features.encoders import Loaded
+    from analysis.features.series import Series
 
 #: Shares of the verdict's frame that the table has, where they were measured.
 SHARES = ("four_bits", "four_bits_rotated", "four_bits_less_mean", "four_bits_ranged")
@@ -81,12 +83,12 @@ def sweep(options: Sweeping) -> pd.DataFrame:
     folder = options.csv.with_suffix(".parts")
     about = {"images": images.manifest, "architecture": options.architecture}
     about |= records.code_parts("probe")
-    kept, encode = dict[Path, dict[str, Any]](), None
+    kept, series = dict[Path, dict[str, Any]](), None
     for _, path in tqdm(files, unit=" checkpoints", leave=False, disable=None):
         part = folder / f"{fingerprint([about, sha256_of(path)])[:16]}.json"
         if not part.is_file():
-            encode = encode or _Encoder(options, images)
-            write_text(part, json.dumps(_measured(encode(path), path.name)))
+            series = series or _series(options, images)
+            write_text(part, json.dumps(_measured(series.features(path), path.name)))
         kept[path] = json.loads(part.read_text(encoding="utf-8"))
     rows = [{"step": step, "checkpoint": path.name} | kept[path]["row"] for step, path in files]
     table = pd.DataFrame(rows)
@@ -96,6 +98,12 @@ def sweep(options: Sweeping) -> pd.DataFrame:
         for column, values in zip(("", "_low", "_high"), zip(*changes, strict=True), strict=True):
             table[f"kurtosis_from_{name}{column}"] = values
     return table
+
+
+def _series(options: Sweeping, images: ImageList) -> Series:
+    from analysis.features.series import Series
+
+    return Series(options.architecture, images, options.settings())
 
 
 def changed(now: NDArray[np.float64], before: NDArray[np.float64]) -> Interval:
@@ -118,57 +126,6 @@ def _measured(features: NDArray[np.float32], name: str) -> dict[str, Any]:
     return {"row": row | {"images": m.counts["images"]}, "kurtosis": kurtosis.tolist()}
 
 
-class _Encoder:
-    """A network built once, and pictures decoded once: from a file of weights to features."""
-
-    def __init__(self, options: Sweeping, images: ImageList) -> None:
-        self._options, self._images, self._settings = options, images, options.settings()
-        self._loaded: Loaded | None = None
-        self._pixels: list[Tensor] = []
-
-    def __call__(self, path: Path) -> NDArray[np.float32]:
-        import torch
-
-        from analysis.features import checkpoints, encoders
-        from analysis.features.devices import computing
-        from analysis.features.extract import Encoder, device_for
-
-        before = self._loaded
-        self._loaded = encoders.exchanged(before, path) if before else None
-        if self._loaded is None:
-            model = checkpoints.find(str(path), architecture=self._options.architecture)
-            model = model.model_copy(update={"head": "none"})
-            self._loaded = encoders.load(model, None, device_for(self._settings.device))
-        loaded = self._loaded
-        wanted = loaded.model.preprocessing
-        if not self._pixels or (before and before.model.preprocessing != wanted):
-            self._pixels = [*self._decoded(loaded)]
-        encoder = Encoder(loaded, self._settings)
-        with computing([loaded.encoder]):
-            parts = [encoder(some.to(loaded.device)).cpu() for some in self._pixels]
-        return torch.cat(parts).numpy()
-
-    def _decoded(self, loaded: Loaded) -> Iterator[Tensor]:
-        """The pictures' bytes, batch by batch; raises ProbeError for those that are damaged."""
-        from analysis.features.decode import decoded
-        from analysis.features.preprocess import geometry
-
-        wanted, settings = geometry(loaded.model.preprocessing), self._settings
-        shards = range(-(-len(self._images) // settings.shard))
-        bar = tqdm(total=len(self._images), unit=" images", leave=False, disable=None)
-        with bar:
-            for batch in decoded(self._images, {shard: [wanted] for shard in shards}, settings):
-                if batch.left_out and not settings.leave_out_damaged:
-                    damaged = batch.left_out.items()
-                    named = "; ".join(f"{self._images.keys[i]}: {why}" for i, why in damaged)
-                    raise ProbeError(
-                        f"images cannot be decoded ({named}): replace them, or leave such images "
-                        "out with --leave-out-damaged."
-                    )
-                bar.update(len(batch.indices))
-                yield batch.sound(wanted)
-
-
 def picture(table: pd.DataFrame) -> Figure:
     """The curves over the steps, one panel below the other."""
     there = {title: of for title, of in PANELS.items() if set(of) & set(table)}
@@ -189,13 +146,8 @@ def picture(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def page(table: pd.DataFrame, title: str) -> str:
+def report(table: pd.DataFrame, title: str) -> str:
     """The curves and the table as one page that loads nothing."""
-    from string import Template
-
-    from results.single_page import PAGE
-    from results.svg import inline_svg
-
     words = f"κ, persistence and neighbours kept over {len(table)} checkpoints"
     svg = Html(inline_svg(style.to_svg(picture(table)), words))
     rows = Html(table.round(4).to_html(index=False, border=0))

@@ -22,8 +22,8 @@ import numpy as np
 from analysis.images import imagenet
 from analysis.images.imagelist import DatasetError, ImageList, Prompts, class_prompts, is_image
 from base.files import fingerprint
-from companion.sources import flat
-from companion.sources.sets import DIFFERS, IMAGENET, Description, column, descriptions, locate
+from companion.sources import flat, sets
+from companion.sources.sets import DIFFERS, Description, column, descriptions, locate
 
 Entry = tuple[int, str, Path]
 
@@ -93,7 +93,7 @@ def _from_class_folders(description: Description, place: Path) -> Copy:
             index = label[class_of(description, name)]
             entries += [(index, f"{name}/{file}", place / folder / file) for file in files]
     strange = sorted(set(folders) - set(classes))
-    if description.name == IMAGENET and not classes and (listed := flat.classes_of(place)):
+    if description.name == sets.IMAGENET and not classes and (listed := flat.classes_of(place)):
         counts.update(listed.values())
         entries = [
             (label[name], f"{name}/{file}", place / file)
