@@ -91,7 +91,8 @@ for name, which in (("trained", "!="), ("drawn", "==")):
 # ## In words
 
 # %%
-whole = pairs[pairs["model"].str.contains("OpenAI") & pairs["enough"]]
+# nine photographs say too little
+whole = pairs[pairs["model"].str.contains("OpenAI") & pairs["enough"] & (pairs["images"] >= 30)]
 if edition == "paper" and len(whole):
     of_others = whole[whole["judged"]]
     row = whole.to_dict("list") | {"pairs": len(whole), "models": whole["model"].nunique()}

@@ -38,6 +38,7 @@ editions = (edition, "contrast") if edition == "paper" else (edition,)
 bases = [m for m in measured.of_editions("basis", *editions) if not measured.of_captions(m)]
 one_each, kind = measured.one_set_each(bases), style.kind(bases)
 clip = [m for m in bases if m.level == "zero_shot" and measured.family_of(m).edition == edition]
+clip = [m for m in clip if m.counts["images"] >= 30]  # a covariance of nine photographs is none
 page = Page("what_kurtosis_measures", kind, edition=edition)
 
 # %% [markdown]
