@@ -41,7 +41,7 @@ def share_contents(app: Sphinx, name: str, _: str, context: dict[str, Any], __: 
     if (before := context.pop("companion_before_contents", None)) is not None:
         place = sum(each in before for each in context["sidebars"])
         context["sidebars"].insert(place, MENU)
-    everywhere = vars(app).setdefault("companion_contents", {})
+    everywhere: dict[str, Any] = vars(app).setdefault("companion_contents", {})
     builder: Any = app.builder
     made = generate.__wrapped__  # without what it remembers of this page
 
@@ -55,7 +55,8 @@ def share_contents(app: Sphinx, name: str, _: str, context: dict[str, Any], __: 
             context["toctree"] = of_page
             name_toggles(contents)
             everywhere[key] = contents, cut(contents)
-        return seen_from(*everywhere[key], builder.get_target_uri(name))
+        contents, taken = everywhere[key]
+        return seen_from(contents, taken, builder.get_target_uri(name))
 
     context["generate_toctree_html"] = shared
 
