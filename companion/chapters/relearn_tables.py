@@ -24,6 +24,15 @@ SETTING = ["pairs", "start", "centred", "caption_noise", "scale", "batch", "lear
 #: Whose features they are, where it is not ViT-B/32 on ImageNet's training images.
 PAIRS = {"vit_b_16-coco": "ViT-B/16, 400 COCO pairs", "rn50-imagenet": "RN50, 400 images"}
 
+#: Settings that sentences name, as `setting` writes them.
+SLUGS = {
+    "common vector taken out": "centred",
+    "random start": "random",
+    "30 % wrong captions": "wrong",
+    "ViT-B/16, 400 COCO pairs": "coco",
+    "30 % wrong captions, 1,500 steps, rate 0.001": "slow",
+}
+
 
 def read(name: str = "runs") -> pd.DataFrame:
     """A table of `data/relearn`. Runs get the name of their optimiser (`of`) and its `level`.
