@@ -50,10 +50,13 @@ class Course(Strict):
     lab: Mapping[str, str] = {}
 
 
-@cache
 def of_book() -> Course:
     """The course of this book; CompanionError if its file is wrong."""
-    path = TEACH / "course.yaml"
+    return _course(TEACH / "course.yaml")
+
+
+@cache
+def _course(path: Path) -> Course:
     if not path.is_file():
         return Course()
     return checked(Course, read_yaml(path), path.name, CompanionError)
