@@ -13,27 +13,43 @@ def grade(
     folder: Annotated[Path, option("your students' answers.json", placed=True)],
     exercises: Annotated[tuple[str, ...], option("only these (default: all)")] = (),
     csv: Annotated[Path | None, option("also write each value with its points, as CSV")] = None,
+    sheets: Annotated[
+        Path | None, option("folder of sheets to read answers in words by, one an exercise")
+    ] = None,
+    parts: Annotated[
+        Path | None, option("CSV with points of lab, project and exam, for the final mark")
+    ] = None,
 ) -> int:
-    """Grade what students checked: points from the answer keys, by student and exercise.
+    """Grade what students handed in: points from the answer keys, by student and exercise.
 
-    Each student hands in the answers.json that `check` writes. Values are judged again, with the
-    student's own seed if the file has a number; the column `to read` counts points for reasons.
+    Each student hands in the answers.json that `check` writes; of several files of one student the
+    best attempt counts. Values are judged again, with the student's own seed if the file has a
+    number; the column `to read` counts points for reasons. Type these into the sheets, and call
+    again. A file of parts that is not there is written, to fill in.
 
     companion grade handed_in/
-    companion grade handed_in/ --exercises outlier-2 outlier-3 --csv grades.csv
+    companion grade handed_in/ --exercises outlier-2 outlier-7 --csv grades.csv
+    companion grade handed_in/ --sheets reading/ --parts parts.csv
     """
     from companion.course import grade as grades
-    from companion.course import key
-    from results.check import HASHED
+    from companion.course import key, reading
 
     if csv:
         check_writable(csv, suffix=".csv")
-    tasks = key.chosen(exercises, {*HASHED})
+    tasks = key.chosen(exercises)
     students = grades.graded(folder, tasks)
-    if not exercises:  # what nobody has answered was not set
-        answered = {label for s in students for label, mark in s.marks.items() if mark.values}
-        tasks = [task for task in tasks if task.label in answered]
+    if not exercises:
+        set_ = grades.answered(students)
+        tasks = [task for task in tasks if task.label in set_]
     print(*grades.table(students, tasks), sep="\n")
+    earned = {student.name: 0.0 for student in students}
+    if sheets:
+        earned, still_open = reading.read(sheets, students, tasks)
+        left = f"{still_open} cells are empty" if still_open else "all points are typed in"
+        print(f"\nSheets to read by are in {sheets}: {left}.")
+    if parts:
+        print("", *reading.final(students, tasks, earned, reading.results_of(parts, students)),
+              sep="\n")  # fmt: skip
     if csv:
         write_output(csv, grades.as_csv(students, tasks))
     return int(any(student.problem for student in students))

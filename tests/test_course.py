@@ -14,11 +14,12 @@ from conftest import ROOT, python_in
 from scipy.stats import kurtosis
 from sklearn.metrics import average_precision_score
 from statsmodels.stats.contingency_tables import mcnemar
-from test_exercises import of_seed
+from test_exercises import make, of_seed
 
 from companion import cli
-from companion.course import exam, grade, key, otter
+from companion.course import exam, grade, handed_in, key, otter, reading
 from companion.course.key import CourseError
+from results import check
 from results.course import ANSWERS
 
 SEEDS = range(60)
@@ -137,7 +138,7 @@ def test_values_that_are_none_earn_nothing(tmp_path, values):
         (["grade", "nowhere"], "nowhere is no folder: name the one with"),
         (["grade", "."], "has no answers: each student hands in one answers.json."),
         (["grade", ".", "--exercises", "outler-2"], "there is no exercise 'outler-2'"),
-        (["grade", ".", "--exercises", "outlier-1"], "outlier-1 has no values to check"),
+        (["otter", ".", "--exercises", "outlier-1"], "outlier-1 has no values to check"),
         (["otter", ".", "--exercises", "exam-1"], "there is no exercise 'exam-1'"),
     ],
 )
@@ -146,6 +147,137 @@ def test_wrong_requests_are_refused_in_one_sentence(words, said, tmp_path, monke
     assert cli.main(words) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line and not [*tmp_path.iterdir()]
+
+
+def test_files_of_one_student_merge_and_the_best_attempt_counts(tmp_path, capsys):
+    right = ANSWERS["outlier-3"]
+    hand_in(tmp_path, "Roth/outlier", {"outlier-3": right, "outlier-2": [1]})
+    hand_in(tmp_path, "Roth/pruning", {"outlier-2": ANSWERS["outlier-2"], "outlier-3": [1, 2]})
+    hand_in(tmp_path, "Ann Lee_12345_assignsubmission_file", {"start-4": ANSWERS["start-4"]})
+    for added in ("__MACOSX/._x.json", ".ipynb_checkpoints/answers.json", "Roth/._answers.json"):
+        (tmp_path / added).parent.mkdir(exist_ok=True)
+        (tmp_path / added).write_text("\x00\x05\x16\x07")
+    assert cli.main(["grade", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^Ann Lee +– +2 ", text, re.M)
+    assert re.search(r"^Roth +– +– +1 +3 +4 ", text, re.M) and "\nRoth:" not in text
+    assert len(text.splitlines()) == 3
+    work = handed_in.works(tmp_path)[1]
+    roth = grade.graded(tmp_path, [key.tasks()["outlier-2"]])[1]
+    assert len(work.files) == 2 and roth.marks["outlier-2"].attempts == 2
+
+
+@pytest.mark.parametrize("link", ["file", "folder", "top"])
+def test_a_link_to_another_student_is_named_and_not_read(tmp_path, link, capsys):
+    hand_in(tmp_path, "Adams", {"outlier-2": ANSWERS["outlier-2"]})
+    if link == "file":
+        (tmp_path / "Baker").mkdir()
+        (tmp_path / "Baker/answers.json").symlink_to("../Adams/answers.json")
+    elif link == "folder":
+        (tmp_path / "Baker").symlink_to("Adams")
+    else:
+        (tmp_path / "Baker.json").symlink_to("Adams/answers.json")
+    assert cli.main(["grade", str(tmp_path)]) == 1
+    text = capsys.readouterr().out
+    assert re.search(r"^Baker +– +– +– ", text, re.M) and "is a link, and not read" in text
+    assert re.search(r"^Adams +– +1 +1 ", text, re.M)
+
+
+def test_what_files_say_oddly_is_understood_or_named(tmp_path, capsys):
+    own = of_seed("what_kurtosis_measures", 11)
+    label = next(one for one in own if not check.is_right(one, own[one]))
+    answers = {label: {"values": own[label], "attempts": -5}}
+    for name, student in (("Adams", "4711"), ("Baker", None), ("Cruz", 12)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"answers": answers, "student": student}))
+    (tmp_path / "Dole.json").write_bytes((tmp_path / "Adams.json").read_bytes())
+    assert cli.main(["grade", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert all(check.judged(label, own[label], 11).right)
+    assert f"Baker: {label}: right for seed 11, Dole's, and the file has no number." in text
+    assert "Dole: the same file, to the letter, as Adams's; 2 students give the number" in text
+    students = grade.graded(tmp_path, [key.tasks()[label]])
+    assert [student.marks[label].attempts for student in students] == [0, 0, 0, 0]
+
+
+def test_outlier_5_is_right_for_every_seed():
+    boxes = make.tasks((ROOT / "book/outlier_features.md").read_text())
+    upto = boxes[: [label for label, *_ in boxes].index("outlier-5") + 1]
+    for seed in (3, 42):
+        own = make.own_answers(upto, seed)["outlier-5"]
+        assert check.is_right("outlier-5", own, 4700 + seed), seed
+        assert not check.is_right("outlier-5", [own[0], own[1] + 0.01], 4700 + seed)
+
+
+# Reading, and the final mark
+
+
+def test_words_are_read_on_a_sheet_whose_points_count_and_stay(tmp_path, capsys):
+    folder, sheets, parts = tmp_path / "in", tmp_path / "reading", tmp_path / "parts.csv"
+    for name, words in (("Adams", "Random weights, and a rotation."), ("Baker", "=1+1")):
+        hand_in(folder, name, {"outlier-2": ANSWERS["outlier-2"]})
+        path = folder / name / "answers.json"
+        content = json.loads(path.read_text())
+        content["answers"]["outlier-7"] = {"sentence": words}
+        content["answers"]["outlier-2"] |= {"sentence": "d is finite", "code": "kurtosis(h)"}
+        path.write_text(json.dumps(content))
+    command = ["grade", str(folder), "--sheets", str(sheets), "--parts", str(parts)]
+    assert cli.main(command) == 0
+    said = capsys.readouterr().out
+    assert "12 cells are empty" in said and said.count("open: lab, project, exam") == 2
+    assert {path.name for path in sheets.iterdir()} == {"outlier-2.csv", "outlier-7.csv"}
+    text = (sheets / "outlier-7.csv").read_text()
+    head, first, second = csv.reader(io.StringIO(text))
+    assert head[5:] == [
+        "persistence (1)", "random weights (1)", "same layer (1)", "rotation (1)",
+        "each with the result that stops (1)",
+    ]  # fmt: skip
+    assert first[:3] == ["Adams", "", "Random weights, and a rotation."] and second[2] == "'=1+1"
+    assert "kurtosis(h)" in (sheets / "outlier-2.csv").read_text()
+    first[5:], second[5:] = ["0", "1", "0", "1", "0,5"], ["0"] * 5
+    lines = [";".join(f'"{cell}"' for cell in row) for row in (head, first, second)]
+    (sheets / "outlier-7.csv").write_text("\n".join(lines), encoding="utf-8-sig")
+    parts.write_text("student,lab,project,exam\nAdams,16,7,30\nBaker,10,10,20\n")
+    assert cli.main(command) == 0
+    said = capsys.readouterr().out
+    assert "2 cells are empty" in said
+    mark = 25 * 3.5 / 7 + 20 * 16 / 20 + 25 * 7 / 20 + 30 * 30 / 40
+    assert re.search(rf"^Adams +3\.5 +16 +7 +30 +{mark:.1f} % +no: project too low$", said, re.M)
+    assert re.search(r"^Baker +1 +10 +10 +20 +41\.1 % +no: less than half$", said, re.M)
+    assert "1,0,1" in (sheets / "outlier-7.csv").read_text()
+    kept = (sheets / "outlier-7.csv").read_text()
+    (sheets / "outlier-7.csv").write_text(kept.replace('0,1,0,1,"0,5"', "0,1,0,2,0"))
+    assert cli.main(command) == 1
+    assert "line 2: '2' is not between 0 and 1 points for 'rotation'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("sheet", "parts", "said"),
+    [
+        ("a,b\n1,2\n", None, "is no sheet of outlier-7 with the key's criteria"),
+        (None, "student,lab\nAdams,3\n", "has other columns than student, lab, project, exam"),
+        (None, "student,lab,project,exam\nAdams,21,1,1\n", "has '21' points for the lab, of 20"),
+        (None, "student,lab,project,exam\nAdams,x,1,1\n", "has 'x' points for the lab, of 20"),
+    ],
+)
+def test_sheets_and_parts_that_are_none_are_refused(tmp_path, sheet, parts, said, capsys):
+    (tmp_path / "in").mkdir()
+    answers = {"answers": {"outlier-7": {"sentence": "Words."}}}
+    (tmp_path / "in/Adams.json").write_text(json.dumps(answers))
+    (tmp_path / "reading").mkdir()
+    if sheet:
+        (tmp_path / "reading/outlier-7.csv").write_text(sheet)
+    if parts:
+        (tmp_path / "parts.csv").write_text(parts)
+    command = ["grade", str(tmp_path / "in"), "--sheets", str(tmp_path / "reading")]
+    assert cli.main([*command, "--parts", str(tmp_path / "parts.csv")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_the_final_mark_has_the_weights_that_the_page_prints():
+    assert [tuple(part) for part in reading.parts()] == [
+        ("exercises", 0, 25, 0), ("lab", 20, 20, 0), ("project", 20, 25, 8), ("exam", 40, 30, 16),
+    ]  # fmt: skip
 
 
 # Tests for otter-grader. Its own program ran them: see the commit.
@@ -279,7 +411,93 @@ def test_paired_differences(exams):
         for half, words in zip(halves, one.answer.split("The difference is the same"), strict=True):
             beyond, inside = answer[0] + half < -margin, answer[0] - half > -margin
             assert ("a cost (2)" in words) == beyond and ("no cost" in words) == inside
-            assert ("nothing is decided" in words) == (not beyond and not inside)
+            zero, open_ = answer[0] + half > 0, not beyond and not inside
+            assert ("nothing is decided" in words) == (open_ and zero)
+            assert ("exceeds the margin is open" in words) == (open_ and not zero)
+            ends = np.array([answer[0] - half, answer[0] + half])
+            assert min(abs(ends + margin)) > 0.05 and abs(answer[0] + margin) > 0.05
+
+
+def test_variants_of_paired_differences(exams):
+    for task, answer, _ in by_variant(exams, "how many images"):
+        lost, gained, _, margin, accuracy = task
+        change = np.repeat(
+            [1, -1, 0], [int(gained) * 100, int(lost) * 100, 10_000 - 100 * int(lost + gained)]
+        )
+        needed = change.var() * (1.96 / (margin / 100)) ** 2
+        apart = 2 * accuracy * (100 - accuracy) / 1e4 * (1.96 / (margin / 100)) ** 2
+        assert answer[0] == gained - lost and answer[1] == pytest.approx(needed, abs=1.01)
+        assert answer[3] == pytest.approx(apart, abs=1.01)
+        assert answer[5] == pytest.approx(apart / needed, rel=6e-3)
+    for task, answer, one in by_variant(exams, "two intervals"):
+        images, whole, pruned, lost, gained, _, margin = task
+        assert whole - lost + gained == pruned
+        change = np.repeat([1, -1, 0], [int(gained), int(lost), int(images - gained - lost)])
+        half = 196 * change.std() / math.sqrt(images)
+        apart = 196 * math.sqrt(
+            sum(k / images * (1 - k / images) / images for k in (whole, pruned))
+        )
+        assert answer[0] == pytest.approx(100 * (pruned - whole) / images, rel=6e-3)
+        assert (answer[1], answer[3]) == (
+            pytest.approx(apart, rel=6e-3),
+            pytest.approx(half, rel=6e-3),
+        )
+        assert ("nothing is decided" in one.answer.split("Pairs:")[0]) == (
+            answer[0] - apart < -margin and answer[0] + apart > max(0, -margin)
+        )
+
+
+def test_variants_of_lines_and_the_figure(exams, tmp_path):
+    for task, answer, one in by_variant(exams, "back through the logit"):
+        slope, intercept, imagenet, shifted, logits = task
+        predicted = slope * math.log(imagenet / (100 - imagenet)) + intercept
+        expected = 100 / (1 + math.exp(-predicted))
+        assert answer[:2] == [pytest.approx(expected, rel=6e-3), answer[1]]
+        assert answer[2] == pytest.approx(shifted - expected, abs=0.06)
+        assert ("above" in one.answer) == (shifted > expected)
+        assert logits == pytest.approx(math.log(shifted / (100 - shifted)) - predicted, abs=0.006)
+    seeds = [seed for seed in SEEDS if exams[seed][1].variant == "three models"]
+    assert seeds
+    for seed in seeds:
+        one = exams[seed][1]
+        here, first, _, second, third, _ = map(float, exam.FIGURE.search(one.task)[1].split())
+        answer = numbers(one.answer)
+        line = 100 / (1 + math.exp(1.49) * (here / (100 - here)) ** -0.76)
+        assert answer[:2] == pytest.approx([first - line, second - line], abs=0.06)
+        assert {here, third, first - second} <= {*answer}
+    paths = exam.written(seeds[0], tmp_path)
+    sheet, picture = paths[0].read_text(), paths[-1].read_bytes()
+    assert f"![A figure](exam_{seeds[0]}.png)" in sheet and picture.startswith(b"\x89PNG")
+    page = exam.written(seeds[0], tmp_path, html=True)[0].read_text()
+    assert '<img src="data:image/png;base64,' in page
+
+
+def test_variants_of_rankings(exams):
+    for task, answer, _ in by_variant(exams, "a count of concepts"):
+        words, positives, _, directions, threshold, found = task
+        size = int(2 * positives)
+        every = [
+            average_precision_score(np.isin(np.arange(size), places), -np.arange(size))
+            for places in combinations(range(size), int(positives))
+        ]
+        passing = sum(value >= threshold - 1e-9 for value in every)
+        some = 1 - (1 - passing / len(every)) ** directions
+        assert answer[:2] == [passing, len(every)]
+        assert answer[4] == pytest.approx(some, rel=6e-3)
+        assert answer[5] == pytest.approx(words * some, rel=6e-3)
+        assert found > words * some
+    for task, answer, _ in by_variant(exams, "both signs"):
+        positives, negatives, *ranks, threshold = task
+        size = int(positives + negatives)
+
+        def better(places, size=size):
+            shown = np.isin(np.arange(size), places)
+            return [average_precision_score(shown, sign * np.arange(size)) for sign in (-1, 1)]
+
+        every = [better(places) for places in combinations(range(size), int(positives))]
+        assert answer[:2] == pytest.approx(better(np.array(ranks) - 1), rel=6e-3)
+        passing = sum(max(pair) >= threshold - 1e-9 for pair in every)
+        assert answer[3:5] == [passing, len(every)]
 
 
 CHANGED = {

@@ -232,7 +232,7 @@ def states(page):
 def finished(page):
     # a selector, since the page's policy lets nobody evaluate a text
     done = "body:not(:has(.run-box:not([data-state=done])))"
-    page.wait_for_selector(f"{done}, .run-box[data-state=wrong]")
+    page.wait_for_selector(f"{done}, .run-box[data-state=wrong]", timeout=400_000)
     return states(page)
 
 

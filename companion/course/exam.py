@@ -6,6 +6,9 @@ drawn, one function for each variant, and what follows from them is computed.
 
 from __future__ import annotations
 
+import base64
+import io
+import math
 import re
 from collections.abc import Callable
 from itertools import combinations
@@ -16,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from analysis.metrics import basis, directions, outliers, pruning, robustness
-from base.files import write_text
+from base.files import replaced, write_text
 from base.roots import ROOT
 from companion.course import sheet
 from companion.course.key import CourseError
@@ -25,6 +28,8 @@ PAGE = ROOT / "data" / "teach" / "exam.md"
 SECTION = re.compile(
     r"^## (\d) · ([^\n]+) · (\d+) points\n\n(.*?)\n\n### Answer\n\n(.*?)(?=\n## |\Z)", re.M | re.S
 )
+#: A figure in a task, by the accuracies of its models.
+FIGURE = re.compile(r"\[\[figure ([\d. ]+)\]\]")
 MINUTES = 90
 Fields = dict[str, Any]
 Generator = np.random.Generator
@@ -59,6 +64,49 @@ def drawn(seed: int) -> list[Question]:
     return exam
 
 
+def with_figures(text: str, seed: int, *, inline: bool) -> tuple[str, dict[str, bytes]]:
+    """A sheet's text with its figures, as data in it or as files by name, PNG."""
+    files: dict[str, bytes] = {}
+
+    def placed(found: re.Match[str]) -> str:
+        png = figure(tuple(float(one) for one in found[1].split()))
+        name = f"exam_{seed}.png"
+        if inline:
+            return f"![A figure](data:image/png;base64,{base64.b64encode(png).decode()})"
+        files[name] = png
+        return f"![A figure]({name})"
+
+    return FIGURE.sub(placed, text), files
+
+
+def figure(points: tuple[float, ...]) -> bytes:
+    """Three models, A to C, and the paper's line, both axes as logits, as PNG.
+
+    ``points``: accuracies in percent, on ImageNet and under shift, model by model.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    def logit(percent: Any) -> Any:
+        return np.log(np.asarray(percent) / (100 - np.asarray(percent)))
+
+    drawing = Figure(figsize=(5.2, 4), layout="constrained")
+    axes, ticks, x = FigureCanvasAgg(drawing).figure.add_subplot(), np.arange(20, 91, 10), [50, 90]
+    line_ = robustness.PAPER_BASELINE
+    axes.plot(logit(x), line_.slope * logit(x) + line_.intercept, color="black")
+    for name, here, there in zip("ABC", points[::2], points[1::2], strict=True):
+        axes.plot(logit(here), logit(there), "o", color="black")
+        axes.annotate(name, (logit(here), logit(there)), xytext=(6, 4), textcoords="offset points")
+    axes.set(xlabel="ImageNet, %", ylabel="mean under shift, %", xlim=logit(x))
+    axes.set_ylim(*logit([20, 85]))
+    axes.set_xticks(logit(ticks[3:]), ticks[3:].tolist())
+    axes.set_yticks(logit(ticks[:-1]), ticks[:-1].tolist())
+    axes.grid(color="0.85")
+    kept = io.BytesIO()
+    drawing.savefig(kept, format="png", dpi=110, metadata={"Software": None})
+    return kept.getvalue()
+
+
 def shown(value: Any) -> str:
     """A number as an exam prints it: three digits, with a true minus sign."""
     if isinstance(value, str):
@@ -82,6 +130,10 @@ def written(seed: int, folder: Path, *, html: bool = False) -> list[Path]:
         title = f"\n\n## Question {one.number} · {one.points} points\n\n"
         texts[names[0]] += title + one.task
         texts[names[1]] += f"{title}{one.task}\n\n**Answer.** {one.answer}"
+    pictures: dict[str, bytes] = {}
+    for name in names:
+        texts[name], found = with_figures(texts[name], seed, inline=html)
+        pictures |= found
     if html:
         texts = {
             f"{name.removesuffix('.md')}.html": sheet.to_print(text, room=name == names[0])
@@ -94,7 +146,10 @@ def written(seed: int, folder: Path, *, html: bool = False) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in files.items():
         write_text(path, text)
-    return [*files]
+    for name, picture in pictures.items():
+        with replaced(folder / name) as part:
+            part.write_bytes(picture)
+    return [*files, *(folder / name for name in pictures)]
 
 
 # What is drawn, and what follows from it
@@ -123,6 +178,39 @@ def line(rng: Generator) -> Fields:
         "first": on[0][0], "second": on[0][1], "first_other": on[1][0], "second_other": on[1][1],
         "more": "first" if apart[0] > 0 else "second",
         "lower": imagenet.min(), "higher": imagenet.max(),
+    }  # fmt: skip
+
+
+def three_models(rng: Generator) -> Fields:
+    """A figure to read: two models of equal accuracy without shift, and a third one on the line."""
+    printed = robustness.PAPER_BASELINE
+    while True:
+        here, third = int(rng.integers(60, 72)), int(rng.integers(82, 90))
+        line_, on = 100 * robustness.expected(np.array([here, third]) / 100, printed)
+        shifted = [round(line_ + rng.uniform(6, 12)), round(line_ + rng.uniform(-6, 3))]
+        er = [float(y - line_) for y in shifted]
+        if er[0] - max(er[1], 0) > 4 and abs(er[1]) > 0.5 and on - shifted[0] > 3:
+            break
+    points = f"{here} {shifted[0]} {here} {shifted[1]} {third} {on:.4f}"
+    return {
+        "figure": f"[[figure {points}]]", "here": here, "third": third, "third_shifted": float(on),
+        "first": er[0], "second": er[1], "between": shifted[0] - shifted[1],
+    }  # fmt: skip
+
+
+def back_through_the_logit(rng: Generator) -> Fields:
+    """A point of the line by hand, and a difference of logits, which is no effective robustness."""
+    slope, intercept = rng.integers(70, 95) / 100, -rng.integers(100, 180) / 100
+    imagenet, shifted = int(rng.integers(60, 85)), int(rng.integers(40, 60))
+    line_ = robustness.Baseline(slope, intercept, 1)
+    expected = 100 * float(robustness.expected(imagenet / 100, line_))
+    logits = math.log(shifted / (100 - shifted)) - (
+        slope * math.log(imagenet / (100 - imagenet)) + intercept
+    )
+    return {
+        "slope": f"{slope:.2f}", "intercept": f"{intercept:.2f}".replace("-", "−"),
+        "imagenet": imagenet, "shifted": shifted, "expected": expected, "er": shifted - expected,
+        "logits": logits, "sign": "above" if shifted > expected else "below",
     }  # fmt: skip
 
 
@@ -169,6 +257,48 @@ def ranking(rng: Generator) -> Fields:
     }  # fmt: skip
 
 
+def _orders(positives: int, negatives: int) -> np.ndarray:
+    """The average precision of every order of positives and negatives."""
+    every = np.array([*combinations(range(1, positives + negatives + 1), positives)])
+    return np.asarray((np.arange(1, positives + 1) / every).mean(axis=1))
+
+
+def a_count_of_concepts(rng: Generator) -> Fields:
+    """How many words a head would encode by chance."""
+    positives, threshold = int(rng.integers(3, 6)), float(rng.choice([0.85, 0.9, 0.95]))
+    precisions = _orders(positives, positives)
+    passing = int((precisions >= threshold - 1e-12).sum())
+    chance, directions_ = passing / len(precisions), int(rng.choice([10, 20, 50]))
+    some, words = 1 - (1 - chance) ** directions_, int(rng.choice([60, 120, 200]))
+    expected = words * some
+    found = round(expected * float(rng.uniform(1.1, 1.6)))
+    return {
+        "positives": positives, "threshold": f"{threshold:g}", "orders_passing": passing,
+        "orders": len(precisions), "chance": chance, "directions": directions_, "any": some,
+        "words": words, "expected": expected, "found": found, "excess": found - expected,
+    }  # fmt: skip
+
+
+def both_signs(rng: Generator) -> Fields:
+    """A direction and its opposite: the better of the two."""
+    positives, negatives = int(rng.integers(2, 4)), int(rng.integers(3, 5))
+    size, threshold = positives + negatives, float(rng.choice([0.8, 0.85, 0.9]))
+    every = np.array([*combinations(range(1, size + 1), positives)])
+    one, turned = (
+        (np.arange(1, positives + 1) / np.sort(ranks, axis=1)).mean(axis=1)
+        for ranks in (every, size + 1 - every)
+    )
+    row = int(rng.choice(np.flatnonzero(turned > one)))
+    passing = int((np.maximum(one, turned) >= threshold - 1e-12).sum())
+    words = [str(rank) for rank in every[row]]
+    return {
+        "positives": positives, "negatives": negatives, "threshold": f"{threshold:g}",
+        "ranks": ", ".join(words[:-1]) + f" and {words[-1]}", "one": one[row],
+        "turned": turned[row], "orders_passing": passing, "orders": len(every),
+        "chance": passing / len(every), "alone": float((one >= threshold - 1e-12).mean()),
+    }  # fmt: skip
+
+
 def _paired(gained: int, lost: int, images: int) -> tuple[float, float]:
     """Difference and half its 95 % interval, in points."""
     whole = np.arange(images) < lost
@@ -178,11 +308,23 @@ def _paired(gained: int, lost: int, images: int) -> tuple[float, float]:
 
 
 def _verdict(difference: float, half: float, margin: float) -> str:
-    if difference + half < -margin:
+    low, high = difference - half, difference + half
+    if high < -margin:
         return "The whole interval lies beyond the margin: a cost"
-    if difference - half > -margin:
-        return "The whole interval lies inside the margin: no cost by this standard"
-    return "The interval contains the margin: nothing is decided, more images are needed"
+    loss = "a loss is established, since the interval excludes zero"
+    if low > -margin:
+        inside = "The whole interval lies inside the margin: no cost by this standard"
+        return f"{inside}, although {loss}" if high < 0 else inside
+    if high < 0:
+        return f"The interval contains the margin: {loss}; whether it exceeds the margin is open"
+    return "The interval contains the margin and zero: nothing is decided, more images are needed"
+
+
+def _clear(difference: float, halves: tuple[float, ...], margin: float) -> bool:
+    """Is no end of an interval so near to the margin or to zero that rounding decides?"""
+    ends = [difference + sign * half for half in halves for sign in (-1, 1)]
+    near = [*(end + margin for end in ends), *ends, difference + margin]
+    return min(map(abs, near)) > 0.1
 
 
 def paired(rng: Generator) -> Fields:
@@ -195,13 +337,53 @@ def paired(rng: Generator) -> Fields:
         difference, half = _paired(gained, lost, images)
         few_half = _paired(few_gained, few_lost, images)[1]
         verdicts = [_verdict(difference, each, margin) for each in (half, few_half)]
-        if few_gained < gained < lost and (verdicts[0] != verdicts[1] or rng.random() < 0.02):
+        told_apart = few_gained < gained < lost and verdicts[0] != verdicts[1]
+        if told_apart and _clear(difference, (half, few_half), margin):
             break
     return {
         "images": images, "lost": lost, "gained": gained, "margin": margin,
         "difference": difference, "half": half, "low": difference - half,
         "high": difference + half, "verdict": verdicts[0], "few_lost": few_lost,
         "few_gained": few_gained, "few_half": few_half, "few_verdict": verdicts[1],
+    }  # fmt: skip
+
+
+def how_many_images(rng: Generator) -> Fields:
+    """The images with which a paired interval is as narrow as a margin asks."""
+    margin = int(rng.integers(1, 4))
+    gained, lost = (float(n) for n in rng.integers([2, 6], [6, 11]))
+    changed, difference = (gained + lost) / 100, (gained - lost) / 100
+    variance = changed - difference**2
+    needed = 1.96**2 * variance / (margin / 100) ** 2
+    unpaired = int(rng.integers(55, 76)) / 100
+    apart = 1.96**2 * 2 * unpaired * (1 - unpaired) / (margin / 100) ** 2
+    return {
+        "margin": margin, "gained": int(gained), "lost": int(lost),
+        "difference": 100 * difference, "needed": math.ceil(needed),
+        "accuracy": round(100 * unpaired), "apart": math.ceil(apart), "times": apart / needed,
+    }  # fmt: skip
+
+
+def two_intervals(rng: Generator) -> Fields:
+    """The same difference with an interval for two samples, and with that of pairs."""
+    while True:
+        images, margin = int(rng.choice([1000, 2000, 4000])), int(rng.integers(2, 5))
+        whole = int(rng.integers(55, 75)) * images // 100
+        lost, gained = (int(n) for n in rng.integers([20, 10], [90, 60]) * images // 1000)
+        difference, half = _paired(gained, lost, images)
+        shares = np.array([whole, whole + gained - lost]) / images
+        apart = 196 * float(np.sqrt((shares * (1 - shares)).sum() / images))
+        verdicts = [_verdict(difference, each, margin) for each in (apart, half)]
+        if (
+            lost > gained
+            and verdicts[0] != verdicts[1]
+            and _clear(difference, (half, apart), margin)
+        ):
+            break
+    return {
+        "images": images, "margin": margin, "whole": whole, "pruned": whole + gained - lost,
+        "lost": lost, "gained": gained, "difference": difference, "apart": apart, "half": half,
+        "apart_verdict": verdicts[0], "verdict": verdicts[1],
     }  # fmt: skip
 
 
@@ -282,7 +464,8 @@ def a_certificate(rng: Generator) -> Fields:
 #: Variant, as its section is called → what draws and computes its fields.
 DRAW: dict[str, Callable[[Generator], Fields]] = {
     do.__name__.replace("_", " "): do
-    for do in (line, indicator_vector, one_component, ranking, paired, rotation,
+    for do in (line, three_models, back_through_the_logit, indicator_vector, one_component, ranking,
+               a_count_of_concepts, both_signs, paired, how_many_images, two_intervals, rotation,
                stretched_coordinates, constant_with_its_bias, scale_of_the_head, two_groups,
                a_certificate)
 }  # fmt: skip

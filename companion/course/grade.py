@@ -1,32 +1,31 @@
-"""Points for what students' `answers.json` hold; whether a value is right is judged again here.
+"""Points for what students handed in; whether a value is right is judged again here.
 
-A folder has one file for each student, `SURNAME.json`, or a folder for each, such as
-`SURNAME/answers.json`, as courses' platforms hand them out. What a file says of itself (right,
-time, attempts) is shown and never believed.
+What a file says of itself (right, time, attempts) is shown and never believed. Of several files of
+one student the best attempt at each exercise counts.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from base.quoting import as_cell, on_a_line, printable, quoted
+from base.quoting import as_cell, printable
 from base.texts import aligned
-from companion.course.key import CourseError, Worth
+from companion.course.handed_in import Answers, Work, works
+from companion.course.key import Worth
 from results import check
 
-#: Of one student's file; a whole book's answers take 20,000.
-MOST_BYTES = 1_000_000
+#: More attempts than anybody makes.
+MOST_ATTEMPTS = 100_000
 COLUMNS = (
     *("student", "number", "exercise", "values", "right", "attempts"),
-    *("time", "points", "of", "to_read", "note"),
+    *("time", "points", "of", "to_read", "note", "sentence", "code"),
 )
 
 
@@ -41,11 +40,18 @@ class Mark:
     attempts: int = 0
     time: str = ""
     note: str = ""
+    sentence: str = ""
+    code: str = ""
+
+    @property
+    def is_answered(self) -> bool:
+        """Is there something to judge or to read?"""
+        return bool(self.values or self.sentence)
 
 
 @dataclass
 class Student:
-    """A student's marks; ``problem`` says why there are none."""
+    """A student's marks; ``problem`` says why there are none, or what was not read."""
 
     name: str
     number: int | None = None
@@ -55,7 +61,7 @@ class Student:
 
     @property
     def points(self) -> float:
-        """Of all exercises."""
+        """Of all exercises, for values."""
         return sum(mark.points for mark in self.marks.values())
 
 
@@ -64,70 +70,66 @@ def graded(folder: Path, tasks: Sequence[Worth]) -> list[Student]:
 
     Raises CourseError if there is no folder or no file of a student in it.
     """
-    if not folder.is_dir():
-        raise CourseError(f"{folder} is no folder: name the one with your students' answers.json.")
-    paths = sorted(path for path in folder.rglob("*.json") if path.is_file())
-    if not paths:
-        raise CourseError(f"{folder} has no answers: each student hands in one answers.json.")
-    students = [_student(path, folder, tasks) for path in paths]
+    students = [_student(work, tasks) for work in works(folder)]
     numbers = Counter(student.number for student in students)
-    names = Counter(student.name for student in students)
     for student in students:
         if student.number is not None and numbers[student.number] > 1:
-            student.note = f"{numbers[student.number]} students give the number {student.number}"
-        if names[student.name] > 1:
-            student.note = f"{names[student.name]} files are from {student.name}"
+            shared = f"{numbers[student.number]} students give the number {student.number}"
+            student.note = "; ".join(filter(None, (student.note, shared)))
     _name_sources(students)
     return students
 
 
-def _student(path: Path, folder: Path, tasks: Sequence[Worth]) -> Student:
-    inside = path.relative_to(folder)
-    name = inside.parts[0] if len(inside.parts) > 1 else path.stem
-    name = on_a_line(name.removesuffix("_answers").removesuffix("-answers"))
-    try:
-        number, answers = _read(path)
-        return Student(name, number, {t.label: _mark(t, number, answers) for t in tasks})
-    except CourseError as error:
-        return Student(name, problem=str(error))
+def _student(work: Work, tasks: Sequence[Worth]) -> Student:
+    student = Student(work.name, work.number, note="; ".join(dict.fromkeys(work.notes)))
+    student.problem = "; ".join(dict.fromkeys(work.problems))
+    if work.files:
+        student.marks = {task.label: _best(task, work.files) for task in tasks}
+    return student
 
 
-def _read(path: Path) -> tuple[int | None, dict[str, Any]]:
-    """A student's number and answers; raises CourseError if the file is not of the form."""
-    if path.stat().st_size > MOST_BYTES:
-        raise CourseError(f"larger than {MOST_BYTES:,} bytes, which no answers.json is")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    # Files come from students: brackets nested too deep end in a RecursionError.
-    except (ValueError, RecursionError):
-        raise CourseError("not JSON: ask for the answers.json that `check` writes") from None
-    answers = content.get("answers") if isinstance(content, dict) else None
-    if not isinstance(answers, dict) or not all(isinstance(of, dict) for of in answers.values()):
-        raise CourseError("no answers in it: ask for the answers.json that `check` writes")
-    number = content.get("student")
-    if number is not None and (type(number) is not int or not 0 <= number < check.NUMBERS):
-        raise CourseError(f"the student's number is {quoted(number)}, not a whole one as expected")
-    return number, answers
+def _best(task: Worth, files: Sequence[tuple[int | None, Answers]]) -> Mark:
+    """The best attempt, the later of equal ones, with all that was written in words."""
+    marks = [_mark(task, number, answers) for number, answers in files]
+    best = max(marks, key=lambda mark: (mark.points, sum(mark.right), bool(mark.values), mark.time))
+    sentences = [m.sentence for m in sorted(marks, key=lambda m: m.time) if m.sentence]
+    return replace(
+        best,
+        sentence="\n".join(dict.fromkeys(sentences)),
+        attempts=sum(mark.attempts for mark in marks),
+    )
 
 
-def _mark(task: Worth, number: int | None, answers: dict[str, Any]) -> Mark:
+def _mark(task: Worth, number: int | None, answers: Answers) -> Mark:
     given = answers.get(task.label)
     if given is None:
         return Mark(task.label, note="not answered")
-    values, attempts, time = given.get("values"), given.get("attempts"), given.get("time")
-    asked = check.count(task.label)
-    whole, most = isinstance(values, list) and len(values) == asked, sys.float_info.max
-    if not whole or not all(type(v) in (int, float) and abs(v) <= most for v in values):
-        return Mark(task.label, note=f"not {asked} number(s)")
-    right = check.judged(task.label, values, number).right
-    return Mark(
+    attempts, time = given.get("attempts"), given.get("time")
+    mark = Mark(
         task.label,
-        tuple(map(float, values)),
-        tuple(right),
-        task.earned(right),
-        attempts if type(attempts) is int else 0,
-        printable(time)[:30] if isinstance(time, str) else "",
+        attempts=attempts if type(attempts) is int and 0 <= attempts < MOST_ATTEMPTS else 0,
+        time=printable(time)[:30] if isinstance(time, str) else "",
+        sentence=_text(given.get("sentence")),
+        code=_text(given.get("code")),
     )
+    values = given.get("values")
+    if task.label not in check.HASHED or (values is None and mark.sentence):
+        return mark if mark.sentence else replace(mark, note="not answered")
+    asked, most = check.count(task.label), sys.float_info.max
+    if (
+        not isinstance(values, list)
+        or len(values) != asked
+        or not all(type(v) in (int, float) and abs(v) <= most for v in values)
+    ):
+        return replace(mark, note=f"not {asked} number(s)")
+    right = check.judged(task.label, values, number).right
+    return replace(
+        mark, values=tuple(map(float, values)), right=tuple(right), points=task.earned(right)
+    )
+
+
+def _text(given: Any) -> str:
+    return printable(given)[: check.LONGEST].strip() if isinstance(given, str) else ""
 
 
 def _name_sources(students: list[Student]) -> None:
@@ -135,16 +137,22 @@ def _name_sources(students: list[Student]) -> None:
     owners = {s.number % check.SEEDS: s.name for s in students if s.number is not None}
     for student in students:
         for label, mark in student.marks.items():
-            if student.number is None or all(mark.right) or not mark.values:
+            if all(mark.right) or not mark.values or "seeds" not in check.HASHED[label]:
                 continue
-            own = student.number % check.SEEDS
-            others = [*owners, *range(check.SEEDS)] if "seeds" in check.HASHED[label] else []
-            for seed in others:
+            own = None if student.number is None else student.number % check.SEEDS
+            for seed in [*owners, *range(check.SEEDS)]:
                 if seed != own and check.is_right(label, mark.values, seed):
                     of = f", {owners[seed]}'s" if seed in owners else ""
-                    note = f"right for seed {seed}{of}, not for {own}"
-                    student.marks[label] = Mark(**{**mark.__dict__, "note": note})
+                    than = "and the file has no number" if own is None else f"not for {own}"
+                    note = f"right for seed {seed}{of}, {than}"
+                    student.marks[label] = replace(mark, note=note)
                     break
+
+
+def answered(students: Iterable[Student]) -> set[str]:
+    """The exercises that somebody answered: what nobody did was not set."""
+    marks = (mark for student in students for mark in student.marks.values())
+    return {mark.label for mark in marks if mark.is_answered}
 
 
 def table(students: Iterable[Student], tasks: Sequence[Worth]) -> list[str]:
@@ -155,8 +163,8 @@ def table(students: Iterable[Student], tasks: Sequence[Worth]) -> list[str]:
     for student in students:
         marks = [student.marks.get(task.label) for task in tasks]
         cells = [f"{m.points:.3g}" if m and m.attempts + len(m.values) else "–" for m in marks]
-        read = sum(t.of_reasons for t, m in zip(tasks, marks, strict=True) if m and m.values)
-        total = "–" if student.problem else f"{student.points:.3g}"
+        read = sum(t.of_reasons for t, m in zip(tasks, marks, strict=True) if m and m.is_answered)
+        total = f"{student.points:.3g}" if student.marks else "–"
         number = "–" if student.number is None else str(student.number)
         rows.append([student.name, number, *cells, total, str(of), str(read)])
         notes = [f"{m.label}: {m.note}" for m in marks if m and m.note != "not answered" and m.note]
@@ -169,20 +177,18 @@ def as_csv(students: Iterable[Student], tasks: Sequence[Worth]) -> str:
     text = io.StringIO()
     rows = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     rows.writeheader()
-    for student in students:
-        for row in _rows(student, tasks):
-            rows.writerow({name: as_cell(value) for name, value in row.items()})
+    for row in (row for student in students for row in _rows(student, tasks)):
+        rows.writerow({name: as_cell(value) for name, value in row.items()})
     return text.getvalue()
 
 
-def _rows(student: Student, tasks: Sequence[Worth]) -> Iterator[Mapping[str, object]]:
-    about = {"student": student.name, "number": student.number}
-    if student.problem:
+def _rows(student: Student, tasks: Sequence[Worth]) -> Iterator[dict[str, object]]:
+    about: dict[str, object] = {"student": student.name, "number": student.number}
+    if not student.marks:
         yield about | {"note": student.problem}
-        return
-    for task in tasks:
+    for task in tasks if student.marks else ():
         mark = student.marks[task.label]
-        notes = [note for note in (mark.note, student.note) if note]
+        notes = [note for note in (mark.note, student.note, student.problem) if note]
         yield about | {
             "exercise": task.label,
             "values": " ".join(f"{value:g}" for value in mark.values),
@@ -193,4 +199,6 @@ def _rows(student: Student, tasks: Sequence[Worth]) -> Iterator[Mapping[str, obj
             "of": task.of_values,
             "to_read": task.of_reasons,
             "note": "; ".join(notes),
+            "sentence": mark.sentence,
+            "code": mark.code,
         }

@@ -29,6 +29,7 @@ class Criterion(NamedTuple):
 
     points: int
     values: tuple[int, ...]
+    text: str
 
 
 class Worth(NamedTuple):
@@ -61,7 +62,7 @@ def tasks(page: Path = PAGE) -> dict[str, Worth]:
     found = {}
     for label, points, criteria in ROW.findall(page.read_text(encoding="utf-8")):
         parts = tuple(
-            Criterion(int(worth), tuple(int(place or 1) - 1 for place in VALUE.findall(text)))
+            Criterion(int(worth), tuple(int(n or 1) - 1 for n in VALUE.findall(text)), text)
             for text, worth in CRITERION.findall(criteria)
         )
         if sum(part.points for part in parts) != int(points):
@@ -72,12 +73,13 @@ def tasks(page: Path = PAGE) -> dict[str, Worth]:
     return found
 
 
-def chosen(labels: tuple[str, ...], checked: set[str]) -> list[Worth]:
-    """The exercises of these names that have values to check; all of them if none is named.
+def chosen(labels: tuple[str, ...], checked: set[str] | None = None) -> list[Worth]:
+    """The exercises of these names, if ``checked`` is given only such as have values to check.
 
-    Raises CourseError for a name that is unknown or has no values.
+    All of them if none is named. Raises CourseError for a name that is unknown or has no values.
     """
     known = tasks()
+    checked = {*known} if checked is None else checked
     for label in labels:
         if label not in known:
             raise CourseError(f"there is no exercise {label!r}: {suggestion(label, known)}.")

@@ -228,7 +228,7 @@ def add_seeds(
         }  # fmt: skip
     for label in labels:
         seeds = kept.get(label, {}).get("seeds", [])
-        if len({*seeds}) > SEEDS / 2:
+        if len({*seeds}) > 1:
             hashed[label] |= {"seeds": seeds, "made_from": now}
 
 

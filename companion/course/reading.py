@@ -1,0 +1,203 @@
+"""Sheets to read answers in words by, and the final mark.
+
+A sheet is a table of one exercise (CSV, for any spreadsheet): a row for each student with what was
+written, and a column for each criterion of the answer key that needs a reader. Points that are
+typed in count at the next call, and are never overwritten. The parts of the final mark, their
+points and weights are those that the page for teachers prints.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from base.files import write_text
+from base.quoting import as_cell
+from base.texts import aligned
+from companion.course.grade import Mark, Student
+from companion.course.key import PAGE, CourseError, Criterion, Worth
+
+#: A row of the page's table of parts: name, points, weight in percent, points to pass with.
+PART = re.compile(
+    r"^\| (?P<name>exercises|lab|project|exam)\b[^|]*\| (?P<points>\d*)[^|]*\| (?P<weight>\d+) % "
+    r"\| (?P<least>\d*)[^|]*\|$",
+    re.MULTILINE,
+)
+FIXED = ("student", "right", "answer in words", "code", "note")
+
+
+class Part(NamedTuple):
+    """A part of the final mark; exercises have the points of their keys, here 0."""
+
+    name: str
+    points: int
+    weight: int
+    least: int
+
+
+def parts(page: Path = PAGE) -> list[Part]:
+    """The parts of the final mark, as printed; raises CourseError if they do not make a whole."""
+    found = [
+        Part(one["name"], int(one["points"]) if one["name"] != "exercises" else 0,
+             int(one["weight"]), int(one["least"] or 0))
+        for one in PART.finditer(page.read_text(encoding="utf-8"))
+    ]  # fmt: skip
+    if sum(part.weight for part in found) != 100 or len(found) != 4:
+        raise CourseError(f"{page.name}: the weights of the final mark do not add up to 100 %.")
+    return found
+
+
+# Sheets
+
+
+def to_read(task: Worth) -> list[Criterion]:
+    """The criteria of an exercise that need a reader."""
+    return [one for one in task.criteria if not one.values]
+
+
+def heading(criterion: Criterion) -> str:
+    """A criterion as the heading of its column, with its points."""
+    return str(as_cell(f"{criterion.text} ({criterion.points})"))
+
+
+def sheet(task: Worth, students: Iterable[Student], typed: dict[str, list[str]]) -> str:
+    """One exercise's sheet as CSV, with the points that were typed in before."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    criteria = to_read(task)
+    rows.writerow([*FIXED, *map(heading, criteria)])
+    for student in students:
+        mark = student.marks.get(task.label) or Mark(task.label)
+        if mark.is_answered or student.name in typed:
+            right = " ".join("yes" if one else "no" for one in mark.right)
+            words = [right, mark.sentence, mark.code, mark.note]
+            points = typed.get(student.name, [""] * len(criteria))
+            rows.writerow([*map(as_cell, [student.name, *words]), *points])
+    return text.getvalue()
+
+
+def typed_in(path: Path, task: Worth) -> dict[str, list[str]]:
+    """Student → what was typed into the columns of a sheet; raises CourseError for no points."""
+    if not path.exists():
+        return {}
+    criteria, found = to_read(task), dict[str, list[str]]()
+    text = path.read_text(encoding="utf-8-sig")
+    first = text.partition("\n")[0]
+    rows = csv.reader(io.StringIO(text), delimiter=";" if first.count(";") > 3 else ",")
+    headings = next(rows, [])
+    wanted = [heading(one) for one in criteria]
+    if headings[:1] != ["student"] or not {*wanted} <= {*headings}:
+        raise CourseError(
+            f"{path} is no sheet of {task.label} with the key's criteria: move it, and call again."
+        )
+    places = [headings.index(one) for one in wanted]
+    for line, row in enumerate(rows, 2):
+        if not any(row):
+            continue
+        cells = [*row, *[""] * len(headings)]
+        points = [cells[place].strip() for place in places]
+        for cell, one in zip(points, criteria, strict=True):
+            if cell and not 0 <= _number(cell) <= one.points:
+                raise CourseError(
+                    f"{path}, line {line}: {cell!r} is not between 0 and {one.points} points for "
+                    f"{one.text!r}."
+                )
+        found[row[0].removeprefix("'")] = points
+    return found
+
+
+def _number(cell: str) -> float:
+    """Points as typed, with a point or a comma; −1 if it is no number."""
+    return float(cell.replace(",", ".")) if re.fullmatch(r"\d+([.,]\d+)?", cell) else -1
+
+
+def read(
+    folder: Path, students: Sequence[Student], tasks: Sequence[Worth]
+) -> tuple[dict[str, float], int]:
+    """Write or refresh the sheets; returns points for reasons by student, and how many are open.
+
+    Raises CourseError, before anything is written, for points that cannot be.
+    """
+    of_reasons = [task for task in tasks if to_read(task)]
+    before = {task.label: typed_in(folder / f"{task.label}.csv", task) for task in of_reasons}
+    folder.mkdir(parents=True, exist_ok=True)
+    earned, still_open = dict.fromkeys((student.name for student in students), 0.0), 0
+    for task in of_reasons:
+        typed = before[task.label]
+        write_text(folder / f"{task.label}.csv", sheet(task, students, typed))
+        for student in students:
+            cells = typed.get(student.name, [""] * len(to_read(task)))
+            mark = student.marks.get(task.label)
+            if mark and mark.is_answered:
+                still_open += sum(not cell for cell in cells)
+            earned[student.name] += sum(_number(cell) for cell in cells if cell)
+    return earned, still_open
+
+
+# The final mark
+
+
+def results_of(path: Path, students: Sequence[Student]) -> dict[str, dict[str, float | None]]:
+    """Student → points of the other parts; the file is written, to fill in, if it is not there.
+
+    Raises CourseError for points that cannot be, or a student who handed in nothing.
+    """
+    others = [part for part in parts() if part.points]
+    if not path.exists():
+        rows = [["student", *(part.name for part in others)]]
+        rows += [[str(as_cell(s.name)), *[""] * len(others)] for s in students]
+        write_text(path, "".join(",".join(map(_cell, row)) + "\n" for row in rows))
+    text = path.read_text(encoding="utf-8-sig")
+    delimiter = ";" if ";" in text.partition("\n")[0] else ","
+    rows_ = csv.DictReader(io.StringIO(text), delimiter=delimiter)
+    if not {"student", *(part.name for part in others)} <= {*(rows_.fieldnames or ())}:
+        columns = ", ".join(["student", *(part.name for part in others)])
+        raise CourseError(f"{path} has other columns than {columns}.")
+    found: dict[str, dict[str, float | None]] = {}
+    for row in rows_:
+        name = str(row["student"]).removeprefix("'")
+        found[name] = {}
+        for part in others:
+            cell = (row[part.name] or "").strip()
+            if cell and not 0 <= _number(cell) <= part.points:
+                raise CourseError(
+                    f"{path}: {name} has {cell!r} points for the {part.name}, of {part.points}."
+                )
+            found[name][part.name] = _number(cell) if cell else None
+    return found
+
+
+def _cell(text: str) -> str:
+    return f'"{text.replace(chr(34), 2 * chr(34))}"' if re.search(r'[",\n]', text) else text
+
+
+def final(
+    students: Sequence[Student],
+    tasks: Sequence[Worth],
+    earned: dict[str, float],
+    results: dict[str, dict[str, float | None]],
+) -> list[str]:
+    """A line for each student: the parts' points, the weighted mark, and whether passed."""
+    every = parts()
+    of = sum(task.of_values + task.of_reasons for task in tasks)
+    rows = [["student", *(f"{p.name} (of {p.points or of})" for p in every), "mark", "passed"]]
+    for student in students:
+        points: dict[str, float | None] = {"exercises": student.points + earned[student.name]}
+        points |= results.get(student.name, {part.name: None for part in every if part.points})
+        missing = [part.name for part in every if points.get(part.name) is None]
+        given = {part: points[part.name] or 0 for part in every}
+        mark = sum(part.weight * value / (part.points or of or 1) for part, value in given.items())
+        short = [part.name for part, value in given.items() if value < part.least]
+        why = [f"{name} too low" for name in short] + (["less than half"] if mark < 50 else [])
+        passed = f"open: {', '.join(missing)}" if missing else f"no: {', '.join(why)}"
+        rows.append([
+            student.name,
+            *("–" if points.get(p.name) is None else f"{given[p]:.3g}" for p in every),
+            "–" if missing else f"{mark:.1f} %",
+            passed if missing or why else "yes",
+        ])  # fmt: skip
+    return aligned(rows)
