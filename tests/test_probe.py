@@ -598,8 +598,11 @@ def test_a_copy_in_few_bits_is_not_judged_and_texts_are_no_classifier():
     refused("the features of texts are no classifier", probe, h, RNG.normal(size=(30, 128)))
 
 
-def test_three_doors_give_one_answer(tmp_path):
+def test_three_doors_give_one_answer(tmp_path, monkeypatch):
     """An array's, an encoder's, and the command line's of its own file, where marks decide."""
+    known = [other("a", 3.2, "random"), other("b", 9.3)]
+    for module in (judge, report):
+        monkeypatch.setattr(module, "known_models", lambda: known)
     h = np.random.default_rng(2).normal(size=(150, 256))
     h[:, 7] += 4.5
     by_array, by_encoder = probe(h, name="x"), encoder.probe(lambda x: x, h, name="x")

@@ -29,6 +29,7 @@ CHANCE = re.compile(
 
 def as_function(encoder: Any) -> Callable[[Tensor], Any]:
     """A function from inputs to features; DatasetError for what cannot be called."""
+    plain = isinstance(encoder, str | bytes)  # which encode, but no images
     for name in ("get_image_features", "encode_image"):  # whose models want texts, too
         if callable(getattr(encoder, name, None)) and not isinstance(encoder, type):
             return _method(encoder, name)
@@ -37,7 +38,7 @@ def as_function(encoder: Any) -> Callable[[Tensor], Any]:
         return called
     if hasattr(encoder, "run") and hasattr(encoder, "get_inputs"):
         return lambda batch: _of_session(encoder, batch)
-    if callable(getattr(encoder, "encode", None)):
+    if callable(getattr(encoder, "encode", None)) and not plain:
         return _method(encoder, "encode")
     raise DatasetError(
         f"the encoder is of type {type(encoder).__name__}, which cannot be called: give a module, "

@@ -73,8 +73,8 @@ def of_arrays(
             precision=f"{array.dtype}; measured in float64",
             **of_today({CHECKPOINT: as_words(name), **records.code_parts("probe")}),
         )
-        of = f" of {len(whole):,}, evenly spaced," if len(array) < len(whole) else ""
-        what = Data(name="images", what=f"{len(array):,} images{of} given as features")
+        of = f" of {len(whole):,}, evenly spaced" if len(array) < len(whole) else ""
+        what = Data(name="images", what=f"{len(array)} images{of}, given as features")
         return measured(array, weights, "checkpoint", level, what, source)
     except ValueError as error:
         raise ProbeError(f"{name} cannot be probed: {error}") from None
