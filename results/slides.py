@@ -2,10 +2,10 @@
 
 The file loads nothing: it contains `slides.css` and `slides.js` of the book's static files. Arrow
 keys, space, Page Up and Down, Home and End turn the slides, N shows what is for the speaker
-(quotations in the source). A print has one slide a page, with notes next to it if they are shown.
-A slide fits a screen of 1280 × 720: a figure takes the height that the text leaves. Formulas are
-plain text in a block `formula`. The numbers of a list are letters on a slide whose heading starts
-with `Vote`.
+(quotations in the source), P shows it in a window of its own, with the clock and the next slide. A
+print has one slide a page, with notes next to it if they are shown. A slide fits a screen of 1280 ×
+720: a figure takes the height that the text leaves. Formulas are plain text in a block `formula`.
+The numbers of a list are letters on a slide whose heading starts with `Vote`.
 
 Every slide says how long it stays: a line `> 6 min`, or `> 15 min: outlier-2, in pairs` where the
 room works. `minutes` adds them up, so that a plan of the course need not repeat them. In the notes

@@ -164,6 +164,10 @@ def test_files_of_one_student_merge_and_the_best_attempt_counts(tmp_path, capsys
     assert len(text.splitlines()) == 3
     work = handed_in.works(tmp_path)[1]
     roth = grade.graded(tmp_path, [key.tasks()["outlier-2"]])[1]
+    again = {"answers": {"outlier-7": {"sentence": "Controls."}}}
+    (tmp_path / "Roth/outlier/answers.json").write_text(json.dumps(again))
+    mark = grade.graded(tmp_path, [key.tasks()["outlier-7"]])[1].marks["outlier-7"]
+    assert (mark.sentence, mark.note) == ("Controls.", "")
     assert len(work.files) == 2 and roth.marks["outlier-2"].attempts == 2
 
 
@@ -195,6 +199,11 @@ def test_what_files_say_oddly_is_understood_or_named(tmp_path, capsys):
     assert all(check.judged(label, own[label], 11).right)
     assert f"Baker: {label}: right for seed 11, Dole's, and the file has no number." in text
     assert "Dole: the same file, to the letter, as Adams's; 2 students give the number" in text
+    guess = {"answers": {"outlier-2": {"values": [3]}}}  # which is near a seed's answer, by chance
+    (tmp_path / "Evans.json").write_text(json.dumps(guess))
+    assert cli.main(["grade", str(tmp_path)]) == 0
+    assert "Evans:" not in capsys.readouterr().out
+    (tmp_path / "Evans.json").unlink()
     students = grade.graded(tmp_path, [key.tasks()[label]])
     assert [student.marks[label].attempts for student in students] == [0, 0, 0, 0]
 

@@ -199,7 +199,7 @@ def site(tmp_path_factory):
             f"{level} · 5 minutes</p><p>With rng = np.random.default_rng(0), …</p></div>"
             for label, level in labels
         )
-        page = f"<!doctype html><title>t</title>{head}{boxes}"
+        page = f"<!doctype html><meta charset=utf-8><title>t</title>{head}{boxes}"
         (folder / f"{name}.html").write_text(page)
 
     class Quiet(http.server.SimpleHTTPRequestHandler):

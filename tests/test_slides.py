@@ -118,3 +118,29 @@ def test_drawings_on_slides_are_laid_out_for_them(name):
     if name not in ("meeting_4", "meeting_8", "meeting_11"):
         of_definitions = [s.text for s in slides.slides(DECKS[name]) if "# Definition" in s.text]
         assert of_definitions and all("```{result}" in text for text in of_definitions), name
+
+
+def test_the_speakers_window_and_the_projector_turn_each_other(browser, tmp_path):
+    source = "# One\n\n> 6 min\n>\n> Say it.\n\n---\n\n# Two\n\n> 4 min\n>\n> Then this.\n"
+    (tmp_path / "deck.html").write_text(
+        slides.deck(source + "\n---\n\n# Three\n\n> 2 min\n", {}.get)
+    )
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    projector, wrong = context.new_page(), []
+    projector.on("pageerror", lambda error: wrong.append(error))
+    projector.goto(f"file://{tmp_path}/deck.html")
+    with context.expect_page() as opened:
+        projector.keyboard.press("p")
+    speaker = opened.value
+    speaker.on("pageerror", lambda error: wrong.append(error))
+    speaker.get_by_text("Say it.").locator("visible=true").wait_for()
+    assert speaker.locator(".coming h1").inner_text() == "Two"
+    speaker.keyboard.press("ArrowRight")
+    projector.get_by_role("heading", name="Two").wait_for()
+    projector.keyboard.press("ArrowRight")
+    speaker.locator("section.shown h1", has_text="Three").wait_for()
+    assert "The end." in speaker.locator(".coming").inner_text()
+    assert "minutes 10 to 12 of 12" in speaker.locator(".planned").inner_text()
+    assert speaker.locator(".elapsed").inner_text().startswith("0:0")
+    assert projector.get_by_text("Then this.").is_hidden() and wrong == []
+    context.close()

@@ -145,14 +145,15 @@ class SpokenRole(SphinxRole):
 
 
 class SlidesRole(SphinxRole):
-    """The role `slides`: links to the slides of this name, and to the same with notes."""
+    """The role `slides`: links to the slides of this name, with notes, and for the speaker."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Build the link."""
         address = "../" * self.env.docname.count("/") + f"slides/{self.text}.html"
         shown = nodes.reference("", "slides", refuri=address, internal=True)
         notes = nodes.reference("", "notes", refuri=f"{address}?notes", internal=True)
-        return [shown, nodes.Text(", "), notes], []
+        speaker = nodes.reference("", "presenter", refuri=f"{address}?presenter", internal=True)
+        return [shown, nodes.Text(", "), notes, nodes.Text(", "), speaker], []
 
 
 def add_criteria(app: Sphinx, name: str, source: list[str]) -> None:

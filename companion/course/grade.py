@@ -91,7 +91,7 @@ def _student(work: Work, tasks: Sequence[Worth]) -> Student:
 def _best(task: Worth, files: Sequence[tuple[int | None, Answers]]) -> Mark:
     """The best attempt, the later of equal ones, with all that was written in words."""
     marks = [_mark(task, number, answers) for number, answers in files]
-    best = max(marks, key=lambda mark: (mark.points, sum(mark.right), bool(mark.values), mark.time))
+    best = max(marks, key=lambda m: (m.points, sum(m.right), bool(m.values), m.is_answered, m.time))
     sentences = [m.sentence for m in sorted(marks, key=lambda m: m.time) if m.sentence]
     return replace(
         best,
@@ -133,20 +133,29 @@ def _text(given: Any) -> str:
 
 
 def _name_sources(students: list[Student]) -> None:
-    """Note where wrong values are right for another seed: first those of students are tried."""
+    """Note where wrong values are right for another seed: first those of students are tried.
+
+    Of a file without a number two values have to agree on a seed: one may do so by chance.
+    """
     owners = {s.number % check.SEEDS: s.name for s in students if s.number is not None}
     for student in students:
-        for label, mark in student.marks.items():
-            if all(mark.right) or not mark.values or "seeds" not in check.HASHED[label]:
+        own = None if student.number is None else student.number % check.SEEDS
+        wrong = [m for m in student.marks.values() if m.values and not all(m.right)]
+        wrong = [mark for mark in wrong if "seeds" in check.HASHED[mark.label]]
+        fits = {
+            seed: [mark for mark in wrong if check.is_right(mark.label, mark.values, seed)]
+            for seed in dict.fromkeys([*owners, *range(check.SEEDS)])
+            if seed != own
+        }
+        for seed, marks in fits.items():
+            if own is None and sum(len(mark.values) for mark in marks) < 2:
                 continue
-            own = None if student.number is None else student.number % check.SEEDS
-            for seed in [*owners, *range(check.SEEDS)]:
-                if seed != own and check.is_right(label, mark.values, seed):
-                    of = f", {owners[seed]}'s" if seed in owners else ""
-                    than = "and the file has no number" if own is None else f"not for {own}"
+            of = f", {owners[seed]}'s" if seed in owners else ""
+            than = "and the file has no number" if own is None else f"not for {own}"
+            for mark in marks:
+                if not student.marks[mark.label].note:
                     note = f"right for seed {seed}{of}, {than}"
-                    student.marks[label] = replace(mark, note=note)
-                    break
+                    student.marks[mark.label] = replace(student.marks[mark.label], note=note)
 
 
 def answered(students: Iterable[Student]) -> set[str]:

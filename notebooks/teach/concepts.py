@@ -110,7 +110,7 @@ def best(directions, draw):
 
 
 along_head = best(np.linalg.svd(captions, full_matrices=False)[2], draw=0)
-for i in np.argsort(-along_head)[:5]:
+for i in np.argsort(-along_head, kind="stable")[:5]:
     print(f"{words[i]}: {along_head[i]:.2f} with {shown[:, i].sum()} photographs")
 
 # %% [markdown]
