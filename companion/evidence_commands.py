@@ -18,6 +18,7 @@ from companion.runs.options import (
     FamilyName,
     Json,
     Probing,
+    Storing,
     Sweeping,
     option,
 )
@@ -270,5 +271,44 @@ def sweep(options: Sweeping) -> None:
     print(*wanted, sep="\n", file=said)
 
 
+def bits(options: Storing) -> None:
+    """Tell whether to rotate stored embeddings before they are quantised. Nothing but the file is
+    needed. The table has the share of nearest neighbours that few bits keep, by the schemes of
+    faiss, Qdrant, Lucene, pgvector and others: as written, without the mean, and rotated.
+
+    companion bits embeddings.npy
+    companion bits images.parquet --column embedding --html bits.html
+    companion bits chroma.sqlite3 --rotation rotation.safetensors
+    """
+    from companion import bits as the_bits
+    from companion.probe import rotation
+    from companion.sources import vectors
+    from results import style
+
+    names = ("html", "svg", "csv", "rotation", "mean")
+    wanted = [path for name in names if (path := getattr(options, name))]
+    check_writable(*wanted)
+    rotation.check_place(options.rotation)
+    if options.mean:
+        check_writable(options.mean, suffix=".npy")
+    held = vectors.read(options.file, options.column, options.rows)
+    texts = vectors.read(options.texts).rows if options.texts else None
+    found = the_bits.bits(held.rows, texts, rows=options.rows, total=held.total, progress=True)
+    if options.html:
+        found.save(options.html)
+    if options.svg:
+        write_output(options.svg, style.to_svg(found.picture()))
+    if options.csv:
+        write_output(options.csv, style.to_csv(found.to_frame()))
+    said = sys.stderr if any(map(is_stream, wanted)) else sys.stdout
+    print(found, *wanted, sep="\n", file=said)
+    if options.rotation:
+        rotation.write(len(found.mean), options.rotation)
+        print(the_bits.rotation_lines(options.rotation), file=said)
+    if options.mean:
+        the_bits.write_mean(found.mean, options.mean)
+        print(the_bits.mean_lines(options.mean), file=said)
+
+
 #: In the order of the help.
-COMMANDS = (extract, measure, check, claims, export, probe, sweep)
+COMMANDS = (extract, measure, check, claims, export, probe, sweep, bits)

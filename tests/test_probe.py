@@ -573,7 +573,7 @@ def test_of_a_large_store_evenly_spaced_rows_take_part(monkeypatch):
     assert few.measurement.data.what == "30 images of 60, evenly spaced, given as features"
     assert few.measurement.provenance.origins == same.measurement.provenance.origins
     plain = hashlib.sha256(h.tobytes()).hexdigest()
-    assert measure._sha256(h) == plain and measure._sha256(np.asfortranarray(h)) == plain
+    assert measure.sha256(h) == plain and measure.sha256(np.asfortranarray(h)) == plain
 
 
 def test_a_store_of_another_kind_is_answered_with_what_to_write():

@@ -54,19 +54,19 @@ def of_arrays(
     Raises ProbeError, in one sentence, for what no probe can be made of.
     """
     try:
-        whole = _as_array("the features", features)
+        whole = as_array("the features", features)
         array = whole[metrics.evenly(len(whole), MOST_IMAGES)] if whole.ndim == 2 else whole
         array = outliers.checked_features(array)
         _check_fine(array)
         _check_size("the features", array)
-        weights = None if head is None else _check_size("the head", _as_array("the head", head))
+        weights = None if head is None else _check_size("the head", as_array("the head", head))
         if not rows_are_images:
             _check_orientation(array)
         source = Provenance(
             weights=as_words(name),
             weights_sha256=None,
             weights_note="The features were given as an array.",
-            origins=[Origin(name="features", sha256=_sha256(array))],
+            origins=[Origin(name="features", sha256=sha256(array))],
             layer="as given",
             head="",
             device="not known",
@@ -188,7 +188,7 @@ def check_number(images: int, of: int = 0) -> None:
         )
 
 
-def _as_array(what: str, given: Any) -> NDArray[Any]:
+def as_array(what: str, given: Any) -> NDArray[Any]:
     """An array of what may be a tensor, on any device and of any precision, of parameters even.
 
     Raises ValueError for anything that has no such numbers, and for masked ones.
@@ -233,7 +233,7 @@ def _check_size(what: str, array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def _sha256(array: NDArray[Any]) -> str:
+def sha256(array: NDArray[Any]) -> str:
     """The checksum of an array's numbers, read in blocks of rows."""
     found = hashlib.sha256()
     for start in range(0, len(array), SAMPLED_ROWS):

@@ -169,6 +169,24 @@ class Sweeping(Machine):
     leave_out_damaged: bool = option("skip images that cannot be used, and list them", False)
 
 
+class Storing(Strict):
+    """The file of embeddings, and what to write."""
+
+    file: Path = option(
+        "embeddings: .npy, .npz, .pt, .safetensors, .parquet, .arrow, an index of faiss or "
+        "hnswlib, or a folder or database of Chroma",
+        placed=True,
+    )
+    column: str | None = option("the column of a table, the array of a file of several", None)
+    texts: Path | None = option("embeddings of texts by the same model", None)
+    rows: int = option("take so many rows, evenly spaced (default: 20,000)", 20_000, least=11)
+    html: Path | None = option("file for the table and the picture", None)
+    svg: Path | None = option("file for the picture", None)
+    csv: Path | None = option("file for the table", None)
+    rotation: Path | None = option("file (.safetensors) for a random rotation", None)
+    mean: Path | None = option("file (.npy) for the mean of the embeddings at length 1", None)
+
+
 class SaidOfCheckpoint(Strict):
     """Facts about a checkpoint that then need not be guessed."""
 

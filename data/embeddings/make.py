@@ -15,11 +15,8 @@ and the accuracy of the model's published head where there are labels.
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +29,7 @@ from analysis.families.registry import Family, Model, load_families, load_family
 from analysis.features import store
 from analysis.images import imagenet
 from base.roots import ROOT
+from companion.sources import vectors
 from companion.sources.public import artifact, fetch
 
 TABLE = yaml.safe_load((ROOT / "data" / "embeddings.yaml").read_text(encoding="utf-8"))
@@ -171,7 +169,7 @@ def read_array(name: str, under: str | None = None, field: str | None = None) ->
         array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
         return array
     if path.suffix == ".sqlite3":
-        return chroma_vectors(path)
+        return vectors.chroma(path)
     if path.suffix == ".json":
         content = json.loads(path.read_bytes())
     else:
@@ -196,13 +194,6 @@ def raw_vectors(entry: Entry) -> Array:
             "its entry in data/embeddings.yaml."
         )
     return rows[:, at : at + 4 * width].copy().view("<f4")
-
-
-def chroma_vectors(path: Path) -> Array:
-    """The vectors that a database of Chroma's was given, in the order of their arrival."""
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as database:
-        rows = database.execute("SELECT vector FROM embeddings_queue ORDER BY seq_id").fetchall()
-    return np.array([np.frombuffer(vector, dtype="<f4") for (vector,) in rows])
 
 
 def of_shape(array: Array, rows: int, entry: Entry, model: Model) -> Array:

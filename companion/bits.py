@@ -1,0 +1,435 @@
+"""Should I rotate before I quantise? What few bits cost stored embeddings, scheme by scheme.
+
+    from companion.bits import bits
+    print(bits(embeddings))  # an array (vectors, components), or a data frame's column
+
+The command is `companion bits`; `data/bits.yaml` has its words, and says which engines store
+vectors by which scheme. The page is *Should I rotate before I quantise?*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from tqdm import tqdm
+
+from analysis.metrics import basis, outliers, paired
+from analysis.metrics import quantisation as metrics
+from base.files import replaced, write_output
+from base.quoting import Html, in_html, tag
+from base.roots import ROOT
+from base.strict import read_yaml
+from base.texts import CompanionError, aligned
+from companion.measurements.bits import standard_error, without_one_vector
+from companion.measurements.unread import Texts
+from companion.probe import measure, rotation
+from results import policy, style
+from results.cells import cell
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Array = NDArray[np.float64]
+
+#: Of more vectors so many take part, evenly spaced, and neighbours are looked for of so many.
+MOST_ROWS, QUERIES = 20_000, 500
+#: Fewer vectors are few for ten neighbours.
+FEW_ROWS = 200
+#: The share of values that a clipped range leaves out at each end.
+OUTERMOST = 0.005
+WORDS: dict[str, Any] = read_yaml(ROOT / "data" / "bits.yaml")
+#: Remedies, by the column that shows what they keep.
+REMEDIES = {"mean_off": "mean off", "rotated": "rotation", "one_vector_off": "one vector off"}
+
+
+class BitsError(CompanionError):
+    """Embeddings cannot be measured; the message says why and what to do."""
+
+
+# Schemes
+
+
+def clipped(features: ArrayLike, bits: int) -> Array:
+    """One range for all numbers, without the outermost values, which are clipped: (N, d)."""
+    h = np.asarray(features, dtype=np.float64)
+    low, high = np.quantile(h, [OUTERMOST, 1 - OUTERMOST])
+    return metrics.ranged(np.clip(h, low, high), bits, of="tensor")
+
+
+def by_length(features: ArrayLike) -> Array:
+    """Bytes of the numbers over their vector's length, as usearch makes them for cosines: (N, d).
+
+    A number is multiplied by 127 and cut off after the point.
+    """
+    return np.trunc(127 * basis.at_length_one(features))
+
+
+class Scheme(NamedTuple):
+    """How vectors are stored: bits per number, bytes besides, and a quantiser (N, d) → (N, d).
+
+    `returns`: whether a mean that was taken off can be put back: an engine that compares vectors by
+    Euclidean distance sees the same distances without it. Signs are compared with signs alone, and
+    what divides by a length divides by another one without the mean.
+    """
+
+    bits: int
+    quantiser: Callable[[ArrayLike], Array]
+    besides: int = 0
+    returns: bool = True
+
+    def bytes(self, width: int) -> int:
+        """Bytes of a vector's code."""
+        return -(-self.bits * width // 8) + self.besides
+
+
+SCHEMES: dict[str, Scheme] = {
+    "range-4": Scheme(4, partial(metrics.ranged, bits=4, of="tensor")),
+    "vector-4": Scheme(4, partial(metrics.uniform, bits=4), besides=4),
+    "dimension-4": Scheme(4, partial(metrics.ranged, bits=4, of="dimension")),
+    "range-8": Scheme(8, partial(metrics.ranged, bits=8, of="tensor")),
+    "clipped-8": Scheme(8, partial(clipped, bits=8)),
+    "length-8": Scheme(8, by_length),
+    "vector-8": Scheme(8, partial(metrics.uniform, bits=8), besides=4),
+    "dimension-8": Scheme(8, partial(metrics.ranged, bits=8, of="dimension")),
+    "sign-1": Scheme(1, metrics.sign, returns=False),
+}
+
+
+class Won(NamedTuple):
+    """What a remedy wins of the neighbours, as a fraction, with its 95 % interval."""
+
+    won: float
+    low: float
+    high: float
+
+    @property
+    def worth(self) -> bool:
+        """Whether it wins enough to be advised, and surely something."""
+        return self.won >= rotation.WORTH and self.low > 0
+
+
+class Row(NamedTuple):
+    """One scheme: neighbours kept, as fractions, in each frame, and what remedies win."""
+
+    scheme: str
+    bytes: int
+    kept: Mapping[str, float]
+    won: Mapping[str, Won]
+
+    @property
+    def name(self) -> str:
+        """The scheme in words."""
+        return str(WORDS["schemes"][self.scheme]["name"])
+
+    @property
+    def engines(self) -> str:
+        """The engines that store so."""
+        return "; ".join(engine["name"] for engine in WORDS["schemes"][self.scheme]["engines"])
+
+    @property
+    def advice(self) -> str:
+        """What is worth it: rotation, mean_off, either, or nothing."""
+        turn, mean = self.won["rotated"], self.won.get("mean_off")
+        if mean is None or not mean.worth:
+            return "rotation" if turn.worth else "nothing"
+        if not turn.worth or mean.won - turn.won >= rotation.WORTH:
+            return "mean_off"
+        return "rotation" if turn.won - mean.won >= rotation.WORTH else "either"
+
+
+@dataclass(frozen=True, repr=False)
+class Bits:
+    """What few bits cost embeddings: a row for each scheme, and one sentence of advice.
+
+    `mean`: (d,), of the vectors at length 1; `sha256`: of the vectors that took part.
+    """
+
+    rows: tuple[Row, ...]
+    advice: str
+    about: str
+    cautions: tuple[str, ...]
+    mean: Array
+    sha256: str
+
+    def __repr__(self) -> str:
+        table = self.cells().drop(columns=WORDS["columns"]["engines"])
+        named = [f"  {row.name}: {row.engines}" for row in self.rows if row.engines]
+        parts = [self.advice, *aligned([[*table], *table.to_numpy().tolist()])]
+        return "\n".join([*parts, self.about, *self.cautions, "Engines that store so:", *named])
+
+    def _repr_html_(self) -> str:
+        return tag("p", tag("strong", self.advice)) + self._table() + self._notes()
+
+    def _table(self) -> Html:
+        rows = self.cells().to_html(index=False, border=0)
+        return tag("div", Html(rows), class_="scroll", tabindex="0")
+
+    def _notes(self) -> Html:
+        return Html("").join(tag("p", text) for text in (self.about, *self.cautions))
+
+    def cells(self) -> pd.DataFrame:
+        """The table as texts: shares in percent, remedies in words."""
+        words = WORDS["columns"]
+        table = pd.DataFrame(
+            {words["scheme"]: row.name, words["bytes"]: f"{row.bytes:,}"}
+            | {words[frame]: f"{100 * kept:.0f} %" for frame, kept in row.kept.items()}
+            | {words["worth"]: row.advice.replace("_", " "), words["engines"]: row.engines}
+            for row in self.rows
+        )
+        last = [words["worth"], words["engines"]]  # a frame that the first row lacks comes last
+        return table[[c for c in table if c not in last] + last].fillna("–")
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each scheme; shares are fractions, with the ends of 95 % intervals."""
+        return pd.DataFrame(
+            {"scheme": row.name, "engines": row.engines, "bytes": row.bytes}
+            | dict(row.kept)
+            | {f"{name}_{end}": x for name, w in row.won.items() for end, x in w._asdict().items()}
+            | {"worth": row.advice}
+            for row in self.rows
+        )
+
+    def picture(self) -> Figure:
+        """Neighbours kept by each scheme, a mark for each frame."""
+        figure, axis = style.new_figure(height=0.8 + 0.5 * len(self.rows))
+        places = np.arange(len(self.rows))[::-1]
+        marks = dict(zip(("as_written", *REMEDIES), "osD^", strict=True))
+        for frame, marker in marks.items():
+            shares = [100 * row.kept.get(frame, np.nan) for row in self.rows]
+            if np.isfinite(shares).any():
+                axis.plot(shares, places, marker, label=WORDS["columns"][frame], alpha=0.8)
+        axis.set_yticks(places, labels=[fill(row.name, 22) for row in self.rows], fontsize=9)
+        axis.set_xlim(-2, 102)
+        axis.set_xlabel("nearest neighbours kept (%)")
+        axis.grid(axis="x", alpha=0.4)
+        figure.legend(frameon=False, fontsize=9, ncols=4, loc="outside upper center")
+        return figure
+
+    def save(self, path: str | Path) -> None:
+        """Write the advice, the picture and the table as a page of HTML that loads nothing."""
+        from string import Template
+
+        from results.single_page import PAGE
+        from results.svg import inline_svg
+
+        title = "Should I rotate before I quantise?"
+        figure = tag("figure", Html(inline_svg(style.to_svg(self.picture()), self.advice)))
+        origin = tag("p", f"sha256 of the vectors: {self.sha256}", class_="caption")
+        advice = tag("div", tag("p", self.advice), class_="sentences")
+        body = advice + figure + self._table() + self._notes() + origin
+        template = Template(PAGE.read_text(encoding="utf-8"))
+        page = template.substitute(title=in_html(title), policy=policy.of_single_page(), body=body)
+        write_output(Path(path), page)
+
+
+def bits(
+    embeddings: ArrayLike | pd.Series[Any],
+    texts: ArrayLike | None = None,
+    *,
+    rows: int = MOST_ROWS,
+    total: int | None = None,
+    progress: bool = False,
+) -> Bits:
+    """What storing embeddings (N, d) in few bits costs, and whether a rotation helps.
+
+    Each scheme of `SCHEMES` compresses the vectors, at length 1, as they are written; without their
+    mean, which is put back where the scheme allows it; rotated at random (the rotation that
+    `--rotation` writes); and, with `texts` (M, d) of the same model, without the part of the mean
+    that lies where texts hardly vary. Counted is the share of the ten nearest neighbours that
+    stay. Of more than `rows` vectors so many take part, evenly spaced; `total`: how many there
+    were, if some were left out before. Raises BitsError for anything that cannot be measured.
+    """
+    try:
+        whole = measure.as_array("the embeddings", stacked(embeddings))
+        h, sha256 = _checked(whole, rows)
+        others = None if texts is None else _texts(texts, h.shape[1])
+    except ValueError as error:
+        raise BitsError(f"the bits cannot be counted: {error}") from None
+    mean, queries = h.mean(axis=0), metrics.evenly(len(h), QUERIES)
+    found, shares = metrics.nearest(h, queries), dict[str, dict[str, Array]]()
+    frames = 3 if others is None else 4
+    with tqdm(total=frames * len(SCHEMES), leave=False, disable=None if progress else True) as bar:
+        for frame, images in _frames(h, mean, others):
+            for key, scheme in SCHEMES.items():
+                bar.update()
+                if frame == "mean_off" and key == "length-8":
+                    continue
+                decoded = scheme.quantiser(images)
+                if frame == "mean_off" and scheme.returns:
+                    decoded += mean
+                kept = metrics.kept(found, decoded, queries)
+                shares.setdefault(key, {})[frame] = kept
+    table = tuple(_row(key, of, h.shape[1]) for key, of in shares.items())
+    count = len(whole) if total is None else total
+    return Bits(table, advice(table), *_about(h, count, table), mean, sha256)
+
+
+def _frames(h: Array, mean: Array, texts: Texts | None) -> Iterator[tuple[str, Array]]:
+    """The vectors in each frame, one after the other, so that one copy is in memory."""
+    yield "as_written", h
+    yield "mean_off", h - mean
+    yield "rotated", h @ basis.random_rotation(h.shape[1], rotation.SEED)
+    if texts is not None:
+        yield "one_vector_off", without_one_vector(h, texts)
+
+
+def _row(key: str, shares: Mapping[str, Array], width: int) -> Row:
+    """A row from the share that each query keeps in each frame."""
+    won = {}
+    for frame, of in shares.items():
+        if frame != "as_written":
+            change = of - shares["as_written"]
+            half = paired.Z * float(standard_error(change))
+            won[frame] = Won(float(change.mean()), change.mean() - half, change.mean() + half)
+    kept = {frame: float(of.mean()) for frame, of in shares.items()}
+    return Row(key, SCHEMES[key].bytes(width), kept, won)
+
+
+# Words
+
+
+def advice(rows: Sequence[Row]) -> str:
+    """One sentence: what to do with which schemes, and what that wins."""
+    by = {kind: [row for row in rows if row.advice == kind] for kind in WORDS["advice"]}
+    if len(by["nothing"]) == len(rows):
+        best = max((row.won["rotated"] for row in rows), key=lambda won: won.won)
+        return cell(WORDS["advice"]["nothing"], _points(best)) + "."
+    parts = []
+    for kind, of in by.items():
+        if of and kind != "nothing":
+            frame = "mean_off" if kind == "mean_off" else "rotated"
+            best = max((row.won[frame] for row in of), key=lambda won: won.won)
+            parts.append(cell(WORDS["advice"][kind], {"names": _named(of), **_points(best)}))
+    parts = [parts[0], *(part[:1].lower() + part[1:] for part in parts[1:])]
+    if by["nothing"]:
+        parts.append(WORDS["advice"]["rest"])
+    return "; ".join(parts) + "."
+
+
+def _named(rows: Sequence[Row]) -> str:
+    """Schemes in words, those of one name together: "one scale per vector (4 and 8 bits)"."""
+    sizes: dict[str, list[str]] = {}
+    for row in rows:
+        name, _, size = row.name.rpartition(", ")
+        sizes.setdefault(name, []).append(size.split()[0])
+    each = [
+        name if len(SIZES[name]) == len(size) else f"{name} at {' and '.join(size)} bits"
+        for name, size in sizes.items()
+    ]
+    return " or ".join([", ".join(each[:-1]), each[-1]] if len(each) > 1 else each)
+
+
+#: The bits that each kind of scheme has, by its name.
+SIZES: dict[str, list[int]] = {}
+for _key, _scheme in SCHEMES.items():
+    SIZES.setdefault(WORDS["schemes"][_key]["name"].rpartition(", ")[0], []).append(_scheme.bits)
+
+
+def _points(won: Won) -> dict[str, float]:
+    return {name: 100 * value for name, value in won._asdict().items()}
+
+
+def _about(h: Array, total: int, rows: Sequence[Row]) -> tuple[str, tuple[str, ...]]:
+    """What was measured, and what must be kept in mind."""
+    of = f"of {total:,} " if total > len(h) else ""
+    values = {"rows": len(h), "of": of, "components": h.shape[1], "neighbours": metrics.NEIGHBOURS}
+    values |= {"queries": min(len(h), QUERIES), "kurtosis": outliers.kurtosis(h).mean()}
+    words, said = WORDS["cautions"], []
+    if len(h) < FEW_ROWS:
+        said.append(cell(words["few"], values))
+    if of:
+        said.append(words["sample"])
+    for row in rows:
+        if (lost := row.won["rotated"]).high < 0 and lost.won <= -0.01:
+            least = Won(-lost.won, -lost.high, -lost.low)
+            said.append(cell(words["loses"], {**_points(least), "name": row.name}))
+    return cell(WORDS["about"], values), tuple(said)
+
+
+# Bad input
+
+
+def stacked(given: Any) -> Any:
+    """An array of what may be a data frame's column of vectors, or a data frame of numbers.
+
+    Raises ValueError for vectors of different lengths.
+    """
+    if isinstance(given, pd.DataFrame):
+        return given.to_numpy()
+    if not isinstance(given, pd.Series) and not (
+        isinstance(given, np.ndarray) and given.dtype == object and given.ndim == 1
+    ):
+        return given
+    rows = [np.asarray(row) for row in given]
+    shapes = sorted({row.shape for row in rows})
+    if len(shapes) != 1 or len(shapes[0]) != 1:
+        found = " and ".join(map(str, shapes[:3])) or "nothing"
+        raise ValueError(
+            f"the column holds {found} as shapes of its entries, where vectors of one length are "
+            "expected: leave others out."
+        )
+    return np.stack(rows)
+
+
+def _checked(whole: NDArray[Any], most: int) -> tuple[Array, str]:
+    """The vectors that take part, at length 1, and their checksum; ValueError for others."""
+    array = whole[metrics.evenly(len(whole), most)] if whole.ndim == 2 else whole
+    array = outliers.checked_features(array)
+    some = array[: metrics.BLOCK]
+    if array.dtype.kind in "iu" or (some.min() < some.max() and not np.any(some % 1)):
+        raise ValueError(
+            f"the embeddings ({array.dtype}) are whole numbers, as in a copy that is compressed "
+            "already: give what the model computes, in floating point."
+        )
+    if len(array) <= metrics.NEIGHBOURS:
+        raise ValueError(
+            f"{len(array)} vectors have no {metrics.NEIGHBOURS} neighbours each: give more than "
+            f"{metrics.NEIGHBOURS}, preferably hundreds."
+        )
+    return basis.at_length_one(array), measure.sha256(array)
+
+
+def _texts(given: ArrayLike, width: int) -> Texts:
+    """The texts, of the same width; ValueError for others."""
+    rows = outliers.checked_features(measure.as_array("the texts", stacked(given)))
+    if rows.shape[1] != width:
+        raise ValueError(
+            f"the texts have {rows.shape[1]} components, the embeddings {width}: take both from "
+            "one model."
+        )
+    return Texts(rows)
+
+
+# What to apply
+
+
+def write_mean(mean: Array, path: Path) -> None:
+    """Write the mean of the vectors at length 1, (d,), as float32."""
+    with replaced(path) as part, part.open("wb") as file:
+        np.save(file, mean.astype(np.float32))
+
+
+def mean_lines(path: Path) -> str:
+    """The lines of NumPy that take it off."""
+    return (
+        f'mean = np.load("{path.as_posix()}")\n'
+        "embeddings = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True) - mean\n"
+        "# and every query; then search by Euclidean distance, which a constant does not change"
+    )
+
+
+def rotation_lines(path: Path) -> str:
+    """The lines of NumPy that rotate."""
+    return (
+        "from safetensors.numpy import load_file\n"
+        f'rotation = load_file("{path.as_posix()}")["rotation"]\n'
+        "embeddings = embeddings @ rotation  # and every query"
+    )
