@@ -186,10 +186,17 @@ def leave_out(app: Sphinx, name: str, source: list[str]) -> None:
 
 
 def leave_out_marks(app: Sphinx, page: nodes.document) -> None:
-    """Show code of teaching notebooks without the marks of which their blanks are made."""
+    """Show code of teaching notebooks without the marks of which their blanks are made.
+
+    Students see the blanks, which are theirs to fill in.
+    """
+    shown = course.students if app.config.companion_for == "students" else course.unmarked
     for code in page.findall(nodes.literal_block):
         if Path(code.get("source", "")).parent == course.TEACH:
-            code.rawsource = course.unmarked(code.astext())
+            text = f"{code.astext().rstrip()}\n"
+            if text.count("#:[") > text.count("#:]"):  # an object of Python ends before a remark
+                text += re.findall(r"^([ ]*)#:\[", text, re.MULTILINE)[-1] + "#:]\n"
+            code.rawsource = shown(text).rstrip("\n")
             code[:] = [nodes.Text(code.rawsource)]
 
 
