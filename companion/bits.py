@@ -166,14 +166,14 @@ class Bits:
         return "\n".join([*parts, self.about, *self.cautions, "Engines that store so:", *named])
 
     def _repr_html_(self) -> str:
-        return tag("p", tag("strong", self.advice)) + self._table() + self._notes()
+        return Html(tag("p", tag("strong", self.advice)) + self._table() + self._notes())
 
     def _table(self) -> Html:
         rows = self.cells().to_html(index=False, border=0)
         return tag("div", Html(rows), class_="scroll", tabindex="0")
 
     def _notes(self) -> Html:
-        return Html("").join(tag("p", text) for text in (self.about, *self.cautions))
+        return Html("".join(tag("p", text) for text in (self.about, *self.cautions)))
 
     def cells(self) -> pd.DataFrame:
         """The table as texts: shares in percent, remedies in words."""

@@ -66,12 +66,24 @@ def read(path: Path, column: str | None = None, most: int | None = None) -> Vect
             return found
         if np.ndim(found) != 2 or most is None:
             return Vectors(found, len(found) if np.ndim(found) else 0)
-        return Vectors(found[evenly(len(found), most)], len(found))
+        return Vectors(_taken(found, evenly(len(found), most)), len(found))
     except (ValueError, KeyError, EOFError, OSError, struct.error, sqlite3.Error) as error:
         if isinstance(error, OSError) and error.errno:
             raise
         reason = " ".join(str(error).split()).rstrip(".")
         raise VectorsError(f"{path.name} cannot be read as vectors ({reason}).") from None
+
+
+def _taken(array: Array, rows: NDArray[np.intp]) -> Array:
+    """Some rows. Of a mapped file they are read one by one: a touched page maps those around it."""
+    if not isinstance(array, np.memmap) or not array.flags.c_contiguous or array.filename is None:
+        return array[rows]
+    taken = np.empty((len(rows), array.shape[1]), dtype=array.dtype)
+    with Path(array.filename).open("rb") as file:
+        for place, row in enumerate(rows):
+            file.seek(array.offset + int(row) * array.strides[0])
+            taken[place] = np.frombuffer(file.read(array.strides[0]), dtype=array.dtype)
+    return taken
 
 
 # Arrays
