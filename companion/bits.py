@@ -41,6 +41,8 @@ Array = NDArray[np.float64]
 
 #: Of more vectors so many take part, evenly spaced, and neighbours are looked for of so many.
 MOST_ROWS, QUERIES = 20_000, 500
+#: Characters of a line in a terminal.
+LINE = 92
 #: Fewer vectors are few for ten neighbours.
 FEW_ROWS = 200
 #: The share of values that a clipped range leaves out at each end.
@@ -161,9 +163,14 @@ class Bits:
 
     def __repr__(self) -> str:
         table = self.cells().drop(columns=WORDS["columns"]["engines"])
-        named = [f"  {row.name}: {row.engines}" for row in self.rows if row.engines]
-        parts = [self.advice, *aligned([[*table], *table.to_numpy().tolist()])]
-        return "\n".join([*parts, self.about, *self.cautions, "Engines that store so:", *named])
+        lines = aligned([[*table], *table.to_numpy().tolist()])
+        notes = [fill(text, LINE) for text in (self.about, *self.cautions)]
+        named = [f"{row.name}: {row.engines}" for row in self.rows if row.engines]
+        engines = [
+            fill(text, LINE, initial_indent="  ", subsequent_indent="    ") for text in named
+        ]
+        parts = [fill(self.advice, LINE), "", *lines, "", *notes, "", "Engines that store so:"]
+        return "\n".join([*parts, *engines])
 
     def _repr_html_(self) -> str:
         return Html(tag("p", tag("strong", self.advice)) + self._table() + self._notes())

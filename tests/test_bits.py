@@ -123,7 +123,8 @@ def test_the_advice_is_a_sentence_with_its_size_and_its_interval(plain, found):
 
 
 def test_it_is_shown_everywhere(found, tmp_path):
-    assert str(found).startswith(found.advice) and "pgvector" in str(found)
+    assert " ".join(str(found).split()).startswith(found.advice) and "pgvector" in str(found)
+    assert max(map(len, str(found).splitlines())) <= the_bits.LINE
     assert "<table" in found._repr_html_() and "one scale per vector, 4 bits" in str(found)
     frame = found.to_frame()
     assert len(frame) == len(the_bits.SCHEMES) == len(found.rows)
@@ -348,7 +349,7 @@ def test_the_command_writes_what_is_to_be_applied(towering, tmp_path, capsys, mo
     wanted += ["--rotation", "r.safetensors", "--mean", "m.npy"]
     assert cli.main(["bits", str(path), *wanted]) == 0
     said = capsys.readouterr().out
-    assert said.startswith(bits(towering).advice)
+    assert " ".join(said.split()).startswith(bits(towering).advice)
     names = {"np": np, "embeddings": towering}
     exec(said[said.index("from safetensors") : said.index("mean = ")], names)  # as a reader would
     assert np.allclose(names["embeddings"], towering @ random_rotation(WIDTH, 0), atol=1e-4)
