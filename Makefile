@@ -16,6 +16,8 @@ PORT ?= 8000
 # Who can open what `make serve` shows: this computer; with HOST=0.0.0.0 all in its network.
 HOST ?= 127.0.0.1
 PYTEST_ARGS ?=
+# What `make check` compares with, instead of main: a branch or a commit.
+BASE ?=
 
 BUILD = book/_build
 INDEX = $(BUILD)/html/index.html
@@ -53,7 +55,7 @@ endef
 export set_up PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book serve pdf lite lab sphinx runs pocket test test-slow test-slurm lint sizes release clean
+.PHONY: help venv book serve pdf lite lab sphinx runs pocket check test test-slow test-slurm lint sizes release clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do \
@@ -107,6 +109,10 @@ pocket: ## Train all pocket models from nothing and compare with those kept here
 	@sh -c "$$set_up" set_up extract
 	@$(IN_VENV) python data/pocket/make.py --check --work .companion/pocket-check
 	@rm -rf .companion/pocket-check
+
+check: ## Check what your change can break, in about a minute (BASE=main)
+	@sh -c "$$set_up" set_up extract,test
+	@$(IN_VENV) python .ci/check.py $(BASE)
 
 test: ## Check the code and run the tests that take seconds
 	@sh -c "$$set_up" set_up extract,test
