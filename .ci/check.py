@@ -164,6 +164,7 @@ def _git(root: Path, *words: str) -> list[str]:
 
 def main() -> int:
     """Choose, say what and why, check style and types, and run the tests; pytest's status."""
+    sys.stdout.reconfigure(line_buffering=True)  # in order with what others print, in a file too
     root = Path(__file__).resolve().parents[1]
     changed = changed_files(root, *sys.argv[1:2])
     if not changed:
