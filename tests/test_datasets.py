@@ -174,7 +174,7 @@ def test_the_pocket_labs_lists_are_rows_of_its_table():
     assert [images.name for images in find.find("pocket")] == [
         f"pocket-{style}-test" for style in emoji.STYLES
     ]
-    refused(r"unknown style 'notto': .*did you mean 'noto'", find.pocket, "notto")
+    refused(r"unknown style 'notto': .*did you mean 'noto'", emoji.pocket, "notto")
 
 
 # Saved by Hugging Face's `datasets`

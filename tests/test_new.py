@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
     clone = copy_checkout(tmp_path_factory.mktemp("new") / "clone")
     answers = companion_in(clone, *(["new", *pair] for pair in NAMES.items()))
     assert [status for status, *_ in answers] == [0] * 4, answers
-    assert [len(said.splitlines()) - 1 for _, said, _ in answers] == [4, 4, 4, 2]
+    assert [len(said.splitlines()) - 1 for _, said, _ in answers] == [4, 4, 4, 3]
     drafts = companion_in(
         clone, ["status"], ["status", "--data"], ["claims"], ["run", "spread", "paper"]
     )

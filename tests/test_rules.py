@@ -30,7 +30,7 @@ from companion.chapters.claim_cards import (
     written as as_written,
 )
 from companion.chapters.claim_data import rows
-from companion.claims import ledger
+from companion.claims import ledger, rates
 from companion.claims.evidence import Evidence, beside_ordinary, gather, numbers_of
 from companion.claims.ledger import (
     Case,
@@ -532,7 +532,9 @@ def test_the_command_prints_every_claim(answer, tmp_path):
     answer("export", tmp_path / "claims.json")
     exported = json.loads((tmp_path / "claims.json").read_text())
     assert [row["id"] for row in exported["claims"]] == [*CLAIMS]
-    assert all(row["rates"]["draws"] >= 400 for row in exported["claims"])
+    rated = {row["id"]: row["rates"] for row in exported["claims"] if row["rates"]}
+    assert {*rated} == {*rates.kept()["claim"]}  # a new claim has none until worlds are listed
+    assert all(each["draws"] >= 400 for each in rated.values())
 
 
 def test_no_model_is_robust_for_its_accuracy_alone():

@@ -10,7 +10,7 @@ from companion.measurements import measures
 from companion.measurements.measurement import Measurement, Value
 from companion.measurements.pruned import against_whole
 from companion.probe.judge import place
-from companion.probe.measure import ProbeError, of_arrays
+from companion.probe.measure import ProbeError, of_arrays, quantities
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(40, 12)).astype(np.float32)
@@ -83,3 +83,10 @@ def _measured(numbers, images):
         values=kept,
         counts={"images": images, "components": 12, "classes": 5},
     )
+
+
+def test_a_metric_that_outlier_features_gained_does_not_stop_a_probe(monkeypatch):
+    features = np.random.default_rng(0).normal(size=(40, 32))
+    before, taken = quantities(features), measures.outlier_features
+    monkeypatch.setattr(measures, "outlier_features", lambda h: taken(h) | {"crest": 3.0})
+    assert {*quantities(features)} == {*before}

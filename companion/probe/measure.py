@@ -20,7 +20,7 @@ from companion.measurements import measures, records
 from companion.measurements.measurement import Data, Measurement, Origin, Provenance
 from companion.measurements.measures import Quantities
 from companion.measurements.provenance import of_today
-from companion.measurements.quantities import LARGEST
+from companion.measurements.quantities import LARGEST, declared
 from companion.probe import rotation
 
 #: Fewer give no meaningful estimate; of more rows of an array so many take part, evenly spaced.
@@ -122,8 +122,10 @@ def quantities(features: NDArray[Any]) -> Quantities:
     found = outliers.outlier_features(features)
     less_mean = _less_mean(features, found.kurtosis)
     total = sum(h.sum(axis=0) for h in directions.unit_blocks(features, features.shape[1]))
+    kept = declared()["probe"].quantities
+    numbers = measures.outlier_features(features)  # of which a contribution may add more
     return {
-        **measures.outlier_features(features),
+        **{name: value for name, value in numbers.items() if name in kept},
         "kurtosis_less_mean": less_mean.mean(),
         "kurtosis_less_mean_error": less_mean.std(ddof=1) / np.sqrt(len(less_mean)),
         "outliers_lead": found.leading[found.coordinates()].sum() / len(features),
