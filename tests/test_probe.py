@@ -253,15 +253,24 @@ def test_the_headline_claims_no_more_than_the_ledger():
     assert "undecided here (claim K-indicator)" in probe(with_outlier()).sentence
 
 
+def test_a_robust_model_without_outlier_features_sets_no_mark_for_having_them():
+    known = judge.known_models()
+    eva = [m for m in known if m.model.startswith("eva_clip")]
+    without = [m for m in known if m not in eva]
+    assert eva and judge.marks_of(known) == judge.marks_of(without) != judge.Marks()
+
+
 def test_the_mark_after_mean_subtraction_lies_between_recorded_models():
     known = judge.known_models()
     assert "vit_b_32_inside-openai" not in {m.model for m in known}
-    signed = {(m.model, m.data.name) for m in known if m.value("negative_share") > 0}
+    signed = [m for m in known if m.value("negative_share") > 0]
+    high = {(m.model, m.data.name) for m in judge._towering(signed)}
+    low = {(m.model, m.data.name) for m in signed if m.level != "zero_shot"}
     of = {"low": [], "high": []}
     for m in records.read_all("basis"):
-        if (m.model, m.data.name) in signed:
-            of["high" if m.level == "zero_shot" else "low"].append(m.value("kurtosis_less_mean"))
-    assert max(of["low"]) < 3.27 and min(of["high"]) > 3.39 and len(of["high"]) > 18
+        for name, some in (("high", high), ("low", low)):
+            of[name] += [m.value("kurtosis_less_mean")] * ((m.model, m.data.name) in some)
+    assert max(of["low"]) < 3.27 and min(of["high"]) > 3.33 and len(of["high"]) > 18
     middle = math.sqrt(max(of["low"]) * min(of["high"]))
     assert middle == pytest.approx(judge.LESS_MEAN_THRESHOLD, abs=0.01)
 

@@ -99,7 +99,7 @@ def begin(pairs: Pairs, settings: RelearnSettings, seed: int) -> Begun:
         images[held_out],
         texts[torch.tensor(pairs.classes)][:, None],
     )
-    own = Projections(*starts)
+    own = Projections(starts[0], starts[1])
     if settings.start == "random":
         own = origin.drawn(locked, settings, seed)
     own.log_scale.data.fill_(math.log(LARGEST_SCALE))

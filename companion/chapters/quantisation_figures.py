@@ -204,14 +204,14 @@ def encoders(table: pd.DataFrame, after: Sequence[str]) -> tuple[pd.DataFrame, P
     own = table.groupby(["model", "of", "family"], sort=False)[columns]
     medians = own.median().reset_index()
     medians["lost"] = 1 - medians["kept_written"]
-    found = kappa_predicts(medians["kurtosis_written"], medians["lost"], medians["family"])
+    found = kappa_predicts(medians["kurtosis_written"], medians["lost"], medians["family"].tolist())
     words = np.where(medians["model"].isin(after), "first seen afterwards", "known")
     return medians.assign(predicted=found.predicted, held_out=words), found
 
 
 def beside_kappa(table: pd.DataFrame, each: pd.DataFrame) -> dict[str, Any]:
     """What the crest factor predicts by the same rule, and κ within the encoder of most sets."""
-    crest = kappa_predicts(each["crest_written"], each["lost"], each["family"])
+    crest = kappa_predicts(each["crest_written"], each["lost"], each["family"].tolist())
     sets = table[table["model"] == table["model"].value_counts().idxmax()]
     within = rank_correlation(sets["kurtosis_written"], sets["won"])
     return {

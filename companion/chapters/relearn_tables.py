@@ -83,7 +83,8 @@ def of_main(runs: pd.DataFrame) -> dict[str, Any]:
     log = np.log(runs["kurtosis"])
     half = student_95(len(log) - 1) * log.std() / np.sqrt(len(log))
     low, mean, high = (digits(np.exp(log.mean() + side * half)) for side in (-1, 0, 1))
-    return runs.to_dict("list") | {"mean": mean, "ends": f"{low} to {high}", "seeds": len(runs)}
+    lists = {str(name): runs[name].tolist() for name in runs}
+    return lists | {"mean": mean, "ends": f"{low} to {high}", "seeds": len(runs)}
 
 
 def setting(run: pd.Series[Any], first: pd.Series[Any]) -> str:
@@ -117,11 +118,15 @@ def conditions(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 def less_vector(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Rows of what the one vector carries in runs of `THREE`, by percent of the texts' variance."""
-    shares = [name.rpartition("_")[2] for name in runs if name.startswith("dropped_")]
+    shares = [name.rpartition("_")[2] for name in map(str, runs) if name.startswith("dropped_")]
     for kind in THREE:
         some = runs[runs["second_moment"] == kind]
         for share in shares if len(some) else ():
             ending = f"_less_vector_{share}"
-            own = {n.removesuffix(ending): some[n].tolist() for n in some if n.endswith(ending)}
+            own = {
+                n.removesuffix(ending): some[n].tolist()
+                for n in map(str, some)
+                if n.endswith(ending)
+            }
             before = {f"{name}_before": some[name].tolist() for name in ("kurtosis", "accuracy")}
             yield {"kind": kind, "share": 100 * float(share), **own, **before}
