@@ -33,6 +33,7 @@ from companion.measurements.unread import Texts
 from companion.probe import measure, rotation
 from results import policy, style
 from results.cells import cell
+from results.svg import inline_svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -224,15 +225,14 @@ class Bits:
         """Write the advice, the picture and the table as a page of HTML that loads nothing."""
         from string import Template
 
-        from results.single_page import PAGE
-        from results.svg import inline_svg
+        from results import single_page
 
         title = "Should I rotate before I quantise?"
         figure = tag("figure", Html(inline_svg(style.to_svg(self.picture()), self.advice)))
         origin = tag("p", f"sha256 of the vectors: {self.sha256}", class_="caption")
         advice = tag("div", tag("p", self.advice), class_="sentences")
         body = advice + figure + self._table() + self._notes() + origin
-        template = Template(PAGE.read_text(encoding="utf-8"))
+        template = Template(single_page.PAGE.read_text(encoding="utf-8"))
         page = template.substitute(title=in_html(title), policy=policy.of_single_page(), body=body)
         write_output(Path(path), page)
 

@@ -48,7 +48,7 @@ def grade(
         left = f"{still_open} cells are empty" if still_open else "all points are typed in"
         print(f"\nSheets to read by are in {sheets}: {left}.")
     if parts:
-        print("", *reading.final(students, tasks, earned, reading.results_of(parts, students)),
+        print("", *reading.final(students, tasks, earned, reading.points_of(parts, students)),
               sep="\n")  # fmt: skip
     if csv:
         write_output(csv, grades.as_csv(students, tasks))

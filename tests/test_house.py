@@ -33,6 +33,8 @@ ROOMS = {name: (*used, "base") for name, (_, used) in ROWS.items()} | {
     "companion": ("analysis", "base", "results"),
     **dict.fromkeys(COMMAND_LINE, OURS),
 }
+#: What may use PyTorch besides what trains: what extracts, and the reader of a stored tensor.
+OF_TORCH = ("analysis.features", "companion.sources.vectors")
 HEAVY = ("torch", "torchvision", "open_clip", "timm", "lightning")
 #: Takes long to import, so that a module which needs it at once may be imported in a function.
 SLOW = (*HEAVY, "IPython", "pandas")
@@ -50,6 +52,7 @@ PROTOCOLS = {
         *("average_precision", "concepts", "importance", "kurtosis", "outlier_features"),
         "recognised",
     },
+    "what judges claims and what a card leaves open, of each module": {"RULES", "ASIDES"},
     "doing jobs, on this machine or on a cluster": {"do_all"},
 }
 
@@ -86,7 +89,7 @@ def slow(module):
 def breaks_a_rule(module, name, hidden):
     """Torch and its kin in two rooms only; ours one way, and at the top but in the command line."""
     if inside(name, HEAVY):
-        return not inside(module, ("analysis.features", "training"))
+        return not inside(module, (*OF_TORCH, "training"))
     room = max((room for room in ROOMS if inside(module, [room])), key=len, default="")
     one_way = inside(name, (room, *ROOMS.get(room, ()))) and (
         not inside(name, COMMAND_LINE) or module == COMMAND_LINE[0]

@@ -18,8 +18,9 @@ from typing import NamedTuple
 from base.files import write_text
 from base.quoting import as_cell
 from base.texts import aligned
+from companion.course import key
 from companion.course.grade import Mark, Student
-from companion.course.key import PAGE, CourseError, Criterion, Worth
+from companion.course.key import CourseError, Criterion, Worth
 
 #: A row of the page's table of parts: name, points, weight in percent, points to pass with.
 PART = re.compile(
@@ -39,7 +40,7 @@ class Part(NamedTuple):
     least: int
 
 
-def parts(page: Path = PAGE) -> list[Part]:
+def parts(page: Path = key.PAGE) -> list[Part]:
     """The parts of the final mark, as printed; raises CourseError if they do not make a whole."""
     found = [
         Part(one["name"], int(one["points"]) if one["name"] != "exercises" else 0,
@@ -141,7 +142,7 @@ def read(
 # The final mark
 
 
-def results_of(path: Path, students: Sequence[Student]) -> dict[str, dict[str, float | None]]:
+def points_of(path: Path, students: Sequence[Student]) -> dict[str, dict[str, float | None]]:
     """Student → points of the other parts; the file is written, to fill in, if it is not there.
 
     Raises CourseError for points that cannot be, or a student who handed in nothing.

@@ -30,8 +30,7 @@ from companion.probe import judge, measure
 from companion.probe.checkpoint import find_images
 from companion.probe.measure import ProbeError
 from companion.runs.options import Sweeping
-from results import policy, style
-from results.single_page import PAGE
+from results import policy, single_page, style
 from results.svg import inline_svg
 
 if TYPE_CHECKING:
@@ -152,5 +151,5 @@ def report(table: pd.DataFrame, title: str) -> str:
     svg = Html(inline_svg(style.to_svg(picture(table)), words))
     rows = Html(table.round(4).to_html(index=False, border=0))
     body = tag("figure", svg) + tag("div", rows, class_="scroll", tabindex="0")
-    template = Template(PAGE.read_text(encoding="utf-8"))
+    template = Template(single_page.PAGE.read_text(encoding="utf-8"))
     return template.substitute(title=in_html(title), policy=policy.of_single_page(), body=body)
