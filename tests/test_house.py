@@ -49,7 +49,7 @@ MODULES = {
 PROTOCOLS = {
     "an array, by what it holds": {"Integers"},
     "a quantity, where it is computed, measured, read or drawn": {
-        *("average_precision", "concepts", "importance", "kurtosis", "outlier_features"),
+        *("concepts", "importance", "kurtosis", "outlier_features"),
         "recognised",
     },
     "what judges claims and what a card leaves open, of each module": {"RULES", "ASIDES"},
