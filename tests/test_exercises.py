@@ -45,7 +45,11 @@ CASES = cases("exercises")
 TOC = yaml.safe_load((ROOT / "book/_toc.yml").read_text())
 #: The chapters but for the discussion, and the pocket lab's; and what else sets tasks.
 LISTED = [item["file"] for part in TOC["parts"][:3] for item in part["chapters"] if "file" in item]
-CHAPTERS = [name for name in LISTED if "/" not in name and name not in ("discussion", "summary")]
+CHAPTERS = [
+    name
+    for name in LISTED
+    if "/" not in name and "\n## Exercises\n" in (ROOT / f"book/{name}.md").read_text()
+]
 CHAPTERS += ["guide/pocket_lab"]
 PAGES = [*CHAPTERS, "guide/probe"]
 #: Found by formula or by hand.
