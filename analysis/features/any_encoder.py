@@ -43,7 +43,7 @@ TRIED = 8
 
 #: Puts a batch where the weights are, in their precision; and where and which that is.
 Suit: TypeAlias = Callable[[Tensor], Tensor]
-Way: TypeAlias = tuple[torch.device | None, torch.dtype | None]
+Way: TypeAlias = "tuple[torch.device | None, torch.dtype | None]"
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
