@@ -59,6 +59,7 @@ COUNTED_OTHERWISE = (
     "base.strict",
     "base.texts",
     "companion.measurements.provenance",
+    "training.emoji",
 )
 #: A list without others in it, as `json` writes it on lines of its own, behind its key if any.
 LIST = re.compile(r'^( *)("(?:[^"\\]|\\.)*": )?\[((?:[^][{}"]|"(?:[^"\\]|\\.)*")*)\]', re.MULTILINE)
