@@ -82,7 +82,7 @@ for name, (statistic, *columns) in {
     page.number({name: robustness_figures.statistic(statistic, high, *columns, **drawn)})
 columns = (high[name] for name in ("er", "others", "imagenet"))
 low, top = interval(partial_rank_correlation, high["group"], *columns, **drawn)
-page.holds(low < 0 < top, "effective robustness adds nothing measurable")
+page.holds(low < 0 < top, "ER says nothing measurable beyond what ImageNet accuracy predicts")
 page.number(models=len(high), families=families, sets=elsewhere.shape[1])
 
 # %% [markdown]
