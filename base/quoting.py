@@ -54,25 +54,22 @@ def quoted(given: object) -> str:
 #: What makes a formula of a cell, as a spreadsheet reads it; full width is read alike.
 FORMULA = tuple("=+-@＝＋－＠")
 
+#: A number, perhaps with its interval or its unit: signed, it computes nothing.
+NUMBER = re.compile(r"\s*[+-]?\d+(\.\d+)?([eE][+-]?\d+)?(\s*±\s*\d+(\.\d+)?)?\s*%?\s*")
+
 
 def as_cell(value: object) -> object:
     """A value as a cell of CSV that no spreadsheet takes for a formula; texts alone can be one.
 
     What comes before it and is not seen, such as blanks, changes nothing; a number stays as it is.
 
-    >>> as_cell(" =1+1"), as_cell("-0.5"), as_cell("a = b"), as_cell(-2)
-    ("' =1+1", '-0.5', 'a = b', -2)
+    >>> as_cell(" =1+1"), as_cell("+6.2 ± 0.3"), as_cell("a = b"), as_cell(-2)
+    ("' =1+1", '+6.2 ± 0.3', 'a = b', -2)
     """
-    if not isinstance(value, str):
+    if not isinstance(value, str) or NUMBER.fullmatch(value):
         return value
     first = next((c for c in value if is_shown(c) and not c.isspace()), "")
-    if first not in FORMULA:
-        return value
-    try:
-        float(value)
-    except ValueError:
-        return f"'{value}"
-    return value
+    return f"'{value}" if first in FORMULA else value
 
 
 # Markdown
