@@ -27,13 +27,16 @@
         return { ticks, numbers: written.filter((e) => e.closest('g[id*="tick_"]')).length,
           name: written.filter((e) => !e.closest('g[id*="tick_"]')).length };
       });
+      const above = [...panel.querySelectorAll("text")].filter((e) =>
+        !e.closest('g[id*="matplotlib.axis_"]') && e.getBoundingClientRect().left < left + 20);
+      if (axes[1]) axes[1].above = above.length >= axes[1].ticks;  // each row's name stands above it
       return { panel, left: Math.round(left), top: Math.round(top), x: axes[0], y: axes[1] };
     }).filter(({ x }) => x && x.ticks);  // what has no axes is a picture
     for (const { panel, left, top, x, y } of panels) {
       const lowest = !panels.some((o) => o.left === left && o.top > top);
       const first = !panels.some((o) => o.top === top && o.left < left);
       if (lowest && !(x.numbers && x.name)) say("an x axis without numbers or a name", panel);
-      if (first && !(y.numbers || y.name)) say("a y axis without a word", panel);
+      if (first && !(y.numbers || y.name || y.above)) say("a y axis without a word", panel);
       const rows = [...panel.querySelectorAll('g[id*="ytick_"]')].filter((e) => /[a-z]{2}/i.test(
         e.textContent));
       if (rows.length > 5) say("more than five rows", panel);
