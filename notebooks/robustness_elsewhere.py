@@ -21,6 +21,7 @@ edition: str = "paper"  # which families
 import pandas as pd
 
 from analysis.families.registry import load_families
+from analysis.metrics.robustness import effective_robustness
 from companion.chapters.robustness_figures import ER, in_points, intervals, level_names
 from companion.claims.order import REGIMES
 from companion.measurements import accuracies
@@ -60,6 +61,32 @@ page.number(
     papers=theirs.loc[plain & (theirs["level"] == "finetuned"), "source"].nunique(),
     **{f"finetuned-{name}": style.span(er, style.points) for name, er in finetuned},
     **{f"zero-shot-{name}": style.points(er) for name, er in first.items()},
+)
+
+# %% [markdown]
+# ## Finetuning as a dose
+#
+# On four shifts, since ObjectNet was not measured, and from the line on four.
+
+# %%
+BLOCKS = "last blocks that are trained"
+dose = pd.read_csv(accuracies.PUBLISHED.with_name("finetuning_dose.csv"))
+inside, shifted = dose["imagenet"] / 100, dose[[*accuracies.FOUR_SHIFTS]].mean(axis=1) / 100
+dose["er"] = effective_robustness(shifted, inside, view("four").line)
+whole = dose["blocks"] == dose["blocks"].max()
+marks = dose.assign(of=dose["run"], look=whole.map({True: "hollow", False: "filled"}))
+marks["level"] = (dose["blocks"] == 0).map({True: "zero_shot", False: "finetuned"})
+marks["series"] = marks["level"].map(level_names(["zero_shot", "finetuned"]))
+marks.loc[whole, "series"] = "all weights, another teacher"
+start, one, *_, most = dose.loc[~whole, "er"]
+drawing = plots.scatter(in_points(marks.assign(**{BLOCKS: dose["blocks"]}), BLOCKS), BLOCKS, ER)
+page.figure("dose", drawing, holds=start - one > one - most > 0)
+page.number(
+    dose_start=style.points(start),
+    dose_one=style.points(one),
+    dose_most=style.points(most),
+    dose_blocks=dose.loc[~whole, "blocks"].max(),
+    dose_whole=style.span(dose.loc[whole, "er"], style.points),
 )
 
 # %% [markdown]

@@ -184,6 +184,20 @@ def test_models_that_other_papers_trained_have_the_robustness_of_their_accuracie
     assert list(theirs["family"].unique()) == ["rn50", "vit_b_16", "vit_l_14"]
 
 
+def test_the_dose_of_finetuning_continues_from_the_same_start():
+    dose = pd.read_csv(accuracies.PUBLISHED.with_name("finetuning_dose.csv"))
+    typed = pd.read_csv(accuracies.ELSEWHERE)
+    start = typed.query("family == 'vit_b_16' and method == 'zero-shot' and source == 'TRACER'")
+    columns = ["imagenet", *accuracies.FOUR_SHIFTS]
+    assert dose.loc[dose["blocks"] == 0, columns].squeeze().to_numpy() == pytest.approx(
+        start[columns].squeeze().to_numpy(dtype=float)
+    )
+    assert dose["blocks"].tolist() == [*range(8), 12, 12] and not dose["run"].duplicated().any()
+    # by hand, the run with the last block: a mean of 63.888 %, as the source's own table has it
+    assert dose.loc[1, [*accuracies.FOUR_SHIFTS]].mean() == pytest.approx(63.8875)
+    assert dose[columns].gt(dose.loc[0, columns] - 1).all().all()  # no digit slipped
+
+
 def test_what_is_typed_from_a_public_file_is_what_it_says():
     typed = pd.read_csv(accuracies.ELSEWHERE).query("source == 'mnpham0417/wise-ft'").iloc[0]
     try:
