@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from analysis.metrics import basis, outliers, paired
 from analysis.metrics import quantisation as metrics
-from base.files import replaced, write_output
+from base.files import write_output
 from base.quoting import Html, in_html, tag
 from base.roots import ROOT
 from base.strict import read_yaml
@@ -31,6 +31,7 @@ from base.texts import CompanionError, aligned
 from companion.measurements.bits import standard_error, without_one_vector
 from companion.measurements.unread import Texts
 from companion.probe import measure, rotation
+from companion.sources.rows import of_array, stacked
 from results import policy, style
 from results.cells import cell
 from results.svg import inline_svg
@@ -243,6 +244,7 @@ def bits(
     *,
     rows: int = MOST_ROWS,
     total: int | None = None,
+    rows_are_vectors: bool = False,
     progress: bool = False,
 ) -> Bits:
     """What storing embeddings (N, d) in few bits costs, and whether a rotation helps.
@@ -252,11 +254,12 @@ def bits(
     `--rotation` writes); and, with `texts` (M, d) of the same model, without the part of the mean
     that lies where texts hardly vary. Counted is the share of the ten nearest neighbours that
     stay. Of more than `rows` vectors so many take part, evenly spaced; `total`: how many there
-    were, if some were left out before. Raises BitsError for anything that cannot be measured.
+    were, if some were left out before. `rows_are_vectors`: whether that is known, so that no guess
+    about a transposed array is made. Raises BitsError for anything that cannot be measured.
     """
     try:
-        whole = measure.as_array("the embeddings", stacked(embeddings))
-        h, sha256 = _checked(whole, rows)
+        array, count = _some(embeddings, rows)
+        h, sha256 = _checked(array, rows_are_vectors or isinstance(embeddings, pd.Series))
         others = None if texts is None else _texts(texts, h.shape[1])
     except ValueError as error:
         raise BitsError(f"the bits cannot be counted: {error}") from None
@@ -275,8 +278,8 @@ def bits(
                 kept = metrics.kept(found, decoded, queries)
                 shares.setdefault(key, {})[frame] = kept
     table = tuple(_row(key, of, h.shape[1]) for key, of in shares.items())
-    count = len(whole) if total is None else total
-    return Bits(table, advice(table), *_about(h, count, table), mean, sha256)
+    about = _about(h, count if total is None else total, table)
+    return Bits(table, advice(table), *about, mean, sha256)
 
 
 def _frames(h: Array, mean: Array, texts: Texts | None) -> Iterator[tuple[str, Array]]:
@@ -364,32 +367,32 @@ def _about(h: Array, total: int, rows: Sequence[Row]) -> tuple[str, tuple[str, .
 # Bad input
 
 
-def stacked(given: Any) -> Any:
-    """An array of what may be a data frame's column of vectors, or a data frame of numbers.
-
-    Raises ValueError for vectors of different lengths.
-    """
-    if isinstance(given, pd.DataFrame):
-        return given.to_numpy()
-    if not isinstance(given, pd.Series) and not (
-        isinstance(given, np.ndarray) and given.dtype == object and given.ndim == 1
-    ):
-        return given
-    rows = [np.asarray(row) for row in given]
-    shapes = sorted({row.shape for row in rows})
-    if len(shapes) != 1 or len(shapes[0]) != 1:
-        found = " and ".join(map(str, shapes[:3])) or "nothing"
-        raise ValueError(
-            f"the column holds {found} as shapes of its entries, where vectors of one length are "
-            "expected: leave others out."
-        )
-    return np.stack(rows)
+def _some(embeddings: Any, most: int) -> tuple[NDArray[Any], int]:
+    """At most so many rows, evenly spaced, and how many there were."""
+    given = stacked(embeddings)
+    if not isinstance(given, np.memmap):
+        given = measure.as_array("the embeddings", given)
+    if given.ndim == 3 and 1 in given.shape[1:]:  # (N, 1, d), as some models give them
+        given = given.reshape(len(given), -1)
+    count = len(given) if given.ndim else 0
+    taken = of_array(given, metrics.evenly(count, most)) if given.ndim == 2 else given
+    return measure.as_array("the embeddings", taken), count
 
 
-def _checked(whole: NDArray[Any], most: int) -> tuple[Array, str]:
+def _checked(array: NDArray[Any], rows_are_vectors: bool) -> tuple[Array, str]:
     """The vectors that take part, at length 1, and their checksum; ValueError for others."""
-    array = whole[metrics.evenly(len(whole), most)] if whole.ndim == 2 else whole
+    if array.ndim != 2:
+        raise ValueError(
+            f"the embeddings have the shape {array.shape}, where a vector per row is expected, "
+            "(vectors, numbers): give such an array."
+        )
     array = outliers.checked_features(array)
+    if not rows_are_vectors and measure.seems_transposed(array):
+        raise ValueError(
+            f"the embeddings have the shape {array.shape} and seem to be transposed, since their "
+            "rows differ in length more than twice as much as their columns: give embeddings.T or, "
+            "if rows are vectors, divide each by its length."
+        )
     some = array[: metrics.BLOCK]
     if array.dtype.kind in "iu" or (some.min() < some.max() and not np.any(some % 1)):
         raise ValueError(
@@ -413,30 +416,3 @@ def _texts(given: ArrayLike, width: int) -> Texts:
             "one model."
         )
     return Texts(rows)
-
-
-# What to apply
-
-
-def write_mean(mean: Array, path: Path) -> None:
-    """Write the mean of the vectors at length 1, (d,), as float32."""
-    with replaced(path) as part, part.open("wb") as file:
-        np.save(file, mean.astype(np.float32))
-
-
-def mean_lines(path: Path) -> str:
-    """The lines of NumPy that take it off."""
-    return (
-        f'mean = np.load("{path.as_posix()}")\n'
-        "embeddings = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True) - mean\n"
-        "# and every query; then search by Euclidean distance, which a constant does not change"
-    )
-
-
-def rotation_lines(path: Path) -> str:
-    """The lines of NumPy that rotate."""
-    return (
-        "from safetensors.numpy import load_file\n"
-        f'rotation = load_file("{path.as_posix()}")["rotation"]\n'
-        "embeddings = embeddings @ rotation  # and every query"
-    )

@@ -293,7 +293,14 @@ def bits(options: Storing) -> None:
         check_writable(options.mean, suffix=".npy")
     held = vectors.read(options.file, options.column, options.rows)
     texts = vectors.read(options.texts).rows if options.texts else None
-    found = the_bits.bits(held.rows, texts, rows=options.rows, total=held.total, progress=True)
+    found = the_bits.bits(
+        held.rows,
+        texts,
+        rows=options.rows,
+        total=held.total,
+        rows_are_vectors=held.rows_are_vectors,
+        progress=True,
+    )
     if options.html:
         found.save(options.html)
     if options.svg:
@@ -304,10 +311,10 @@ def bits(options: Storing) -> None:
     print(found, *wanted, sep="\n", file=said)
     if options.rotation:
         rotation.write(len(found.mean), options.rotation)
-        print(the_bits.rotation_lines(options.rotation), file=said)
+        print(rotation.lines(options.rotation, "embeddings", also=""), file=said)
     if options.mean:
-        the_bits.write_mean(found.mean, options.mean)
-        print(the_bits.mean_lines(options.mean), file=said)
+        rotation.write_mean(found.mean, options.mean)
+        print(rotation.mean_lines(options.mean), file=said)
 
 
 #: In the order of the help.

@@ -14,7 +14,8 @@ from companion import cli
 from companion.bits import BitsError, bits
 from companion.probe import rotation
 from companion.sources import vectors
-from companion.sources.vectors import VectorsError
+from companion.sources.indices import HNSW
+from companion.sources.rows import VectorsError
 
 WIDTH = 48
 
@@ -167,7 +168,9 @@ REFUSED = {
     "NaN": lambda h: np.where(np.arange(len(h))[:, None] == 4, np.nan, h),
     "10 vectors have no 10 neighbours": lambda h: h[:10],
     "shapes of its entries": lambda h: pd.Series([h[0], h[1, :5]] * 20),
-    "(images, components)": lambda h: h[0],
+    "the shape (48,), where a vector per row": lambda h: h[0],
+    "seem to be transposed": lambda h: (h + 15 * np.eye(WIDTH)[7]).T,
+    "columns that are no numbers, such as 'e'": lambda h: pd.DataFrame({"e": list(h)}),
     "is zero": lambda h: np.where(np.arange(len(h))[:, None] == 4, 0, h),
     "real numbers": lambda h: h.astype(str),
 }
@@ -242,6 +245,35 @@ def as_faiss_graph(h, folder):
     return folder / "g.index", None
 
 
+def as_turned_faiss(h, folder):
+    faiss = pytest.importorskip("faiss")
+    turn = faiss.RandomRotationMatrix(h.shape[1], h.shape[1])
+    turn.init(3)
+    index = faiss.IndexPreTransform(turn, faiss.IndexFlatL2(h.shape[1]))
+    index.add(h)
+    faiss.write_index(index, str(folder / "t.index"))
+    return folder / "t.index", None
+
+
+def as_parts(h, folder):
+    pytest.importorskip("pyarrow")
+    for place, part in enumerate(np.array_split(h, 3)):
+        pd.DataFrame({"embedding": list(part)}).to_parquet(folder / f"part-{place}.parquet")
+    return folder, None
+
+
+def as_feather(h, folder):
+    pytest.importorskip("pyarrow")
+    pd.DataFrame({"embedding": list(h)}).to_feather(folder / "h.feather")
+    return folder / "h.feather", None
+
+
+def as_tensors_by_name(h, folder):
+    torch = pytest.importorskip("torch")
+    torch.save({f"dish {i}": torch.from_numpy(v) for i, v in enumerate(h)}, folder / "h.pt")
+    return folder / "h.pt", None
+
+
 def as_chroma(h, folder):
     with sqlite3.connect(folder / "chroma.sqlite3") as database:
         database.execute("CREATE TABLE collections (id TEXT, name TEXT)")
@@ -262,13 +294,37 @@ def as_chroma(h, folder):
     return folder, None  # a folder, as its users name it
 
 
-def level_0(h, links=32):
-    """The rows of hnswlib's lowest level, of vectors without neighbours."""
+def level_0(h, links=32, deleted=()):
+    """The rows of hnswlib's lowest level, of vectors without neighbours, and deleted ones."""
+    vectors = [(v, 0) for v in h]
+    for place in deleted:
+        vectors.insert(place, (-h[place], 1))
     rows = [
-        struct.pack("<i", 0) + bytes(4 * links) + v.tobytes() + struct.pack("<Q", i)
-        for i, v in enumerate(h)
+        struct.pack("<HBB", 0, mark, 0) + bytes(4 * links) + v.tobytes() + struct.pack("<Q", i)
+        for i, (v, mark) in enumerate(vectors)
     ]
     return b"".join(rows)
+
+
+def as_chroma_with_an_index(h, folder):
+    """As Chroma keeps a collection since 0.5.6: what has gone into the index leaves the queue."""
+    as_chroma(h[200:], folder)
+    made = level_0(h[:200], deleted=(7, 8))
+    (folder / "s1").mkdir()
+    (folder / "s1/data_level0.bin").write_bytes(made)
+    row, at = len(made) // 202, 4 + 4 * 32
+    header = struct.pack(HNSW, 0, 999, 202, row, row - 8, at, 1, 0, 16, 16, 32, 1.0, 100)
+    (folder / "s1/header.bin").write_bytes(struct.pack("<i", 1) + header)
+    with sqlite3.connect(folder / "chroma.sqlite3") as database:
+        database.executescript(
+            """CREATE TABLE segments (id TEXT, scope TEXT, collection TEXT);
+            INSERT INTO segments VALUES ('s1', 'VECTOR', 'c1'), ('m1', 'METADATA', 'c1');
+            CREATE TABLE max_seq_id (segment_id TEXT, seq_id INTEGER);
+            INSERT INTO max_seq_id VALUES ('s1', 0);
+            CREATE TABLE embeddings (segment_id TEXT, seq_id BLOB);"""
+        )
+        database.executemany("INSERT INTO embeddings VALUES ('m1', ?)", [(i,) for i in range(300)])
+    return folder, None
 
 
 def as_level_0(h, folder):
@@ -285,8 +341,9 @@ def as_hnswlib(h, folder):
     return folder / "h.bin", None
 
 
-FILES = [as_npy, as_npz, as_pt, as_safetensors, as_parquet, as_arrow]
-FILES += [as_faiss, as_faiss_graph, as_chroma, as_level_0, as_hnswlib]
+FILES = [as_npy, as_npz, as_pt, as_tensors_by_name, as_safetensors, as_parquet, as_parts, as_arrow]
+FILES += [as_feather, as_faiss, as_faiss_graph, as_turned_faiss]
+FILES += [as_chroma, as_chroma_with_an_index, as_level_0, as_hnswlib]
 
 
 @pytest.mark.parametrize("write", FILES)
@@ -295,6 +352,8 @@ def test_a_file_gives_its_vectors(write, plain, tmp_path):
     held = vectors.read(path, column)
     if write is as_hnswlib:  # threads may add them in another order
         assert {row.tobytes() for row in held.rows} == {row.tobytes() for row in plain}
+    elif write is as_turned_faiss:  # and turned back
+        assert np.allclose(held.rows, plain, atol=1e-5)
     else:
         assert np.array_equal(held.rows, plain)
     some = vectors.read(path, column, most=20)
@@ -321,6 +380,24 @@ def test_files_without_vectors_are_refused_in_a_sentence(plain, tmp_path):
     refused("its header is not hnswlib's", tmp_path / "i.bin")
     (tmp_path / "data_level0.bin").write_bytes(bytes(1001))
     refused("no length of a row fits", tmp_path / "data_level0.bin")
+    (tmp_path / "empty").mkdir()
+    refused("which has none of chroma.sqlite3", tmp_path / "empty")
+
+
+def test_a_collection_that_is_not_known_whole_is_refused(plain, tmp_path):
+    as_chroma_with_an_index(plain, tmp_path)
+    with sqlite3.connect(tmp_path / "chroma.sqlite3") as database:  # one of the index's is gone
+        database.execute("DELETE FROM embeddings WHERE seq_id = 5")
+    refused("was changed after its index was written", tmp_path)
+    (tmp_path / "s1/data_level0.bin").rename(tmp_path / "elsewhere")
+    refused("holds 100 of the 299 vectors of 'pictures'", tmp_path / "chroma.sqlite3")
+
+
+def test_a_mapped_array_gives_its_own_rows(towering, found, tmp_path):
+    mapped = np.load(as_npy(towering, tmp_path)[0], mmap_mode="r")
+    assert bits(mapped).to_frame().equals(found.to_frame())
+    assert bits(mapped[::2]).to_frame().equals(bits(towering[::2]).to_frame())
+    assert bits(mapped[:, None]).to_frame().equals(found.to_frame())
 
 
 def test_a_compressed_index_is_refused(plain, tmp_path):

@@ -253,8 +253,8 @@ def _check_fine(array: NDArray[Any]) -> None:
         )
 
 
-def _check_orientation(array: NDArray[Any]) -> None:
-    """Raise ValueError for what seems to be (components, images).
+def seems_transposed(array: NDArray[Any]) -> bool:
+    """Whether an array (N, d) seems to be (components, images).
 
     The lengths say so: images are about equally long, if not at length 1, and coordinates are not.
     """
@@ -262,7 +262,12 @@ def _check_orientation(array: NDArray[Any]) -> None:
     for subscripts in ("ij,ij->i", "ij,ij->j"):
         lengths = np.sqrt(np.einsum(subscripts, array, array, dtype=np.float64, casting="unsafe"))
         uneven.append(lengths.std() / lengths.mean() if lengths.any() else 0)
-    if uneven[0] > max(UNEVEN_ROWS, 2 * uneven[1]):
+    return bool(uneven[0] > max(UNEVEN_ROWS, 2 * uneven[1]))
+
+
+def _check_orientation(array: NDArray[Any]) -> None:
+    """Raise ValueError for what seems to be transposed."""
+    if seems_transposed(array):
         raise ValueError(
             f"the features have the shape {array.shape} and seem to be transposed, since their "
             "rows differ in length more than twice as much as their columns; one row per image is "

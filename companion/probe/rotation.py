@@ -1,4 +1,4 @@
-"""What 4 bits leave of features, as they are and rotated, and a rotation to take along.
+"""What 4 bits leave of features, as they are and rotated, and what to take along.
 
 No verdict on robustness rests on it. The page `bits` explains the numbers.
 """
@@ -62,10 +62,25 @@ def write(width: int, path: Path) -> None:
         save_file({"rotation": matrix}, part, metadata={"seed": str(SEED)})
 
 
-def lines(path: Path) -> str:
+def lines(path: Path, what: str = "features", also: str = "the head's rows, and ") -> str:
     """The lines of NumPy that apply it."""
     return (
         "from safetensors.numpy import load_file\n"
         f'rotation = load_file("{path.as_posix()}")["rotation"]\n'
-        "features = features @ rotation  # and the head's rows, and every query"
+        f"{what} = {what} @ rotation  # and {also}every query"
+    )
+
+
+def write_mean(mean: NDArray[Any], path: Path) -> None:
+    """Write the mean of vectors at length 1, (d,), as float32."""
+    with replaced(path) as part, part.open("wb") as file:
+        np.save(file, mean.astype(np.float32))
+
+
+def mean_lines(path: Path) -> str:
+    """The lines of NumPy that take it off."""
+    return (
+        f'mean = np.load("{path.as_posix()}")\n'
+        "embeddings = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True) - mean\n"
+        "# and every query; then search by Euclidean distance, which a constant does not change"
     )

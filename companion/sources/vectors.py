@@ -1,72 +1,52 @@
 """Stored vectors as their users keep them: arrays, tables of Arrow, indices of vector stores.
 
-Nothing is unpickled. Of what can be read in part, the rows that are wanted alone are read.
+Nothing is unpickled. Of what can be read in part, the rows that are wanted alone are read. Vector
+stores are read in `indices`.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import struct
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.metrics.quantisation import evenly
-from base.texts import CompanionError, suggestion
-
-Array = NDArray[Any]
+from base.texts import suggestion
+from companion.sources import indices
+from companion.sources.rows import Array, Vectors, VectorsError, chosen, of_array
 
 #: Vectors of a Parquet file that are in memory at a time.
 BATCH = 10_000
-#: How a file of faiss begins whose vectors are stored whole: by inner product, Euclidean, others.
-FLAT = (b"IxFI", b"IxF2", b"IxFl")
-#: Bytes of such a file before its vectors.
-FLAT_AT = 45
-#: The header of hnswlib's `save_index`, and Chroma's, which begins with a version.
-HNSW = "<6QIi3QdQ"
-
-
-class VectorsError(CompanionError):
-    """Vectors cannot be read; the message says why and what to do."""
-
-
-class Vectors(NamedTuple):
-    """Vectors (N, d), which may be evenly spaced ones of `total`."""
-
-    rows: Array
-    total: int
 
 
 def read(path: Path, column: str | None = None, most: int | None = None) -> Vectors:
-    """The vectors of a file, at most so many of them, evenly spaced.
+    """The vectors of a file or folder, at most so many of them, evenly spaced.
 
     `column`: of a table, the name of an array or tensor in a file of several, or Chroma's
     collection. Raises VectorsError for what is not there, not of a known kind, or not read without
     a library that is missing.
     """
-    if path.is_dir():
-        path = next((p for name in KNOWN_INSIDE for p in sorted(path.glob(name))), path)
-    if not path.is_file():
-        raise VectorsError(f"there is no file of vectors at {path}: check the path.")
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
+    files = _inside(path)
+    path = files[0]
+    kind = path.suffix.lower()
+    if kind not in (*READERS, *TABLES):
         raise VectorsError(
-            f"{path.name} ends in none of {', '.join(READERS)}: save the vectors as an array, "
-            'np.save("vectors.npy", vectors).'
+            f"{path.name} ends in none of {', '.join([*READERS, *TABLES])}: save the vectors as an "
+            'array, np.save("vectors.npy", vectors).'
         )
-    if column is not None and path.suffix.lower() in UNNAMED:
+    if column is not None and kind in UNNAMED:
         raise VectorsError(f"{path.name} holds one array, without a name: leave --column out.")
     try:
-        found = reader(path, column, most)
+        found = _table(files, column, most) if kind in TABLES else READERS[kind](path, column, most)
         if isinstance(found, Vectors):
             return found
         if np.ndim(found) != 2 or most is None:
             return Vectors(found, len(found) if np.ndim(found) else 0)
-        return Vectors(_taken(found, evenly(len(found), most)), len(found))
+        return Vectors(of_array(found, evenly(len(found), most)), len(found))
     except (ValueError, KeyError, EOFError, OSError, struct.error, sqlite3.Error) as error:
         if isinstance(error, OSError) and error.errno:
             raise
@@ -74,16 +54,15 @@ def read(path: Path, column: str | None = None, most: int | None = None) -> Vect
         raise VectorsError(f"{path.name} cannot be read as vectors ({reason}).") from None
 
 
-def _taken(array: Array, rows: NDArray[np.intp]) -> Array:
-    """Some rows. Of a mapped file they are read one by one: a touched page maps those around it."""
-    if not isinstance(array, np.memmap) or not array.flags.c_contiguous or array.filename is None:
-        return array[rows]
-    taken = np.empty((len(rows), array.shape[1]), dtype=array.dtype)
-    with Path(array.filename).open("rb") as file:
-        for place, row in enumerate(rows):
-            file.seek(array.offset + int(row) * array.strides[0])
-            taken[place] = np.frombuffer(file.read(array.strides[0]), dtype=array.dtype)
-    return taken
+def _inside(path: Path) -> Sequence[Path]:
+    """The file, or those of a folder that are read together: a store, or the parts of a table."""
+    if path.is_file():
+        return [path]
+    for pattern in KNOWN_INSIDE if path.is_dir() else ():
+        if files := sorted(path.glob(pattern)):
+            return files
+    what = f"has none of {', '.join(KNOWN_INSIDE)}" if path.is_dir() else "is not there"
+    raise VectorsError(f"there is no file of vectors at {path}, which {what}: check the path.")
 
 
 # Arrays
@@ -96,11 +75,11 @@ def _npy(path: Path, column: str | None, most: int | None) -> Array:
 
 def _npz(path: Path, column: str | None, most: int | None) -> Array:
     with np.load(path, allow_pickle=False) as held:
-        array: Array = held[_chosen(path, column, held.files)]
+        array: Array = held[chosen(path, column, held.files)]
     return array
 
 
-def _pt(path: Path, column: str | None, most: int | None) -> Array:
+def _pt(path: Path, column: str | None, most: int | None) -> Vectors | Array:
     try:
         import torch
     except ModuleNotFoundError:
@@ -113,13 +92,24 @@ def _pt(path: Path, column: str | None, most: int | None) -> Array:
     except Exception as error:  # of the unpickler, which names no class of its own for all
         reason = str(error).partition("\n")[0].partition(". ")[0]
         raise ValueError(f"weights_only=True refuses it: {reason}") from None
+    if isinstance(held, list) or (column is None and isinstance(held, dict)):
+        each = [*held.values()] if isinstance(held, dict) else held
+        if len(each) > 1 and all(isinstance(v, torch.Tensor) and v.ndim == 1 for v in each):
+            if len({len(vector) for vector in each}) != 1:
+                raise ValueError("its vectors have different lengths")
+            some = [each[place] for place in evenly(len(each), most or len(each))]
+            return Vectors(_numbers(torch.stack(some)), len(each), rows_are_vectors=True)
     if isinstance(held, dict):
-        tensors = {name: value for name, value in held.items() if isinstance(value, torch.Tensor)}
-        held = tensors[_chosen(path, column, map(str, tensors))]
+        tensors = {str(name): one for name, one in held.items() if isinstance(one, torch.Tensor)}
+        held = tensors[chosen(path, column, tensors)]
     if not isinstance(held, torch.Tensor):
         raise ValueError(f"it holds a {type(held).__name__}, a tensor is expected")
-    held = held.float() if held.dtype == torch.bfloat16 else held
-    array: Array = held.numpy()
+    return _numbers(held)
+
+
+def _numbers(tensor: Any) -> Array:
+    kept = tensor.detach()
+    array: Array = (kept.float() if "bfloat16" in str(kept.dtype) else kept).numpy()
     return array
 
 
@@ -127,29 +117,16 @@ def _safetensors(path: Path, column: str | None, most: int | None) -> Array:
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as held:
-        array: Array = held.get_tensor(_chosen(path, column, held.keys()))
+        array: Array = held.get_tensor(chosen(path, column, held.keys()))
     return array
-
-
-def _chosen(path: Path, column: str | None, names: Iterable[str]) -> str:
-    """The one that is named, or the only one."""
-    known = list(names)
-    if column is None and len(known) == 1:
-        return known[0]
-    if column in known:
-        return str(column)
-    if column is None:
-        raise VectorsError(
-            f"{path.name} holds {len(known)} arrays: name one of them with --column; "
-            f"{suggestion('', known)}."
-        )
-    raise VectorsError(f"{path.name} has no {column!r}: {suggestion(column, known)}.")
 
 
 # Tables
 
 
-def _table(path: Path, column: str | None, most: int | None) -> Vectors | Array:
+def _table(files: Sequence[Path], column: str | None, most: int | None) -> Vectors:
+    """The column of one table, which may lie in several files."""
+    path = files[0]
     try:
         import pyarrow
     except ModuleNotFoundError:
@@ -157,30 +134,57 @@ def _table(path: Path, column: str | None, most: int | None) -> Vectors | Array:
             f"{path.name} is read by pyarrow, which is not installed: pip install pyarrow, or save "
             "the vectors as an array, np.save."
         ) from None
-    if path.suffix.lower() in (".parquet", ".pq"):
-        return _parquet(path, column, most)
-    with pyarrow.memory_map(str(path)) as source:
-        try:
-            table = pyarrow.ipc.open_file(source).read_all()
-        except pyarrow.ArrowInvalid:
-            source.seek(0)
-            table = pyarrow.ipc.open_stream(source).read_all()
-        return _matrix(table.column(_vector_column(path, column, table.schema)))
+    name = _vector_column(path, column, _schema(path))
+    total = sum(map(_length, files))
+    wanted, start, parts = evenly(total, most or total), 0, []
+    for file in files:
+        for batch in _batches(file, name):
+            inside = wanted[(wanted >= start) & (wanted < start + len(batch))] - start
+            start += len(batch)
+            if len(inside):
+                parts.append(_matrix(batch.column(name).take(pyarrow.array(inside))))
+    if len({part.shape[1:] for part in parts}) != 1:
+        raise ValueError("its vectors have different lengths" if parts else "it has no rows")
+    return Vectors(np.concatenate(parts), total, rows_are_vectors=True)
 
 
-def _parquet(path: Path, column: str | None, most: int | None) -> Vectors:
+def _schema(path: Path) -> Any:
     import pyarrow.parquet
 
+    if path.suffix.lower() in PARQUET:
+        return pyarrow.parquet.read_schema(path)
+    return next(_records(path)).schema
+
+
+def _length(path: Path) -> int:
+    import pyarrow.parquet
+
+    if path.suffix.lower() in PARQUET:
+        return int(pyarrow.parquet.read_metadata(path).num_rows)
+    return sum(map(len, _records(path)))
+
+
+def _batches(path: Path, name: str) -> Iterator[Any]:
+    import pyarrow.parquet
+
+    if path.suffix.lower() not in PARQUET:
+        yield from _records(path)
+        return
     with pyarrow.parquet.ParquetFile(path) as file:
-        name, total = _vector_column(path, column, file.schema_arrow), file.metadata.num_rows
-        wanted, start, parts = evenly(total, most or total), 0, []
-        for batch in file.iter_batches(BATCH, columns=[name]):
-            inside = wanted[(wanted >= start) & (wanted < start + len(batch))] - start
-            parts.append(_matrix(batch.column(0).take(inside)))
-            start += len(batch)
-    if len({part.shape[1:] for part in parts}) != 1:
-        raise ValueError("its vectors have different lengths")
-    return Vectors(np.concatenate(parts), total)
+        yield from file.iter_batches(BATCH, columns=[name])
+
+
+def _records(path: Path) -> Iterator[Any]:
+    """The batches of an Arrow file, in either of its forms."""
+    import pyarrow
+
+    with pyarrow.memory_map(str(path)) as source:
+        try:
+            file = pyarrow.ipc.open_file(source)
+            yield from (file.get_batch(place) for place in range(file.num_record_batches))
+        except pyarrow.ArrowInvalid:
+            source.seek(0)
+            yield from pyarrow.ipc.open_stream(source)
 
 
 def _vector_column(path: Path, column: str | None, schema: Any) -> str:
@@ -200,7 +204,7 @@ def _vector_column(path: Path, column: str | None, schema: Any) -> str:
         )
     if not names:
         raise VectorsError(f"{path.name} has no column of lists of numbers, one list per row.")
-    return _chosen(path, column, names)
+    return chosen(path, column, names)
 
 
 def _matrix(column: Any) -> Array:
@@ -213,128 +217,21 @@ def _matrix(column: Any) -> Array:
     return np.stack(rows)
 
 
-# Vector stores
+PARQUET = (".parquet", ".pq")
+TABLES = (*PARQUET, ".arrow", ".feather")
+#: What is looked for in a folder, such as Chroma's; of tables all parts, in the order of names.
+KNOWN_INSIDE = ("chroma.sqlite3", "data_level0.bin", "*.arrow", "*.parquet")
 
-
-def _index(path: Path, column: str | None, most: int | None) -> Array:
-    with path.open("rb") as file:
-        head = file.read(FLAT_AT)
-    return _faiss(path, head) if head[:1] == b"I" else _hnswlib(path)
-
-
-def _faiss(path: Path, head: bytes) -> Array:
-    if head[:4] in FLAT:
-        width, total = struct.unpack_from("<iq", head, 4)
-        return np.memmap(path, "<f4", "r", FLAT_AT, (total, width))
-    try:
-        import faiss
-    except ModuleNotFoundError:
-        raise VectorsError(
-            f"{path.name} is no flat index of faiss, and faiss is not installed: pip install "
-            "faiss-cpu, or save index.reconstruct_n(0, index.ntotal) with np.save."
-        ) from None
-    try:
-        whole = faiss.read_index(str(path))  # it owns what is inside: kept until the end
-        index = faiss.downcast_index(whole)
-        inner = faiss.downcast_index(index.index if hasattr(index, "index") else index)
-        kind = type(inner).__name__
-        if "Flat" not in kind:
-            raise VectorsError(
-                f"{path.name} is an {kind}, whose vectors are compressed already: give the array "
-                "that it was made of."
-            )
-        if hasattr(inner, "make_direct_map"):
-            inner.make_direct_map()
-        array: Array = inner.reconstruct_n(0, inner.ntotal)
-    except RuntimeError as error:
-        reason = str(error).rpartition("Error: ")[2].partition("\n")[0][:100]
-        raise ValueError(f"faiss says: {reason}") from None
-    return array
-
-
-def _hnswlib(path: Path) -> Array:
-    """The vectors of hnswlib's own file, or of Chroma's `data_level0.bin`."""
-    if path.name == "data_level0.bin":
-        header = path.with_name("header.bin")
-        if not header.is_file():
-            return _rows_of_level_0(path)
-        content, start = header.read_bytes()[4:], 0  # after Chroma's version
-    else:
-        content, start = path.read_bytes()[: struct.calcsize(HNSW)], struct.calcsize(HNSW)
-    _, most, count, row, label, at, *_ = struct.unpack_from(HNSW, content)
-    size = path.stat().st_size - start
-    if not (0 < count <= most and 0 < at < label < row and count * row <= size):
-        raise ValueError("its header is not hnswlib's: save index.get_items(...) with np.save")
-    held: Array = np.memmap(path, np.uint8, "r", start, (count, row))
-    return held[:, at:label].copy().view("<f4")
-
-
-def _rows_of_level_0(path: Path) -> Array:
-    """The vectors of a `data_level0.bin` without its header.
-
-    Each row has the number of its links and the links (4 bytes each), the vector, and a label of 8
-    bytes; that labels are all the numbers from 0 or 1 on, in some order, says how long a row is.
-    """
-    content = np.frombuffer(path.read_bytes(), dtype=np.uint8)
-    for links in (32, 16, 64, 96, 128):  # twice hnswlib's M, of which 16 is usual
-        for width in range(8, 8193, 8):
-            row = 4 + 4 * links + 4 * width + 8
-            if len(content) % row:
-                continue
-            rows = content.reshape(-1, row)
-            labels = np.sort(rows[:, -8:].copy().view("<u8")[:, 0])
-            if labels[0] <= 1 and np.array_equal(labels, labels[0] + np.arange(len(rows))):
-                return rows[:, 4 + 4 * links : -8].copy().view("<f4")
-    raise ValueError("its header.bin is missing, and no length of a row fits it")
-
-
-def chroma(path: Path, column: str | None = None, most: int | None = None) -> Array:
-    """The vectors that a database of Chroma's was given, in the order of their arrival.
-
-    `column`: the name of the collection, of several.
-    """
-    address = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
-    with closing(sqlite3.connect(address, uri=True)) as database:
-        names = dict(database.execute("SELECT id, name FROM collections").fetchall())
-        rows = database.execute(
-            "SELECT topic, id, operation, vector FROM embeddings_queue ORDER BY seq_id"
-        ).fetchall()
-    held: dict[str, dict[str, bytes]] = {}
-    for topic, key, operation, vector in rows:
-        collection = held.setdefault(names.get(topic.rpartition("/")[2], topic), {})
-        if operation == DELETED:
-            collection.pop(key, None)
-        elif vector is not None:
-            collection[key] = vector
-    held = {name: vectors for name, vectors in held.items() if vectors}
-    if not held:
-        raise VectorsError(
-            f"{path.name} holds no vectors any more: give data_level0.bin, in the folder of the "
-            "collection beside it."
-        )
-    vectors = held[_chosen(path, column, held)]
-    return np.array([np.frombuffer(vector, dtype="<f4") for vector in vectors.values()])
-
-
-#: The number of Chroma's operation that deletes a vector.
-DELETED = 3
-#: What is looked for in a folder, such as Chroma's.
-KNOWN_INSIDE = ("chroma.sqlite3", "data_level0.bin", "*.arrow")
-
-#: Files that have one array, without a name.
-UNNAMED = (".npy", ".faiss", ".index", ".bin")
-READERS: dict[str, Callable[[Path, str | None, int | None], Vectors | Array]] = {
+READERS: Mapping[str, Callable[[Path, str | None, int | None], Vectors | Array]] = {
     ".npy": _npy,
     ".npz": _npz,
     ".pt": _pt,
     ".pth": _pt,
     ".safetensors": _safetensors,
-    ".parquet": _table,
-    ".pq": _table,
-    ".arrow": _table,
-    ".feather": _table,
-    ".faiss": _index,
-    ".index": _index,
-    ".bin": _index,
-    ".sqlite3": chroma,
+    ".faiss": indices.index,
+    ".index": indices.index,
+    ".bin": indices.index,
+    ".sqlite3": indices.chroma,
 }
+#: Files that have one array, without a name.
+UNNAMED = (".npy", ".faiss", ".index", ".bin")
