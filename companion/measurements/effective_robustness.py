@@ -132,7 +132,8 @@ def effective(
     er = effective_robustness(rows["shifted"].to_numpy(float), top1, baseline)
     error = np.where(rows["source"] == TRAININGS, np.nan, NORMAL_95 * error)
     kinds = table.groupby(["name", "source"])["evidence"].min()  # live, if any of them is
-    rows = rows.assign(er=er, low=er - error, high=er + error).join(kinds, on=["name", "source"])
+    of_rows = kinds.reindex(pd.MultiIndex.from_frame(rows[["name", "source"]])).to_numpy()
+    rows = rows.assign(er=er, low=er - error, high=er + error, evidence=of_rows)
     return rows[[*MODELS, "imagenet", *shifts, "shifted", "er", "low", "high", "evidence"]]
 
 
