@@ -23,6 +23,7 @@ def extracted(
     """Extract the features of data sets; yields their paths, with the images left out."""
     from analysis.features.devices import gpu
     from analysis.features.extract import extract
+    from companion.checkpoints import loading
 
     for images in data:
         for path in (store.features_path(model.name, images.name) for model in models):
@@ -37,7 +38,7 @@ def extracted(
                 print(f"{path}: {how}, because of {'; '.join(why)}", file=sys.stderr, flush=True)
     with gpu(asked.device if data else "cpu") as device:
         settings = replace(asked.settings(), device=device if data else asked.device)
-        paths = extract(models, data, settings, checkpoint=checkpoint)
+        paths = extract(models, data, settings, load=loading.load, checkpoint=checkpoint)
     for path in paths:
         left_out = store.read_features(path).sidecar["data"]["left_out"]
         yield f"{path} ({len(left_out)} left out: {', '.join(left_out)})" if left_out else str(path)

@@ -28,12 +28,13 @@ from analysis.families.registry import (
     load_families,
     load_family,
 )
-from analysis.features import parts, store
+from analysis.features import store
 from analysis.images.imagenet import prompts_for
 from base.files import write_text
 from base.roots import WORKSPACE
 from base.strict import Name, checked
 from base.texts import suggestion
+from companion.checkpoints import names
 from companion.measurements import atlas, records
 from companion.runs.options import SaidOfCheckpoint, Wish
 from results.experiments import RunError
@@ -54,7 +55,7 @@ def add(wish: Wish, folder: Path = FAMILIES) -> tuple[Family, Model, Path]:
     """Describe a checkpoint, load and check it, and write its family file or add to it.
 
     Returns the family, the model in it, and the file. Raises AddError, RegistryError or
-    `analysis.features.weights.ModelError` in one sentence; then nothing was written.
+    `analysis.features.encoders.ModelError` in one sentence; then nothing was written.
     """
     check_name(wish.name)
     check_name(wish.model or f"{wish.name}-supervised", "model")  # the longest
@@ -69,11 +70,11 @@ def add(wish: Wish, folder: Path = FAMILIES) -> tuple[Family, Model, Path]:
 
 def _described(wish: Wish, level: Level | None) -> Model:
     """The requested model, as far as it is known before loading, with the texts of user files."""
-    parts.check_named(wish.checkpoint, wish.architecture)
-    from analysis.features import checkpoints  # which takes seconds
+    names.check_named(wish.checkpoint, wish.architecture)
+    from companion.checkpoints import lookup  # which takes seconds
 
     given = wish.model_dump(include={"architecture", "head", "pretraining", "layer", "renamed"})
-    model = checkpoints.find(wish.checkpoint, level=level, name="unnamed", **given)
+    model = lookup.find(wish.checkpoint, level=level, name="unnamed", **given)
     texts: dict[str, Any] = {}
     if wish.classes is not None:
         texts["classes"] = _texts(wish.classes, "class names")
@@ -91,10 +92,8 @@ def _described(wish: Wish, level: Level | None) -> Model:
 
 def _title(wish: Wish, model: Model) -> str:
     """What pages call the model: as the reader says, else as its checkpoint is called."""
-    from analysis.features import checkpoints
-
     drawn = f"{model.architecture}, random weights" if model.drawn else ""
-    name = wish.title or drawn or checkpoints.short_name(wish.checkpoint)
+    name = wish.title or drawn or names.short_name(wish.checkpoint)
     words = " ".join(name.split())
     return f"{words}, before the projection" if model.own_layer else words
 
@@ -107,9 +106,7 @@ def find_or_add(
     The path is that of a new family's file. Raises AddError, before anything is written, for a
     model without features, if it is to be one ``with_features``.
     """
-    from analysis.features import checkpoints
-
-    default = checkpoints.default_name(checkpoint)
+    default = names.default_name(checkpoint)
     default += "-before-projection" if about.layer else ""
     wish = Wish(name=name or default, checkpoint=checkpoint, **about.model_dump())
     holders = [f for f in load_families().values() if checkpoint in {m.name for m in f.models}]
@@ -213,14 +210,14 @@ def _texts(source: str, what: str) -> str | tuple[str, ...]:
 
 def _checked(model: Model) -> Model:
     """Load a described model once, and return it with the checksum and head that were found."""
-    from analysis.features import encoders
+    from companion.checkpoints import loading
 
-    loaded = encoders.load(model)
+    loaded = loading.load(model)
     kind: HeadKind = "own" if loaded.head else "zero_shot" if loaded.text else "none"
     head = model.head or kind
     sha256 = None if model.drawn else loaded.weights_sha256
     described = model.model_copy(update={"head": head, "weights_sha256": sha256})
-    loaded = encoders.with_head(replace(loaded, model=described))
+    loaded = loading.with_head(replace(loaded, model=described))
     if head == "zero_shot":
         _check_text_encoder(loaded)
     return described
@@ -228,8 +225,8 @@ def _checked(model: Model) -> Model:
 
 def _check_text_encoder(loaded: Any) -> None:
     """Encode one text: tokenizer and text encoder must work."""
+    from analysis.features.encoders import ModelError
     from analysis.features.heads import zero_shot_head
-    from analysis.features.weights import ModelError
 
     try:
         zero_shot_head(loaded, prompts_for(("thing",)))
@@ -245,8 +242,6 @@ def _check_text_encoder(loaded: Any) -> None:
 
 def _family(wish: Wish, before: Family | None, model: Model, folder: Path) -> Family:
     """The family with the model added or replaced, or a new family."""
-    from analysis.features import checkpoints
-
     if before is not None and wish.model is not None:
         others = [other for other in before.models if other.name != model.name]
         models, about = (*others, model), dict[str, Any]()
@@ -255,7 +250,7 @@ def _family(wish: Wish, before: Family | None, model: Model, folder: Path) -> Fa
         return before.model_copy(update={"models": models, **about})
     orders = [family.order for family in load_families(folder=folder).values()]
     order = before.order if before else max([FIRST_ORDER - 1, *orders]) + 1
-    title = wish.title or (model.title if model.drawn else checkpoints.short_name(wish.checkpoint))
+    title = wish.title or (model.title if model.drawn else names.short_name(wish.checkpoint))
     backbone = f"{model.architecture} of {model.library}, added by a reader."
     about = {"name": wish.name, "title": " ".join(title.split()), "edition": "reader"}
     more = {"order": order, "backbone": backbone, "models": [model]}

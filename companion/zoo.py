@@ -28,15 +28,15 @@ def describe(table: pd.DataFrame, weights: Path | None = None) -> tuple[list[Fam
     ``table``: `accuracies.load`; models that `atlas.facts` sets aside do not count. ``weights``: a
     folder that has, or will have, files ``ARCHITECTURE--TAG.safetensors`` in place of the hub's.
     """
-    from analysis.features import checkpoints
-    from analysis.features.weights import ModelError
+    from analysis.features.encoders import ModelError
+    from companion.checkpoints import lookup
 
     models: dict[str, list[Model]] = {}
     left_out = []
     for row in atlas.clip(table).itertuples():
         name, tag = str(row.model), str(row.weights)
         try:
-            model = checkpoints.of_published(name, tag, str(row.zoo))
+            model = lookup.of_published(name, tag, str(row.zoo))
         except ModelError as error:
             left_out.append(f"left out: {error}")
             continue

@@ -21,10 +21,11 @@ from tiny import model as tiny_model
 from analysis.families import registry
 from analysis.families.registry import load_families, load_family
 from analysis.features import encoders, store
+from analysis.features.encoders import ModelError
 from analysis.features.plan import ExtractionError
-from analysis.features.weights import ModelError
 from base.files import sha256_of
 from companion import cli, readers
+from companion.checkpoints import loading
 from companion.cli import main
 from companion.readers import AddError, Wish, add
 from companion.sources import find
@@ -75,7 +76,7 @@ def test_a_family_is_described_checked_and_written(file, folder):
     assert (model.level, model.title) == ("unknown", "My tiny model")  # nobody says it was trained
     assert model.weights == file.as_posix()
     assert model.weights_sha256 == sha256_of(file)
-    assert encoders.load(model).weights_sha256 == model.weights_sha256
+    assert loading.load(model).weights_sha256 == model.weights_sha256
     text = path.read_text()
     assert text.startswith("# Added by") and "mean: [0.5, 0.5, 0.5]" in text
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
@@ -298,7 +299,7 @@ def test_a_line_that_cannot_be_done_is_refused_before_anything_is_loaded(
     words, status, message, x_pt, monkeypatch, capsys
 ):
     monkeypatch.chdir(x_pt)
-    monkeypatch.setattr(encoders, "load", lambda *given: pytest.fail("it was loaded"))
+    monkeypatch.setattr(loading, "load", lambda *given: pytest.fail("it was loaded"))
     monkeypatch.setattr(processes, "start", lambda *given: pytest.fail("a process was started"))
     line = words.replace("...", "--checkpoint x.pt --architecture tiny-vit")
     line = [word.strip("'") for word in line.split()]

@@ -18,12 +18,14 @@ from tiny import WIDTH, architectures, in_parts, model, save_clip  # noqa: F401 
 
 from analysis.families import registry
 from analysis.families.registry import shown_weights
-from analysis.features import networks, parts, weights
-from analysis.features.checkpoints import default_name, find
-from analysis.features.encoders import load
-from analysis.features.weights import read_weights, weights_file
+from analysis.features import parts
 from base.files import sha256_of
 from base.roots import ROOT
+from companion.checkpoints import networks, weights
+from companion.checkpoints.loading import load
+from companion.checkpoints.lookup import find
+from companion.checkpoints.names import default_name
+from companion.checkpoints.weights import read_weights, weights_file
 
 torch.set_num_threads(1)
 CASES = cases("checkpoints")

@@ -16,19 +16,24 @@ from tiny import PROMPTS, WIDTH, image_list, model, save_clip, save_folder, use_
 
 from analysis.families import registry
 from analysis.families.registry import Family
-from analysis.features import decode, encoders, heads, plan, store
+from analysis.features import decode, heads, plan, store
 from analysis.features import extract as extraction
-from analysis.features.extract import extract
 from analysis.features.plan import ExtractionError, ExtractionSettings
 from analysis.features.store import StoreError
 from analysis.images import imagelist
 from analysis.images.imagelist import ImageList
 from base.files import sealed, sha256_of
 from base.texts import CompanionError
+from companion.checkpoints import loading
 
 torch.set_num_threads(1)
-LOAD = encoders.load
+LOAD = loading.load
 QUICK = ExtractionSettings(batch_size=4, shard_size=12, workers=2, progress=False)
+
+
+def extract(*given, **options):
+    """Extract with what loads a model, whichever that is at the time."""
+    return extraction.extract(*given, load=loading.load, **options)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -84,7 +89,7 @@ def test_images_are_decoded_once_and_seen_as_one_at_a_time(tmp_path, monkeypatch
     assert sorted(decoded) == list(range(50))
     assert len(resized) == 100  # all but BOX share their pixels
     for net in everyone:
-        read, loaded = features(tmp_path, net), encoders.load(net)
+        read, loaded = features(tmp_path, net), loading.load(net)
         with torch.inference_mode():
             for i in range(0, 50, 3):
                 alone = loaded.encoder(loaded.preprocess(images.image(i))[None])[0].numpy()
@@ -163,7 +168,7 @@ def test_shards_of_other_weights_are_not_used(tmp_path, monkeypatch):
 def test_what_is_there_and_current_is_not_extracted_again(tmp_path, monkeypatch):
     loaded = []
     monkeypatch.setattr(
-        encoders, "load", lambda net, *rest: (loaded.append(net.name), LOAD(net, *rest))[1]
+        loading, "load", lambda net, *rest: (loaded.append(net.name), LOAD(net, *rest))[1]
     )
 
     def again(*models, images=image_list(), **settings):  # noqa: B008 - never changed
@@ -183,7 +188,7 @@ def test_what_is_there_and_current_is_not_extracted_again(tmp_path, monkeypatch)
     assert again(VIT, precision="bf16") == ["vit"] == again(VIT, batch_size=2)
     made = json.loads(store.sidecar_of(path).read_text())
     del made["digest"]
-    made["made_from"]["analysis.features.encoders"] = "0"
+    made["made_from"]["companion.checkpoints.loading"] = "0"
     store.sidecar_of(path).write_text(json.dumps(sealed(made)))
     assert features(tmp_path, CNN).features.shape == (49, WIDTH)  # a reader takes them
     assert not plan.is_current(CNN, image_list(49), QUICK, tmp_path)
@@ -273,13 +278,13 @@ WITHOUT_MEMORY = [
 @pytest.mark.parametrize("error", WITHOUT_MEMORY)
 def test_out_of_memory_halves_the_batch(tmp_path, monkeypatch, error):
     extract([VIT], image_list(), QUICK, folder=tmp_path / "free")
-    monkeypatch.setattr(encoders, "load", limited(3, error))
+    monkeypatch.setattr(loading, "load", limited(3, error))
     settings = replace(QUICK, batch_size=16)
     extract([VIT], image_list(), settings, folder=tmp_path / "tight")
     free, tight = (features(tmp_path / name, VIT) for name in ("free", "tight"))
     assert tight.sidecar["batch_size"] == 2
     np.testing.assert_allclose(free.features, tight.features, rtol=1e-4, atol=1e-5)
-    monkeypatch.setattr(encoders, "load", limited(0, error))
+    monkeypatch.setattr(loading, "load", limited(0, error))
     with pytest.raises(ExtractionError, match="does not hold even one image"):
         extract([VIT], image_list(), settings, folder=tmp_path / "none")
 
@@ -304,11 +309,11 @@ def test_models_that_memory_does_not_hold_together_follow_one_another(tmp_path, 
         loaded.encoder.register_forward_pre_hook(full)
         return loaded
 
-    monkeypatch.setattr(encoders, "load", load)
+    monkeypatch.setattr(loading, "load", load)
     note = lambda net, error: failed.update({net.name: str(error)})  # noqa: E731
     extract([VIT, CNN, GREY, RANDOM], image_list(), QUICK, folder=tmp_path, onerror=note)
     assert [*failed] == ["grey"] and "does not hold even one image" in failed["grey"]
-    monkeypatch.setattr(encoders, "load", LOAD)
+    monkeypatch.setattr(loading, "load", LOAD)
     for net in (VIT, CNN, RANDOM):
         extract([net], image_list(), QUICK, folder=tmp_path / "alone")
         one, other = features(tmp_path, net), features(tmp_path / "alone", net)

@@ -18,8 +18,9 @@ import tiny
 from conftest import ROOT, companion_in, copy_checkout, refused
 
 from analysis.families.registry import load_families
-from analysis.features import encoders, store
+from analysis.features import store
 from base.texts import CompanionError
+from companion.checkpoints import loading
 from companion.checks import plausible
 from companion.measurements import records
 from training import emoji
@@ -86,7 +87,7 @@ def kinds(own_store, tmp_path):
         "head": (head, lambda: store.read_head(head).weight.tobytes()),
         "note": (store.sidecar_of(features), lambda: store.read_sidecar(features)),
         "live measurement": (live, lambda: records.read(live)),
-        "checkpoint": (weights, lambda: encoders.load(shipped).weights_sha256),
+        "checkpoint": (weights, lambda: loading.load(shipped).weights_sha256),
         "emoji": (archive, lambda: emoji.load.__wrapped__(archive).images.tobytes()),
         "appearance": (appearance, lambda: emoji.appearance(appearance).tobytes()),
     }

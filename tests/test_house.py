@@ -34,7 +34,7 @@ ROOMS = {name: (*used, "base") for name, (_, used) in ROWS.items()} | {
     **dict.fromkeys(COMMAND_LINE, OURS),
 }
 #: What may use PyTorch besides what trains: what extracts, and the reader of a stored tensor.
-OF_TORCH = ("analysis.features", "companion.sources.vectors")
+OF_TORCH = ("analysis.features", "companion.checkpoints", "companion.sources.vectors")
 HEAVY = ("torch", "torchvision", "open_clip", "timm", "lightning")
 #: Takes long to import, so that a module which needs it at once may be imported in a function.
 SLOW = (*HEAVY, "IPython", "pandas")

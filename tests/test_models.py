@@ -21,14 +21,16 @@ from tiny import (
 )
 
 from analysis.families.registry import load_family
-from analysis.features import encoders, heads, networks, plan, store
-from analysis.features.encoders import load
+from analysis.features import heads, plan, store
+from analysis.features.encoders import ModelError
 from analysis.features.heads import zero_shot_head
-from analysis.features.weights import ModelError
+from analysis.features.tokenizer import WordTokenizer
 from analysis.images import imagenet
 from analysis.images.imagelist import Prompts
 from base.files import sha256_of
 from base.roots import ArtifactError
+from companion.checkpoints import networks
+from companion.checkpoints.loading import load
 from companion.sources.find import find
 
 torch.set_num_threads(1)
@@ -70,7 +72,7 @@ def test_the_random_control_is_the_same_each_time():
 def test_the_zero_shot_head_is_open_clips(file):
     loaded = load(model(), file)
     clip = open_clip.create_model("tiny-vit", pretrained=str(file)).eval()
-    tokenizer = encoders.WordTokenizer.load(networks.ARCHITECTURES.parent / "tokenizer.json")
+    tokenizer = WordTokenizer.load(networks.ARCHITECTURES.parent / "tokenizer.json")
     theirs = open_clip.build_zero_shot_classifier(clip, tokenizer, CLASSES, PROMPTS.templates)
     head = zero_shot_head(loaded, PROMPTS, batch_size=4)
     np.testing.assert_allclose(head.weight, theirs.T.numpy(), atol=1e-6)

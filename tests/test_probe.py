@@ -428,12 +428,12 @@ def test_a_probe_says_what_it_found_in_a_few_lines():
 
 def test_any_encoder_gets_the_same_numbers(tiny, images, tmp_path, answer):
     torch = pytest.importorskip("torch")
-    from analysis.features import checkpoints, encoders
     from analysis.features.any_encoder import features_of
+    from companion.checkpoints import loading, lookup
 
     answer("probe", tiny, *TINY, "--images", images, "--json", tmp_path / "n.json")
     typed = report.of_file(tmp_path / "n.json")
-    loaded = encoders.load(checkpoints.find(str(tiny)))
+    loaded = loading.load(lookup.find(str(tiny)))
     listed = imagelist.unlabelled(images)
     pictures = [listed.image(row) for row in range(len(listed))]
     inputs = torch.stack([loaded.preprocess(picture) for picture in pictures])
@@ -665,11 +665,12 @@ def test_images_that_cannot_be_used_are_named_or_left_out(refusal, tiny, images,
 )
 def test_pocket_models_show_none(name, persistence):
     pytest.importorskip("open_clip", reason="extraction is not installed")
-    from analysis.features import checkpoints, plan
+    from analysis.features import plan
+    from companion.checkpoints import lookup
 
     listed = checkpoint.find_images("pocket-twemoji-test")
     settings = plan.ExtractionSettings(device="cpu", progress=False)
-    result = checkpoint.of_images(checkpoints.find(name), listed, settings)
+    result = checkpoint.of_images(lookup.find(name), listed, settings)
     assert result.answer == "none" and "classes" in result.measurement.counts
     assert 2.7 < value(result, "kurtosis_mean") < 3.2
     assert persistence[0] < value(result, "persistence_fraction") < persistence[1]

@@ -15,8 +15,8 @@ transformers = pytest.importorskip("transformers")
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from analysis.features import checkpoints  # noqa: E402
 from analysis.features.any_encoder import features_of  # noqa: E402
+from companion.checkpoints import lookup  # noqa: E402
 
 X = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
@@ -120,7 +120,7 @@ def test_a_saved_folder_of_another_model_says_what_to_write(tmp_path, make):
     net = make()
     net.save_pretrained(tmp_path)
     said = rf"is {type(net).__name__} of transformers.*takes AutoModel.from_pretrained"
-    refused(said, checkpoints.find, str(tmp_path))
+    refused(said, lookup.find, str(tmp_path))
 
 
 def test_the_recipes_of_the_page_run(tmp_path, monkeypatch):

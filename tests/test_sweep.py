@@ -9,10 +9,10 @@ from tiny import save_clip, save_folder, use_architectures
 pytest.importorskip("open_clip", reason="extraction is not installed")
 from safetensors.torch import load_file, save_file
 
-from analysis.features import checkpoints, encoders
 from analysis.features.any_encoder import features_of
 from analysis.images import imagelist
 from analysis.metrics import outliers
+from companion.checkpoints import loading, lookup
 from companion.probe import probe, sweep
 
 pytestmark = pytest.mark.usefixtures("own_store")
@@ -35,8 +35,8 @@ def run(tmp_path, monkeypatch):
 
 def test_a_sweep_has_the_numbers_of_single_probes_and_goes_on(run, answer, monkeypatch):
     built, pictures = [], []
-    load, image = encoders.load, imagelist.ImageList.image
-    monkeypatch.setattr(encoders, "load", lambda *g: built.append(g) or load(*g))
+    load, image = loading.load, imagelist.ImageList.image
+    monkeypatch.setattr(loading, "load", lambda *g: built.append(g) or load(*g))
     monkeypatch.setattr(
         imagelist.ImageList, "image", lambda self, row: pictures.append(row) or image(self, row)
     )
@@ -48,7 +48,7 @@ def test_a_sweep_has_the_numbers_of_single_probes_and_goes_on(run, answer, monke
     assert table["step"].tolist() == [1, 2, 10] and said.startswith("1: κ ")
     listed, kurtosis = imagelist.unlabelled(run / "pictures"), []
     for row in table.itertuples():
-        loaded = load(checkpoints.find(row.checkpoint, architecture="tiny-vit"))
+        loaded = load(lookup.find(row.checkpoint, architecture="tiny-vit"))
         features = features_of(loaded.encoder, listed, loaded.preprocess)
         found = probe(features, rows_are_images=True)
         kurtosis.append(outliers.kurtosis(features))
@@ -74,10 +74,10 @@ def test_a_sweep_has_the_numbers_of_single_probes_and_goes_on(run, answer, monke
 
 
 def test_a_network_of_another_shape_is_built_anew(run):
-    loaded = encoders.load(checkpoints.find("first.safetensors", architecture="tiny-vit"))
+    loaded = loading.load(lookup.find("first.safetensors", architecture="tiny-vit"))
     save_clip(run / "other.safetensors", "tiny-cnn")
-    assert encoders.exchanged(loaded, run / "other.safetensors") is None
-    assert encoders.exchanged(loaded, run / "epoch_2.safetensors").encoder is loaded.encoder
+    assert loading.exchanged(loaded, run / "other.safetensors") is None
+    assert loading.exchanged(loaded, run / "epoch_2.safetensors").encoder is loaded.encoder
 
 
 def test_what_names_no_checkpoints_is_a_sentence():

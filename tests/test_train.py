@@ -8,7 +8,7 @@ import torch
 from conftest import cases
 
 from analysis.features.tokenizer import WordTokenizer
-from analysis.features.weights import read_weights
+from companion.checkpoints.weights import read_weights
 from training import emoji, objectives, pocket, pocket_lab
 from training.pocket import PocketRecipe
 

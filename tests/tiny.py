@@ -29,8 +29,8 @@ def model(name="tiny", **fields):
 
 
 def use_architectures(folder, patch):
-    """Let `analysis.features.networks` find the tiny architectures, and a tokenizer beside them."""
-    from analysis.features import networks
+    """Let `companion.checkpoints` find the tiny architectures, and a tokenizer beside them."""
+    from companion.checkpoints import networks
 
     architectures = folder / "architectures"
     architectures.mkdir()
@@ -48,7 +48,7 @@ def save_clip(path, name="tiny-vit", seed=1, **metadata):
     import torch
     from safetensors.torch import save_file
 
-    from analysis.features import networks
+    from companion.checkpoints import networks
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)

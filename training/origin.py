@@ -22,9 +22,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, normalize
 
-from analysis.features import networks
-from analysis.features.weights import read_weights
 from base.strict import Strict
+from companion.checkpoints import networks
+from companion.checkpoints.weights import read_weights
 from training import emoji, objectives, pocket_lab
 from training.objectives import batch_rows, contrastive_loss, draw_seed, wrong_captions
 from training.optimizers import ProjectionAdamW, Turn, projections

@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from analysis.features import checkpoints, encoders, heads, networks
+from analysis.features import heads
 from analysis.features.any_encoder import features_of
 from analysis.features.preprocess import POCKET_INPUT, to_pixels
 from analysis.features.store import Head
 from analysis.features.tokenizer import WordTokenizer
-from analysis.features.weights import read_weights
 from base.files import fingerprint, replaced, write_text
+from companion.checkpoints import loading, lookup, networks
+from companion.checkpoints.weights import read_weights
 from training import emoji, objectives, pocket
 from training.pocket import PocketRecipe, Recipes
 
@@ -175,7 +176,7 @@ def represented(path: Path, rows: NDArray[np.bool_]) -> tuple[NDArray[np.float32
     ``rows`` (N,) says which of all emoji; a CLIP model's head is the zero-shot one.
     """
     # Of whatever level: a description of random weights takes no file.
-    loaded = encoders.load(checkpoints.find(str(path), name="trained", level="zero_shot"))
+    loaded = loading.load(lookup.find(str(path), name="trained", level="zero_shot"))
     head = loaded.head or heads.zero_shot_head(loaded, emoji.pocket_prompts())
     inputs = loaded.normalize(world().everything.images[torch.tensor(rows)])
     return features_of(loaded.encoder, inputs, batch_size=500), head

@@ -27,15 +27,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from analysis.families.registry import Model
-from analysis.features import again, encoders, plan, store
+from analysis.features import again, plan, store
 from analysis.features.decode import AHEAD, Batch, decoded
 from analysis.features.devices import computing, free_memory, out_of_memory
-from analysis.features.encoders import Loaded
+from analysis.features.encoders import Loaded, Loader, ModelError, checked_sha256
 from analysis.features.heads import see_to_head
 from analysis.features.plan import ExtractionError, ExtractionSettings
 from analysis.features.preprocess import geometry
 from analysis.features.store import StoreError
-from analysis.features.weights import ModelError, checked_sha256
 from analysis.images.imagelist import ImageList
 from base.files import fingerprint
 
@@ -144,6 +143,7 @@ def extract(
     images: ImageList | Sequence[ImageList],
     settings: ExtractionSettings = plan.USUAL,
     *,
+    load: Loader,
     folder: Path | None = None,
     checkpoint: Path | None = None,
     onerror: OnError | None = None,
@@ -152,9 +152,10 @@ def extract(
 
     Each model is loaded once for all lists of images, which are processed in turn; models that
     memory does not hold beside the others follow in a pass of their own. Features already in the
-    store, current and sound, are not computed again. ``checkpoint`` is a local weights file for a
-    single model. Raises ExtractionError, ModelError, DatasetError or StoreError, keeping the shards
-    that were finished. With ``onerror``, a model that cannot be loaded, has no head for these
+    store, current and sound, are not computed again. ``load`` makes an encoder of a model, as
+    `companion.checkpoints.loading.load` does. ``checkpoint`` is a local weights file for a single
+    model. Raises ExtractionError, ModelError, DatasetError or StoreError, keeping the shards that
+    were finished. With ``onerror``, a model that cannot be loaded, has no head for these
     images or gives numbers that are not finite is skipped after a call of ``onerror(model,
     error)``; the others continue, still with one pass over the images.
     """
@@ -163,7 +164,7 @@ def extract(
     device_for(settings.device)  # is there, whatever is to be computed
     lists = [images] if isinstance(images, ImageList) else list(images)
     paths = [store.features_path(m.name, listed.name, folder) for listed in lists for m in models]
-    about = (lists, settings, folder, checkpoint)
+    about = (load, lists, settings, folder, checkpoint)
     with store.locked(paths):
         waiting, most = list(models), len(models)
         while waiting:
@@ -201,7 +202,7 @@ def _loaded(
         free_memory()
         if works:
             return works, number
-        _leave_out(model, about[1].device, onerror)
+        _leave_out(model, about[2].device, onerror)
     return works, len(models)
 
 
@@ -243,6 +244,7 @@ def _others_go_on(model: Model, onerror: OnError | None) -> Iterator[None]:
 
 def _prepared(
     model: Model,
+    load: Loader,
     lists: Sequence[ImageList],
     settings: ExtractionSettings,
     folder: Path | None,
@@ -264,7 +266,7 @@ def _prepared(
                 headless.append(images)
     if not lacking + headless:
         return []
-    loaded = encoders.load(model, checkpoint, device_for(settings.device))
+    loaded = load(model, checkpoint, device_for(settings.device))
     for images in lacking + headless:
         see_to_head(loaded, images, store.head_path(model.name, images.name, folder))
     if not lacking:

@@ -20,10 +20,9 @@ from tqdm import tqdm
 from analysis.families.registry import Model
 from analysis.features import store
 from analysis.features.devices import computing, free_memory, out_of_memory
-from analysis.features.encoders import Loaded
+from analysis.features.encoders import Loaded, ModelError
 from analysis.features.plan import ExtractionError, head_prompts
 from analysis.features.store import Head, StoreError
-from analysis.features.weights import ModelError
 from analysis.images import imagenet
 from analysis.images.imagelist import ImageList, Prompts
 from base.quoting import quoted

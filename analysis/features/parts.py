@@ -11,43 +11,11 @@ import re
 from pathlib import Path
 
 from base.files import fingerprint, sha256_of
-from base.texts import CompanionError
 
 #: What the name of an index ends in.
 INDEX = ".safetensors.index.json"
 #: An index of some hundred thousand tensors has less.
 LONGEST = 50_000_000
-
-
-def check_named(checkpoint: str, architecture: str | None) -> None:
-    """Raise CompanionError for a file of weights of which nobody says the architecture.
-
-    Before PyTorch is imported, which takes seconds. A file of safetensors may name it.
-    """
-    path = Path(checkpoint).expanduser()
-    if architecture is None and path.is_file() and not is_index(path) and not _names_one(path):
-        raise CompanionError(without_architecture(path))
-
-
-def without_architecture(path: Path) -> str:
-    """What is said where neither a file nor anybody else names its architecture."""
-    return (
-        f"{path.name} does not name its architecture: give open_clip's or timm's with "
-        "--architecture, for example ViT-B-32 or resnet50."
-    )
-
-
-def _names_one(path: Path) -> bool:
-    """Whether a file of safetensors names an architecture; also if it is no sound file."""
-    with path.open("rb") as file:
-        start = file.read(9)
-        if start[8:] != b"{":
-            return path.suffix == ".safetensors"
-        text = b"{" + file.read(min(int.from_bytes(start[:8], "little"), LONGEST) - 1)
-    try:
-        return "architecture" in (json.loads(text).get("__metadata__") or {})
-    except (ValueError, AttributeError, RecursionError):
-        return True
 
 
 def is_index(path: Path) -> bool:

@@ -25,8 +25,9 @@ from base.texts import CompanionError
 
 LIBRARIES = ("torch", "open_clip", "timm", "PIL")
 #: What decides numbers in the code. Images and models count by their content, not by how they are
-#: listed or described, and arrays by their checksum, not by how they are kept.
-_SOURCE = "from analysis.features import encoders, extract, preprocess"
+#: listed or described, and arrays by their checksum, not by how they are kept. What loads networks
+#: is named, since it is given to `extract`, and this module imports no torch.
+_SOURCE = "from analysis.features import extract\nfrom companion.checkpoints import loading"
 _KEPT_ELSEWHERE = ("store.py", "plan.py", "again.py", "__init__.py")
 
 
@@ -174,7 +175,7 @@ def _code() -> dict[str, str]:
         path.relative_to(PACKAGES)
         for path in code.import_closure(_SOURCE)
         if path.name == "imagelist.py"
-        or (path.parent.name == "features" and path.name not in _KEPT_ELSEWHERE)
+        or (path.parent.name in ("features", "checkpoints") and path.name not in _KEPT_ELSEWHERE)
     ]
     return {
         ".".join(path.with_suffix("").parts): code.hash_of((PACKAGES / path).read_text("utf-8"))

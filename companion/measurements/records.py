@@ -53,6 +53,7 @@ COUNTED_OTHERWISE = (
     "analysis.families",
     "analysis.features",
     "base.files",
+    "companion.checkpoints",
     "companion.sources.sets",
     "base.quoting",
     "base.roots",

@@ -16,11 +16,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from analysis.families.registry import Model
-from analysis.features import parts, store
+from analysis.features import store
 from analysis.images import imagelist
 from analysis.images.imagelist import ImageList
 from base.files import temporary_folder, write_output, write_text
 from base.roots import ROOT
+from companion.checkpoints import names
 from companion.measurements import records
 from companion.probe import measure
 from companion.probe.judge import Probe, title_of
@@ -44,13 +45,13 @@ def of_checkpoint(options: Probing, first: Callable[[Probe], None] = lambda judg
     ``first`` gets the verdict before the head is decomposed, which takes longest. Raises
     ProbeError, and what finding, loading and extracting raise.
     """
-    parts.check_named(options.checkpoint, options.architecture)
-    from analysis.features import checkpoints
+    names.check_named(options.checkpoint, options.architecture)
+    from companion.checkpoints import lookup
 
     listed, file = find_images(options.images), Path(options.checkpoint).expanduser()
     text, name = (str(file), file.name) if file.is_file() else (options.checkpoint,) * 2
     given = options.model_dump(include={"architecture", "level", "renamed"})
-    model = checkpoints.find(text, **given)
+    model = lookup.find(text, **given)
     if model.drawn:
         name = f"{model.architecture} with random weights"
     name = options.title or name
@@ -76,9 +77,10 @@ def of_images(
     if sound and store.read_sidecar(kept)["data"].get("manifest") == images.manifest:
         return of_store(model, images.name, None, typed, first)
     from analysis.features.extract import extract
+    from companion.checkpoints import loading
 
     with temporary_folder() as made:
-        extract([model], images, settings, folder=made)
+        extract([model], images, settings, load=loading.load, folder=made)
         return of_store(model, images.name, made, typed, first)
 
 

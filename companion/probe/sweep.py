@@ -36,7 +36,7 @@ from results.svg import inline_svg
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from analysis.features.series import Series
+    from companion.checkpoints.series import Series
 
 #: Shares of the verdict's frame that the table has, where they were measured.
 SHARES = ("four_bits", "four_bits_rotated", "four_bits_less_mean", "four_bits_ranged")
@@ -100,7 +100,7 @@ def sweep(options: Sweeping) -> pd.DataFrame:
 
 
 def _series(options: Sweeping, images: ImageList) -> Series:
-    from analysis.features.series import Series
+    from companion.checkpoints.series import Series
 
     return Series(options.architecture, images, options.settings())
 

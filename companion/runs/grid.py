@@ -289,6 +289,7 @@ def features(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
     """
     from analysis.features.devices import gpu
     from analysis.features.extract import extract
+    from companion.checkpoints import loading
 
     wanted, left_out = Choice.model_validate(choice), dict[str, str]()
     named = (data,) if data in _texts(wanted) else wanted.data  # a folder has another name
@@ -300,7 +301,7 @@ def features(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
 
     with gpu(wanted.device) as device:
         settings = wanted.model_copy(update={"device": device}).settings()
-        extract(models, whole.data[data], settings, onerror=leave_out)
+        extract(models, whole.data[data], settings, load=loading.load, onerror=leave_out)
     if models and len(left_out) == len(models):
         raise RunError("no model is left: " + "; ".join(_about(*item) for item in left_out.items()))
     return left_out

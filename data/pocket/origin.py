@@ -46,10 +46,10 @@ from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
 from analysis.features.store import Head
-from analysis.features.weights import read_weights
 from analysis.metrics import basis, modalities, outliers, robustness
 from base.files import fingerprint, replaced, sha256_of, write_text
 from base.roots import ROOT
+from companion.checkpoints.weights import read_weights
 from companion.measurements import accuracies
 from training import emoji, objectives, origin, pocket, pocket_lab
 from training.origin import Locked, OriginSettings, Projections

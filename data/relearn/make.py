@@ -34,10 +34,10 @@ from safetensors.numpy import load_file
 from safetensors.numpy import save as arrays_as_bytes
 
 from analysis.families.registry import load_families
-from analysis.features.weights import read_weights
 from analysis.metrics import basis
 from base.files import fingerprint, replaced, sha256_of, write_text
 from base.roots import ROOT
+from companion.checkpoints.weights import read_weights
 from training import origin, relearn
 from training.origin import Projections
 from training.relearn import Pairs, RelearnSettings

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from analysis.features import checkpoints, encoders
 from analysis.features.decode import decoded
 from analysis.features.devices import computing
 from analysis.features.encoders import Loaded
@@ -19,6 +18,7 @@ from analysis.features.extract import Encoder, device_for
 from analysis.features.plan import ExtractionError, ExtractionSettings
 from analysis.features.preprocess import geometry
 from analysis.images.imagelist import ImageList
+from companion.checkpoints import loading, lookup
 
 
 class Series:
@@ -35,11 +35,11 @@ class Series:
         Raises ExtractionError for damaged pictures, and what finding and loading weights raise.
         """
         before = self._loaded
-        self._loaded = encoders.exchanged(before, path) if before else None
+        self._loaded = loading.exchanged(before, path) if before else None
         if self._loaded is None:
-            model = checkpoints.find(str(path), architecture=self._architecture)
+            model = lookup.find(str(path), architecture=self._architecture)
             model = model.model_copy(update={"head": "none"})
-            self._loaded = encoders.load(model, None, device_for(self._settings.device))
+            self._loaded = loading.load(model, None, device_for(self._settings.device))
         loaded = self._loaded
         wanted = loaded.model.preprocessing
         if not self._pixels or (before and before.model.preprocessing != wanted):

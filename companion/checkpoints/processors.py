@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from analysis.families.registry import Preprocessing
-from analysis.features.lazily import open_clip
-from analysis.features.networks import CheckpointError, preprocessing
 from base.quoting import quoted
+from companion.checkpoints.lazily import open_clip
+from companion.checkpoints.networks import CheckpointError, preprocessing
 
 
 class Kind(NamedTuple):

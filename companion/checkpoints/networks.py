@@ -22,14 +22,15 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from analysis.families.registry import HUB, LOCAL_DIR, NOT_STATED, Level, Model, Preprocessing
-from analysis.features import lazily
-from analysis.features.lazily import open_clip
+from analysis.features.encoders import ModelError
 from analysis.features.preprocess import POCKET_INPUT
 from analysis.features.store import local_weights
-from analysis.features.weights import HUB_FILES, ModelError, from_hub
 from base.roots import ROOT
 from base.strict import first_reason
 from base.texts import suggestion
+from companion.checkpoints import lazily
+from companion.checkpoints.lazily import open_clip
+from companion.checkpoints.weights import HUB_FILES, from_hub
 
 ARCHITECTURES = ROOT / "data" / "pocket" / "architectures"
 RANDOM_SEED = 0

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeGuard
 import torch
 from torch import Tensor, nn
 
-from analysis.features.lazily import open_clip
+from companion.checkpoints.lazily import open_clip
 
 State = dict[str, Tensor]
 

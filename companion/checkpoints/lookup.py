@@ -3,7 +3,7 @@
 `find` knows six kinds of names: a model of the book, open_clip's ``ARCHITECTURE/TAG``, a repository
 of the Hugging Face hub (``hf-hub:org/name``), a timm model, a local file, and a folder laid out as
 a repository (``local-dir:``). The libraries' own information (input, width, how the model was
-trained) is filled in from a network without weights; `encoders.load` checks that all of it is true.
+trained) is filled in from a network without weights; `loading.load` checks that all of it is true.
 Where a file leaves a choice open, the description's note says what was chosen.
 """
 
@@ -30,14 +30,16 @@ from analysis.families.registry import (
     OwnLayer,
     is_file_name,
 )
-from analysis.features import layouts, networks, parts, processors
-from analysis.features.lazily import open_clip
-from analysis.features.networks import CheckpointError
+from analysis.features import parts
+from analysis.features.encoders import ModelError
 from analysis.features.parts import INDEX
-from analysis.features.weights import HUB_FILES, ModelError, check_order, from_hub, read_weights
 from base.roots import WORKSPACE
 from base.strict import first_reason
 from base.texts import suggestion
+from companion.checkpoints import layouts, names, networks, processors
+from companion.checkpoints.lazily import open_clip
+from companion.checkpoints.networks import CheckpointError
+from companion.checkpoints.weights import HUB_FILES, check_order, from_hub, read_weights
 
 #: Names of weights in a folder that is laid out as a repository, the first that is there is meant.
 FOLDER_FILES = [
@@ -79,7 +81,7 @@ def find(
         raise CheckpointError(f"random weights have no level {level}: leave out --level.")
     fields |= {key: value for key, value in given.items() if value is not None}
     fields["level"] = fields.get("level") or "unknown"
-    fields.setdefault("name", default_name(text))
+    fields.setdefault("name", names.default_name(text))
     try:
         model = Model.model_validate(fields)
         return _before_projection(text, model) if layer else model
@@ -118,26 +120,6 @@ def of_published(architecture: str, tag: str, name: str) -> Model:
     return find(f"{usable}/{tag}", name=name)
 
 
-def default_name(text: str) -> str:
-    """Return a name for a checkpoint that was given none: its own, as a name of the registry.
-
-    >>> default_name("ViT-B-32-quickgelu/openai")
-    'vit-b-32-quickgelu-openai'
-    """
-    slug = re.sub(r"[^a-z0-9_.]+", "-", short_name(text).lower()).strip("-._")[:60]
-    return slug if slug[:1].isascii() and slug[:1].isalpha() else f"model-{slug}".strip("-")
-
-
-def short_name(text: str) -> str:
-    """Return a checkpoint's name without what says of which kind it is, a path's last part."""
-    path = text.removeprefix(LOCAL_DIR)
-    last = re.split(r"[/\\]", path.rstrip("/\\"))[-1]
-    if path != text or _is_file(text):
-        ends = [end for end in WEIGHT_FILES if last.endswith(end)]
-        return last[: -len(max(ends, key=len))] if ends else last
-    return text.removeprefix(HUB).partition("@")[0]
-
-
 def _found(text: str, architecture: str | None, renamed: bool) -> dict[str, Any]:
     """Return the fields of the description, by the kind of name that ``text`` is."""
     if text == "random" and architecture:
@@ -150,7 +132,7 @@ def _found(text: str, architecture: str | None, renamed: bool) -> dict[str, Any]
             f"{text} is an address: download the file and give its path, or a repository of the "
             f"Hugging Face hub as {HUB}ORGANISATION/NAME."
         )
-    if text.startswith(LOCAL_DIR) or _is_file(text):
+    if text.startswith(LOCAL_DIR) or names.is_file(text):
         path = _path_of(text.removeprefix(LOCAL_DIR))
         if path.is_dir():
             return _of_folder(text, path, architecture)
@@ -176,12 +158,6 @@ def _found(text: str, architecture: str | None, renamed: bool) -> dict[str, Any]
 
 def _fields(model: Model) -> dict[str, Any]:
     return model.model_dump(exclude_defaults=True)
-
-
-def _is_file(text: str) -> bool:
-    if text.startswith(HUB):
-        return False
-    return text.endswith(WEIGHT_FILES) or "\\" in text or Path(text).expanduser().exists()
 
 
 def _of_open_clip(text: str) -> dict[str, Any]:
@@ -317,7 +293,7 @@ def _of_folder(text: str, path: Path, architecture: str | None) -> dict[str, Any
     config = next((path / c for c, _ in HUB_FILES.values() if (path / c).is_file()), None)
     if config is None or architecture is not None:
         return _of_file(str(weights), weights, architecture)
-    fields = _of_config(text, config, default_name(text))
+    fields = _of_config(text, config, names.default_name(text))
     own = fields["library"] == "timm" or fields["architecture"] not in open_clip.list_models()
     fields |= _in_file(fields, weights, f"{LOCAL_DIR}{path}" if own else fields["architecture"])
     return fields | {"weights": LOCAL_DIR * own + fields["weights"]}
@@ -333,7 +309,7 @@ def _of_file(
         raise CheckpointError(f"there is no file {text}: check the path.")
     architecture = architecture or read_weights(path).metadata.get("architecture")
     if architecture is None:
-        raise CheckpointError(parts.without_architecture(path))
+        raise CheckpointError(names.without_architecture(path))
     described = networks.of_architecture(architecture)
     if (beside := path.with_name(INPUT)).is_file():
         described["preprocessing"] = processors.next_to(text, beside)

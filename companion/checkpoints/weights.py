@@ -27,12 +27,12 @@ from torch import nn
 
 from analysis.families.registry import HUB, PACKAGE, Model
 from analysis.features import parts
-from analysis.features.layouts import State as State
-from analysis.features.layouts import Weights, arranged, shown, taken
-from analysis.features.lazily import open_clip
+from analysis.features.encoders import ModelError
 from analysis.features.store import local_weights
 from base.roots import in_package
-from base.texts import CompanionError
+from companion.checkpoints.layouts import State as State
+from companion.checkpoints.layouts import Weights, arranged, shown, taken
+from companion.checkpoints.lazily import open_clip
 
 #: From this version on PyTorch reads files of tensors without a known way to run code.
 SAFE_TORCH = (2, 6)
@@ -43,10 +43,6 @@ HUB_FILES = {
 }
 #: Seconds that the hub has to answer before it counts as out of reach.
 PATIENCE = 2
-
-
-class ModelError(CompanionError, RuntimeError):
-    """A model cannot be loaded as it is described; the message says why."""
 
 
 def read_weights(path: Path, net: nn.Module | None = None) -> Weights:
@@ -214,18 +210,6 @@ def _online() -> bool:
     except requests.RequestException:
         return False
     return True
-
-
-def checked_sha256(model: Model, path: Path) -> str:
-    """Return the sha256 of a model's weights; ModelError if it is not the noted one."""
-    sha256 = parts.checksum(path)
-    if model.weights_sha256 not in (None, sha256):
-        raise ModelError(
-            f"{path.name} is not the file that {model.name} was described with: its sha256 starts "
-            f"with {sha256[:12]}, {(model.weights_sha256 or '')[:12]} is noted in the family file: "
-            "put that file back, or describe the new one under a name of its own (companion add)."
-        )
-    return sha256
 
 
 def _listed_by_open_clip(model: Model) -> tuple[str, str]:
