@@ -223,10 +223,10 @@ def results(folder, run):
     }
 
 
-def build_book(folder, *options):
-    """What a reader types: jupyter-book build book/."""
+def build_book(folder, *options, **more):
+    """What a reader types: jupyter-book build book/; ``more`` environment."""
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book/"]
-    return _run(folder, [*command, *options])
+    return _run(folder, [*command, *options], **more)
 
 
 def _run(folder, command, given="", **more):

@@ -48,11 +48,23 @@ def average_precision(scores, positive):
 #: value = average_precision(scores, positive)
 #: assert np.shape(value) == (3,), "One number for each column: sort and count along axis 0."
 #: for wrong, why in (
-#:     ([41 / 90, 22 / 45, 71 / 90], "The highest score first: sort by -scores."),
+#:     ([2 / 3, 1 / 2, 13 / 15], "The highest score first: sort by -scores."),
 #:     ([0.5, 0.5, 0.5], "At each positive the share so far; this is the share in all."),
 #:     ([2 / 3, 2 / 3, 1 / 3], "This is the share among the first three alone."),
 #:     ([1, 1, 0.5], "The mean of the precisions at the positives, not the largest."),
 #:     ([13 / 36, 34 / 90, 7 / 30], "Divide by the number of positives, not of images."),
+#:     ([13 / 6, 34 / 15, 7 / 5], "The mean over the positives: divide by their number."),
+#:     ([1 / 2, 23 / 45, 26 / 90], "The share of positives so far, not 1 over the place."),
+#:     ([2 / 3, 2 / 3, 2 / 3], "Divide by the place, not by the number of positives."),
+#:     ([2 / 9, 11 / 45, 8 / 45], "The share counts the positive itself: subtract no 1."),
+#:     ([2 / 3, 34 / 45, 7 / 15], "The scores as they are: no absolute values."),
+#:     ([107 / 180, 113 / 180, 119 / 360], "Average over the positives alone, not over all places."),
+#:     ([65 / 90, 37 / 90, 57.5 / 90], "Sort once: argsort gives the images in order."),
+#:     ([65 / 90, 65 / 90, 65 / 90], "Each column has its own order."),
+#:     ([10 / 21, 0.5, 23 / 63], "Places count from 1."),
+#:     ([107 / 90, 113 / 90, 59.5 / 90], "Add up at the positives alone."),
+#:     ([42 / 90, 45 / 90, 17.5 / 90], "Add up at the positives, not at the negatives."),
+#:     ([5 / 9, 2 / 3, 2 / 9], "This is an area under a ROC curve. Average precisions."),
 #: ):
 #:     assert not np.allclose(value, wrong), why
 #: exact = [(1 + 2 / 3 + 3 / 6) / 3, (1 + 2 / 3 + 3 / 5) / 3, (1 / 2 + 2 / 5 + 3 / 6) / 3]

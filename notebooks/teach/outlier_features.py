@@ -85,6 +85,9 @@ def persistence(h):
 #: most, often = persistence(seven)  # farthest from their means: coordinates 1 3 1 3 2 3 3
 #: assert most in (1, 2, 3), "The number of the coordinate that wins most often, counted from 0."
 #: assert most == 3, "Subtract each image's own mean, axis 1, take np.abs, then argmax over axis 1."
+#: others = [[3, -1, -1, -1], [-3, 1, 1, 1], [0, 3, -1, -2], [0, -1, 3, -2], [-10, -20, 0, 30]]
+#: again = persistence(np.array(others) * 1.0)  # coordinates 0 0 1 2 3
+#: assert again[0] == 0, "Count how often each coordinate wins; the size of a win does not matter."
 #: assert np.isclose(often, 4 / 7), "It dominates 4 of 7 images: divide by the number of images."
 leader, share = persistence(images)
 print(f"coordinate {leader} is dominant in {share:.1%} of the images")
@@ -136,6 +139,15 @@ def share_of_mean(h):
 #:     (np.sqrt(51 / 161), "Energy is a sum of squares, without a root."),
 #:     (75 / 161, "Square the mean image before you sum."),
 #:     (5 / 9, "Squares, not absolute values."),
+#:     (17 * 9 / 441, "The mean of the energies, not the square of the mean length."),
+#:     (17 / 7, "The mean of the energies, which are squares of the lengths."),
+#:     (np.sqrt(17) / 7, "Energy is a sum of squares, without a root."),
+#:     (17 / 80.5, "The energy of one image is a sum over axis 1."),
+#:     (0.17, "The mean energy of the images, not the largest."),
+#:     (48 / 161, "Sum the mean image's squares, do not take the largest."),
+#:     (66.75 / 161, "The mean over images is over axis 0."),
+#:     (51 / 110, "Divide by the images' energy: subtract no mean there."),
+#:     (89 / 225, "Average the images as they are, not scaled to length 1."),
 #: ):
 #:     assert not np.isclose(value, wrong), why
 #: whole = np.isclose(value, 51 / 161)

@@ -104,6 +104,13 @@ def alike(a, b):
 #:     (33 / 18, "Divide by the product of the lengths, not by their sum."),
 #:     ((33 / 65) ** 2, "The cosine, not its square."),
 #:     (33 / 4225, "Lengths are roots of sums of squares."),
+#:     (33 / 119, "Lengths are roots of sums of squares, not sums of sizes."),
+#:     (33 / 5 * 13, "Brackets: divide by the product of the lengths."),
+#:     (33 / np.sqrt(65), "The product of the lengths, without another root."),
+#:     (32 / 65, "The likeness itself, not 1 minus it."),
+#:     (np.sqrt(260), "The cosine of the angle, not the distance."),
+#:     (np.arccos(-33 / 65), "The cosine, not the angle."),
+#:     (1, "The cosine, not the correlation: subtract no mean."),
 #: ):
 #:     assert not np.isclose(value, wrong), why
 #: assert np.isclose(value, 33 / 65), "The product over both lengths, without its sign."
@@ -125,18 +132,27 @@ def less_common(head):
     #:]
 
 
-#: head = np.array([[1.0, 5, 0], [3, 5, 4]])
+#: head = np.array([[1.0, 5, 0], [3, 5, 4], [8, 2, 5]])  # the mean row is 4 4 3
 #: value = less_common(head)
-#: assert np.shape(value) == (2, 3), "As many rows and columns as before."
+#: assert np.shape(value) == (3, 3), "As many rows and columns as before."
 #: for wrong, why in (
 #:     (head - head.mean(axis=1, keepdims=True), "The mean over the rows: axis 0, not axis 1."),
 #:     (head - head.mean(), "A mean for each column, not of all numbers."),
 #:     (head - head[0], "The mean row, not the first."),
 #:     (head - head.sum(axis=0), "The mean row, not the sum of the rows."),
 #:     (head + head.mean(axis=0), "Subtract it, do not add it."),
+#:     (head / head.mean(axis=0), "Subtract it, do not divide by it."),
+#:     (head.mean(axis=0) - head, "Each row minus the mean, not the mean minus each row."),
+#:     (head - np.median(head, axis=0), "The mean row, not the median."),
+#:     (head - head.max(axis=0), "The mean row, not the largest numbers."),
+#:     (head - head.mean(axis=0) / np.sqrt(41), "The mean row as it is, not scaled to length 1."),
+#:     ((head - head.mean(axis=0)) / head.std(axis=0), "Subtract, and divide by nothing."),
+#:     ((head - head.mean(axis=0)) / head.std(), "Subtract, and divide by nothing."),
+#:     (head, "Nothing was subtracted."),
 #: ):
 #:     assert not np.allclose(value, wrong), why
-#: assert np.allclose(value, [[-1, 0, -2], [1, 0, 2]]), "Subtract the mean row, and do no more."
+#: rest = [[-3, 1, -3], [-1, 1, 1], [4, -2, 2]]
+#: assert np.allclose(value, rest), "Subtract the mean row from each row, and do no more."
 centred = less_common(captions)
 same = (images @ centred.T).argmax(axis=1) == (images @ captions.T).argmax(axis=1)
 less = importance(images, centred)

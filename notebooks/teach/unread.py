@@ -53,7 +53,8 @@ def least_varying(texts, share):
 #: four = np.array([[3.0, 0, 0, 0], [-3, 0, 0, 0], [0, 1, 0, 0], [0, -1, 0, 0]])
 #: four = np.vstack([four, [[0, 0, 2, 0], [0, 0, -2, 0]]]) @ turn + [10, 20, 30, 40]
 #: axes, parts = shares(four)  # the squares add up to 18, 8, 2 and 0
-#: whole = np.shape(axes) == (4, 4) and np.shape(parts) == (4,)
+#: few_texts = [np.shape(their) for their in shares(four[[0, 2, 4]])]  # fewer than numbers
+#: whole = np.shape(axes) == (4, 4) and np.shape(parts) == (4,) and few_texts == [(4, 4), (4,)]
 #: assert whole, "All d directions, also those with no variance."
 #: assert not np.allclose(parts[:3], [0.5, 1 / 3, 1 / 6]), "Squares of the singular values."
 #: assert np.isclose(np.sum(parts), 1), "Shares add up to 1: divide by the sum of the squares."
@@ -94,6 +95,18 @@ def energy_along(h, directions):
 #:     ((2.96 / 26 + 20 / 29) / 2, "Add the images' energies up, then divide."),
 #:     (11.48 / 55, "Sum both over the images, or average both."),
 #:     (8.4 / 15, "Squares, not absolute values."),
+#:     (8.4 / 55, "Square each projection before you sum."),
+#:     (17.96 / 55, "All directions, not only the first."),
+#:     (36.16 / 55, "Square each projection, then sum: not the other way round."),
+#:     (31.36 / 55, "Square each projection, then sum: not the other way round."),
+#:     (22.96 / 27.5, "The sum of the images' energies, not their mean."),
+#:     (22.96 / 7, "Square each number, then sum: not the other way round."),
+#:     (22.96 / 49, "Square each number, then sum: not the other way round."),
+#:     (22.96 / 110, "Sum over the directions: do not divide by their number."),
+#:     (3.94 / 55, "The energy of each image, not of the mean image."),
+#:     (22.96 / 2, "Divide by the energy of the images, not of the directions."),
+#:     (22.96 / 45.5, "The images as they are: subtract no mean."),
+#:     (15.08 / 45.5, "The images as they are: subtract no mean."),
 #: ):
 #:     assert not np.isclose(value, wrong), why
 #: assert np.isclose(value, 22.96 / 55), "Project onto each direction, square, add all up."
@@ -134,6 +147,15 @@ def dropped(h, directions):
 #:     (three - two.sum(axis=0), "Subtract each image's own part along a direction."),
 #:     (three - np.abs(three @ two.T) @ two, "The part has a sign: take no absolute value."),
 #:     (three - three @ two[:1].T @ two[:1], "All directions, not only the first."),
+#:     (three - three @ two[1:].T @ two[1:], "All directions, not only the last."),
+#:     (three - (three @ two.T).sum(), "A part points along its direction: multiply by it."),
+#:     (three - 2 * along, "Subtract the part once."),
+#:     (three - along / 2, "Subtract all of the part: do not average over directions."),
+#:     (three - along.mean(axis=0), "Each image's own part, not the mean image's."),
+#:     (three * (1 - np.abs(two).sum(axis=0)), "Directions are no choice of coordinates: project."),
+#:     (three * (1 - (two**2).sum(axis=0)), "Directions are no choice of coordinates: project."),
+#:     (three * (two.sum(axis=0) == 0), "Directions are no choice of coordinates: project."),
+#:     (three, "Nothing was subtracted."),
 #: ):
 #:     assert not np.allclose(value, wrong), why
 #: left = [[3.84, -2.88, 0], [-2.4, 1.8, 0]]

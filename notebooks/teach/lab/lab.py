@@ -63,6 +63,9 @@ def effective_robustness(x, y, slope, intercept):
 #:     ((-1, 0.5), "Slope first, then intercept."),
 #:     ((0.5, -1 / np.log(10)), "np.log, the natural logarithm, not np.log10."),
 #:     ((0.5, 1), "The odds are accuracy over error: a / (1 - a)."),
+#:     ((0.5, 0), "The intercept is where the line crosses x = 0: here −1."),
+#:     ((1, -1.5), "Fit the slope as well: here one half."),
+#:     ((3 / 14, 0), "The line need not go through 0: fit an intercept."),
 #: ):
 #:     assert not np.allclose((slope, intercept), wrong), why
 #: assert np.allclose((slope, intercept), (0.5, -1)), "A line through logits, with an intercept."
