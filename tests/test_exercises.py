@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT, build_book, cases, python_in, solutions_in, sphinx_build
+from conftest import ROOT, build_book, cases, solutions_in, sphinx_build
 from scipy import sparse
 from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score

@@ -317,7 +317,10 @@ def main() -> int:
     parser.add_argument("--answers", action="store_true", help="of the answers alone")
     given = parser.parse_args()
     texts = dict(zip((ANSWERS, HASHED), map(as_text, answers()), strict=True))
-    packed = {} if given.answers else arrays()
+    try:
+        packed = {} if given.answers else arrays()
+    except store.StoreError as error:
+        sys.exit(f"{error} `--answers` does without: it writes or compares the answers alone.")
     if not given.answers:
         texts |= {TARGET / "accuracies.csv": robustness(), TARGET / "words.csv": words()}
     if not given.check:
