@@ -10,6 +10,11 @@ from base.quoting import Html, in_a_row, in_html, tag
 #: The smallest text on a narrow screen, in its pixels, and how far a drawing is enlarged at most.
 LEAST_TEXT, LARGEST_SCALE = 9, 1.6
 #: Stand-ins of `results.style` → the page's variables.
+#: Opaque lines, one after another, that differ in their places alone.
+LINES = re.compile(
+    r'<path d="[^"]*" ((?:(?!opacity)[^>])*fill: none(?:(?!opacity)[^>])*)/>'
+    r'(?:<path d="[^"]*" \1/>)+'
+)
 THEME = {"#1f2328": "ink", "#57606a": "muted", "#d8dee4": "grid", "#ffffff": "paper"}
 
 
@@ -21,23 +26,36 @@ def inline_svg(svg: str, alt: str) -> str:
     """
     body = svg[svg.index("<svg") :]
     prefix = "f" + hashlib.sha256(body.encode()).hexdigest()[:8]
-    body = re.sub(r'\bid="', f'id="{prefix}-', body)
-    body = body.replace('href="#', f'href="#{prefix}-').replace("url(#", f"url(#{prefix}-")
+    named = dict.fromkeys(re.findall(r'(?:href="|url\()#([^")]*)', body))
+    short = {name: f"{prefix}-{number}" for number, name in enumerate(named)}
+    body = re.sub(
+        r'(\bid="|href="#|url\(#)([^")]*)',
+        lambda found: found[1] + short.get(found[2], f"{prefix}-{found[2]}"),
+        body,
+    )
     for colour, name in THEME.items():
         body = body.replace(colour, f"var(--companion-{name})")
     body = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", body, count=1)
     body = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", body, count=1)
     body = re.sub(r'( (?:d|x|y|points)="|translate\()([^")]*)', _rounded, body)
+    body = LINES.sub(_as_one, re.sub(r">\s*\n\s*<", "><", body))
     label = in_html(alt)
     body = body.replace("<svg", f'<svg role="img" aria-label="{label}" {_size(body)}', 1)
     return re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
 
 
 def _rounded(place: re.Match[str]) -> str:
-    """Places in a drawing to a hundredth of a point, which nobody sees: a third of a page."""
-    return place[1] + re.sub(
+    """Places in a drawing to a hundredth of a point, which nobody sees, without blanks."""
+    places = re.sub(
         r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), place[2]
     )
+    return place[1] + re.sub(r"\s*([A-Z])\s*", r"\1", places.rstrip("\n"))
+
+
+def _as_one(lines: re.Match[str]) -> str:
+    """Lines that are drawn alike as one path: a stem plot has two thousand of them."""
+    places = re.findall(r'<path d="([^"]*)"', lines[0])
+    return f'<path d="{"".join(places)}" {lines[1]}/>'
 
 
 def _size(svg: str) -> str:

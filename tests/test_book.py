@@ -409,6 +409,16 @@ def test_inline_svgs_are_named_themed_and_keep_their_ids_apart():
     assert set(THEME) == {style.INK, style.MUTED, style.GRID, style.PAPER}
 
 
+@pytest.mark.parametrize(("more", "paths"), [("", 1), ("; stroke-opacity: 0.5", 3)])
+def test_opaque_lines_that_are_drawn_alike_become_one_path(more, paths):
+    rest = f'style="fill: none; stroke: #009e73{more}"'
+    lines = "\n ".join(f'<path d="M {x} 1.005\nL {x} 9\n" {rest}/>' for x in range(3))
+    inlined = inline_svg(f'<svg viewBox="0 0 9 9">\n {lines}\n</svg>', "Lines")
+    assert inlined.count("<path") == paths and inlined.count(rest) == paths
+    places = "".join(re.findall(r'd="(M[^"]*)"', inlined))
+    assert places.split() == ["M0", "1L0", "9M1", "1L1", "9M2", "1L2", "9"]
+
+
 def test_no_page_of_a_run_has_words_for_another_edition_or_an_empty_section(clone):
     for path in (clone / "book/_build/html/runs").rglob("*.html"):
         text = path.read_text()
