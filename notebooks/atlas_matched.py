@@ -27,7 +27,7 @@ from analysis.metrics.indicators import interval
 from analysis.metrics.robustness import effective_robustness, fit_baseline, matched_excess
 from companion.chapters import robustness_figures
 from companion.measurements import accuracies, atlas
-from results import plots
+from results import plots, style
 from results.page import Page
 
 four = atlas.on_four_shifts(accuracies.load())
@@ -105,12 +105,22 @@ drawing = plots.scatter(
     horizontals={"": 0},
     height=3.8,
 )
+(shown,) = finetuned.query(
+    "model == 'vit_large_patch14_clip_224' and weights == 'openai_ft_in1k'"
+).to_dict("records")
+above = {
+    of: shown[of] for of in ("er", "refitted", "excess")
+}  # testbed's line, modern line, equals
+bottoms = [100 * (shown["er"] - distance) for distance in above.values()]
+robustness_figures.arrows_beside(drawing, 100 * shown["imagenet"], 100 * shown["er"], bottoms)
 page.figure(
     "equals",
     drawing,
     supervised=counts["supervised"],
     zero_shot=counts["zero-shot CLIP"],
     finetuned=len(finetuned),
+    **{f"above_{of}": style.points(distance) for of, distance in above.items()},
+    holds=above["er"] > above["refitted"] > above["excess"] > 0,
 )
 page.slide("equals", drawing)
 

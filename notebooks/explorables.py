@@ -29,6 +29,7 @@ from analysis.metrics.basis import quarter_turn
 from analysis.metrics.outliers import kurtosis
 from companion.chapters import explorables, origin_figures
 from results.page import Page
+from results.style import percent
 
 with np.load("notebooks/teach/embeddings.npz") as file:
     images, captions = (file[name].astype(float) for name in ("images", "captions"))
@@ -93,6 +94,10 @@ page.figure(
     touch={"drop_directions": data},
     holds=data["kurtosis"][-1] < 8 and min(data["found"]) > data["found"][0] - 0.02,
 )
+
+one = data["vector"]
+page.number(one_vector_kappa=f"{one['kurtosis']:.0f}", one_vector_found=percent(one["found"]))
+page.holds(abs(one["found"] - data["found"][0]) < 0.01, "as many photographs find their caption")
 
 # %% [markdown]
 # ## Grow an outlier

@@ -70,22 +70,6 @@ page.table(
 )
 
 # %% [markdown]
-# ## The head, direction by direction
-
-# %%
-(b32,) = (m for m in pruning if "ViT-B/32" in measured.set_title(m))
-(importance,) = (m.value("importance") for m in directions if m.model == b32.model)
-accuracy = b32.value("accuracy_importance")
-kept = round((1 - share) * len(accuracy))
-strips = {
-    f"all {len(accuracy)} directions": (len(accuracy), accuracy[-1]),
-    f"{100 * share:g} % pruned: {kept} directions kept": (kept, accuracy[kept - 1]),
-}
-drawing = pruning_figures.strips(importance, strips)
-page.figure("strips", drawing, [b32], share=100 * share)
-page.slide("strips", drawing, 2.8)
-
-# %% [markdown]
 # ## Textures, and a warning about counts of concepts
 
 # %%

@@ -26,6 +26,7 @@ import pandas as pd
 from analysis.metrics import average_precision, directions, pruning
 from analysis.metrics.basis import at_length_one
 from analysis.metrics.outliers import kurtosis
+from companion.chapters import pruning_figures
 from companion.chapters.explorables import examples
 from results import plots, style
 from results.page import Page
@@ -71,12 +72,17 @@ page.figure(
 cats = words.str.contains(r"\bcat\b", case=False)
 pruned = []
 for kept in (len(order), 100, 20, 10, 1):
-    scores = pruning.prune(head, order, kept) @ images[photograph]
-    best = scores.argmax()
-    pruned.append({"kept": kept, "all": len(order), "caption": words[best], "cat": cats[best]})
-whole, *_, last = pruned
-page.holds(all(row["cat"] for row in pruned[:-1]), "keeps finding a cat")
-page.table("pruned", pruned, holds=pruned[2]["caption"] == whole["caption"] != last["caption"])
+    best = (pruning.prune(head, order, kept) @ images[photograph]).argmax()
+    pruned.append({"kept": kept, "caption": words[best], "right": cats[best]})
+whole, *_, last = (row["caption"] for row in pruned)
+page.holds(all(row["right"] for row in pruned[:-1]), "keeps finding a cat")
+page.figure(
+    "pruned",
+    pruning_figures.shrinking(pd.DataFrame(pruned)),
+    kept=pruned[2]["kept"],
+    all=len(order),
+    holds=pruned[2]["caption"] == whole != last,
+)
 
 # %% [markdown]
 # ## Its concept

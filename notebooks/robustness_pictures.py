@@ -92,6 +92,4 @@ baselines = {
 rows = pd.DataFrame({"of": baselines.keys(), "level": "finetuned", "er": baselines.values()})
 rows["note"] = rows["er"].map(style.points)
 drawing = plots.marks(in_points(rows, "note"), ER, note="points", verticals={"": 0})
-page.figure("three", drawing, holds=rows["er"].is_monotonic_decreasing)
-drawing = plots.marks(in_points(rows, "note"), ER, note="points", verticals={"": 0})
 page.slide("three", drawing, 2.6)

@@ -62,6 +62,14 @@ images /= np.linalg.norm(images, axis=1, keepdims=True)
 first, second = np.argsort(-np.abs(images.mean(axis=0)))[[0, -1]]
 mean = images.mean(axis=0)
 page.holds(mean[first] ** 2 > 0.5 * np.sum(mean**2), "CLIP's mean image lies mostly")
+less = kurtosis(images - mean).mean()
+page.number(
+    kappa=f"{kurtosis(images).mean():.0f}",
+    less_mean=digits(less),
+    mean_share=f"{100 * np.sum(mean**2):.0f} %",
+    coordinate_share=f"{100 * mean[first] ** 2 / np.sum(mean**2):.0f} %",
+)
+page.holds(less < kurtosis(images).mean() / 4, "and most of κ is gone")
 turned, (c, s) = images.copy(), (np.cos(np.pi / 4), np.sin(np.pi / 4))
 turned[:, [first, second]] = images[:, [first, second]] @ np.array([[c, s], [-s, c]])
 clouds = {

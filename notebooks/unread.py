@@ -116,9 +116,8 @@ if edition == "paper" and len(whole):
     page.numbers("classes-of", beside.iloc[-1])
     (m,) = (m for m in chosen if measured.model_title(m) == front["model"])
     taken = unread_figures.taken_off(m)
-    low = taken[taken["kurtosis"] < 20]
-    cheap = low.loc[low["change"].map(lambda change: change.low) > -0.02, "name"]
-    only = [*cheap] == ["without", "one_vector", "constant", "biased"]  # the last needs a bias
+    # the last needs a bias
+    only = unread_figures.in_corner(taken) == ["without", "one_vector", "constant", "biased"]
     page.figure("taken-off", unread_figures.costs(taken), holds=only)
     row = unread_figures.by_name(taken)
     as_far = all(

@@ -247,7 +247,7 @@ def test_the_answer_key_has_points_for_every_exercise_and_they_add_up():
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_exercises_open_with_goals_and_the_time_that_they_take(page):
     text = text_of(page)
-    box = re.search(r"^:::\{admonition\} In this chapter\n.*?^:::$", text, re.M | re.S)[0]
+    box = re.search(r"^:::\{admonition\} Aims of the exercises\n.*?^:::$", text, re.M | re.S)[0]
     assert len(re.findall(r"^- \*\*\w+\*\* ", box, re.M)) == 3
     work = sum(map(int, re.findall(r"Exercise \S+ · \w+ · (\d+) minutes", text)))
     times = rf"^\{{\{{ minutes \}}\}} to read, {work} minutes of exercises[.;] .*Prerequisites: "

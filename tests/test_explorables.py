@@ -172,35 +172,78 @@ def test_a_network_without_captions_shows_its_numbers_alone(open_page, addresses
 
 
 @pytest.mark.parametrize("frame", [0, 7, 13])
-def test_trainings_play_as_they_were_recorded(open_page, addresses, frame):
+def test_two_trainings_play_side_by_side_as_they_were_recorded(open_page, addresses, frame):
     page = open_page(addresses["grow_outlier"], DESK)
+    values = move(page, frame)
     runs, arrays = origin_figures.played("relearn/frames")
-    for title, kind in (("Adam", "element"), ("shared", "shared")):
-        page.get_by_role("button", name=title).click()
-        values = move(page, frame)
-        recorded = [(r["second_moment"], r["rotated"]) for r in runs]
+    recorded = [(r["second_moment"], r["rotated"]) for r in runs]
+    for side, kind in (("", "element"), ("right_", "shared")):
         row = recorded.index((kind, "none"))  # the first seed
         for key in ("kurtosis", "accuracy", "mean_share"):
-            assert float(values[key]) == pytest.approx(arrays[key][row, frame], abs=1e-4)
+            assert float(values[side + key]) == pytest.approx(arrays[key][row, frame], abs=1e-4)
         mean = np.abs(arrays["mean"][row, frame].astype(float)).max() * arrays["unit"][row, frame]
-        assert float(values["largest"]) == pytest.approx(mean, abs=2e-5)
-        assert int(values["step"]) == arrays["step"][frame]
+        assert float(values[f"{side}largest"]) == pytest.approx(mean, abs=2e-5)
+    assert int(values["step"]) == arrays["step"][frame]
+    page.get_by_label("Optimiser on the right").select_option("Adam")
+    values = move(page, frame)
+    assert values["kurtosis"] == values["right_kurtosis"]
 
 
-def test_a_reader_predicts_kappa_before_it_is_shown(open_page, addresses):
+def guessed(page):
+    return page.locator("svg.explorable-drawing").nth(2).locator(".curve.drawn").get_attribute("d")
+
+
+def test_curves_are_drawn_as_far_as_a_reader_has_come(open_page, addresses):
     page = open_page(addresses["grow_outlier"], DESK)
-    plot = page.locator("svg.explorable-drawing").nth(1)
-    page.get_by_role("button", name="Predict first").click()
-    assert plot.locator(".curve.silent").count() == 0
-    assert "κ" not in page.locator(".explorable-says").inner_text()
-    box = plot.bounding_box()
-    page.mouse.move(box["x"] + 50, box["y"] + 100)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] - 12, box["y"] + 60, steps=8)
-    page.mouse.up()
-    assert plot.locator(".curve.drawn").get_attribute("d").count("L") > 3
-    page.get_by_role("button", name="Show what happened").click()
-    assert plot.locator(".curve.silent").count() == 1 and plot.locator(".curve.drawn").count() == 1
+    plot = page.locator("svg.explorable-drawing").nth(2)
+    for frame in (0, 5, 2):  # what was seen stays
+        move(page, frame)
+        of_adam = plot.locator(".curve.silent").get_attribute("d")
+        assert of_adam.count("L") == {0: 0, 5: 5, 2: 5}[frame]
+    page.get_by_role("button", name="Another seed").click()
+    assert plot.locator(".curve.silent").get_attribute("d").count("L") == 0
+
+
+@pytest.mark.parametrize("by", ["pointer", "keys"])
+def test_a_reader_guesses_kappa_before_the_training(open_page, addresses, by):
+    page = open_page(addresses["grow_outlier"], DESK)
+    plot = page.locator("svg.explorable-drawing").nth(2)
+    assert plot.evaluate("e => e.style.touchAction") == ""  # a swipe scrolls
+    page.get_by_role("button", name="Guess κ first").click()
+    assert plot.evaluate("e => e.style.touchAction") == "none"
+    if by == "pointer":
+        box = plot.bounding_box()
+        page.mouse.move(box["x"] + 50, box["y"] + 100)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] - 12, box["y"] + 60, steps=8)
+        page.mouse.up()
+    else:
+        page.keyboard.press("ArrowUp")
+        low = float(plot.get_attribute("aria-valuenow"))
+        for _ in range(5):
+            page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowUp")
+        assert float(plot.get_attribute("aria-valuenow")) > low > 3
+        assert "κ" in plot.get_attribute("aria-valuetext")
+        assert not what_axe_finds(page, ".explorable-stage", {"preload": False})
+    assert guessed(page).count("L") > 3
+    move(page, 3)  # who trains has guessed; the guess stays beside what happened
+    assert plot.get_attribute("role") == "img" and plot.evaluate("e => e.style.touchAction") == ""
+    assert guessed(page).count("L") > 3
+
+
+@pytest.mark.parametrize("script", ["turn_axes", "drop_directions", "grow_outlier"])
+def test_play_pauses_and_only_its_end_is_said(open_page, addresses, script):
+    page = open_page(addresses[script], DESK)
+    says = page.locator("[aria-live]")
+    page.get_by_role("button", name="Play").click()
+    assert says.get_attribute("aria-live") == "off"
+    page.wait_for_timeout(600)
+    page.get_by_role("button", name="Pause").click()
+    at = page.locator("input[type=range]").input_value()
+    page.wait_for_timeout(200)
+    assert page.locator("input[type=range]").input_value() == at and int(at) > 0
+    assert says.get_attribute("aria-live") == "polite"
 
 
 def test_code_and_numbers_stay_small(data):

@@ -47,7 +47,9 @@ DRAWN = {
     "turned": lambda: figures.clouds(
         {"κ = 3": ("zero_shot", np.array([[0.2, 0.1], [0.4, 0.3]]))}, ("x", "y"), apart=True
     ),
-    "strips": lambda: pruning_figures.strips(np.arange(1.0, 5), {"half": (2, 0.5)}),
+    "shrinking": lambda: pruning_figures.shrinking(
+        pd.DataFrame({"kept": [500, 1], "caption": ["A cat.", "A man."], "right": [True, False]})
+    ),
     "lines": lambda: plots.lines(FRAME, "x", "value", log="y", horizontals={"mean": 1}),
     "marks": lambda: plots.marks(FRAME, "value", other="other", note="leader", verticals={"3": 3}),
     "points": lambda: plots.scatter(SERIES, "x", "value", labels="note", log="x"),

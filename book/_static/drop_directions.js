@@ -20,7 +20,7 @@
       return curves(title, [
         { name: "random directions", kind: "random", values: data.random[key] },
         { name: "least varying", kind: "silent", values: data[key] },
-      ], { ...options, grows: true, point });
+      ], { ...options, point });
     };
     const kappa = pair("kurtosis", "mean κ", { log: true, low: 3, high: 120, ticks: [3, 10, 30, 100], write: digits, tick: String });
     const share = pair("found", "captions found", { low: 0, high: 0.7, ticks: [0, 0.2, 0.4, 0.6], write: percent,

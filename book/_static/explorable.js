@@ -112,19 +112,19 @@
   };
 
   /**
-   * Lines over places (0, 1, 2, … unless given), some of them dashed, and a mark on each at the
-   * chosen one. Where a reader may draw first, `drawn` has a value for each place that has one.
+   * Lines over places (0, 1, 2, … unless given), some of them dashed, as far as a reader has come,
+   * and a mark on each at the chosen one. `drawn` has a reader's guess for each place that has one.
    */
   const curves = (title, series, options) => {
     const { log = false, low, high, ticks, write, tick: name, places, what = "directions dropped" } = options;
-    const { grows = false, point } = options; // drawn as far as a reader has come; one more mark
-    let [place, hidden, drawn, reached] = [0, false, [], 0];
+    const { point } = options; // one more mark
+    let [place, drawn, reached] = [0, [], 0];
     const bend = log ? Math.log : (x) => x;
     const count = series[0].values.length;
     const at = places ?? Array.from({ length: count }, (_, i) => i);
     let scales = null;
     const drawing = canvas(150, (node, width, height) => {
-      const [left, bottom, top] = [38, height - 22, 24];
+      const [left, bottom, top] = [44, height - 22, 24];
       const last = count - 1;
       const x = (i) => left + (at[i] / at[last]) * (width - left - 10);
       const y = (v) => bottom - ((bend(v) - bend(low)) / (bend(high) - bend(low))) * (bottom - top);
@@ -142,9 +142,8 @@
       const own = drawn.map((v, i) => [i, v]).filter(([, v]) => v !== undefined);
       const line = own.map(([i, v], n) => `${n ? "L" : "M"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`);
       node.append(make("path", { d: line.join(""), class: "curve drawn" }));
-      for (const { values, kind } of hidden ? [] : series) {
-        const seen = grows ? values.slice(0, reached + 1) : values;
-        const path = seen.map((v, i) => `${i ? "L" : "M"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`);
+      for (const { values, kind } of series) {
+        const path = values.slice(0, reached + 1).map((v, i) => `${i ? "L" : "M"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`);
         node.append(make("path", { d: path.join(""), class: `curve ${kind}` }));
         node.append(make("circle", { cx: x(place), cy: y(values[place]), r: 4.5, class: `mark ${kind}` }));
       }
@@ -153,13 +152,17 @@
         node.append(make("circle", { cx: px, cy: py, r: 5.5, class: "mark one" }));
         node.append(make("text", { x: px + 9, y: py + 4, class: "one" }, `${point.name}: ${write(point.value)}`));
       }
-      const said = hidden ? ["hidden"] : series.map(({ values, name: of }) => `${of} ${write(values[place])}`);
+      const said = series.map(({ values, name: of }) => `${of} ${write(values[place])}`);
       node.setAttribute("aria-label", `${title}, ${at[place]} ${what}: ${said.join(", ")}.`);
     });
-    const show = (chosen, given = series, cover = false, own = []) => {
-      [place, series, hidden, drawn] = [chosen, given, cover, own];
+    const show = (chosen, given = series, own = []) => {
+      [place, series, drawn] = [chosen, given, own];
       reached = Math.max(reached, chosen);
       drawing.redraw();
+    };
+    /** Forget how far a reader has come. */
+    const clear = () => {
+      reached = 0;
     };
     /** The place that is nearest to a pointer, and the value at its height. */
     const pointed = (event) => {
@@ -170,7 +173,7 @@
       const height = bend(low) + along * (bend(high) - bend(low));
       return [gaps.indexOf(Math.min(...gaps)), log ? Math.exp(height) : height];
     };
-    return { node: drawing.node, show, pointed };
+    return { node: drawing.node, show, clear, pointed };
   };
 
   /** Buttons of which one is pressed. */

@@ -55,7 +55,7 @@ def kappa_and_persistence(image_sets: Mapping[str, Sequence[Measurement]]) -> Dr
     names = rows["of"].str.replace(", ", ",\n")
     rows["name"] = [",\n".join(names[of]) if n else "" for n, of in zip(named, near, strict=True)]
     drawing = plots.scatter(rows, "κ", share, labels="name", verticals=figures.GAUSSIAN)
-    drawing.figure.axes[0].set(ylim=(0, 118), xlim=(2, 5 * rows["κ"].max()))  # room for names
+    drawing.figure.axes[0].set(ylim=(-14, 118), xlim=(2, 5 * rows["κ"].max()))  # room for names
     return drawing
 
 

@@ -131,7 +131,7 @@ def clouds(
         pd.DataFrame(points, columns=[*labels]).assign(**{by: title}, level=level, look="small")
         for title, (level, points) in groups.items()
     )
-    drawing = plots.scatter(frame, *labels, columns=len(groups), height=3.1 if apart else 3.4)
+    drawing = plots.scatter(frame, *labels, columns=len(groups), height=1.75 if apart else 3.4)
     axes = [*drawing.figure.axes] if apart else [drawing.figure.axes[0]] * len(groups)
     means = [points.mean(axis=0) for _, points in groups.values()]
     low, high = min(frame[[*labels]].min().min(), 0), frame[[*labels]].max().max()

@@ -1,4 +1,4 @@
-"""Figures of pruning: accuracy against the share of directions pruned, and a head as strips."""
+"""Figures of pruning: accuracy against the share of directions pruned, and a caption's fate."""
 
 from __future__ import annotations
 
@@ -78,26 +78,22 @@ def curves(by_model: Mapping[str, pd.DataFrame]) -> Drawing:
     return drawing._replace(data=whole[[name for name in names if name in whole]])
 
 
-def strips(importances: Array, heads: Mapping[str, tuple[int, float]]) -> Drawing:
-    """The importance of a head's directions, the most important at the left, pruned ones thin.
+def shrinking(rows: pd.DataFrame) -> Drawing:
+    """What one photograph finds as its head shrinks: a bar for the directions kept, and a caption.
 
-    `heads`: title → how many directions are kept, and the accuracy that is left (fraction).
+    `rows`: `kept`, `caption`, and whether it names what the photograph shows (`right`).
     """
-    height = np.sort(importances)[::-1]
-    figure, panels = style.panels(heads, 1, 1.3, sharex=True, sharey=True)
-    place = np.arange(1, len(height) + 1)
-    for axes, (kept, accuracy) in zip(panels[:, 0], heads.values(), strict=True):
-        axes.plot(place, height, color=style.INK, linewidth=0.8)
-        axes.plot(place[:kept], height[:kept], color=LEVEL_STYLES["zero_shot"].colour, linewidth=3)
-        axes.set(xlim=(0, len(height) + 1), ylabel="importance,\ntimes the mean")
-        style.log_scale(axes.yaxis, height[-1], height[0], 4)
-        words = f"accuracy {style.percent(accuracy)} %"
-        put(axes, words, (0.98, 0.8), (0, 0), xycoords="axes fraction", ha="right")
-    panels[-1, 0].set(xlabel="direction of the head, the most important first")
-    data = style.stacked(
-        {"of": f"{title}, accuracy {style.percent(accuracy)} %", "direction": place}
-        | {"importance, times the mean": height, "kept": place <= kept}
-        for title, (kept, accuracy) in heads.items()
-    )
-    kind = "Lines over the directions of a head"
-    return Drawing.of(figure, kind, data, "importance, times the mean", at="direction")
+    figure, axes = style.new_figure(height=0.62 * len(rows) + 0.7)
+    places = np.arange(len(rows))[::-1]
+    colour = LEVEL_STYLES["zero_shot"].colour
+    for place, (_, row) in zip(places, rows.iterrows(), strict=True):
+        look = {"color": colour if row["right"] else style.MUTED, "height": 0.3}
+        axes.barh(place, row["kept"], **look)
+        put(axes, f"“{row['caption']}”", (0.8, place), (0, 9), fontsize=9, style="italic")
+    style.log_scale(axes.xaxis, 1, rows["kept"].max())
+    axes.set_yticks(places, [f"{kept:,}" for kept in rows["kept"]])
+    axes.set(xlim=(0.8, 1.1 * rows["kept"].max()), ylim=(-0.5, len(rows) - 0.1))
+    axes.set(xlabel="directions kept (log scale)")
+    axes.grid(False, axis="y")
+    says = "; ".join(f"{row['kept']}: {row['caption']}" for _, row in rows.iterrows())
+    return Drawing(figure, f"Bars of directions kept, and the caption found. {says}.", rows)

@@ -30,7 +30,7 @@ from companion.measurements.effective_robustness import (
 from results import plots, style
 from results.cells import joined
 from results.style import Drawing, minus, points
-from results.words import write_at_mark
+from results.words import put, write_at_mark
 
 Array = NDArray[np.float64]
 ER = "effective robustness (points)"
@@ -144,6 +144,22 @@ def on_logit_axes(
     for text, places in frame[frame["label"] != ""].groupby("label")[[x, y]]:
         write_at_mark(axes, str(text), tuple(places.mean()))
     return drawing
+
+
+def arrows_beside(drawing: Drawing, at: float, top: float, bottoms: Sequence[float]) -> None:
+    """At the right of a figure of ER, an arrow up to a model's from what each comparison expects.
+
+    `at`, `top`: the model's mark; `bottoms` in points. Each arrow bears its length.
+    """
+    (axes,) = drawing.figure.axes
+    places = at + 2.4 + 2.3 * np.arange(len(bottoms))
+    axes.plot([at, places[-1]], [top, top], color=style.INK, linewidth=0.8)
+    arrow = {"arrowstyle": "-|>", "color": style.INK, "shrinkA": 0, "shrinkB": 0}
+    for x, bottom in zip(places, bottoms, strict=True):
+        axes.annotate("", (x, top), (x, bottom), arrowprops=arrow, zorder=5)
+        length = points((top - bottom) / 100)
+        put(axes, length, (x, bottom), (0, -3), fontsize=9, ha="center", va="top")
+    axes.set_xlim(None, places[-1] + 2)
 
 
 def by_level(models: pd.DataFrame) -> Drawing:

@@ -10,7 +10,6 @@ import pandas as pd
 
 from analysis.families.registry import load_families
 from base.texts import CompanionError, suggestion
-from companion.chapters import picture_rows
 from companion.chapters.robustness_figures import WORDS
 from companion.measurements.effective_robustness import View
 from companion.sources import sets
@@ -41,26 +40,39 @@ def check_family(_: str, name: str) -> None:
 
 
 def one_in_styles(data: Emoji, concept: str, accuracy: Mapping[str, pd.Series[float]]) -> Drawing:
-    """One concept in the training style and in others, and what models recognise in each style.
+    """One concept in the training style and in others, and below what models lose from it to them.
 
-    `accuracy`: the name of a model → its accuracy, a fraction, by style, the training style first.
+    `accuracy`: the name of a level → its accuracy, a fraction, by style, the training style first.
     """
     frame = 100 * pd.DataFrame(accuracy).rename_axis("style")
     places = data.table.reset_index().set_index(["style", "concept"])["index"]
     name = data.table.loc[data.table["concept"] == concept, "name"].iloc[0]
     rows = (f"{model} {', '.join(map('{:.1f}'.format, of))}" for model, of in frame.items())
     alt = f"A {name}, as {', '.join(frame.index)} draw it. Accuracy (%) in each: {'; '.join(rows)}."
-    titles = {n: sets.styles()[art].title.replace(" ", "\n") for n, art in enumerate(frame.index)}
-    images = [data.images[places[art, concept]] for art in frame.index]
-    drawing = picture_rows.pictures({"one object,\none class": images}, alt, titles)
-    drawing.figure.set_size_inches(style.WIDTH, 2.3)
-    seen = ["training\nstyle", *["unseen\nstyle"] * (len(frame) - 1)]
-    for axes, (_, of_style), which in zip(drawing.figure.axes, frame.iterrows(), seen, strict=True):
-        words = [f"{value:.1f} %" for value in of_style]
-        axes.set_xlabel("\n".join([*words, which]), fontsize=10)
-    below = {"xycoords": "axes fraction", "ha": "right", "va": "top"}
-    put(drawing.figure.axes[0], "\n".join(accuracy), (0, 0), (-6, -5), **below)
-    return drawing._replace(data=frame.reset_index())
+    height = [1.0, 2.2]
+    figure, (above, below) = style.new_figure(
+        rows=2, height=sum(height) + 0.4, height_ratios=height
+    )
+    above.axis("off")
+    for n, art in enumerate(frame.index):
+        inset = above.inset_axes((n / len(frame), 0, 1 / len(frame), 0.72))
+        inset.imshow(data.images[places[art, concept]], interpolation="none")
+        inset.axis("off")
+        title = sets.styles()[art].title.replace(" ", "\n")
+        inset.set_title(title, fontsize=9, loc="center")
+    for model, of in frame.items():
+        look = style.LEVEL_STYLES[str(model).replace("-", "_")]
+        inside, outside = of.iloc[0], of.iloc[1:]
+        for value in outside:
+            below.plot([0, 1], [inside, value], color=look.colour, linewidth=0.7, alpha=0.5)
+        ends = [inside, outside.mean()]
+        below.plot([0, 1], ends, color=look.colour, marker=look.marker, linewidth=2.4)
+        for x, value, offset, side in zip((0, 1), ends, (-8, 8), ("right", "left"), strict=True):
+            words = f"{value:.1f} %" + (f", {model}" if x else "")
+            put(below, words, (x, value), (offset, 0), ha=side, va="center")
+    below.set_xticks([0, 1], ["training style", "unseen styles"])
+    below.set(xlim=(-0.35, 1.7), ylim=(0, None), ylabel="accuracy (%)")
+    return Drawing(figure, alt, frame.reset_index())
 
 
 def arrow(view: View, model: pd.Series[Any], name: str) -> Drawing:
@@ -69,7 +81,7 @@ def arrow(view: View, model: pd.Series[Any], name: str) -> Drawing:
     expects = float(view.reference.predict(model["imagenet"]))
     inside, low, high = (100 * value for value in (model["imagenet"], expects, model["shifted"]))
     names = {
-        f"expected of a model with {inside:.1f} %: {low:.1f} %": low,
+        f"expected of a model\nwith {inside:.1f} %: {low:.1f} %": low,
         f"{name}: {high:.1f} %": high,
         f"{points(model['er'])} points": (low + high) / 2,
     }

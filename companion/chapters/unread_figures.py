@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,10 @@ from companion.measurements.measurement import Measurement
 from companion.measurements.unread import CONTROLS, SHARE
 from results import plots, style
 from results.style import LEVEL_STYLES, Drawing
+from results.words import put
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 #: What is known of a pair, and what was measured of it at a share.
 ABOUT = ["model", "data", "family", "level", "images", "components", "kurtosis", "place", "texts"]
@@ -33,19 +37,16 @@ CHANGES = {"": "without", "one_": "one_vector", "constant_": "constant"}
 COLUMNS = [f"{name}change" for name in CHANGES]
 #: The controls that are `controlled` many.
 AMONG_IMAGES = ("most_varying", "least_varying", "most_energy")
-#: How marks of `taken_off` are called, by its short names; those at the same place bear none.
-AT_MARKS = {
-    "nothing": "none, or dominant coordinate at mean",
-    "one_vector": "directions, one vector, constant",
+#: The marks of `taken_off` that are drawn with their names: short name → what is taken off.
+NAMED = {
+    "nothing": "nothing removed",
+    "one_vector": "one vector",
     "mean": "whole mean image",
-    "gap": "from mean image to mean text",
     "leader_at_zero": "dominant coordinate at 0",
-    "most_varying": "most varying directions",
-    "least_varying": "least varying",
-    "most_energy": "most energy",
-    "largest_at_zero": "largest at 0",
-    "orthogonal_20": "mean orthogonal to images' directions",
+    "random_part": "random directions",
 }
+#: Where κ is gone and accuracy stays: κ at most, and points of accuracy lost at most.
+CORNER = (20.0, 2.0)
 
 
 def pairs(measurements: Iterable[Measurement], shares: Sequence[float] = (SHARE,)) -> pd.DataFrame:
@@ -115,11 +116,19 @@ def taken_off(m: Measurement, place: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def in_corner(taken: pd.DataFrame) -> list[str]:
+    """What can be taken off so that κ is below `CORNER`, and accuracy surely falls by less."""
+    most, loss = CORNER
+    kept = taken["change"].map(lambda change: getattr(change, "low", -np.inf)) > -loss / 100
+    return [*taken.loc[(taken["kurtosis"] < most) & kept, "name"]]
+
+
 def costs(taken: pd.DataFrame) -> Drawing:
     """What accuracy loses against what κ falls to, a mark for each row of `taken_off`.
 
-    Marks are of the first kind where texts chose what is taken off, of the second where images did.
-    What needs a bias is left out: with one, logits are what they were.
+    Marks are of the first kind where texts chose what is taken off, of the second where images did;
+    those of `NAMED` are large. An arrow leads to the one vector, into the shaded `CORNER`. What
+    needs a bias is left out: with one, logits are what they were.
     """
     taken = taken[taken["name"] != "biased"]
     κ, loss = style.LOGARITHMIC["κ"], "change of accuracy (points)"
@@ -129,11 +138,27 @@ def costs(taken: pd.DataFrame) -> Drawing:
     names = taken["name"]
     frame = pd.DataFrame({"of": taken["removed"], κ: taken["kurtosis"]}).assign(
         level=names.map(lambda name: chosen.get(name, "second")),
-        words=names.map(AT_MARKS).fillna(""),
+        look=names.map(lambda name: "filled" if name in NAMED else "small"),
+        words=names.map(NAMED).fillna(""),
     )
     for name, end in ((loss, "value"), ("low", "low"), ("high", "high")):
         frame[name] = [0 if c != c else 100 * getattr(c, end) for c in taken["change"]]
-    return plots.scatter(frame, κ, loss, labels="words")
+    frame.loc[frame["look"] == "small", ["low", "high"]] = np.nan  # what is named has intervals
+    drawing = plots.scatter(frame, κ, loss, labels="words")
+    _show_corner(drawing.figure.axes[0], frame.set_index(names), κ, loss)
+    return drawing
+
+
+def _show_corner(axes: Axes, marks: pd.DataFrame, x: str, y: str) -> None:
+    """Shade where κ is gone and accuracy stays, and draw the way there."""
+    most, loss = CORNER
+    axes.set(xlim=(2, 300), ylim=(None, 4))
+    left, top = axes.get_xlim()[0], axes.get_ylim()[1]
+    axes.fill_between([left, most], -loss, top, color=style.STRONG, alpha=0.12, linewidth=0)
+    put(axes, "κ gone, accuracy kept", (left, top), (4, -4), va="top")
+    start, end = (tuple(marks.loc[name, [x, y]]) for name in ("nothing", "one_vector"))
+    arrow = {"arrowstyle": "-|>", "color": style.INK, "shrinkA": 6, "shrinkB": 6}
+    axes.annotate("", end, start, arrowprops=arrow, zorder=3)
 
 
 def by_name(taken: pd.DataFrame) -> dict[str, Any]:
