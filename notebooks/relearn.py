@@ -56,7 +56,7 @@ page.holds(accuracies.max() - accuracies.min() < 3, "held-out accuracy is the sa
 
 # %%
 KAPPA, PATH = "activation kurtosis κ", "path of the projections"
-ends = relearn_tables.alike(runs, "start", "batch", "learning_rate", "steps")
+ends = relearn_tables.alike(runs, "start", "learning_rate", "steps")
 ends = ends[ends["rotated"] == "none"].assign(look="filled")
 way = curves.merge(ends[["run", "of", "level"]], on="run").query("path > 0").assign(look="small")
 frame = pd.concat([way, ends]).assign(series=lambda each: each["level"].map(KINDS))
@@ -76,6 +76,44 @@ page.figure("path", drawing, holds=flat.max() < 4 and far.min() > 5)
 page.holds(rising.median() > 0.8, "Within a run, κ rises with the path")
 page.number(flat=digits(flat.max()), farthest=digits(blind["path"].max()), far=digits(far.min()))
 page.number(rising=f"{rising.median():.2f}", runs=len(ends), runs_alike=len(blind))
+
+# %% [markdown]
+# ## Doses
+
+# %%
+panels = relearn_tables.doses(runs)
+frame = pd.concat([rows.assign(panel=name) for name, rows in panels.items()])
+frame["look"] = frame["second_moment"].map({"column": "hollow"}).fillna("filled")
+frame = frame.assign(series=frame["second_moment"].map(THREE)).rename(columns={"kurtosis": KAPPA})
+drawing = plots.scatter(
+    frame[["panel", "value", KAPPA, "of", "level", "series", "look"]],
+    "value",
+    KAPPA,
+    log="y",
+    horizontals={"Gaussian": 3},
+)
+steps, batches, *_ = (rows["value"] for rows in panels.values())
+for axes, values in zip(drawing.figure.axes, (steps, batches), strict=False):
+    style.log_scale(axes.xaxis, values.min(), values.max(), 3)
+lengths = sorted(set(steps))
+drawing.figure.axes[0].set_xticks(lengths, labels=map("{:,}".format, lengths))
+adam, shared = (
+    {name: rows[rows["second_moment"] == kind] for name, rows in panels.items()}
+    for kind in ("element", "shared")
+)
+longer, larger, wrong = (rows.groupby("value")["kurtosis"].median() for rows in adam.values())
+page.figure(
+    "doses",
+    drawing,
+    holds=longer.is_monotonic_increasing
+    and larger.iloc[1:].is_monotonic_decreasing
+    and 3 * larger.iloc[-1] < larger.iloc[0]
+    and wrong.is_monotonic_decreasing
+    and max(rows["kurtosis"].max() for rows in shared.values()) < 3.5,
+)
+
+usual = by["element"]["kurtosis"]
+page.holds(usual.min() < larger.iloc[0] < usual.max(), "about as large as with 128")
 
 # %% [markdown]
 # ## The mean image
@@ -98,17 +136,23 @@ conditions = {row["setting"]: row for row in relearn_tables.conditions(runs)}
 page.table("conditions", list(conditions.values()))
 for name, slug in SLUGS.items():
     page.numbers("of-conditions", {"slug": slug, **conditions[name]})
-little = [conditions[name] for name in SLUGS if SLUGS[name] not in ("random", "slow")]
+little = [conditions[name] for name in SLUGS if SLUGS[name] in ("centred", "wrong", "coco")]
 most = max(max(row[f"kurtosis_{kind}"]) for row in little for kind in THREE)
 page.holds(3 * most < min(by["element"]["kurtosis"]), "Where little grows")
-random, slow = (conditions[name] for name in SLUGS if SLUGS[name] in ("random", "slow"))
+other = {slug: conditions[name] for name, slug in SLUGS.items()}
 page.holds(
-    min(slow["kurtosis_element"]) > 5,
+    min(other["slow"]["kurtosis_element"]) > 5,
     "At a quarter of the rate and three times as many steps it grows",
 )
-grown = random["kurtosis_element"] + random["kurtosis_column"]
+grown = other["random"]["kurtosis_element"] + other["random"]["kurtosis_column"]
 page.holds(
-    min(grown) > 1.2 * max(random["kurtosis_shared"]), "From a random start the same happens"
+    min(grown) > 1.2 * max(other["random"]["kurtosis_shared"]),
+    "From a random start the same happens",
+)
+page.holds(
+    min(other["centred-wrong"]["kurtosis_less_mean_element"]) > 10
+    and max(other["centred-wrong"]["kurtosis_shared"]) < 3.5,
+    "outliers that are not the mean's",
 )
 parts = pd.DataFrame(relearn_tables.less_vector(three))
 page.table("vector", parts.assign(kind=parts["kind"].map(THREE)))
@@ -118,3 +162,25 @@ cost = 100 * np.subtract(most["accuracy_before"], most["accuracy"])
 without = [style.spread(part["kurtosis"], middle=np.median) for part in (planned, most)]
 page.number(without_planned=without[0], without=without[1], cost=style.spread(cost))
 page.holds(max(most["kurtosis"]) < 6 and cost.mean() < 1, "One vector carries them, as in CLIP")
+
+# %% [markdown]
+# ## The plan
+
+# %%
+page.number(
+    missing=len(relearn_tables.missing()), planned=len(runs) + len(relearn_tables.missing())
+)
+judged = relearn_tables.judged(runs).items()
+page.number({f"predicted-{n}": "held" if holds else "failed" for n, holds in judged})
+page.number(
+    kept=", ".join(str(number) for number, holds in judged if holds),
+    failed=", ".join(str(number) for number, holds in judged if not holds),
+)
+lamb = by["lamb"].groupby("gain")["kurtosis"]
+page.number(
+    lamb_once=style.span(lamb.get_group(1)),
+    lamb_ten=style.span(lamb.get_group(10)),
+    taken=digits(runs.query("centred and caption_noise == 0")["kurtosis"].max()),
+    rank_path=f"{relearn_tables.along_path(runs):.2f}",
+    least_without=digits(min(planned["kurtosis"])),
+)

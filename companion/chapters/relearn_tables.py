@@ -31,6 +31,15 @@ SLUGS = {
     "30 % wrong captions": "wrong",
     "ViT-B/16, 400 COCO pairs": "coco",
     "30 % wrong captions, 1,500 steps, rate 0.001": "slow",
+    "batches of 32": "small-batch",
+    "batches of 512": "large-batch",
+    "batches of 1000": "largest-batch",
+    "10 % wrong captions": "few-wrong",
+    "60 % wrong captions": "most-wrong",
+    "500 steps, rate 0.001": "short",
+    "2,000 steps, rate 0.001": "long",
+    "RN50, 400 images": "rn50",
+    "common vector taken out, 30 % wrong captions": "centred-wrong",
 }
 
 
@@ -55,6 +64,13 @@ def published(pairs: str = "vit_b_32-imagenet") -> dict[str, float]:
     """What the same held-out images are like in the model's own axes."""
     about = json.loads((FOLDER / "relearn.json").read_text(encoding="utf-8"))
     found: dict[str, float] = about["models"][pairs]
+    return found
+
+
+def missing() -> list[dict[str, Any]]:
+    """The settings of the planned runs that are not trained."""
+    about = json.loads((FOLDER / "relearn.json").read_text(encoding="utf-8"))
+    found: list[dict[str, Any]] = about["not trained"]
     return found
 
 
@@ -114,6 +130,61 @@ def conditions(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
             f"{of}_{kind}": each.get(kind, {}).get(of, np.nan) for kind in THREE for of in runs
         }
         yield {"setting": name, "seeds": some["seed"].nunique(), **lists}
+
+
+def doses(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The runs of `THREE` in which one quantity varies, by its name; `value` is how much of it."""
+    three = runs[runs["second_moment"].isin(THREE) & (runs["rotated"] == "none")]
+    right = three[three["caption_noise"] == 0]
+    slow = right[right["learning_rate"] < three["learning_rate"].iloc[0]]
+    return {
+        "steps, at a quarter of the rate": alike(slow, "steps").assign(value=slow["steps"]),
+        "pairs in a batch": alike(three, "batch").assign(value=three["batch"]),
+        "wrong captions (%)": alike(three, "caption_noise").assign(
+            value=100 * three["caption_noise"]
+        ),
+    }
+
+
+def along_path(runs: pd.DataFrame) -> float:
+    """Rank correlation of κ and path where steps differ between outputs and captions are right."""
+    asis = _as_they_are(runs)
+    return float(asis[asis["level"] == "first"][["path", "kurtosis"]].corr("spearman").iloc[0, 1])
+
+
+def _as_they_are(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs of the first model with right captions, its common vector and no other axes for Adam."""
+    same = (runs["pairs"] == runs["pairs"].iloc[0]) & (runs["caption_noise"] == 0)
+    return runs[same & ~runs["centred"] & (runs["rotated"] == "none")]
+
+
+def judged(runs: pd.DataFrame) -> dict[int, bool]:
+    """Which of the numbered predictions of `plan.yaml` hold in every run that they are about."""
+    main = usual(runs)
+    lamb = main[main["second_moment"] == "lamb"]
+    asis = _as_they_are(runs)
+    plain = main[main["rotated"] == "none"]
+    three = plain[plain["second_moment"].isin(THREE)]
+    kappa = {kind: of["kurtosis"] for kind, of in three.groupby("second_moment")}
+    accuracy = three.groupby("second_moment")["accuracy"].mean()
+    alone = asis[asis["second_moment"].isin(["matrix", "none", "muon"])]
+    taken = runs[runs["centred"] & (runs["caption_noise"] == 0)]
+    half, adam = runs[runs["rotated"] == "half"], three[three["second_moment"] == "element"]
+    less = [f"{name}_less_vector_0.0001" for name in ("kurtosis", "accuracy")]
+    return {
+        1: min(kappa["element"].min(), kappa["column"].min()) > 4
+        and kappa["shared"].max() < 3.5
+        and accuracy.max() - accuracy.min() < 0.03,
+        2: three["kurtosis_less_mean"].max() < 3.5,
+        3: alone["kurtosis"].max() < 3.5,
+        4: lamb[lamb["gain"] == 1]["kurtosis"].max() < 3.5
+        and lamb[lamb["gain"] == 10]["kurtosis"].min() > 20,
+        5: taken["kurtosis"].max() < 3.5,
+        6: along_path(runs) > 0.8 and asis[asis["level"] == "second"]["kurtosis"].max() < 3.5,
+        7: (half["leader"] >= half["width"] / 2).all(),
+        8: adam[less[0]].max() < 4 and (adam["accuracy"] - adam[less[1]]).max() < 0.01,
+        9: runs[runs["pairs"] == "vit_b_16-coco"]["kurtosis"].max() < 3.5,
+    }
 
 
 def less_vector(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
