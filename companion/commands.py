@@ -221,8 +221,8 @@ def grid(
 
     the_grid.profile_folder(profile)  # before anything takes long
     plan = the_grid.plan(choice)
-    for name, why in plan.absent.items():
-        print(f"left out: {name}. {why}", file=sys.stderr)
+    for absence in the_grid.absences(plan.absent):
+        print(f"left out: {absence}", file=sys.stderr)
     if dry_run:
         print(the_dry_run.describe(plan))
         return 0

@@ -13,9 +13,10 @@ from conftest import cases, make_project, programs, refused, run_in, start_in
 from tiny import save_folder
 
 from analysis.families.registry import load_families
+from analysis.features import store
 from analysis.images import imagelist
 from companion.cli import main
-from companion.runs import cluster, grid
+from companion.runs import cluster, dry_run, grid, rates
 from companion.runs.grid import Choice
 from companion.sources import find, sets
 from results.experiments import RunError
@@ -93,7 +94,7 @@ def test_an_absent_data_set_is_named_and_the_others_go_on(tmp_path, monkeypatch,
     assert "ImageNet-R is not in" in plan.absent["imagenet-r"]
     pytest.importorskip("torch", reason="the command itself needs the extra `extract`")
     line = ["grid", "--families", "rn50", "--no-measure", "--data"]
-    said = "none of the grid's data sets is here: ImageNet-R is not"
+    said = "none of the grid's data sets is here: imagenet-r. ImageNet-R is not"
     assert said in answer(*line, "imagenet-r", fails=True)
     monkeypatch.setattr(grid, "run", lambda *_: 0)
     said = answer(*line, "imagenet-a")
@@ -119,11 +120,85 @@ def test_a_dry_run_says_jobs_images_and_disk(capsys):
     printed = capsys.readouterr()
     assert printed.err.startswith("left out: imagenet-r. ImageNet-R is not in")
     assert "1 jobs to extract and 0 to measure" in printed.out
-    rows = {line.split()[1]: line.split() for line in printed.out.splitlines()[2:-1]}
-    assert re.search(r"GB are free in .*; weights of 5 models$", printed.out.strip())
+    rows = {line.split()[1]: line.split() for line in printed.out.splitlines()[2:4]}
+    assert printed.out.strip().endswith("weights of 5 models, 5 of them are here")
+    assert re.search(r"up to 0.1 GB more for the shards.*; [\d.,]+ GB are free in ", printed.out)
     # six models of 128 float32 components, and a label and a row number of 8 bytes each
-    assert rows["pocket-noto-test"][2:] == ["6", "484", f"{484 * 6 * 528 / 1e6:,.0f}"]
-    assert rows["imagenet-r"][2:] == ["6", "30,000", f"{30_000 * 6 * 528 / 1e6:,.0f}"]
+    assert rows["pocket-noto-test"][2:] == ["6", "484", f"{484 * 6 * 528 / 1e6:,.0f}", "–"]
+    assert rows["imagenet-r"][2:] == ["6", "30,000", f"{30_000 * 6 * 528 / 1e6:,.0f}", "–"]
+    assert "no rate of pocket_cnn is measured yet" in printed.out
+
+
+def rate(models, images, seconds, precision="fp32"):
+    about = ("2026-01-01T00:00:00+00:00", "node1", "H100", precision, "pictures")
+    return rates.Rate(*about, models, images, seconds)
+
+
+def test_a_dry_run_gives_hours_by_the_last_rate_of_a_family(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(rates, "FILE", tmp_path / "state" / "rates.csv")
+    rates._add(rate(("pocket-cnn-web-large",), 1000, 1.0))
+    rates._add(rate(("pocket-cnn-web-large", "pocket-cnn-random"), 1000, 20.0))  # 100 a second
+    rates._add(rate(("pocket-cnn-web-large",), 1000, 1.0, "bf16"))
+    with rates.FILE.open("a") as file:
+        file.write("half a li")
+    given = ["--edition", "pocket", "--families", "pocket_cnn", "pocket_vit", "--data"]
+    assert main(["grid", *given, "imagenet-r", "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    rows = {line.split()[0]: line.split() for line in printed.splitlines()[2:4]}
+    assert rows["pocket_cnn"][-1] == f"{6 * 30_000 / 100 / 3600:.1f}"
+    assert rows["pocket_vit"][-1] == "–" and "no rate of pocket_vit is measured yet" in printed
+    assert "0.5 hours one after the other" in printed and "H100 of node1" in printed
+
+
+def test_an_extraction_notes_its_rate_unless_all_was_there(monkeypatch, tmp_path):
+    monkeypatch.setattr(rates, "FILE", tmp_path / "state" / "rates.csv")
+    models = load_families("pocket")["pocket_cnn"].models[:3]
+    images = imagelist.ImageList("two", [Path()] * 2, ("a", "b"), np.array([0, 0]), ("a",))
+
+    def make(model, **more):
+        about = {"model": {}, "data": {"classes": ["a"]}, "device": "cpu", "precision": "fp32"}
+        arrays = np.ones((2, 3), dtype="f4"), images.labels, np.arange(2, dtype="u8")
+        path = store.features_path(model.name, "two")
+        store.write_features(path, *arrays, sidecar=about | more)
+
+    with rates.noted(models, [images]):
+        make(models[0])
+        make(models[1])
+        make(models[2], kept={})  # of which a sample was compared
+    (noted,) = rates.read()
+    assert noted.models == tuple(m.name for m in models[:2]) and noted.encoded == 4
+    assert noted.seconds >= 0 and (noted.device, noted.data) == ("cpu", "two")
+    time.sleep(0.02)
+    with rates.noted(models, [images]):
+        pass
+    assert len(rates.read()) == 1
+
+
+def test_the_papers_weights_are_counted_once_and_their_bytes_told(published, capsys):
+    whole = dry_run.describe(grid.plan(Choice(families=("vit_b_32",), data=("imagenet",))))
+    # nine models, of which one is drawn and two are others before the projection
+    assert re.search(r"weights of 6 models, at most 3\.6 GB to download$", whole)
+
+
+def test_a_reason_why_data_sets_are_absent_is_said_once(monkeypatch, tmp_path, capsys):
+    monkeypatch.delenv("COMPANION_DATA", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # no configuration
+    main(["grid", "--dry-run", "--families", "rn50"])
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("left out: imagenet, imagenet-v2,") and said.count("COMPANION_DATA") == 1
+    some = {"imagenet-r": "ImageNet-R is not in /data.", **dict.fromkeys("ab", sets.UNSET)}
+    assert [line.partition(".")[0] for line in grid.absences(some)] == ["imagenet-r", "a, b"]
+    monkeypatch.setenv("COMPANION_DATA_CONFIG", "nowhere.yaml")
+    (said,) = grid.absences(grid.plan(Choice()).absent)
+    assert "COMPANION_DATA_CONFIG names nowhere.yaml" in said
+
+
+def test_each_model_can_be_a_job(published):
+    asked = {"families": ("rn50",), "data": ("imagenet",), "each_model": True}
+    plan = grid.plan(Choice(**asked))
+    found = {str(job): [m.name for m in models] for job, models in plan.lacking().items()}
+    assert found["features rn50 imagenet rn50-openai"] == ["rn50-openai"]
+    assert len(found) == len(plan.choice.of(plan.families[0])) > 3
 
 
 # Doing it

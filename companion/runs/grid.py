@@ -27,7 +27,7 @@ from base.roots import ROOT
 from base.texts import CompanionError, suggestion
 from companion.measurements import from_store, pending, records
 from companion.measurements.quantities import Measurable
-from companion.runs import cluster
+from companion.runs import cluster, rates
 from companion.runs.options import Choice
 from companion.sources import find, sets
 from results.experiments import RunError
@@ -52,13 +52,15 @@ MEASURED: dict[Edition, tuple[Measurable, ...]] = {
 class Task(NamedTuple):
     """One job: what it does, for which family, on which data set of the command line.
 
-    ``experiment``: the only one that is measured, if one is named.
+    ``experiment``: the only one that is measured, if one is named; ``model``: the only one that is
+    extracted.
     """
 
     kind: Literal["features", "measure"]
     family: str
     data: str
     experiment: str = ""
+    model: str = ""
 
     def __str__(self) -> str:
         return " ".join(filter(None, self))
@@ -81,12 +83,19 @@ class GridPlan:
         """The jobs that extract, with the models whose features or heads are not current."""
         settings, jobs = self.choice.settings(), dict[Task, list[Model]]()
         for family, (name, lists) in itertools.product(self.families, self.data.items()):
-            for model in self.choice.of(family):
-                if not all(
-                    is_current(model, images, settings) and head_is_current(model, images)
-                    for images in lists
-                ):
-                    jobs.setdefault(Task("features", family.name, name), []).append(model)
+            jobs |= tasks(
+                self.choice,
+                family,
+                name,
+                [
+                    model
+                    for model in self.choice.of(family)
+                    if not all(
+                        is_current(model, images, settings) and head_is_current(model, images)
+                        for images in lists
+                    )
+                ],
+            )
         return jobs
 
     def unrecorded(self) -> dict[Task, list[Model]]:
@@ -98,6 +107,30 @@ class GridPlan:
                 if here & {*job.parts}:
                     jobs.setdefault(Task("measure", family.name, job.data), []).append(job.model)
         return jobs
+
+
+def tasks(
+    choice: Choice, family: Family, data: str, models: Sequence[Model]
+) -> dict[Task, list[Model]]:
+    """The jobs that extract some models of a family: one, or one for each model."""
+    if choice.each_model:
+        return {Task("features", family.name, data, model=m.name): [m] for m in models}
+    return {Task("features", family.name, data): [*models]} if models else {}
+
+
+def absences(absent: Mapping[str, str]) -> list[str]:
+    """A sentence on the data sets that are not here, for each reason."""
+    together: dict[str, list[str]] = {}
+    for name, why in absent.items():
+        together.setdefault(sets.UNSET if sets.UNSET in why else why, []).append(name)
+    said = {
+        sets.UNSET: f"They are looked for in the folder that {sets.UNSET}: set it; `companion "
+        "status --data` says where each is to be had, and what its folder is called."
+    }
+    return [
+        f"{', '.join(names)}. {said.get(why, why) if len(names) > 1 else absent[names[0]]}"
+        for why, names in together.items()
+    ]
 
 
 def _to_measure(choice: Choice, family: Family) -> list[pending.Job]:
@@ -174,7 +207,7 @@ def run(plan: GridPlan, profile: str = "local", cores: int | None = None) -> int
     IncompleteError, after all others have finished, if a job failed or went on without a model.
     """
     if not plan.data:
-        raise RunError(f"none of the grid's data sets is here: {' '.join(plan.absent.values())}")
+        raise RunError(f"none of the grid's data sets is here: {' '.join(absences(plan.absent))}")
     folder = profile_folder(profile)
     done, problems = 0, []
     for find_jobs in (plan.lacking, plan.unrecorded):
@@ -227,7 +260,7 @@ def _do(
     places = cores or os.cpu_count() or 1
     if profile is None and jobs[0].kind == "features":
         places, choice = _shared(choice, places, len(jobs))
-    asked = choice.model_dump(mode="json")
+    asked, before = choice.model_dump(mode="json"), len(rates.read())
     does = {"features": features, "measure": measure}
     calls = [Call(str(job), does[job.kind], (asked, *filter(None, job[1:]))) for job in jobs]
     if profile is None:
@@ -235,6 +268,8 @@ def _do(
     else:
         needs = {"workers": choice.workers, "gpu": int(choice.device != "cpu")}
         left_out = cluster.do_all(what, calls, profile, cores, needs)
+    for rate in rates.read()[before:]:  # of whoever extracted meanwhile, on this machine or another
+        print(f"{what}: {rate}", file=sys.stderr)
     problems = [
         f"{name}, left out: {_about(*model)}"
         for name in left_out
@@ -282,8 +317,8 @@ def profile_folder(name: str) -> Path | None:
 # What a job does
 
 
-def features(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
-    """Extract features for all available models; returns why for the others.
+def features(choice: dict[str, Any], family: str, data: str, model: str = "") -> dict[str, str]:
+    """Extract features for all available models, or one; returns why for the others.
 
     ``choice`` is one as JSON. Raises RunError if no model is left.
     """
@@ -294,14 +329,15 @@ def features(choice: dict[str, Any], family: str, data: str) -> dict[str, str]:
     wanted, left_out = Choice.model_validate(choice), dict[str, str]()
     named = (data,) if data in _texts(wanted) else wanted.data  # a folder has another name
     whole = plan(wanted.model_copy(update={"families": (family,), "data": named}))
-    models = whole.lacking().get(Task("features", family, data), [])
+    models = whole.lacking().get(Task("features", family, data, model=model), [])
 
     def leave_out(model: Model, error: Exception) -> None:
         left_out.setdefault(model.name, str(error))
 
     with gpu(wanted.device) as device:
         settings = wanted.model_copy(update={"device": device}).settings()
-        extract(models, whole.data[data], settings, load=loading.load, onerror=leave_out)
+        with rates.noted(models, whole.data[data]):
+            extract(models, whole.data[data], settings, load=loading.load, onerror=leave_out)
     if models and len(left_out) == len(models):
         raise RunError("no model is left: " + "; ".join(_about(*item) for item in left_out.items()))
     return left_out

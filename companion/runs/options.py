@@ -246,6 +246,11 @@ class Choice(Computing):
     workers: int = option(
         "decoding threads of a job (default: its share of the cores on GPUs, else 8)", 8, least=1
     )
+    each_model: bool = option(
+        "a job for each model, each decoding the images again, where a family takes longer than a "
+        "cluster lets a job run (default: a job for each family)",
+        False,
+    )
     measure: bool = option("only extract; measure and update the book later", True)
     record: bool | None = option(
         "write measurements to data/measurements/, or leave them to the build of the book "

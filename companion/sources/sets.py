@@ -39,6 +39,8 @@ SHIFTS = ("imagenet-v2", "imagenet-r", "imagenet-sketch", "objectnet", "imagenet
 #: What the paper computes on.
 GRID = (IMAGENET, *SHIFTS, "broden")
 SPLITS = ("train", "test")
+#: Where a data set is looked for of which nothing says where it is.
+UNSET = "the environment variable COMPANION_DATA names, but this variable is not set"
 #: How a data set, and all that is measured on it, says that the copy is not the published one.
 DIFFERS = "NOT the published set, taken as it is"
 #: How a measurement says that images were left out of a data set.
@@ -229,9 +231,8 @@ def locate(description: Description) -> Path:
         )
     if parent is None:
         raise DatasetError(
-            f"{title} is looked for in the folder that the environment variable COMPANION_DATA "
-            f"names, but this variable is not set. {description.obtain} Then set COMPANION_DATA to "
-            f"the folder above {folders[0]}."
+            f"{title} is looked for in the folder that {UNSET}. {description.obtain} Then set "
+            f"COMPANION_DATA to the folder above {folders[0]}."
         )
     for name in folders:
         if (parent / name).is_dir():

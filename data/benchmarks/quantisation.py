@@ -4,8 +4,10 @@
     python data/benchmarks/quantisation.py              # published features, see `PUBLIC`
     python data/benchmarks/quantisation.py features.npy # (images, components), your own
 
-Each engine stores all images and is asked for the ten nearest of each image at full precision, by
-cosine; recall at 10 is the share of the true ones that it finds, the image itself left out. The
+Each engine stores all images, at length 1, and is asked for the ten nearest of each image at full
+precision; recall at 10 is the share of the ten nearest by cosine that it finds, the image itself
+left out. faiss is asked by Euclidean distance, and by inner product as well, where a code that is
+no longer of length 1 counts for more or less than its vector; usearch is asked by cosine. The
 rotation is faiss's own `RandomRotationMatrix`; `OPQ` learns one. What is decoded is compared with
 whole queries, so recall is higher than where both sides are compressed (`analysis.metrics`). Bytes
 are those of a vector's code, without what all vectors share.
@@ -40,6 +42,8 @@ PUBLIC = {
     "ViT-B/16 random weights, COCO": "Modality-Gap/features_clip_random.npy",
     "ViT-B/16 OpenAI, histology": "Biomedical-clip-image-search/image_embeddings.npy",
 }
+#: usearch has eight bits for each number, and compares by cosine.
+USEARCH = "usearch i8, by cosine"
 SCALAR = ("QT_8bit", "QT_4bit", "QT_8bit_uniform", "QT_4bit_uniform")
 #: Numbers that share a code of product quantisation, and bits of a code: a bit per number.
 PART, CODE_BITS = 4, 4
@@ -47,46 +51,50 @@ PART, CODE_BITS = 4, 4
 OPQ_STEPS = 10
 
 
-def engines(width: int, images: int) -> dict[str, Engine]:
+def engines(width: int, images: int, metric: int = faiss.METRIC_L2) -> dict[str, Engine]:
     """What stores images and finds their neighbours, by name: images → neighbours, bytes.
 
-    Of fewer images than components faiss 1.15 cannot learn a rotation: it crashes.
+    ``metric``: how faiss compares. Of fewer images than components faiss 1.15 cannot learn a
+    rotation: it crashes.
     """
-    made = {name: partial(scalar, name) for name in SCALAR} | {"usearch i8": by_usearch}
+    made = {name: partial(scalar, name, metric=metric) for name in SCALAR}
+    if metric == faiss.METRIC_L2:
+        made[USEARCH] = by_usearch
     if hasattr(faiss, "IndexRaBitQ"):
-        made["RaBitQ"] = rabitq
+        made["RaBitQ"] = partial(rabitq, metric=metric)
     if width % PART == 0:
-        made |= {"PQ": product} | ({"OPQ": optimised_product} if images >= width else {})
+        made["PQ"] = partial(product, metric=metric)
+        if images >= width:
+            made["OPQ"] = partial(optimised_product, metric=metric)
     return made
 
 
-def scalar(name: str, h: np.ndarray) -> Found:
+def scalar(name: str, h: np.ndarray, metric: int) -> Found:
     """One of faiss's scalar quantisers."""
     kind = getattr(faiss.ScalarQuantizer, name)
-    return by_faiss(faiss.IndexScalarQuantizer(h.shape[1], kind, faiss.METRIC_INNER_PRODUCT), h)
+    return by_faiss(faiss.IndexScalarQuantizer(h.shape[1], kind, metric), h)
 
 
-def rabitq(h: np.ndarray) -> Found:
+def rabitq(h: np.ndarray, metric: int) -> Found:
     """RaBitQ as faiss has it: a bit per number, and two factors for each vector."""
-    return by_faiss(faiss.IndexRaBitQ(h.shape[1], faiss.METRIC_INNER_PRODUCT), h)
+    return by_faiss(faiss.IndexRaBitQ(h.shape[1], metric), h)
 
 
-def product(h: np.ndarray) -> Found:
+def product(h: np.ndarray, metric: int) -> Found:
     """Product quantisation, its codes learned from the images themselves."""
-    parts = h.shape[1] // PART
-    index = faiss.IndexPQ(h.shape[1], parts, CODE_BITS, faiss.METRIC_INNER_PRODUCT)
+    index = faiss.IndexPQ(h.shape[1], h.shape[1] // PART, CODE_BITS, metric)
     index.pq.cp.min_points_per_centroid = 1
     return by_faiss(index, h)
 
 
-def optimised_product(h: np.ndarray) -> Found:
+def optimised_product(h: np.ndarray, metric: int) -> Found:
     """The same after the rotation that optimised product quantisation learns."""
     turn = faiss.OPQMatrix(h.shape[1], h.shape[1] // PART)
     turn.pq = codes = faiss.ProductQuantizer(h.shape[1], h.shape[1] // PART, CODE_BITS)
     codes.cp.min_points_per_centroid = 1
     turn.niter = OPQ_STEPS
     turn.train(h)
-    return product(turn.apply(h))
+    return product(turn.apply(h), metric)
 
 
 def by_faiss(index: Any, h: np.ndarray) -> Found:
@@ -126,22 +134,32 @@ def rotated(h: np.ndarray, seed: int) -> np.ndarray:
 
 
 def compared(features: np.ndarray) -> pd.DataFrame:
-    """A row for each engine: recall at 10 in percent as written and rotated, and bytes."""
+    """A row for each engine: recall at 10 in percent as written and rotated, and bytes.
+
+    ``inner_…``: the same by inner product.
+    """
     faiss.omp_set_num_threads(1)
     h = np.ascontiguousarray(
         features / np.linalg.norm(features, axis=1, keepdims=True), dtype=np.float32
     )
     truth, rows = exact(h), []
+    inner = engines(h.shape[1], len(h), faiss.METRIC_INNER_PRODUCT)
     for name, engine in engines(h.shape[1], len(h)).items():
-        near, size = engine(h)
-        seeds = () if name == "OPQ" else range(SEEDS)  # it has a rotation of its own
-        turned = [recall(engine(rotated(h, seed))[0], truth) for seed in seeds] or [np.nan]
-        rows.append(
-            {"engine": name, "bytes": size, "written": 100 * recall(near, truth)}
-            | {"rotated": 100 * np.mean(turned), "lowest": 100 * min(turned)}
-            | {"highest": 100 * max(turned)}
-        )
+        written, turned = recalls(name, engine, h, truth)
+        row = {"engine": name, "bytes": engine(h)[1], "written": written}
+        row |= {"rotated": np.mean(turned), "lowest": min(turned), "highest": max(turned)}
+        if name in inner:
+            row["inner_written"], turned = recalls(name, inner[name], h, truth)
+            row["inner_rotated"] = np.mean(turned)
+        rows.append(row)
     return pd.DataFrame(rows)
+
+
+def recalls(name: str, engine: Engine, h: np.ndarray, truth: np.ndarray) -> tuple[float, list]:
+    """Recall in percent as written, and after each rotation."""
+    seeds = () if name == "OPQ" else range(SEEDS)  # it has a rotation of its own
+    turned = [100 * recall(engine(rotated(h, seed))[0], truth) for seed in seeds]
+    return 100 * recall(engine(h)[0], truth), turned or [np.nan]
 
 
 def published(name: str) -> np.ndarray:
