@@ -44,7 +44,7 @@ Array = NDArray[np.float64]
 #: Of more vectors so many take part, evenly spaced, and neighbours are looked for of so many.
 MOST_ROWS, QUERIES = 20_000, 500
 #: Characters of a line in a terminal.
-LINE = 92
+LINE = 79
 #: Fewer vectors are few for ten neighbours.
 FEW_ROWS = 200
 #: The share of values that a clipped range leaves out at each end.

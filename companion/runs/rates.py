@@ -85,7 +85,7 @@ def noted(models: Sequence[Model], lists: Sequence[ImageList]) -> Iterator[None]
 def _add(rate: Rate) -> None:
     """Add a line in one writing, which other machines do not come in between."""
     text = io.StringIO()
-    row = [*rate[:5], " ".join(rate.models), rate.images, f"{rate.seconds:.1f}"]
+    row = [*rate[:5], " ".join(rate.models), rate.images, f"{rate.seconds:.3f}"]
     csv.writer(text, lineterminator="\n").writerow(row)
     FILE.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(FILE, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o644)
