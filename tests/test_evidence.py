@@ -13,6 +13,7 @@ from analysis.features import store
 from analysis.features.store import Head, StoreError
 from companion import cli
 from companion.measurements import export, from_store, pending, records, tasks
+from companion.runs import grid
 from training import emoji
 
 N, D = 40, 12
@@ -199,6 +200,18 @@ def test_a_recorded_file_is_signed_again_and_keeps_its_numbers(monkeypatch, caps
     assert cli.main(record) == 1 and path.read_text() == kept
     said = capsys.readouterr().out
     assert "recorded are other numbers (kurtosis_mean: " in said and "remove data/meas" in said
+
+
+def test_a_grid_leaves_a_recorded_file_of_other_features_as_it_is(monkeypatch):
+    monkeypatch.setattr(grid, "load_family", lambda name: SMALL)
+    asked = {"families": ["small"], "models": [MODEL.name], "record": True}
+    put(MODEL)
+    assert grid.measure(asked, "small", "images", "outlier_features") == {}
+    (path,) = records.FOLDER.glob("outlier_features/*")
+    kept = path.read_text()
+    put(MODEL, seed=5)
+    left_out = grid.measure(asked, "small", "images", "outlier_features")
+    assert "recorded are other numbers" in left_out[MODEL.name] and path.read_text() == kept
 
 
 def test_a_set_that_cannot_be_measured_keeps_no_other_from_it(monkeypatch, capsys):

@@ -77,6 +77,7 @@ class _Watched(Evidence):
         return object.__getattribute__(self, name)
 
     def measured(self, experiment: Measured, *levels: Level) -> list[Measurement]:
+        """As `Evidence.measured`; whatever it gives is noted as looked at."""
         found = super().measured(experiment, *levels)
         self.looked_at.update({f"{m.family}/{m.place}": m for m in found})
         return found

@@ -352,7 +352,7 @@ def measure(choice: dict[str, Any], family: str, data: str, experiment: str = ""
     for job in _to_measure(wanted, load_family(family)):
         if job.data == data and experiment in ("", job.experiment):
             try:
-                (records.write if wanted.records else records.write_live)(from_store.measure(job))
+                (records.record if wanted.records else records.write_live)(from_store.measure(job))
             except CompanionError as error:
                 left_out[job.model.name] = str(error)
     return left_out
