@@ -9,8 +9,9 @@
 # %% [markdown]
 # # What equally accurate models reach
 #
-# This page compares finetuned CLIP models with supervised models of equal ImageNet accuracy, from
-# published accuracies; {doc}`/robustness_atlas` explains the results.
+# This page compares finetuned CLIP models with supervised models of equal ImageNet accuracy, and
+# shows how robust ordinary models look against the line, from published accuracies;
+# {doc}`/robustness_atlas` explains the results.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # whose families are named in the tables
@@ -22,16 +23,19 @@ seed: int = 0  # seed of the bootstrap
 import numpy as np
 import pandas as pd
 
-from analysis.metrics import robustness as metrics
-from analysis.metrics.indicators import interval
-from analysis.metrics.robustness import effective_robustness, fit_baseline, matched_excess
+from analysis.metrics.indicators import interval, rank_correlation
+from analysis.metrics.robustness import effective_robustness, fit_baseline, logit, matched_excess
 from companion.chapters import robustness_figures
 from companion.measurements import accuracies, atlas
+from companion.measurements.accuracies import CLIP_V2
 from results import plots, style
+from results.cells import joined
 from results.page import Page
 
-four = atlas.on_four_shifts(accuracies.load())
+table = accuracies.load()
+four = atlas.on_four_shifts(table)
 supervised = atlas.ordinary(four)
+weights = supervised.groupby(["model", "weights"]).ngroups  # each at its image sizes
 finetuned = four.query("source == 'timm' and level == 'finetuned'").sort_values("imagenet")
 page = Page("atlas_matched", "published", resamples=resamples, seed=seed)
 
@@ -44,7 +48,7 @@ page = Page("atlas_matched", "published", resamples=resamples, seed=seed)
 # %%
 model = finetuned[finetuned["weights"] == "openai_ft_in1k"].iloc[0]
 peers = supervised[(supervised["imagenet"] - model["imagenet"]).abs() <= reach]
-x = metrics.logit(peers["imagenet"]) - metrics.logit(model["imagenet"])
+x = logit(peers["imagenet"]) - logit(model["imagenet"])
 by_hand = model["er"] - np.polyfit(x, peers["er"], deg=2)[-1]
 ordinary = supervised["imagenet"], supervised["er"]
 assert np.isclose(
@@ -79,7 +83,7 @@ page.table(
     kinds=kinds.nunique(),
     slope=modern.slope,
     intercept=modern.intercept,
-    weights=supervised.groupby(["model", "weights"]).ngroups,  # each at its image sizes
+    weights=weights,
 )
 
 # %%
@@ -132,3 +136,27 @@ page.number(exceed=len(comparable))
 openai = finetuned[finetuned["weights"] == "openai_ft_in1k"].set_index("model")
 for name, tag in {"b32": "base_patch32", "b16": "base_patch16", "l14": "large_patch14"}.items():
     page.numbers("of-openai", {"of": name} | openai.loc[f"vit_{tag}_clip_224"].to_dict())
+
+# %% [markdown]
+# ## Mean effective robustness of ordinary models
+
+# %%
+pool = accuracies.baseline_pool(accuracies.wide(table, CLIP_V2))
+pool = pool.assign(er=effective_robustness(pool["shifted"], pool["imagenet"]))
+three = accuracies.baseline_pool(accuracies.wide(table, "mean"))  # the same models in this order
+easier = effective_robustness(three["shifted"], three["imagenet"]) - pool["er"]
+cuts = [0, 0.3, 0.6, 0.7, 0.76, 0.8, 0.84, 1]
+both = pd.concat({"pool": pool, "timm": supervised}, names=["of"]).reset_index("of")
+bins = pd.cut(both["imagenet"], cuts, right=False)
+of_bins = both.groupby(["of", bins], observed=False)["er"].agg(["size", "mean", "max"])
+page.table(
+    "bias",
+    joined(of_bins.unstack("of")).assign(low=cuts[:-1], high=cuts[1:]),
+    pool=len(pool),
+    weights=weights,
+    lowest=style.points(easier.min()),
+    highest=style.points(easier.max()),
+)
+accurate = supervised[supervised["imagenet"] > 0.84]
+slope = np.polyfit(accurate["imagenet"], accurate["er"], 1)[0]
+page.number(supervised_rank=f"{rank_correlation(*ordinary):.2f}", supervised_slope=f"{slope:.1f}")
