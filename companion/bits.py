@@ -31,7 +31,7 @@ from base.texts import CompanionError, aligned
 from companion.measurements.bits import standard_error, without_one_vector
 from companion.measurements.unread import Texts
 from companion.probe import measure, rotation
-from companion.sources.rows import of_array, stacked
+from companion.sources.rows import as_stack, of_array
 from results import policy, style
 from results.cells import cell
 from results.svg import inline_svg
@@ -369,7 +369,7 @@ def _about(h: Array, total: int, rows: Sequence[Row]) -> tuple[str, tuple[str, .
 
 def _some(embeddings: Any, most: int) -> tuple[NDArray[Any], int]:
     """At most so many rows, evenly spaced, and how many there were."""
-    given = stacked(embeddings)
+    given = as_stack(embeddings)
     if not isinstance(given, np.memmap):
         given = measure.as_array("the embeddings", given)
     if given.ndim == 3 and 1 in given.shape[1:]:  # (N, 1, d), as some models give them
@@ -409,7 +409,7 @@ def _checked(array: NDArray[Any], rows_are_vectors: bool) -> tuple[Array, str]:
 
 def _texts(given: ArrayLike, width: int) -> Texts:
     """The texts, of the same width; ValueError for others."""
-    rows = outliers.checked_features(measure.as_array("the texts", stacked(given)))
+    rows = outliers.checked_features(measure.as_array("the texts", as_stack(given)))
     if rows.shape[1] != width:
         raise ValueError(
             f"the texts have {rows.shape[1]} components, the embeddings {width}: take both from "

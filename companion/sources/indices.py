@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.metrics.quantisation import evenly
-from companion.sources.rows import Array, Vectors, VectorsError, chosen, of_file
+from companion.sources.rows import Array, Vectors, VectorsError, named_column, read_rows
 
 #: How a file of faiss begins whose vectors are stored whole: by inner product, Euclidean, others.
 FLAT = (b"IxFI", b"IxF2", b"IxFl")
@@ -41,7 +41,7 @@ def index(path: Path, column: str | None, most: int | None) -> Vectors:
 def _faiss(path: Path, head: bytes, most: int | None) -> Vectors:
     if head[:4] in FLAT:
         width, total = struct.unpack_from("<iq", head, 4)
-        held = of_file(path, evenly(total, most or total), 4 * width, FLAT_AT)
+        held = read_rows(path, evenly(total, most or total), 4 * width, FLAT_AT)
         return Vectors(held.view("<f4"), total, rows_are_vectors=True)
     try:
         import faiss
@@ -98,7 +98,7 @@ class Level(NamedTuple):
 
     def vectors(self, rows: NDArray[np.intp]) -> Array:
         """Of some rows."""
-        held = of_file(self.path, rows, self.size, self.start)
+        held = read_rows(self.path, rows, self.size, self.start)
         return held[:, self.vector].copy().view("<f4")
 
 
@@ -176,7 +176,7 @@ def chroma(path: Path, column: str | None = None, most: int | None = None) -> Ve
     names = [name for name in {**queued, **counts} if queued.get(name) or counts.get(name)]
     if not names:
         raise VectorsError(f"{path.name} holds no vectors.")
-    name = chosen(path, column, names)
+    name = named_column(path, column, names)
     pending = queued.get(name, {})
     if counts.get(name, len(pending)) == len(pending):
         array = np.array([vector for _, vector in pending.values()])

@@ -30,7 +30,7 @@ class Vectors(NamedTuple):
     rows_are_vectors: bool = False
 
 
-def chosen(path: Path, column: str | None, names: Iterable[str]) -> str:
+def named_column(path: Path, column: str | None, names: Iterable[str]) -> str:
     """The one that is named, or the only one."""
     known = list(names)
     if column is None and len(known) == 1:
@@ -45,7 +45,7 @@ def chosen(path: Path, column: str | None, names: Iterable[str]) -> str:
     raise VectorsError(f"{path.name} has no {column!r}: {suggestion(column, known)}.")
 
 
-def of_file(path: Path, rows: NDArray[np.intp], size: int, start: int = 0) -> NDArray[np.uint8]:
+def read_rows(path: Path, rows: NDArray[np.intp], size: int, start: int = 0) -> NDArray[np.uint8]:
     """Rows of so many bytes each, (n, size), read one by one.
 
     To map the file instead would count the pages around each of them as memory.
@@ -64,11 +64,11 @@ def of_array(array: Array, rows: NDArray[np.intp]) -> Array:
         return array[rows]
     if array.base is not None and isinstance(array.base, np.ndarray):  # a part of what is mapped
         return array[rows]
-    taken: Array = of_file(Path(array.filename), rows, array.strides[0], array.offset)
+    taken: Array = read_rows(Path(array.filename), rows, array.strides[0], array.offset)
     return taken.view(array.dtype)
 
 
-def stacked(given: Any) -> Any:
+def as_stack(given: Any) -> Any:
     """An array of what may be a data frame's column of vectors, or a data frame of numbers.
 
     Raises ValueError for vectors of different lengths.

@@ -17,7 +17,7 @@ import numpy as np
 from analysis.metrics.quantisation import evenly
 from base.texts import suggestion
 from companion.sources import indices
-from companion.sources.rows import Array, Vectors, VectorsError, chosen, of_array
+from companion.sources.rows import Array, Vectors, VectorsError, named_column, of_array
 
 #: Vectors of a Parquet file that are in memory at a time.
 BATCH = 10_000
@@ -75,7 +75,7 @@ def _npy(path: Path, column: str | None, most: int | None) -> Array:
 
 def _npz(path: Path, column: str | None, most: int | None) -> Array:
     with np.load(path, allow_pickle=False) as held:
-        array: Array = held[chosen(path, column, held.files)]
+        array: Array = held[named_column(path, column, held.files)]
     return array
 
 
@@ -101,7 +101,7 @@ def _pt(path: Path, column: str | None, most: int | None) -> Vectors | Array:
             return Vectors(_numbers(torch.stack(some)), len(each), rows_are_vectors=True)
     if isinstance(held, dict):
         tensors = {str(name): one for name, one in held.items() if isinstance(one, torch.Tensor)}
-        held = tensors[chosen(path, column, tensors)]
+        held = tensors[named_column(path, column, tensors)]
     if not isinstance(held, torch.Tensor):
         raise ValueError(f"it holds a {type(held).__name__}, a tensor is expected")
     return _numbers(held)
@@ -117,7 +117,7 @@ def _safetensors(path: Path, column: str | None, most: int | None) -> Array:
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as held:
-        array: Array = held.get_tensor(chosen(path, column, held.keys()))
+        array: Array = held.get_tensor(named_column(path, column, held.keys()))
     return array
 
 
@@ -204,7 +204,7 @@ def _vector_column(path: Path, column: str | None, schema: Any) -> str:
         )
     if not names:
         raise VectorsError(f"{path.name} has no column of lists of numbers, one list per row.")
-    return chosen(path, column, names)
+    return named_column(path, column, names)
 
 
 def _matrix(column: Any) -> Array:
