@@ -113,7 +113,7 @@ given = {
     for name in elsewhere
 }
 rows = []
-for panel, more in {"alone": [], "given ImageNet accuracy": ["imagenet"]}.items():
+for panel, more in {"alone": [], "given accuracy": ["imagenet"]}.items():
     statistic = partial_rank_correlation if more else rank_correlation
     for name in sorted(given, key=given.__getitem__, reverse=True):
         columns = [every[column] for column in ("er", name, *more)]

@@ -135,7 +135,7 @@ def marks(
             axes.set_xlim(limits)
         lines_at(axes, verticals, NOWHERE)
         if len(names) > 1 and (note or frame.get("panel", pd.Series()).nunique() > 1):
-            axes.locator_params(axis="x", nbins=4)
+            axes.locator_params(axis="x", nbins=2 if limits else 4)
     _finish(panels, "", 4 if note or len(panels) > 1 else 5)
     if _name_rows([axes for axes, _, _ in panels], names):
         figure.set_figheight(1.25 * figure.get_figheight())
