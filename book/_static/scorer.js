@@ -6,6 +6,11 @@
 // first, and the report of six pages, which has a word of everything, after the chapters. Otherwise as
 // Sphinx does.
 var companionAnswers = {
+  "run it": "guide/use_this_book",
+  run: "guide/use_this_book",
+  build: "guide/use_this_book",
+  "why outliers": "choose_the_axes",
+  "why outlier features": "choose_the_axes",
   install: "guide/use_this_book",
   installation: "guide/use_this_book",
   "rotation invariance": "what_kurtosis_measures",
@@ -22,7 +27,7 @@ var companionQuery = (text) =>
     .replace(/\bood\b/g, "distribution shift")
     .replace(/\bdatasets?\b/g, "data sets")
     .replace(/[^\p{L}\p{N}-]+/gu, " ")
-    .replace(/^(what (is|are) )?(an? |the )?/, "")
+    .replace(/^((what (is|are)|how (do|can) (i|you|we)) )?(an? |the )?/, "")
     .trim();
 /** A link to the explorer, if a model may be meant: letters with a number, or a known maker. */
 var companionOffer = (asked, results) => {
@@ -36,7 +41,8 @@ var companionOffer = (asked, results) => {
   results.before(line);
 };
 var Scorer = {
-  score: ([page, title, anchor, , score]) => {
+  score: ([page, heading, anchor, , score]) => {
+    const title = heading.replace(/<[^>]*>/g, ""); // a chapter's number is in a span
     const query = companionQuery(new URLSearchParams(location.search).get("q") ?? "");
     const asked = query.replace(/-/g, " ");
     const name = (anchor || "").replace(/^#(term-)?/, "").replace(/-/g, " ").toLowerCase();

@@ -294,7 +294,8 @@
   const showCurrent = () => {
     const line = [...document.querySelectorAll(".bd-sidebar-primary a.current")].pop();
     let box = line?.parentElement;
-    while (box && box.scrollHeight <= box.clientHeight) box = box.parentElement;
+    const scrolls = (of) => of.scrollHeight > of.clientHeight && /auto|scroll/.test(getComputedStyle(of).overflowY);
+    while (box && !scrolls(box)) box = box.parentElement;
     if (!box || box === document.body || box === document.documentElement) return;
     const [of, inside] = [line.getBoundingClientRect(), box.getBoundingClientRect()];
     box.scrollTop += of.top - inside.top - (box.clientHeight - of.height) / 2;
