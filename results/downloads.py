@@ -30,6 +30,10 @@ TEX = {
 Numbers = dict[str, dict[str, dict[str, tuple[Any, ...]]]]
 
 
+#: The author of what a reader measured: a name to write in.
+BLANK = "Your Name"
+
+
 class Book(NamedTuple):
     """What an entry of a bibliography says about the book, or the report, and what made that."""
 

@@ -65,6 +65,10 @@ class Project:
         """What goes in front of the title of a run's page, if anything."""
         return ""
 
+    def author(self, subject: str) -> str:
+        """Whom to cite for a subject's results, if not the book's authors."""
+        return ""
+
     def reads(self, run: Run) -> Sequence[str]:
         """Patterns of files that a run reads beyond what its header says."""
         return ()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from conftest import ROOT, cases, companion_in, copy_checkout, python_in, sentence, start_in
 from filelock import FileLock
@@ -23,6 +24,7 @@ from analysis.families.registry import load_families, load_family
 from analysis.features import encoders, store
 from analysis.features.encoders import ModelError
 from analysis.features.plan import ExtractionError
+from analysis.metrics import outliers
 from base.files import sha256_of
 from companion import cli, readers
 from companion.checkpoints import loading
@@ -440,6 +442,47 @@ def test_a_chapter_adds_a_checkpoint_extracts_and_measures_it(project):
     assert content["provenance"]["layer"].startswith("before CLIP's projection")
     assert content["counts"]["components"] == 96
     assert removed[0] == 0 and f"kept its features: {path.parents[1]}" in removed[1]
+
+
+def test_two_checkpoints_of_a_family_stand_side_by_side_under_their_titles(project):
+    """Their κ is compared on the same images; who added them is the author of their results."""
+    weights = "data/pocket/checkpoints/pocket-vit-web-{}.safetensors"
+    given = ["--architecture", "pocket-vit", "--head", "none"]
+    save_folder(project / "seen", 40)
+    answers = companion_in(
+        project,
+        *(
+            ["add", "pair", weights.format(size), "--model", f"pair-{n}", "--title", title, *given]
+            for size, n, title in (("small", 1, "Step 1"), ("large", 3, "Step 3"))
+        ),
+        ["extract", "pair", "--data", "seen", "--quiet", "--device", "cpu"],
+        ["run", "outlier_features", "pair"],
+    )
+    assert [code for code, *_ in answers] == [0] * 4, answers
+    cells = json.loads((project / "book/runs/outlier_features/pair.ipynb").read_text())["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    shown = {
+        output["metadata"]["companion"]["label"]: "".join(output["data"].get("text/markdown", ""))
+        for output in outputs
+        if "companion" in output.get("metadata", {})
+    }
+    *_, row = shown["changes"].strip().splitlines()
+    checkpoint, than, images, *_, change = (c.strip() for c in row.strip("|").split("|"))
+    assert (checkpoint, than) == ("Step 3", "Step 1") and images.startswith("40 of ")
+    kappa = [
+        outliers.kurtosis(store.read_features(path).features)
+        for name in ("pair-1", "pair-3")
+        for path in (project / "store" / name).glob("seen-*[!d].safetensors")
+    ]
+    found = scipy.stats.ttest_rel(kappa[1], kappa[0])
+    low, high = found.confidence_interval(0.95)
+    assert change == f"{(kappa[1] - kappa[0]).mean():+.2f} ({low:+.2f} to {high:+.2f})"
+    titles = [line.split("|")[1].strip() for line in shown["kurtosis"].strip().splitlines()[2:]]
+    assert [title.partition(":")[0] for title in titles] == ["Step 1", "Step 3"]
+    whole = json.dumps(cells)
+    assert "pair models" in whole and "Step 1 models" not in whole  # the family has its own name
+    ask = "from companion.runs.project import PROJECT as p; print(*map(p.author, ('rn50', 'pair')))"
+    assert python_in(project, "-c", ask).stdout == " Your Name\n"
 
 
 @pytest.mark.slow

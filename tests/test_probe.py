@@ -407,6 +407,18 @@ def test_a_probe_from_the_command_line(tiny, images, tmp_path, answer):
     assert answer("probe", both, *TINY, "--images", images, "--quiet") == result.sentence + "\n"
 
 
+def test_a_checkpoint_is_probed_before_its_projection(images, answer, tmp_path):
+    numbers = tmp_path / "probe.json"
+    given = ["--images", images, "--layer", "before_projection", "--json", numbers]
+    said = answer("probe", "pocket-vit-web-large", *given)
+    assert "pocket-vit-web-large, before the projection" in " ".join(said.split())
+    m = records.parse(numbers)
+    assert m.counts["components"] == 96 and "before CLIP's projection" in m.provenance.layer
+    assert "--layer before_projection" in m.provenance.made_from[report.COMMAND]
+    said = answer("probe", "pocket-cnn-web-large", *given, fails=True)
+    assert "has no projection of its own" in said
+
+
 def test_a_probe_says_what_it_found_in_a_few_lines():
     result = probe(np.random.default_rng(0).normal(size=(60, 40)), name="cats & dogs")
     lines = repr(result).splitlines()
@@ -716,7 +728,9 @@ def test_it_says_what_four_bits_leave_and_judges_nothing_by_it():
         for name, decoded in kept.items():
             expected = quantisation.kept(near, decoded, rows).mean()
             assert value(judged, name) == pytest.approx(expected, rel=1e-3)
-        assert advice in judged.storage and report.summary(judged).endswith(judged.storage)
+        assert advice in judged.storage
+        told = report.summary(judged).splitlines()[-1]
+        assert told.startswith(judged.storage) and "`companion bits`" in told
         assert "neighbours" not in judged.sentence
     few = probe(towering[:9])
     assert few.storage == "" and "four_bits" not in few.measurement.values

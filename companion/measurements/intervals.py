@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import scipy
+from numpy.typing import ArrayLike
 
 from analysis.metrics import paired
 
@@ -35,6 +36,13 @@ class Interval(NamedTuple):
     def of_mean(cls, mean: float, error: float, number: int) -> Interval:
         """The interval of a mean over so many values with its standard error (Student's t)."""
         return cls.around(mean, student_95(number - 1) * error)
+
+    @classmethod
+    def of_changes(cls, changes: ArrayLike) -> Interval:
+        """The interval of the mean of changes, one for each image (Student's t)."""
+        each = np.asarray(changes, dtype=np.float64)
+        error = each.std(ddof=1) / np.sqrt(len(each))
+        return cls.of_mean(float(each.mean()), float(error), len(each))
 
     @classmethod
     def of_paired(cls, difference: float, error: float, images: int) -> Interval:

@@ -34,8 +34,8 @@ from results.single_page import page
 if TYPE_CHECKING:
     from analysis.features.plan import ExtractionSettings
 
-#: Who makes a report is its author, and writes the name in; this project is the software.
-AUTHOR, SOFTWARE = "Your Name", "Interpreting CLIP: the companion"
+#: Who makes a report is its author; this project is the software.
+SOFTWARE = "Interpreting CLIP: the companion"
 NOTEBOOK = ROOT / "notebooks" / "checkpoint_report.py"
 
 
@@ -50,10 +50,12 @@ def of_checkpoint(options: Probing, first: Callable[[Probe], None] = lambda judg
 
     listed, file = find_images(options.images), Path(options.checkpoint).expanduser()
     text, name = (str(file), file.name) if file.is_file() else (options.checkpoint,) * 2
-    given = options.model_dump(include={"architecture", "level", "renamed"})
+    given = options.model_dump(include={"architecture", "layer", "level", "renamed"})
     model = lookup.find(text, **given)
     if model.drawn:
         name = f"{model.architecture} with random weights"
+    if options.layer:
+        name += ", before the projection"
     name = options.title or name
     given = options.model_dump(exclude_defaults=True, exclude={"html", "json_file", "rotation"})
     words = ["companion", "probe", given.pop("checkpoint")]
@@ -101,7 +103,7 @@ def write_page(judged: Probe, path: Path) -> None:
         executed = execute.in_this_process(NOTEBOOK, parameters, SimpleNamespace(on=False))
     m = judged.measurement
     year = (m.provenance.taken or date.today().isoformat())[:4]
-    book = downloads.Book(AUTHOR, f"Probe of {title_of(m)}", year, SOFTWARE)
+    book = downloads.Book(downloads.BLANK, f"Probe of {title_of(m)}", year, SOFTWARE)
 
     def cite(note: Mapping[str, Any]) -> str:
         name = re.sub(r"[^A-Za-z0-9.]+", "-", title_of(m)).strip("-")  # a key has no blanks

@@ -137,7 +137,7 @@ def summary(judged: Probe) -> str:
     numbers += [f"{judged.measurement.data.what}: {left_out}"] if left_out else []
     cautions = [text for about, text in notes(judged) if about in (CAUTION, NOTE)]
     parts = [[f"  - {line}" for line in numbers], [f"- {c}" for c in cautions]]
-    parts += [[judged.storage]] if judged.storage else []
+    parts += [[f"{judged.storage} {judge.SENTENCES['storage']['more']}"]] if judged.storage else []
     return "\n\n".join("\n".join(part) for part in parts)
 
 

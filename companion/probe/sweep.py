@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import scipy
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -93,7 +92,7 @@ def sweep(options: Sweeping) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     each = [np.array(kept[path]["kurtosis"]) for _, path in files]
     for name, before in (("first", [each[0]] * len(each)), ("previous", each[:1] + each[:-1])):
-        changes = [changed(now, then) for now, then in zip(each, before, strict=True)]
+        changes = [Interval.of_changes(now - then) for now, then in zip(each, before, strict=True)]
         for column, values in zip(("", "_low", "_high"), zip(*changes, strict=True), strict=True):
             table[f"kurtosis_from_{name}{column}"] = values
     return table
@@ -103,12 +102,6 @@ def _series(options: Sweeping, images: ImageList) -> Series:
     from companion.checkpoints.series import Series
 
     return Series(options.architecture, images, options.settings())
-
-
-def changed(now: NDArray[np.float64], before: NDArray[np.float64]) -> Interval:
-    """The mean change of κ over the same images, with its 95 % interval (Student's t)."""
-    change = now - before
-    return Interval.of_mean(change.mean(), float(scipy.stats.sem(change)), len(change))
 
 
 def _measured(features: NDArray[np.float32], name: str) -> dict[str, Any]:

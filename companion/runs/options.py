@@ -147,6 +147,10 @@ class Probing(Machine):
     )
     title: str | None = option("what the report calls it (default: as it is called)", None)
     level: SaidLevel | None = option("how it was trained; random if it was not", None)
+    layer: OwnLayer | None = option(
+        "features from before a CLIP ViT's projection, where finetuned models end",
+        None,
+    )
     html: Path | None = option("file for the report", None)
     json_file: Path | None = option("file for the numbers", None, flag="--json")
     rotation: Path | None = option("file (.safetensors) for a random rotation", None)

@@ -34,6 +34,7 @@ from companion.measurements import records
 from companion.measurements.measurement import NothingMeasuredError
 from companion.measurements.quantities import Measurable
 from companion.runs import entries, status
+from results import downloads
 from results.experiments import Experiment, Run, RunError, load_experiments
 from results.fingerprints import code_and_libraries
 from results.jobs import STATE, alone
@@ -77,6 +78,10 @@ class Companion(Project):
     def title(self, run: Run) -> str:
         """The family's, if it is one family's page."""
         return load_family(run.subject).title if run.experiment.scope == "family" else ""
+
+    def author(self, subject: str) -> str:
+        """A blank for whoever added the family: she measured it, this project is the software."""
+        return downloads.BLANK if self.edition(subject) == "reader" else ""
 
     def reads(self, run: Run) -> Sequence[str]:
         """Its family's file, or all of them, and `CLASSES`."""

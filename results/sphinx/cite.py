@@ -51,7 +51,7 @@ def menu(
     if page in env.found_docs and page != env.docname:
         source = in_a_row(source, " · ", tag("a", "its page", href=f"{up}{page}.html"))
     code = code_version(result.about["made_from"])
-    bibtex = downloads.bibtex(reference, result.note, code, _book(env.config))
+    bibtex = downloads.bibtex(reference, result.note, code, _book(env.config, subject))
     entries = {
         "Data": numbers,
         "Figure": drawing,
@@ -81,8 +81,11 @@ def menu(
     )
 
 
-def _book(config: Config) -> downloads.Book:
-    return downloads.Book(config.author, config.html_title, config.copyright.split(",")[0])
+def _book(config: Config, subject: str) -> downloads.Book:
+    """What is cited for a subject's results: the book, or its reader, who made it with the book."""
+    title, year = config.html_title, config.copyright.split(",")[0]
+    author = project.current().author(subject)
+    return downloads.Book(author or config.author, title, year, title if author else "")
 
 
 def _borne_on(env: BuildEnvironment, up: str, reference: str) -> str:
@@ -120,11 +123,11 @@ def write_files(app: Sphinx) -> None:
     """Write the files of all results, where they have changed, and remove those of no result."""
     folder = Path(app.outdir) / FOLDER
     wanted: dict[Path, bytes] = {}
-    book = _book(app.config)
     for path in sorted(OUTPUTS.glob("*/*.ipynb")):
         run = path.relative_to(OUTPUTS).with_suffix("").as_posix()
         notebook = json.loads(path.read_text(encoding="utf-8"))
         code = code_version(notebook["metadata"]["companion"]["made_from"])
+        book = _book(app.config, path.stem)
         files = downloads.files(notebook, run, code, book)
         wanted |= {folder / run / name: text for name, text in files}
     for path, content in wanted.items():
