@@ -10,6 +10,7 @@ from PIL import Image
 
 from base.roots import ROOT
 
+timm = pytest.importorskip("timm")
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 onnx = pytest.importorskip("onnx")
@@ -124,10 +125,11 @@ def test_a_saved_folder_of_another_model_says_what_to_write(tmp_path, make):
 
 
 def test_the_recipes_of_the_page_run(tmp_path, monkeypatch):
+    """All of them, with random weights; one goes on with what another made, as a reader does."""
     text = (ROOT / "book/guide/probe.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.S)
-    recipes = [block for block in blocks if "transformers" in block or "onnxruntime" in block]
-    assert len(recipes) == 2
+    recipes = [block for block in blocks if re.search("import (probe|features_of)", block)]
+    assert len(recipes) == 5
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pictures").mkdir()
     rng = np.random.default_rng(0)
@@ -138,7 +140,23 @@ def test_the_recipes_of_the_page_run(tmp_path, monkeypatch):
     processor = transformers.SiglipImageProcessor(size=SIZE)
     monkeypatch.setattr(transformers.AutoModel, "from_pretrained", lambda name: siglip())
     monkeypatch.setattr(transformers.AutoImageProcessor, "from_pretrained", lambda name: processor)
+    create = timm.create_model
+
+    def drawn(name, pretrained=False, **more):
+        if not name.startswith("vit"):
+            return create(name, **more)
+        return create("vit_tiny_patch16_224", num_classes=0)  # DINOv2 has no classifier, either
+
+    monkeypatch.setattr(timm, "create_model", drawn)
+    vit = drawn("vit")
+    given = {"inputs": X, "labels": np.arange(12) % 2, "head": None}
+    given |= {"net": vit, "preprocess": timm.data.create_transform(input_size=(3, 224, 224))}
     for recipe in recipes:
-        names = {"inputs": X}
+        names = {**given}
         exec(recipe, names)
-        assert names["found"].measurement.counts["images"] == 12
+        found = names["found"]
+        if "features_of" in recipe:  # (images, width) at the class token of the last block
+            assert names["features"].shape == (12, 192) and len(found.best) == 2
+            given["features"] = names["features"]
+        else:
+            assert found.measurement.counts["images"] == 12
