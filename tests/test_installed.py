@@ -7,6 +7,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from conftest import ROOT, companion_in, copy_checkout, python_in
 from tiny import save_folder
@@ -53,9 +55,15 @@ def test_the_four_verbs_work_in_an_empty_folder(python, tmp_path):
     probe = f"probe {weights} --architecture pocket-cnn {given}"
     extract = f"extract mine --data {pictures} -q"
     add = f"add mine {weights} --architecture pocket-cnn"
-    said = several(python, here, probe, add, extract, "measure outlier_features mine")
-    left = {".companion", "families", "r.html", "r.json", "store"}
+    measure = "measure outlier_features mine --csv mine.csv"
+    np.save(tmp_path / "e.npy", np.random.default_rng(0).normal(size=(200, 16)))
+    bits = f"bits {tmp_path / 'e.npy'} --html b.html"
+    said = several(python, here, probe, add, extract, measure, bits)
+    left = {".companion", "families", "r.html", "r.json", "store", "mine.csv", "b.html"}
     assert {path.name for path in here.iterdir()} == left
+    table = pd.read_csv(here / "mine.csv")
+    assert {*table["model"]} == {"mine-zero_shot"} and "kurtosis_mean" in {*table["quantity"]}
+    assert "No rotation is needed" in said and "faiss QT_4bit" in said
     numbers = json.loads((here / "r.json").read_text())
     assert numbers["experiment"] == "probe" and numbers["counts"]["images"] == 12
     assert "vit_b_32-openai" in (here / "r.html").read_text()
