@@ -34,6 +34,35 @@ def test_a_result_is_found_of_a_family_of_any_name():
         result.find_result(reference)
 
 
+def test_a_chapter_repeats_once_what_is_said_of_a_run_that_it_shows(tmp_path, monkeypatch):
+    """As of recorded measurements that older code took; the run's own page ends with it anyway."""
+    metadata = {"companion": {"kind": "table", "label": "models"}}
+    cells = [
+        {"cell_type": "code", "outputs": [{"data": {}, "metadata": metadata}]},
+        {"cell_type": "markdown", "source": "Older code"},
+    ]
+    (tmp_path / "told").mkdir()
+    for name, shown in (("old", cells), ("new", cells[:1])):
+        notebook = {"cells": shown, "metadata": {"companion": {}}}
+        (tmp_path / f"told/{name}.ipynb").write_text(json.dumps(notebook))
+    monkeypatch.setattr(result, "RUNS", tmp_path)
+
+    class Directive(result.ResultDirective):
+        env = SimpleNamespace(docname="chapter", temp_data={})
+
+        def __init__(self):
+            pass
+
+        def parse_text_to_nodes(self, text, **_):
+            return [text]
+
+    old, new = (result.find_result(f"told/{name}#models") for name in ("old", "new"))
+    said = [Directive().closing(f"told/{of}", r) for of, r in 2 * [("old", old), ("new", new)]]
+    assert said == [["Older code"], [], [], []]
+    Directive.env = SimpleNamespace(docname="runs/told/old", temp_data={})
+    assert Directive().closing("told/old", old) == []
+
+
 def test_pages_of_functions_show_no_markup(built_book):
     for page in sorted((built_book / "appendix").glob("api_*.html")):
         text = re.sub(r"<[^>]+>", "", page.read_text())

@@ -67,13 +67,14 @@ class Result(NamedTuple):
     """A result in a run's executed notebook: its note on itself, and its forms.
 
     ``about`` is what the notebook notes of the run, ``not_so`` what the book says of the result and
-    does not hold of these numbers (`style.holds`).
+    does not hold of these numbers (`style.holds`), ``closing`` what the project says of the run.
     """
 
     note: dict[str, Any]
     data: dict[str, Any]
     about: dict[str, Any]
     not_so: list[str]
+    closing: str
 
 
 def find_result(reference: str) -> Result:
@@ -107,6 +108,8 @@ def results_of(run: str) -> dict[str, Result]:
 @lru_cache(maxsize=8)  # a page's results come from few runs, one after the other
 def _results(path: Path, changed: int) -> dict[str, Result]:
     notebook, results = json.loads(path.read_text(encoding="utf-8")), {}
+    last = notebook["cells"][-1]  # no notebook of a book ends with words of its own
+    closing = last["source"] if last["cell_type"] == "markdown" else ""
     for cell in notebook["cells"]:
         outputs = [(o, o.get("metadata", {}).get("companion")) for o in cell.get("outputs", [])]
         guards = [note for _, note in outputs if note and note["kind"] == "not-so"]
@@ -115,7 +118,7 @@ def _results(path: Path, changed: int) -> dict[str, Result]:
                 label = note["label"]
                 not_so = [n["says"] for n in guards if n.get("of", label) == label]
                 about = notebook["metadata"]["companion"]
-                results[label] = Result(note, output["data"], about, not_so)
+                results[label] = Result(note, output["data"], about, not_so, closing)
     return results
 
 
@@ -206,7 +209,8 @@ class ResultDirective(SphinxDirective):
             for says in result.not_so
         ]
         explained = self.parse_text_to_nodes(method) if method else []
-        return [*built, *below, menu(self.env, reference, result, explained)]
+        listed = menu(self.env, reference, result, explained)
+        return [*built, *below, listed, *self.closing(run, result)]
 
     def not_measured(self, run: str) -> list[nodes.Node]:
         """The substitute for results of a run without evidence: once on a page, then nothing."""
@@ -216,6 +220,11 @@ class ResultDirective(SphinxDirective):
                 f"In this build there is nothing to show here: {{doc}}`/runs/{run}`."
             ),
         )
+
+    def closing(self, run: str, result: Result) -> list[nodes.Node]:
+        """What the project says of a run, once on a page that borrows from it."""
+        borrowed = result.closing and self.env.docname != f"runs/{run}"
+        return self.once(f"{run}, at its end", result.closing) if borrowed else []
 
     def once(self, run: str, text: str) -> list[nodes.Node]:
         """What a page says of a run that is lacking, or lacks something: the first time alone."""
