@@ -106,32 +106,6 @@ def test_slides_fit_their_screen_are_large_enough_and_name_their_axes(browser, s
     assert len(decks) == 12 and wrong == {}
 
 
-def test_what_is_wrong_with_a_slide_is_found(browser):
-    window = browser.new_page(viewport={"width": 1280, "height": 720})
-    axis = "<g id='matplotlib.axis_{}'><g id='xtick_1'>{}</g>{}</g>"
-    word = "<text x='9' y='19' font-size='{}'>5</text>"
-    row = "<g id='ytick_1'><text x='9' y='19' font-size='20'>ViT-B</text></g>"
-    large, far = word.format(20), "<text x='99' y='19' font-size='20'>5</text>"
-    for ticks, name, ytick, inside, said in [
-        (large, large, large, "", []),
-        ("", large, large, "", ["an x axis without numbers or a name"]),
-        (large, "", large, "", ["an x axis without numbers or a name"]),
-        (word.format(9), large, large, "", ["too small"]),
-        (large + row * 6, large, large, "", ["more than five rows"]),
-        (large, large, "", "", ["a y axis without a word"]),
-        (large, large, "", far, ["a y axis without a word"]),  # a remark names no row
-        (large, large, "", large, []),  # a row's name stands above it
-    ]:
-        axes = axis.format(1, ticks, name) + axis.format(2, ytick, "")
-        panel = f"<g id='axes_1'><path d='M0 0H90V90'/>{axes}{inside}</g>"
-        svg = f"<svg width='300' height='300'>{panel}</svg>"
-        window.set_content(
-            f"<section class='shown'><div class='slide'><figure>{svg}</figure></div>"
-        )
-        assert [text.split(":")[0] for text in window.evaluate(OFF_SCREEN)] == said
-    window.close()
-
-
 def test_notes_and_the_clock_are_shown_on_request_and_printed(browser, site):
     window = browser.new_page(viewport={"width": 1280, "height": 720})
     window.goto(f"{site}/slides/meeting_5.html#slide-3", wait_until="load")

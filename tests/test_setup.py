@@ -100,14 +100,6 @@ def test_everything_imported_is_declared():
     assert not missing, f"declare in pyproject.toml: {sorted(missing)}"
 
 
-def test_what_tests_import_comes_with_their_extras():
-    """`make test` installs two extras; what stands in a third is not there on a fresh machine."""
-    extras = PROJECT["optional-dependencies"]
-    lines = [*PROJECT["dependencies"], *extras["extract"], *extras["test"]]
-    missing = undeclared(("tests", "data/benchmarks"), lines)
-    assert not missing, f"add to the extra `test`: {sorted(missing)}"
-
-
 def test_citation_names_the_companion_and_the_paper():
     citation = read_yaml(ROOT / "CITATION.cff")
     assert citation["version"] == PROJECT["version"]
@@ -286,12 +278,6 @@ def test_equations_that_docstrings_name_are_numbered_in_the_book():
         for label in re.findall(r"`(eq-[a-z-]+)`", path.read_text())
     }
     assert {"eq-logit", "eq-baseline", "eq-effective-robustness"} <= named <= labels
-
-
-def test_tests_that_share_a_fixture_of_their_file_stay_with_one_worker():
-    assert conftest.scope_of("tests/test_basis.py::test_a") == "tests/test_basis.py"
-    assert conftest.scope_of("tests/test_browser.py::test_a") == "tests/test_browser.py"
-    assert conftest.scope_of("tests/test_sampling.py::test_a[1]").endswith("::test_a[1]")
 
 
 def test_a_book_is_taken_over_while_nothing_that_it_is_made_from_is_newer(tmp_path, monkeypatch):
