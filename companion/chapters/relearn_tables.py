@@ -149,13 +149,15 @@ def doses(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def along_path(runs: pd.DataFrame) -> float:
     """Rank correlation of κ and path where steps differ between outputs and captions are right."""
     asis = _as_they_are(runs)
-    return float(asis[asis["level"] == "first"][["path", "kurtosis"]].corr("spearman").iloc[0, 1])
+    seeing = asis[asis["level"] == "first"]
+    return float(seeing["path"].corr(seeing["kurtosis"], "spearman"))
 
 
 def _as_they_are(runs: pd.DataFrame) -> pd.DataFrame:
     """Runs of the first model with right captions, its common vector and no other axes for Adam."""
     same = (runs["pairs"] == runs["pairs"].iloc[0]) & (runs["caption_noise"] == 0)
-    return runs[same & ~runs["centred"] & (runs["rotated"] == "none")]
+    kept: pd.DataFrame = runs[same & ~runs["centred"] & (runs["rotated"] == "none")]
+    return kept
 
 
 def judged(runs: pd.DataFrame) -> dict[int, bool]:
