@@ -6,6 +6,7 @@
 #     measurements: [unread]
 #     reads:
 #     - data/embeddings.yaml
+#     - data/embeddings/foreign.csv
 #     - data/emoji/emoji.zip
 # ---
 
@@ -24,7 +25,9 @@ import pandas as pd
 
 from analysis.metrics import basis
 from analysis.metrics.outliers import kurtosis
+from base.roots import ROOT
 from companion.chapters import measured, unread_figures
+from companion.measurements.intervals import Interval
 from companion.measurements.unread import LARGEST, ORTHOGONAL
 from results import style
 from results.page import Page
@@ -148,6 +151,19 @@ if edition == "paper" and len(whole):
             "largest": [-100 * row[f"mean_in_{n}_change"].value for n in LARGEST],
         },
     )
+    foreign = pd.read_csv(ROOT / "data" / "embeddings" / "foreign.csv")
+    images = int(front["images"])
+    foreign["change"] = [
+        Interval.of_paired(*each, images) for each in foreign[["change", "error"]].to_numpy()
+    ]
+    page.table("foreign", foreign)
+    others = foreign.iloc[1:]
+    page.holds(
+        others["kurtosis"].max() < 10 and min(c.low for c in others["change"]) > -0.015,
+        "The vector is the model's, not the data set's",
+    )
+    page.numbers("of-foreign", others.to_dict("list") | {"sets": len(others)})
+    page.numbers("of-textures", others.set_index("images").loc["dtd_test"])
     of = {m.family: unread_figures.by_name(unread_figures.taken_off(m)) for m in chosen}
     for family, row in of.items():
         page.numbers("taken-of-each", row | {"family": family.replace("_", "-")})

@@ -29,7 +29,7 @@ from companion.runs.grid import NEEDED
 from results import course
 
 TEACH = ROOT / "notebooks" / "teach"
-LONGEST = 65
+LONGEST = 70
 
 
 def run_alone(name, folder, monkeypatch, make=course.teachers):
@@ -116,10 +116,12 @@ def grow_an_outlier(names):
     yield abs(grown - outliers.kurtosis(images).mean()) < 1e-3, True  # in float32 there
     yield abs(share - basis.mean_share(images)) < 1e-3, True
     prevented, same_share, same_retrieved = names["prevented"]
-    yield (grown > 6, prevented < 3.2, names["columns"][0] > 6), (True, True, True)
-    yield np.abs([share - same_share, retrieved - same_retrieved]) < 0.03, (True, True)
-    yield names["clean"][0] < 0.7 * grown, True
-    yield np.array([names["clean"][1], names["mild"][1]]) < 0.4 * share, (True, True)
+    yield names["own"][0] > 60 and abs(names["start"][0] - 3) < 0.3, True
+    yield (grown > 6, prevented < 3.3, names["columns"][0] > 6), (True, True, True)
+    yield share > same_share > 0.2 and abs(retrieved - same_retrieved) < 0.03, True
+    yield outliers.kurtosis(images - images.mean(axis=0)).mean() < 3.3, True
+    for without in ("clean", "mild"):
+        yield names[without][0] < 4.5 and names[without][1] < 0.05, True
 
 
 CHECKS = (outlier_features, effective_robustness, privileged_directions, concepts, unread, bits)
@@ -246,19 +248,20 @@ def test_all_files_can_be_laid_out_and_notebooks_that_are_there_stay(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_optimisers_of_an_exercise_do_what_its_solution_says():
+def test_the_optimisers_of_an_exercise_do_what_its_solution_says(monkeypatch):
     page = (ROOT / "book/where_outlier_features_come_from.md").read_text()
     programs = {exercise.label: exercise.program for exercise in answered.exercises(page)}
     defined = (TEACH / "grow_an_outlier.py").read_text().split("# **Predict both")[0]
     namespace = {}
+    monkeypatch.chdir(TEACH)
     exec(defined.removesuffix("# %% [markdown]\n"), namespace)
-    namespace["train"] = partial(namespace["train"], steps=400, rate=0.014)  # the same, sooner
+    namespace["train"] = partial(namespace["train"], steps=2000)  # the same, sooner
     kappas = []
     namespace["show"] = lambda name, h, t: kappas.append(namespace["kurtosis"](h))
     namespace["print"] = lambda *values: kappas.extend(values)
     exec(programs["origin-5"] + programs["origin-6"], namespace)
     sgd, sign, adafactor, z, h = kappas
-    assert sgd < 3.2 < 3.6 < sign < 5 < min(z, adafactor) and 2.8 < h < 3.2
+    assert max(sgd, h) < 3.3 < 5 < min(z, sign, adafactor)
 
 
 def test_the_slides_of_the_book_are_next_to_its_pages(built_book):
