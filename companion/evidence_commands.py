@@ -266,8 +266,10 @@ def sweep(options: Sweeping) -> None:
         write_output(options.html, the_sweep.report(table, f"Sweep of {options.architecture}"))
     said = sys.stderr if any(map(is_stream, wanted)) else sys.stdout
     for row in table.itertuples():
-        change = f"{row.kurtosis_from_previous:+.2f}" if row.Index else ""
-        print(f"{row.step:g}: κ {row.kurtosis:.2f} {change} ({row.answer})", file=said)
+        ends = f"{row.kurtosis_from_previous_low:+.2f} to {row.kurtosis_from_previous_high:+.2f}"
+        change = f", {row.kurtosis_from_previous:+.2f} ({ends}) on the same images"
+        line = f"{row.step:g}: κ {row.kurtosis:.2f}{change if row.Index else ''}"
+        print(f"{line}; outlier features: {row.answer}", file=said)
     print(*wanted, sep="\n", file=said)
 
 
