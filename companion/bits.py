@@ -45,6 +45,8 @@ Array = NDArray[np.float64]
 MOST_ROWS, QUERIES = 20_000, 500
 #: Characters of a line in a terminal.
 LINE = 79
+#: Below this share of distinct vectors the others are mentioned.
+MOST_DISTINCT = 0.95
 #: Fewer vectors are few for ten neighbours.
 FEW_ROWS = 200
 #: The share of values that a clipped range leaves out at each end.
@@ -357,6 +359,9 @@ def _about(h: Array, total: int, rows: Sequence[Row]) -> tuple[str, tuple[str, .
         said.append(cell(words["few"], values))
     if of:
         said.append(words["sample"])
+    values["distinct"] = len({row.tobytes() for row in h})
+    if values["distinct"] < MOST_DISTINCT * len(h):
+        said.append(cell(words["copies"], values))
     for row in rows:
         if (lost := row.won["rotated"]).high < 0 and lost.won <= -0.01:
             least = Won(-lost.won, -lost.high, -lost.low)

@@ -162,6 +162,12 @@ def test_of_many_rows_evenly_spaced_ones_take_part(towering):
     )
 
 
+def test_copies_are_mentioned(plain, towering):
+    assert "copies" not in " ".join(bits(plain).cautions)
+    (said,) = (c for c in bits(np.repeat(towering, 2, axis=0)).cautions if "copies" in c)
+    assert said.startswith("Only 300 vectors differ")
+
+
 REFUSED = {
     "whole numbers, as in a copy": lambda h: (h * 9).astype(np.int8),
     "are whole numbers": lambda h: np.round(h * 9),
