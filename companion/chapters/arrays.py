@@ -14,7 +14,7 @@ from analysis.features import store
 from analysis.metrics.outliers import kurtosis
 from companion.chapters.measured import model_and_data, model_of
 from companion.measurements import tasks
-from companion.measurements.intervals import Interval
+from companion.measurements.intervals import of_changes
 from companion.measurements.measurement import Measurement, MeasurementError
 
 
@@ -47,7 +47,7 @@ def of(measurements: Iterable[Measurement], family: Family) -> Arrays:
     return _gaussian(family.models[0].width)
 
 
-def changes(measurements: Iterable[Measurement]) -> pd.DataFrame:
+def kurtosis_changes(measurements: Iterable[Measurement]) -> pd.DataFrame:
     """How κ of each model differs from that of the first, image by image: a row for each.
 
     Of those whose very features of the same images are in the store. `change`, `low`, `high`: the
@@ -63,7 +63,7 @@ def changes(measurements: Iterable[Measurement]) -> pd.DataFrame:
         if before is m or len(here) < 2:
             continue
         now, then = kurtosis(images.features[here]), kurtosis(others.features[there])
-        change, low, high = Interval.of_changes(now - then)
+        change, low, high = of_changes(now - then)
         titles = {"title": model_of(m).title, "first": model_of(before).title}
         about = {"images": len(here), "data": m.data.title, "now": now.mean(), "then": then.mean()}
         rows.append(titles | about | {"change": change, "low": low, "high": high})

@@ -24,7 +24,7 @@ from analysis.metrics import outliers
 from base.files import fingerprint, sha256_of, write_text
 from base.quoting import Html, in_html, tag
 from companion.measurements import records
-from companion.measurements.intervals import Interval
+from companion.measurements.intervals import of_changes
 from companion.probe import judge, measure
 from companion.probe.checkpoint import find_images
 from companion.probe.measure import ProbeError
@@ -92,7 +92,7 @@ def sweep(options: Sweeping) -> pd.DataFrame:
     table = pd.DataFrame(rows)
     each = [np.array(kept[path]["kurtosis"]) for _, path in files]
     for name, before in (("first", [each[0]] * len(each)), ("previous", each[:1] + each[:-1])):
-        changes = [Interval.of_changes(now - then) for now, then in zip(each, before, strict=True)]
+        changes = [of_changes(now - then) for now, then in zip(each, before, strict=True)]
         for column, values in zip(("", "_low", "_high"), zip(*changes, strict=True), strict=True):
             table[f"kurtosis_from_{name}{column}"] = values
     return table
