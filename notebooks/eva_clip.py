@@ -22,12 +22,10 @@ edition: str = "paper"  # which families
 import numpy as np
 
 from analysis.families.registry import load_families
-from companion.chapters import figures, measured
+from companion.chapters import encoder_tables, measured
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import view
-from results import style
 from results.page import Page
-from results.style import digits
 
 PHOTOGRAPHS, EVA, OPENAI = "clothes_9", "eva_clip_l_14_336-merged2b", "vit_l_14-openai"
 
@@ -79,24 +77,13 @@ page.holds(er[EVA] > paper.max(), "more robust than any model of the paper's")
 # deviations, on average over the nine photographs.
 
 # %%
-Z = "mean |z|"
-titles = {
-    model: f"{name}: κ = {digits(of.loc[model, 'kurtosis_mean'])}, effective robustness "
-    f"{100 * of.loc[model, 'er']:+.1f} points"
-    for model, name in ((OPENAI, "OpenAI's ViT-L/14"), (EVA, "EVA-CLIP's ViT-L/14"))
-}
-frame = style.stacked(
-    {
-        "of": title,
-        "level": "zero_shot",
-        "coordinate": np.arange(outliers[model].counts["components"]),
-    }
-    | {Z: outliers[model].value("profile")}
-    for model, title in titles.items()
+names = {"OpenAI's ViT-L/14": OPENAI, "EVA-CLIP's ViT-L/14": EVA}
+drawing = encoder_tables.profiles_beside_robustness(
+    {name: outliers[model] for name, model in names.items()},
+    {name: er[model] for name, model in names.items()},
 )
 both = of.loc[[OPENAI, EVA], "er"].min() > 0.3
 tower = [np.max(outliers[model].value("profile")) for model in (OPENAI, EVA)]
-drawing = figures.stems(frame, Z)
 page.figure("both-robust", drawing, holds=both and tower[0] > 5 * tower[1])
 
 # %% [markdown]

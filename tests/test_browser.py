@@ -305,6 +305,13 @@ def test_search_finds_counterparts_and_terms_first(search):
     assert {words: links for words, links in found.items() if wanted[words] not in links} == {}
 
 
+def test_the_contents_show_the_line_of_the_page_that_was_opened(open_page, site):
+    page = open_page(f"{site}/introduction.html", DESK)
+    page.goto(f"{site}/guide/operate.html")  # one of the last
+    line = page.locator(".bd-sidebar-primary a.current").last.bounding_box()
+    assert 0 < line["y"] < DESK["height"]
+
+
 def test_a_term_shows_its_definition_to_mouse_keyboard_and_finger(open_page, site):
     """And buttons say of which exercise they show the solution."""
     page = open_page(f"{site}/outlier_features.html", DESK)

@@ -9,6 +9,7 @@ var companionAnswers = {
   "run it": "guide/use_this_book",
   run: "guide/use_this_book",
   build: "guide/use_this_book",
+  "make book": "guide/use_this_book",
   "why outliers": "choose_the_axes",
   "why outlier features": "choose_the_axes",
   install: "guide/use_this_book",

@@ -18,7 +18,7 @@ from companion.measurements.kept_counts import counts_of
 from companion.measurements.measurement import Measurement
 from companion.measurements.pruned import directions, pruned
 from results import cells, plots
-from results.style import Drawing
+from results.style import Drawing, digits, points, stacked
 
 
 def kappa(measurements: Sequence[Measurement]) -> Drawing:
@@ -57,6 +57,23 @@ def kappa_and_persistence(image_sets: Mapping[str, Sequence[Measurement]]) -> Dr
     drawing = plots.scatter(rows, "κ", share, labels="name", verticals=figures.GAUSSIAN)
     drawing.figure.axes[0].set(ylim=(-14, 118), xlim=(2, 5 * rows["κ"].max()))  # room for names
     return drawing
+
+
+def profiles_beside_robustness(
+    measurements: Mapping[str, Measurement], robustness: Mapping[str, float]
+) -> Drawing:
+    """The activation profile of each named encoder; above it κ, and effective robustness.
+
+    `robustness`: fractions, by the same names.
+    """
+    z = "mean |z|"
+    parts = []
+    for name, m in measurements.items():
+        kurtosis, er = digits(m.value("kurtosis_mean")), points(robustness[name])
+        title = f"{name}: κ = {kurtosis}, effective robustness {er} points"
+        columns = {z: m.value("profile"), "coordinate": np.arange(m.counts["components"])}
+        parts.append({"of": title, "level": m.level} | columns)
+    return figures.stems(stacked(parts), z)
 
 
 def by_model(image_sets: Mapping[str, Sequence[Measurement]]) -> pd.DataFrame:

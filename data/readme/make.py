@@ -1,4 +1,4 @@
-"""Draw the figure that README opens with: `book/_static/seven_encoders.svg`.
+"""Draw the figure that README opens with: `book/_static/two_clips.svg`.
 
     python data/readme/make.py
 
@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import re
 
+from analysis.families.registry import load_families
 from base.files import write_text
 from base.quoting import tag
 from base.roots import ROOT
-from companion.chapters import encoder_tables, measured
+from companion.chapters import encoder_tables
+from companion.measurements import accuracies
+from companion.measurements.effective_robustness import view
+from companion.measurements.records import read_all
 from results import style, words
 from results.style import Drawing
 from results.svg import inline_svg
 
-FIGURE = ROOT / "book" / "_static" / "seven_encoders.svg"
+FIGURE = ROOT / "book" / "_static" / "two_clips.svg"
 #: The page's variables, light and dark, as in `book/_static/companion.css`.
 COLOURS = {
     "ink": (style.INK, "#e6e8ea"),
@@ -33,7 +37,7 @@ def for_readme(drawing: Drawing) -> str:
     light, dark = (
         "".join(f"--companion-{name}:{both[n]};" for name, both in COLOURS.items()) for n in (0, 1)
     )
-    words.place_names(drawing.figure)
+    words.lay_out(drawing.figure)
     svg = inline_svg(style.to_svg(drawing.figure), drawing.alt)
     width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0]
     head, body = svg.replace("<svg", f'<svg width="{width}pt" height="{height}pt"', 1).split(">", 1)
@@ -44,7 +48,20 @@ def for_readme(drawing: Drawing) -> str:
     return f"{head}>{look}{body.rstrip()}\n"
 
 
+def two_clips() -> Drawing:
+    """The book's first picture: two robust CLIP models on nine photographs, one with towers."""
+    encoders = {"OpenAI's ViT-L/14": "vit_l_14", "EVA-CLIP's ViT-L/14": "eva_clip_l_14_336"}
+    measurements = {
+        name: next(m for m in read_all("outlier_features", family) if m.data.name == "clothes_9")
+        for name, family in encoders.items()
+    }
+    families = [f for of in ("paper", "contrast") for f in load_families(of).values()]
+    er = view("five").models(accuracies.known(families)).set_index("name")["er"]
+    return encoder_tables.profiles_beside_robustness(
+        measurements, {name: er[m.model] for name, m in measurements.items()}
+    )
+
+
 if __name__ == "__main__":
-    first = [measurements[0] for measurements in measured.image_sets().values()]
-    write_text(FIGURE, for_readme(encoder_tables.kappa(first)))
+    write_text(FIGURE, for_readme(two_clips()))
     print(FIGURE)

@@ -298,12 +298,13 @@
     while (box && !scrolls(box)) box = box.parentElement;
     if (!box || box === document.body || box === document.documentElement) return;
     const [of, inside] = [line.getBoundingClientRect(), box.getBoundingClientRect()];
+    if (of.top > inside.top && of.bottom < Math.min(inside.bottom, window.innerHeight)) return;
     box.scrollTop += of.top - inside.top - (box.clientHeight - of.height) / 2;
   };
 
   const start = () => {
     openCard();
-    showCurrent();
+    window.addEventListener("load", showCurrent); // after the theme has put back where the last page was
     window.addEventListener("hashchange", openCard);
     document.querySelectorAll("table.cards").forEach(markCards);
     document.querySelectorAll(".companion-search").forEach(makeSearch);
