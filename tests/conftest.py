@@ -153,7 +153,8 @@ def make_project(folder, families, notebooks=None, files=None, data=()):
     text of a percent notebook by its name; ``files``: the text of any other file by its path;
     ``data``: files or folders that are taken over as they are.
     """
-    data = ("pyproject.toml", "data/imagenet", "data/looks.yaml", "data/quantities.yaml", *data)
+    tables = ("looks.yaml", "quantities.yaml", "published/models.csv")
+    data = ("pyproject.toml", "data/imagenet", *(f"data/{name}" for name in tables), *data)
     ours = ("analysis", "base", "companion", "results", "training", "profiles")
     for name in (*ours, *data):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2

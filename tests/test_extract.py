@@ -418,6 +418,43 @@ def test_models_that_fail_are_left_out(tmp_path, checkpoints, monkeypatch):
     assert not failed and features(tmp_path, VIT).features.std() > 0
 
 
+def test_what_fails_on_one_data_set_loses_none_of_the_others(tmp_path, checkpoints, monkeypatch):
+    """Images of the second cannot be decoded; DULL's head knows no class but the fourth's."""
+    damaged = spoil(tmp_path / "pictures")
+    red = replace(image_list(20), name="red", labels=np.zeros(20, dtype=np.int64), classes=("red",))
+    lists = [image_list(), damaged, replace(image_list(30), name="third"), red]
+    dull = described("dull", head="zero_shot", classes=("red",))
+    failed, loads = [], []
+    monkeypatch.setattr(
+        loading, "load", lambda net, *rest: (loads.append(net.name), LOAD(net, *rest))[1]
+    )
+    note = lambda net, error: failed.append((net.name, str(error)))  # noqa: E731
+    extract([VIT, dull, CNN], lists, QUICK, folder=tmp_path / "store", onerror=note)
+    assert loads == ["vit", "dull", "cnn"]
+    cannot = [name for name, why in failed if "spoilt: " in why and "cannot be decoded" in why]
+    assert cannot == ["vit", "cnn"]
+    assert [name for name, why in failed if "the head of dull does not" in why] == ["dull"] * 3
+    assert len(failed) == 5
+    sound = ("noise", "third", "red")
+    there = {path.relative_to(tmp_path / "store") for path in tmp_path.rglob("*.safetensors")}
+    features_ = {str(path.with_suffix("")) for path in there if ".head" not in path.name}
+    assert features_ == {"dull/red", *(f"{net}/{name}" for net in ("vit", "cnn") for name in sound)}
+    with pytest.raises(ExtractionError, match="images cannot be decoded"):
+        extract([VIT], lists, QUICK, folder=tmp_path / "store")
+
+
+def test_more_locks_than_files_may_be_open_are_held(tmp_path):
+    resource = pytest.importorskip("resource", reason="this system has no such limit")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    paths = [tmp_path / f"{n}.safetensors" for n in range(200)]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, before[1]))
+        with store.locked(paths):
+            assert len([*tmp_path.glob("*.lock")]) == 200
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 def test_the_command_says_what_it_leaves_out_and_computes_again(own_store, monkeypatch, answer):
     gone = model("gone", library=None, architecture=None, weights=None)
     about = {"title": "Tiny", "edition": "reader", "order": 1, "backbone": "Small."}

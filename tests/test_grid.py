@@ -16,7 +16,7 @@ from analysis.families.registry import load_families
 from analysis.features import store
 from analysis.images import imagelist
 from companion.cli import main
-from companion.runs import cluster, dry_run, grid, rates
+from companion.runs import cluster, dry_run, grid, rates, sizes
 from companion.runs.grid import Choice
 from companion.sources import find, sets
 from results.experiments import RunError
@@ -58,18 +58,58 @@ def jobs(**choice):
 # The jobs
 
 
-def test_the_papers_grid_is_its_families_by_its_data_sets(published):
-    whole = grid.plan(Choice())
+def names(lacks):
+    return {data: [model.name for model in models] for data, models in lacks.items()}
+
+
+def test_a_job_is_a_familys_models_on_all_data_sets(published):
+    whole = grid.plan(Choice(memory=100))
     assert [chosen.name for chosen in whole.families] == list(load_families("paper"))
-    assert list(whole.data) == list(sets.GRID) and len(whole.lacking()) == 5 * 7
+    assert list(whole.data) == list(sets.GRID)
+    assert [job.family for job in whole.lacking()] == list(load_families("paper"))
+    for job, lacks in whole.lacking().items():
+        of_family = whole.choice.of(load_families("paper")[job.family])
+        assert names(lacks) == {key: [m.name for m in of_family] for key in sets.GRID}
     assert whole.unrecorded() == {}  # nothing is there to measure
-    two = jobs(families=("rn50",), data=("broden", "imagenet-a", "broden"))
-    assert two == ["features rn50 broden", "features rn50 imagenet-a"]
+    assert jobs(families=("rn50",), data=("broden", "imagenet-a", "broden")) == ["features rn50"]
     some = grid.plan(Choice(models=("rn50-openai", "vit_b_32-random"), data=("imagenet",)))
-    assert [(str(job), [m.name for m in models]) for job, models in some.lacking().items()] == [
-        ("features rn50 imagenet", ["rn50-openai"]),
-        ("features vit_b_32 imagenet", ["vit_b_32-random"]),
-    ]
+    assert {str(job): names(lacks) for job, lacks in some.lacking().items()} == {
+        "features rn50": {"imagenet": ["rn50-openai"]},
+        "features vit_b_32": {"imagenet": ["vit_b_32-random"]},
+    }
+
+
+def test_a_job_has_as_many_models_as_memory_holds(published):
+    """Each of the ten of ViT-L/14 has 428 million parameters of four bytes."""
+    for memory, counts in [(18, [10]), (16, [5, 5]), (5, [2, 3, 2, 3]), (1, [1] * 10)]:
+        found = grid.plan(Choice(families=("vit_l_14",), memory=memory)).lacking()
+        assert [len(job.models) for job in found] == counts
+        together = [name for job in found for name in job.models]
+        assert sorted(together) == sorted(
+            {m.name for m in load_families()["vit_l_14"].models} & {*together}
+        )
+    assert str(next(iter(found))) == f"features vit_l_14 {together[0]}"
+    assert sizes.parameters(load_families()["pocket_cnn"].models)["pocket-cnn-web-large"] > 1e5
+
+
+def test_larger_networks_and_more_images_ask_for_more_memory(published, monkeypatch, tmp_path):
+    monkeypatch.setattr(rates, "FILE", tmp_path / "rates.csv")
+
+    def needs(family, **more):
+        plan = grid.plan(Choice(families=(family,), data=("imagenet",), memory=100, **more))
+        ((job, lacks),) = plan.lacking().items()
+        return plan.needs(job, lacks)
+
+    small, large = needs("vit_b_32"), needs("vit_l_14")
+    # twice the weights of the largest network; on the CPU all of them, and a batch, besides
+    assert large.mem_mb - small.mem_mb == pytest.approx(2 * 4 * (427.6 - 151.3), rel=0.01)
+    all_there = needs("vit_l_14", device="cpu", batch_size=10)
+    assert all_there.mem_mb - large.mem_mb == pytest.approx(
+        10 * 4 * 427.6 + 0.0004 * 10 * 224**2, rel=0.01
+    )
+    assert small.runtime == sizes.UNTIMED
+    rates._add(rate(("vit_b_32-openai",), 1000, 1000.0))
+    assert needs("vit_b_32").runtime == sizes.SPARE  # of the only image
 
 
 @pytest.mark.parametrize(("choice", "message"), CASES["wrong"])
@@ -120,12 +160,11 @@ def test_a_dry_run_says_jobs_images_and_disk(capsys):
     printed = capsys.readouterr()
     assert printed.err.startswith("left out: imagenet-r. ImageNet-R is not in")
     assert "1 jobs to extract and 0 to measure" in printed.out
-    rows = {line.split()[1]: line.split() for line in printed.out.splitlines()[2:4]}
     assert printed.out.strip().endswith("weights of 5 models, 5 of them are here")
-    assert re.search(r"up to 0.1 GB more for the shards.*; [\d.,]+ GB are free in ", printed.out)
+    assert re.search(r"up to 0.1 GB more for each job's shards.*; [\d.,]+ GB are fr", printed.out)
     # six models of 128 float32 components, and a label and a row number of 8 bytes each
-    assert rows["pocket-noto-test"][2:] == ["6", "484", f"{484 * 6 * 528 / 1e6:,.0f}", "–"]
-    assert rows["imagenet-r"][2:] == ["6", "30,000", f"{30_000 * 6 * 528 / 1e6:,.0f}", "–"]
+    images, row = 484 + 30_000, printed.out.splitlines()[2].split()
+    assert row[1:] == ["2", "6", f"{images:,}", f"{images * 6 * 528 / 1e6:,.0f}", "–"]
     assert "no rate of pocket_cnn is measured yet" in printed.out
 
 
@@ -197,8 +236,8 @@ def test_a_reason_why_data_sets_are_absent_is_said_once(monkeypatch, tmp_path, c
 def test_each_model_can_be_a_job(published):
     asked = {"families": ("rn50",), "data": ("imagenet",), "each_model": True}
     plan = grid.plan(Choice(**asked))
-    found = {str(job): [m.name for m in models] for job, models in plan.lacking().items()}
-    assert found["features rn50 imagenet rn50-openai"] == ["rn50-openai"]
+    found = {str(job): names(lacks) for job, lacks in plan.lacking().items()}
+    assert found["features rn50 rn50-openai"] == {"imagenet": ["rn50-openai"]}
     assert len(found) == len(plan.choice.of(plan.families[0])) > 3
 
 
@@ -254,16 +293,17 @@ def stamps(project):
 
 
 @pytest.mark.slow
-def test_damaged_images_are_one_jobs_failure_and_the_book_gets_the_others(project, monkeypatch):
+def test_damaged_images_are_one_sets_failure_and_the_book_gets_the_others(project, monkeypatch):
     """And a model without weights is left out. What is not recorded is measured live."""
     (project / "notebooks/chapter.py").write_text(TEXTS["chapter"])
     (project / "families/mine.yaml").write_text(family(*WEIGHTS))
     next((project / "one" / "red").iterdir()).write_bytes(b"")
     more = ("--no-record", "--jobs", "1")
     status, jobs, said = done(project, monkeypatch, *more, data=("one", "two"))
-    assert status == 1 and "features mine one-" in said and "1 images cannot be decoded" in said
+    assert status == 1 and re.search(r"mine, left out: mine-web: one-\w+: 1 images cannot be", said)
     assert "mine-gone: there are no weights at" in said
-    assert {job.split()[2].split("-")[0] for job in jobs if " " in job} == {"two"}
+    measured = {job.split()[2].split("-")[0] for job in jobs if job.startswith("measure")}
+    assert "features mine" in jobs and measured == {"two"}
     arrays = [name for name in stamps(project) if ".head." not in name]
     assert len(arrays) == 1 and "two-" in arrays[0]
     live = [p.name.split("--") for p in (project / "st").glob("mine-web/measurements/*.json")]
@@ -273,15 +313,15 @@ def test_damaged_images_are_one_jobs_failure_and_the_book_gets_the_others(projec
 
 @pytest.mark.slow
 def test_with_a_profile_snakemake_does_the_jobs(project, monkeypatch):
-    """Here one for this machine: a job that fails is named, and the others are done."""
+    """Here one for this machine: a data set that fails is named, and the others are done."""
     (project / "profiles/mine").mkdir()
     (project / "profiles/mine/config.yaml").write_text("cores: 2\n")
     next((project / "one" / "red").iterdir()).write_bytes(b"")
     given = ("--profile", "mine")
     status, jobs, said = done(project, monkeypatch, *given, data=("one", "two"))
-    assert status == 1 and "features mine one-" in said and "1 images cannot be decoded" in said
-    assert [job.split()[0] for job in jobs] == ["features", "measure"]
-    assert all(job.split()[2].startswith("two-") for job in jobs)
+    assert status == 1 and re.search(r"mine, left out: mine-web: one-\w+: 1 images cannot be", said)
+    assert jobs[0] == "features mine" and [job.split()[0] for job in jobs[1:]] == ["measure"]
+    assert jobs[1].split()[2].startswith("two-")
     assert not list((project / "st").glob(".receipts*"))
 
 
@@ -295,7 +335,7 @@ def test_the_names_of_sixty_thousand_jobs_are_on_no_command_line(tmp_path):
 def test_a_profile_without_snakemake_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(RunError, match=r'pip install "interpreting-clip-companion\[grid\]"'):
-        cluster.do_all("grid", [], grid.PROFILES / "slurm", None, {})
+        cluster.do_all("grid", [], grid.PROFILES / "slurm", None, {}, [])
 
 
 def test_two_jobs_on_one_machine_get_different_gpus(monkeypatch, tmp_path):
@@ -333,7 +373,7 @@ def test_as_many_extractions_go_on_as_there_are_gpus(monkeypatch, tmp_path, gpus
     seen = []
     monkeypatch.setattr(grid, "do_all", lambda *given: seen.append(given) or {})
     monkeypatch.setattr(grid, "read_failure", lambda name: {})
-    tasks = [grid.Task("features", name, "one") for name in "abc"]
+    tasks = dict.fromkeys((grid.Task("features", name) for name in "abc"), sizes.Needs())
     grid._do("grid", tasks, Choice(), cores, None)
     ((_, calls, places),) = seen
     assert places == at_once

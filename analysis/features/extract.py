@@ -155,21 +155,22 @@ def extract(
     store, current and sound, are not computed again. ``load`` makes an encoder of a model, as
     `companion.checkpoints.loading.load` does. ``checkpoint`` is a local weights file for a single
     model. Raises ExtractionError, ModelError, DatasetError or StoreError, keeping the shards that
-    were finished. With ``onerror``, a model that cannot be loaded, has no head for these
-    images or gives numbers that are not finite is skipped after a call of ``onerror(model,
-    error)``; the others continue, still with one pass over the images.
+    were finished. With ``onerror``, a model that cannot be loaded is skipped after a call of
+    ``onerror(model, error)``; one that has no head for some images, or gives numbers that are not
+    finite, is skipped for that list alone, and so is each model for images that cannot be decoded.
+    The others continue, still with one pass over the images.
     """
     if checkpoint is not None and len(models) != 1:
         raise ExtractionError(f"a checkpoint is for one model, not {len(models)}: give --model.")
     device_for(settings.device)  # is there, whatever is to be computed
     lists = [images] if isinstance(images, ImageList) else list(images)
     paths = [store.features_path(m.name, listed.name, folder) for listed in lists for m in models]
-    about = (load, lists, settings, folder, checkpoint)
+    about = (load, lists, settings, folder, checkpoint, onerror)
     with store.locked(paths):
         waiting, most = list(models), len(models)
         while waiting:
             # Nothing may refer to the networks of one pass when the next one loads its own.
-            works, number = _loaded(waiting[:most], about, onerror)
+            works, number = _loaded(waiting[:most], about)
             try:
                 _extract_all(works, lists, settings, onerror)
                 full = False
@@ -186,11 +187,9 @@ def extract(
     return paths
 
 
-def _loaded(
-    models: Sequence[Model], about: tuple[Any, ...], onerror: OnError | None
-) -> tuple[list[Work], int]:
+def _loaded(models: Sequence[Model], about: tuple[Any, ...]) -> tuple[list[Work], int]:
     """Load models until memory is full: what they lack, and how many of them that is about."""
-    works: list[Work] = []
+    works, onerror = list[Work](), about[-1]
     for number, model in enumerate(models):
         try:
             with _others_go_on(model, onerror):
@@ -221,14 +220,16 @@ def _extract_all(
     settings: ExtractionSettings,
     onerror: OnError | None,
 ) -> None:
-    """Extract what loaded encoders lack of each list; one that fails has no further list."""
+    """Extract what loaded encoders lack of each list; what fails on one goes on with the next."""
     for listed in lists:
         waiting = [work for work in works if work.images is listed]
-        done = _extracted(waiting, listed, settings, onerror)
-        for work in done:
-            _finish(work)
-        failed = [work.encoder for work in waiting if work not in done]
-        works = [work for work in works if work.encoder not in failed]
+        try:
+            for work in _extracted(waiting, listed, settings, onerror):
+                _finish(work)
+        except ExtractionError as error:  # of the images, so of every model
+            for work in waiting:
+                with _others_go_on(work.encoder.model, onerror):
+                    raise error
 
 
 @contextmanager
@@ -249,6 +250,7 @@ def _prepared(
     settings: ExtractionSettings,
     folder: Path | None,
     checkpoint: Path | None,
+    onerror: OnError | None,
 ) -> list[Work]:
     """What a model lacks: it is loaded if its features or head are not current for some images."""
     weights = store.local_weights(model) if checkpoint is None else None
@@ -267,8 +269,12 @@ def _prepared(
     if not lacking + headless:
         return []
     loaded = load(model, checkpoint, device_for(settings.device))
-    for images in lacking + headless:
-        see_to_head(loaded, images, store.head_path(model.name, images.name, folder))
+    with_head = []
+    for images in [*headless, *lacking]:
+        with _others_go_on(model, onerror):
+            see_to_head(loaded, images, store.head_path(model.name, images.name, folder))
+            with_head.append(images.name)
+    lacking = [images for images in lacking if images.name in with_head]
     if not lacking:
         return []
     encoder = Encoder(replace(loaded, text=None), settings)

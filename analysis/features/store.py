@@ -18,7 +18,7 @@ import json
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -40,6 +40,8 @@ Precision = Literal["fp32", "tf32", "fp16", "bf16"]
 FORMAT = 1
 DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I64": "<i8", "U64": "<u8", "U8": "u1"}
 LONGEST_HEADER = 100_000_000
+#: Files that a process holds open besides its locks.
+SPARE_FILES = 512
 #: The keys that every sidecar needs, and the types of those that are read.
 NEEDED = {"format", "bytes", "sha256", "N", "d"}
 KINDS = dict.fromkeys(NEEDED - {"sha256"}, int) | {"sha256": str, "model": dict, "data": dict}
@@ -351,13 +353,28 @@ def locked(paths: Iterable[Path]) -> Iterator[None]:
     """Hold the right to make the features at some paths; waits for another process to finish.
 
     A process that dies lets go. Between machines it holds where the shared file system passes locks
-    on, as NFS does since Linux 2.6.12 unless it is mounted with ``nolock`` or ``local_lock``.
+    on, as NFS does since Linux 2.6.12 unless it is mounted with ``nolock`` or ``local_lock``. Each
+    lock is an open file, of which systems allow 256 or 1,024 unless a process asks for more.
     """
+    places = sorted(paths)  # always in the same order: no two wait for each other
+    _allow_open_files(len(places))
     with ExitStack() as held:
-        for path in sorted(paths):  # always in the same order: no two wait for each other
+        for path in places:
             path.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(FileLock(path.with_suffix(".lock")))
         yield
+
+
+def _allow_open_files(more: int) -> None:
+    """Let this process hold so many more files open, as far as the system lets it."""
+    with suppress(ImportError, ValueError, OSError):  # Windows has no such limit
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = more + SPARE_FILES
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _mapped(path: Path, start: int, entry: Mapping[str, Any]) -> NDArray[Any]:

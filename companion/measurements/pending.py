@@ -189,11 +189,15 @@ def not_measured(
                 yield f"{model.name} was not measured: it lacks {what}; use `{command}`."
 
 
-def jobs(family: Family, experiments: Collection[str] | None = None) -> list[Job]:
-    """All jobs that the store allows for a family, one experiment after another."""
+def jobs(family: Family, experiments: Collection[str] | None = None, data: str = "") -> list[Job]:
+    """All jobs that the store allows for a family, one experiment after another.
+
+    ``data``: on this data set alone, or on these that are looked at together.
+    """
     every = get_args(Measurable)
     wanted = [name for name in every if experiments is None or name in experiments]
-    return [job for name in wanted for job in _on_features(name, family) if _possible(job)]
+    there = (job for name in wanted for job in _on_features(name, family))
+    return [job for job in there if data in ("", job.data) and _possible(job)]
 
 
 def waiting_for_concepts(family: Family) -> list[Job]:

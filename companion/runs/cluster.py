@@ -30,13 +30,18 @@ LOG = STATE / "logs" / "snakemake.log"
 
 
 def do_all(
-    what: str, calls: Sequence[Call], profile: Path, places: int | None, config: Mapping[str, int]
+    what: str,
+    calls: Sequence[Call],
+    profile: Path,
+    places: int | None,
+    config: Mapping[str, int],
+    needs: Sequence[Mapping[str, int]],
 ) -> dict[str, Any]:
     """Have Snakemake do jobs; returns what those that succeeded returned, by name.
 
     ``profile`` is a folder with a ``config.yaml``, ``places`` the number of jobs at a time instead
-    of the profile's, and ``config`` what the Snakefile's rules ask the cluster for. What Snakemake
-    says goes to `LOG`.
+    of the profile's, ``config`` what the Snakefile's rules ask the cluster for, and ``needs`` what
+    each job does besides. What Snakemake says goes to `LOG`.
     """
     if importlib.util.find_spec("snakemake") is None:
         raise RunError(
@@ -46,9 +51,9 @@ def do_all(
     LOG.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(default_folder()) as folder, LOG.open("w", encoding="utf-8") as log:
         receipts = {call.name: folder / f"{call.name.replace(' ', '/')}.json" for call in calls}
-        for call in calls:
-            asked = json.dumps([call.name, call.address, *call.arguments])
-            write_text(receipts[call.name].with_suffix(".call"), asked)
+        for call, need in zip(calls, needs, strict=True):
+            asked = {"call": [call.name, call.address, *call.arguments], "needs": need}
+            write_text(receipts[call.name].with_suffix(".call"), json.dumps(asked))
         snakemake = subprocess.Popen(
             command(folder, receipts.values(), profile, places, config),
             cwd=ROOT,
@@ -91,7 +96,7 @@ def command(
 
 def do(asked: Path, receipt: Path) -> None:
     """Do the job that a file says, and write its receipt; a failure is noted."""
-    name, address, *arguments = json.loads(asked.read_text(encoding="utf-8"))
+    name, address, *arguments = json.loads(asked.read_text(encoding="utf-8"))["call"]
     call = Call(name, pkgutil.resolve_name(address), arguments)
     write_text(receipt, json.dumps(attempt(call)))
 

@@ -1,10 +1,12 @@
 """The grid: all models of an edition's families × its data sets, extracted, measured, recorded.
 
-A job is one family on one data set: first its features are extracted, then they are measured. What
-there is to do follows from the features and measurements themselves, which say what they were made
-from: a job is for the models that lack something, so a grid that was stopped, or done for some of
-the models, goes on where it stood. A model that fails, because its weights cannot be had, say, is
-left out and named with the reason, and the others go on.
+First features are extracted: a job is one family's models, as many as memory holds, on all data
+sets that they lack, so that weights are loaded once and images decoded once. Then features are
+measured: a job is one family on one data set. What there is to do follows from the features and
+measurements themselves, which say what they were made from: a job is for the models that lack
+something, so a grid that was stopped, or done for some of the models, goes on where it stood. A
+model that fails, because its weights cannot be had, say, is left out and named with the reason, as
+is a data set with damaged images, and the others go on.
 
 The jobs are done on this machine (`jobs`) or, with a profile, by Snakemake elsewhere (`cluster`).
 """
@@ -12,11 +14,11 @@ The jobs are done on this machine (`jobs`) or, with a profile, by Snakemake else
 from __future__ import annotations
 
 import importlib.util
-import itertools
 import os
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -27,13 +29,16 @@ from base.roots import ROOT
 from base.texts import CompanionError, suggestion
 from companion.measurements import from_store, pending, records
 from companion.measurements.quantities import Measurable
-from companion.runs import cluster, rates
+from companion.runs import cluster, rates, sizes
 from companion.runs.options import Choice
+from companion.runs.sizes import Needs
 from companion.sources import find, sets
 from results.experiments import RunError
 from results.jobs import Call, do_all, read_failure
 
 PROFILES = ROOT / "profiles"
+#: So many models are named in a sentence; of more, their number is given.
+NAMED = 4
 NEEDED = ("torch", "torchvision", "open_clip", "timm", "tqdm")
 #: What an edition computes on, where no data set is named.
 USUAL: dict[Edition, tuple[str, ...]] = {
@@ -50,20 +55,36 @@ MEASURED: dict[Edition, tuple[Measurable, ...]] = {
 
 
 class Task(NamedTuple):
-    """One job: what it does, for which family, on which data set of the command line.
+    """One job: what it does, for which family.
 
-    ``experiment``: the only one that is measured, if one is named; ``model``: the only one that is
-    extracted.
+    ``data``: the store's data set that is measured; ``experiment``: the only one that is, if one is
+    named. ``models``: those that are extracted; ``part``: which of the family's they are, if it
+    takes several jobs.
     """
 
     kind: Literal["features", "measure"]
     family: str
-    data: str
+    data: str = ""
     experiment: str = ""
-    model: str = ""
+    models: tuple[str, ...] = ()
+    part: str = ""
+
+    @property
+    def arguments(self) -> list[Any]:
+        """What the function that does it is called with, after the choice."""
+        given = (self.family, self.models, self.data, self.experiment)
+        return [one for one in given if one]
 
     def __str__(self) -> str:
-        return " ".join(filter(None, self))
+        return " ".join(
+            filter(None, (self.kind, self.family, self.data, self.experiment, self.part))
+        )
+
+
+#: For each data set the models that lack something of it.
+Lacks = dict[str, list[Model]]
+#: Why some models were left out: the reason → their names.
+LeftOut = dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -79,24 +100,38 @@ class GridPlan:
     data: Mapping[str, Sequence[ImageList]] = field(repr=False)
     absent: Mapping[str, str]
 
-    def lacking(self) -> dict[Task, list[Model]]:
-        """The jobs that extract, with the models whose features or heads are not current."""
-        settings, jobs = self.choice.settings(), dict[Task, list[Model]]()
-        for family, (name, lists) in itertools.product(self.families, self.data.items()):
-            jobs |= tasks(
-                self.choice,
-                family,
-                name,
-                [
-                    model
-                    for model in self.choice.of(family)
-                    if not all(
-                        is_current(model, images, settings) and head_is_current(model, images)
-                        for images in lists
-                    )
-                ],
-            )
+    def lacks(self, family: Family) -> Lacks:
+        """The models of a family whose features or heads are not current, for each data set."""
+        settings, models, lacks = self.choice.settings(), self.choice.of(family), Lacks()
+        for name, lists in self.data.items():
+            for model in models:
+                if not all(
+                    is_current(model, images, settings) and head_is_current(model, images)
+                    for images in lists
+                ):
+                    lacks.setdefault(name, []).append(model)
+        return lacks
+
+    def lacking(self) -> dict[Task, Lacks]:
+        """The jobs that extract, with what their models lack."""
+        jobs = dict[Task, Lacks]()
+        for family in self.families:
+            jobs |= extractions(self.choice, family, self.lacks(family))
         return jobs
+
+    def images(self, data: str) -> int:
+        """How many images a data set has, here or as its authors published it."""
+        return sum(map(len, self.data[data])) if data in self.data else sets.images(data)
+
+    def needs(self, job: Task, about: Lacks | list[Model]) -> Needs | None:
+        """What a job that extracts asks a cluster for, by the size of its networks and data."""
+        if isinstance(about, list):
+            return None
+        encoded = sum(self.images(data) * len(models) for data, models in about.items())
+        hours = rates.hours(job.models, encoded, self.choice.precision, rates.read())
+        models = {model.name: model for some in about.values() for model in some}
+        most = max(len(listed) for data in about for listed in self.data[data])
+        return sizes.extracting([*models.values()], most, self.choice, hours)
 
     def unrecorded(self) -> dict[Task, list[Model]]:
         """The jobs that measure what is in the store of these data sets and not recorded."""
@@ -109,13 +144,19 @@ class GridPlan:
         return jobs
 
 
-def tasks(
-    choice: Choice, family: Family, data: str, models: Sequence[Model]
-) -> dict[Task, list[Model]]:
-    """The jobs that extract some models of a family: one, or one for each model."""
-    if choice.each_model:
-        return {Task("features", family.name, data, model=m.name): [m] for m in models}
-    return {Task("features", family.name, data): [*models]} if models else {}
+def extractions(choice: Choice, family: Family, lacks: Lacks) -> dict[Task, Lacks]:
+    """The jobs that extract what a family's models lack: as few as memory allows, or one each."""
+    wanted = {model.name for models in lacks.values() for model in models}
+    models = [model for model in choice.of(family) if model.name in wanted]
+    groups = [[m] for m in models] if choice.each_model else sizes.together(models, choice.memory)
+    jobs = dict[Task, Lacks]()
+    for number, group in enumerate(groups, 1):
+        names = tuple(model.name for model in group)
+        part = names[0] if len(names) == 1 else f"part {number} of {len(groups)}"
+        own = {data: [m for m in some if m.name in names] for data, some in lacks.items()}
+        job = Task("features", family.name, models=names, part=part * (len(groups) > 1))
+        jobs[job] = {data: some for data, some in own.items() if some}
+    return jobs
 
 
 def absences(absent: Mapping[str, str]) -> list[str]:
@@ -133,11 +174,12 @@ def absences(absent: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _to_measure(choice: Choice, family: Family) -> list[pending.Job]:
-    """The measurements to take of the chosen models of a family, recorded or live."""
+def _to_measure(choice: Choice, family: Family, data: str = "") -> list[pending.Job]:
+    """The measurements to take of the chosen models of a family, on one data set or on all."""
     is_done = pending.is_recorded if choice.records else pending.current
-    jobs = pending.jobs(family, MEASURED.get(choice.edition))
-    return [job for job in jobs if job.model in choice.of(family) and not is_done(job)]
+    chosen = {model.name for model in choice.of(family)}
+    jobs = pending.jobs(family, MEASURED.get(choice.edition), data)
+    return [job for job in jobs if job.model.name in chosen and not is_done(job)]
 
 
 def plan(choice: Choice) -> GridPlan:
@@ -209,17 +251,29 @@ def run(plan: GridPlan, profile: str = "local", cores: int | None = None) -> int
     if not plan.data:
         raise RunError(f"none of the grid's data sets is here: {' '.join(absences(plan.absent))}")
     folder = profile_folder(profile)
-    done, problems = 0, []
-    for find_jobs in (plan.lacking, plan.unrecorded):
-        waiting = list(find_jobs())
-        problems += _do("grid", waiting, plan.choice, cores, folder) if waiting else []
-        done += len(waiting)
+    done, problems = 0, list[str]()
+    lacking = plan.lacking if folder else partial(_for_gpus, plan)
+    for find_jobs in (lacking, plan.unrecorded):
+        needs = {job: plan.needs(job, about) for job, about in find_jobs().items()}
+        problems += _do("grid", needs, plan.choice, cores, folder) if needs else []
+        done += len(needs)
     if problems:
         raise IncompleteError(
             f"the grid of {done} jobs is incomplete; the same command continues with the rest:"
             + "".join(f"\n  {problem}" for problem in problems)
         )
     return done
+
+
+def _for_gpus(plan: GridPlan) -> dict[Task, Lacks]:
+    """The jobs that extract on this machine: one a model where it has more GPUs than families."""
+    if jobs := plan.lacking():
+        from analysis.features.devices import gpus
+
+        if len(jobs) < gpus(plan.choice.device):
+            each = plan.choice.model_copy(update={"each_model": True})
+            return replace(plan, choice=each).lacking()
+    return jobs
 
 
 def refresh_pocket_lab(families: Sequence[str], cores: int) -> None:
@@ -248,32 +302,38 @@ def measure_live(
         for job in pending.jobs_to_take(families, experiments)
     )
     if waiting := list(dict.fromkeys(tasks)):
-        for problem in _do("measurements", waiting, Choice(record=False), cores, None):
+        needs = dict.fromkeys(waiting)
+        for problem in _do("measurements", needs, Choice(record=False), cores, None):
             print(problem, file=sys.stderr)
     pending.remove_outdated(families, experiments)
 
 
 def _do(
-    what: str, jobs: Sequence[Task], choice: Choice, cores: int | None, profile: Path | None
+    what: str,
+    jobs: Mapping[Task, Needs | None],
+    choice: Choice,
+    cores: int | None,
+    profile: Path | None,
 ) -> list[str]:
     """Do jobs; returns a sentence on each that failed, and on each model left out."""
     places = cores or os.cpu_count() or 1
-    if profile is None and jobs[0].kind == "features":
+    if profile is None and next(iter(jobs)).kind == "features":
         places, choice = _shared(choice, places, len(jobs))
     asked, before = choice.model_dump(mode="json"), len(rates.read())
-    does = {"features": features, "measure": measure}
-    calls = [Call(str(job), does[job.kind], (asked, *filter(None, job[1:]))) for job in jobs]
+    does: dict[str, Callable[..., LeftOut]] = {"features": features, "measure": measure}
+    calls = [Call(str(job), does[job.kind], (asked, *job.arguments)) for job in jobs]
     if profile is None:
         left_out = do_all(what, calls, places)
     else:
-        needs = {"workers": choice.workers, "gpu": int(choice.device != "cpu")}
-        left_out = cluster.do_all(what, calls, profile, cores, needs)
+        config = {"workers": choice.workers, "gpu": int(choice.device != "cpu")}
+        needs = [need._asdict() if need else {} for need in jobs.values()]
+        left_out = cluster.do_all(what, calls, profile, cores, config, needs)
     for rate in rates.read()[before:]:  # of whoever extracted meanwhile, on this machine or another
         print(f"{what}: {rate}", file=sys.stderr)
     problems = [
-        f"{name}, left out: {_about(*model)}"
+        f"{name}, left out: {_about(models, why)}"
         for name in left_out
-        for model in left_out[name].items()
+        for why, models in left_out[name].items()
     ]
     for name in [call.name for call in calls if call.name not in left_out]:
         failure = read_failure(name).get("message", f"it was not started, see {cluster.LOG}")
@@ -296,8 +356,11 @@ def _shared(choice: Choice, cores: int, jobs: int) -> tuple[int, Choice]:
     return places, choice.model_copy(update={"workers": threads})
 
 
-def _about(model: str, why: str) -> str:
-    return why if model in why else f"{model}: {why}"
+def _about(models: Sequence[str], why: str) -> str:
+    """A reason with the models that it holds for, unless it names them."""
+    names = [*dict.fromkeys(models)]
+    named = ", ".join(names) if len(names) <= NAMED else f"{len(names)} models"
+    return why if len(names) == 1 and names[0] in why else f"{named}: {why}"
 
 
 def profile_folder(name: str) -> Path | None:
@@ -317,42 +380,44 @@ def profile_folder(name: str) -> Path | None:
 # What a job does
 
 
-def features(choice: dict[str, Any], family: str, data: str, model: str = "") -> dict[str, str]:
-    """Extract features for all available models, or one; returns why for the others.
+def features(choice: dict[str, Any], family: str, models: Sequence[str]) -> LeftOut:
+    """Extract what some models of a family lack; returns why some did not get all.
 
-    ``choice`` is one as JSON. Raises RunError if no model is left.
+    ``choice`` is one as JSON. Raises RunError if none got anything.
     """
     from analysis.features.devices import gpu
     from analysis.features.extract import extract
     from companion.checkpoints import loading
 
-    wanted, left_out = Choice.model_validate(choice), dict[str, str]()
-    named = (data,) if data in _texts(wanted) else wanted.data  # a folder has another name
-    whole = plan(wanted.model_copy(update={"families": (family,), "data": named}))
-    models = whole.lacking().get(Task("features", family, data, model=model), [])
+    wanted, left_out = Choice.model_validate(choice), LeftOut()
+    whole = plan(wanted.model_copy(update={"families": (family,), "models": tuple(models)}))
+    lacks = whole.lacks(whole.families[0])
+    lacking = {model.name: model for some in lacks.values() for model in some}
+    lists = [images for name in lacks for images in whole.data[name]]
 
     def leave_out(model: Model, error: Exception) -> None:
-        left_out.setdefault(model.name, str(error))
+        left_out.setdefault(str(error), []).append(model.name)
 
     with gpu(wanted.device) as device:
         settings = wanted.model_copy(update={"device": device}).settings()
-        with rates.noted(models, whole.data[data]):
-            extract(models, whole.data[data], settings, load=loading.load, onerror=leave_out)
-    if models and len(left_out) == len(models):
-        raise RunError("no model is left: " + "; ".join(_about(*item) for item in left_out.items()))
+        with rates.noted([*lacking.values()], lists):
+            extract([*lacking.values()], lists, settings, load=loading.load, onerror=leave_out)
+    if left_out and whole.lacks(whole.families[0]) == lacks:
+        reasons = [_about(some, why) for why, some in left_out.items()]
+        raise RunError("no model is left: " + "; ".join(reasons))
     return left_out
 
 
-def measure(choice: dict[str, Any], family: str, data: str, experiment: str = "") -> dict[str, str]:
+def measure(choice: dict[str, Any], family: str, data: str, experiment: str = "") -> LeftOut:
     """Measure, recorded or live; returns the models for which that was not possible, and why.
 
     ``experiment``: this one alone.
     """
-    wanted, left_out = Choice.model_validate(choice), dict[str, str]()
-    for job in _to_measure(wanted, load_family(family)):
-        if job.data == data and experiment in ("", job.experiment):
+    wanted, left_out = Choice.model_validate(choice), LeftOut()
+    for job in _to_measure(wanted, load_family(family), data):
+        if experiment in ("", job.experiment):
             try:
                 (records.record if wanted.records else records.write_live)(from_store.measure(job))
             except CompanionError as error:
-                left_out[job.model.name] = str(error)
+                left_out.setdefault(str(error), []).append(job.model.name)
     return left_out

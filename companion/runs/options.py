@@ -250,10 +250,14 @@ class Choice(Computing):
     workers: int = option(
         "decoding threads of a job (default: its share of the cores on GPUs, else 8)", 8, least=1
     )
+    memory: int = option(
+        "GB that the networks of a job may take together; a larger family takes several jobs, each "
+        "decoding the images (default: 16)",
+        16,
+        least=1,
+    )
     each_model: bool = option(
-        "a job for each model, each decoding the images again, where a family takes longer than a "
-        "cluster lets a job run (default: a job for each family)",
-        False,
+        "a job for each model, where a family takes longer than a cluster lets a job run", False
     )
     measure: bool = option("only extract; measure and update the book later", True)
     record: bool | None = option(

@@ -114,3 +114,11 @@ def last_of(models: Collection[str], precision: str, among: Sequence[Rate]) -> R
     """The newest rate of some of the models, in this precision."""
     fitting = (rate for rate in reversed(among) if {*rate.models} & {*models})
     return next((rate for rate in fitting if rate.precision == precision), None)
+
+
+def hours(
+    models: Collection[str], encoded: int, precision: str, among: Sequence[Rate]
+) -> float | None:
+    """How long it takes to encode so many images at their last rate; None if there is none."""
+    rate = last_of(models, precision, among)
+    return encoded * rate.seconds / rate.encoded / 3600 if rate else None

@@ -43,7 +43,7 @@ def project(tmp_path_factory, cluster):
     profile = (folder / "profiles" / "slurm" / "config.yaml").read_text()
     for old, new in [
         ("mem_mb=16000", "mem_mb=500"),
-        ("mem_mb=32000", "mem_mb=500"),
+        ("mem_mb=32000", "mem_mb=500\n  - features:mem_mb=500"),
         ("checks: 10", "checks: 1"),
         ("latency-wait: 60", "latency-wait: 10"),
     ]:
