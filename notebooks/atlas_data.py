@@ -27,6 +27,7 @@ from analysis.metrics.robustness import bootstrap_baselines, fit_baseline, inver
 from companion.chapters import robustness_figures
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import FIVE_SHIFTS
+from results import plots
 from results.cells import joined
 from results.page import Page
 
@@ -112,6 +113,21 @@ page.number(
     rank=robustness_figures.statistic(rank_correlation, usable, "imagenet", "er", **drawn),
     slope=robustness_figures.statistic(slope_of, usable, "imagenet", "shifted", **drawn),
 )
+X = "ImageNet top-1 (%)"
+marks = usable.assign(of=usable["model"] + " " + usable["weights"], level="zero_shot", look="small")
+page.figure(
+    "er",
+    plots.scatter(
+        robustness_figures.in_points(marks.assign(**{X: 100 * marks["imagenet"]}), X),
+        X,
+        robustness_figures.ER,
+        horizontals={"": 0},
+    ),
+    models=len(usable),
+    holds=rank_correlation(usable["imagenet"], usable["er"]) > 0.7,
+)
+
+# %%
 less = usable[usable["group"] != "NLLB-CLIP"]
 for name, rows in {"left-out": usable, "left-out-less": less}.items():
     error = left_out_error(rows["imagenet"], rows["shifted"], rows["group"])

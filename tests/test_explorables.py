@@ -162,6 +162,18 @@ def test_keys_move_it_it_fits_and_axe_finds_nothing(open_page, addresses, script
     assert not what_axe_finds(page, ".explorable-stage", {"preload": False})
 
 
+@pytest.mark.parametrize("script", ["turn_axes", "drop_directions", "grow_outlier"])
+def test_what_is_pressed_is_large_enough_for_a_finger(browser, addresses, script):
+    context = browser.new_context(is_mobile=True, has_touch=True, viewport=PHONE)
+    page = context.new_page()
+    page.goto(addresses[script])
+    pressed = page.locator(".explorable-stage :is(button, select)")
+    heights = pressed.evaluate_all("all => all.map((e) => e.getBoundingClientRect().height)")
+    assert len(heights) > 2 and min(heights) >= 44
+    assert page.locator("input[type=range]").bounding_box()["width"] > 250
+    context.close()
+
+
 def test_a_network_without_captions_shows_its_numbers_alone(open_page, addresses):
     page = open_page(addresses["turn_axes"], DESK)
     page.get_by_role("button", name="no captions").click()

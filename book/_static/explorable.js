@@ -150,7 +150,7 @@
       if (point?.shown) {
         const [px, py] = [x(point.place), y(point.value)];
         node.append(make("circle", { cx: px, cy: py, r: 5.5, class: "mark one" }));
-        node.append(make("text", { x: px + 9, y: py + 4, class: "one" }, `${point.name}: ${write(point.value)}`));
+        node.append(make("text", { x: px - 3, y: py + 18, class: "one" }, `${point.name}: ${write(point.value)}`));
       }
       const said = series.map(({ values, name: of }) => `${of} ${write(values[place])}`);
       node.setAttribute("aria-label", `${title}, ${at[place]} ${what}: ${said.join(", ")}.`);
