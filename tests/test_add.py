@@ -467,7 +467,7 @@ def test_two_checkpoints_of_a_family_stand_side_by_side_under_their_titles(proje
         if "companion" in output.get("metadata", {})
     }
     *_, row = shown["changes"].strip().splitlines()
-    checkpoint, than, images, *_, change = (c.strip() for c in row.strip("|").split("|"))
+    checkpoint, _, than, _, change, images = (c.strip() for c in row.strip("|").split("|"))
     assert (checkpoint, than) == ("Step 3", "Step 1") and images.startswith("40 of ")
     kappa = [
         outliers.kurtosis(store.read_features(path).features)
