@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from analysis.families.registry import Family, Model
 from analysis.features.store import default_folder, local_weights
 from base.texts import aligned
 from companion.runs import rates, sizes
-from companion.runs.grid import GridPlan, Lacks, Task, extractions
+from companion.runs.grid import NAMED, GridPlan, Lacks, Task, extractions
 from companion.runs.options import Choice
 
 #: Bytes of an image's label and row number.
@@ -58,9 +58,10 @@ def _each(choice: Choice, models: Sequence[Model]) -> int:
     return sum(model.width * number + LABEL_BYTES for model in models)
 
 
-def _time(hours: float, without: Iterable[str], known: Sequence[rates.Rate]) -> str:
+def _time(hours: float, without: Collection[str], known: Sequence[rates.Rate]) -> str:
     """How long the jobs take one after the other, and of which nothing is known."""
-    unknown = ", ".join(sorted(without))
+    names = sorted(without)
+    unknown = ", ".join(names) if len(names) <= NAMED else f"{len(names)} families"
     if not hours:
         return f"hours: not known, for no rate of {unknown} is measured yet (a first job does so)"
     more = f"; no rate of {unknown} is measured yet" if unknown else ""

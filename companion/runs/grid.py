@@ -38,7 +38,7 @@ from results.jobs import Call, do_all, read_failure
 
 PROFILES = ROOT / "profiles"
 #: So many models are named in a sentence; of more, their number is given.
-NAMED = 4
+NAMED = 5
 NEEDED = ("torch", "torchvision", "open_clip", "timm", "tqdm")
 #: What an edition computes on, where no data set is named.
 USUAL: dict[Edition, tuple[str, ...]] = {
