@@ -172,13 +172,15 @@ def claims(
 
 
 def export(
-    file: Annotated[Path, option("CSV or JSON file to write; - is CSV", placed=True)],
+    file: Annotated[Path, option("CSV, Parquet or JSON file to write; - is CSV", placed=True)],
 ) -> None:
     """Write what is known for other programs. A CSV file has every measured number, recorded or
-    live: each row has a model, images, a quantity, its unit and the kind of evidence. A JSON file
-    has every claim with its verdict, rule, numbers, evidence and error rates.
+    live: each row has a model, images, a quantity, its unit and the kind of evidence. A Parquet
+    file has one row for each quantity of a model, with all its numbers. A JSON file has every claim
+    with its verdict, rule, numbers, evidence and error rates.
 
     companion export measurements.csv
+    companion export measurements.parquet
     companion export claims.json
     """
     from companion.chapters import claim_data
@@ -190,10 +192,17 @@ def export(
         write_output(file, text := claim_data.as_json())
         print(f"{file}: {len(json.loads(text)['claims'])} claims", file=said)
         return
-    check_writable(file, suffix=".csv")
-    table = exporting.everything(registry.load_families() | registry.load_families("zoo"))
-    write_output(file, table.map(as_cell).to_csv(index=False))
-    print(f"{file}: {len(table):,} numbers of {table['model'].nunique()} models", file=said)
+    parquet = file.suffix == ".parquet"
+    check_writable(file, suffix=".parquet" if parquet else ".csv")
+    families = registry.load_families() | registry.load_families("zoo")
+    if parquet:
+        table = exporting.whole_quantities(families)
+        exporting.write_parquet(table, file)
+    else:
+        table = exporting.everything(families)
+        write_output(file, table.map(as_cell).to_csv(index=False))
+    what = "quantities" if parquet else "numbers"
+    print(f"{file}: {len(table):,} {what} of {table['model'].nunique()} models", file=said)
 
 
 def probe(

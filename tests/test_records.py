@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, cases, copy_checkout, python_in, refused
@@ -340,6 +341,27 @@ def test_every_number_is_exported_once_with_what_it_is(tmp_path, answer):
     places = rows[(rows["experiment"] == "outlier_features") & (rows["quantity"] == "sample")]
     assert places["place"].iloc[-1] == "{} {}".format(*(n - 1 for n in clip.value("sample").shape))
     assert set(table[table["model"] == "rn101-openai"]["inferred"]) != {""}
+
+
+def test_a_parquet_file_has_a_row_for_each_quantity(tmp_path, answer, monkeypatch):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    file, clip = tmp_path / "all.parquet", read(IMAGES)
+    said = answer("export", file)
+    table = pd.read_parquet(file)
+    assert f"{len(table):,} quantities" in said
+    key = ["experiment", "model", "data", "quantity"]
+    assert not table.duplicated(key).any() and table["data"].is_monotonic_increasing
+    assert parquet.ParquetFile(file).num_row_groups > 1
+    own = [("model", "==", clip.model), ("data", "==", clip.data.name)]
+    rows = pd.read_parquet(file, filters=own).query("experiment == @clip.experiment")
+    assert sorted(rows["quantity"]) == sorted(clip.values)
+    for row in rows.itertuples():
+        expected = np.asarray(clip.values[row.quantity].value, dtype=float)
+        np.testing.assert_array_equal(np.reshape(row.values, row.shape), expected)
+        assert (row.n, row.unit) == (500, clip.values[row.quantity].unit)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    said = answer("export", tmp_path / "other.parquet", fails=True)
+    assert "pip install pyarrow" in said and not (tmp_path / "other.parquet").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.families.registry import Family
+from base.files import replaced
+from base.texts import CompanionError
 from companion.measurements import records
 from companion.measurements.measurement import Measurement, MeasurementError
 from companion.measurements.quantities import Measurable
+
+#: Rows of a part of a Parquet file that is read, or skipped, as a whole.
+ROWS = 1000
 
 
 def everything(families: Mapping[str, Family]) -> pd.DataFrame:
@@ -23,10 +31,44 @@ def everything(families: Mapping[str, Family]) -> pd.DataFrame:
     taken), quantity, place (of a list its index from 0, of a table row and column; else empty),
     value and unit. A standard error is a quantity of its own.
     """
+    return table_of(_all(families))
+
+
+def whole_quantities(families: Mapping[str, Family]) -> pd.DataFrame:
+    """`everything` with one row for each quantity of each measurement, sorted by data set.
+
+    In place of place and value: values, all numbers row by row, and shape, which is empty for a
+    single number.
+    """
+    rows = [
+        about | {"quantity": name, "values": kept.ravel(), "shape": [*kept.shape], "unit": unit}
+        for m in _all(families)
+        for about in [_about(m)]
+        for name, kept, unit in _quantities(m)
+    ]
+    return pd.DataFrame(rows).sort_values("data", kind="stable", ignore_index=True)
+
+
+def write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as Parquet, in parts of few data sets, of which a reader may skip all others.
+
+    Raises CompanionError if pyarrow is not installed.
+    """
+    if importlib.util.find_spec("pyarrow") is None:
+        raise CompanionError(
+            f"{path.name} is written by pyarrow, which is not installed: pip install pyarrow, or "
+            "give a name that ends in .csv."
+        )
+    with replaced(path) as part:
+        table.to_parquet(part, index=False, row_group_size=ROWS)
+
+
+def _all(families: Mapping[str, Family]) -> Iterator[Measurement]:
+    """All measurements of some families; MeasurementError if a file cannot be read."""
     each = [(e, family) for e in get_args(Measurable) for family in families.values()]
     if wrong := [said for e, family in each for said in records.broken(e, family)]:
         raise MeasurementError(f"the table would lack measurements ({len(wrong)}): {wrong[0]}")
-    return table_of(m for experiment, family in each for m in records.available(experiment, family))
+    return (m for experiment, family in each for m in records.available(experiment, family))
 
 
 def table_of(measurements: Iterable[Measurement]) -> pd.DataFrame:
@@ -34,12 +76,22 @@ def table_of(measurements: Iterable[Measurement]) -> pd.DataFrame:
     return pd.DataFrame(row for m in measurements for row in _rows(m))
 
 
-def _rows(m: Measurement) -> Iterator[dict[str, Any]]:
+def _about(m: Measurement) -> dict[str, Any]:
     about = {name: getattr(m, name) for name in ("experiment", "family", "model", "level")}
     about |= {"data": m.data.name, "images": m.data.what, "n": m.counts.get("images")}
     about |= {"evidence": "live" if m.live else "recorded", "inferred": m.provenance.inferred}
-    about |= {"code_changed": bool(records.changed_code(m))}
+    return about | {"code_changed": bool(records.changed_code(m))}
+
+
+def _quantities(m: Measurement) -> Iterator[tuple[str, NDArray[Any], str]]:
+    """Name, numbers and unit of each quantity."""
     for name, kept in m.values.items():
-        for place, value in np.ndenumerate(np.asarray(kept.value)):
+        yield name, np.asarray(kept.value, dtype=float), kept.unit
+
+
+def _rows(m: Measurement) -> Iterator[dict[str, Any]]:
+    about = _about(m)
+    for name, kept, unit in _quantities(m):
+        for place, value in np.ndenumerate(kept):
             index = " ".join(map(str, place))
-            yield about | {"quantity": name, "place": index, "value": value, "unit": kept.unit}
+            yield about | {"quantity": name, "place": index, "value": value, "unit": unit}
