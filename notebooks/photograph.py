@@ -57,9 +57,11 @@ rows = pd.DataFrame(
     | {ALONG: along[photograph, :SHOWN], "low": low[:SHOWN], "high": high[:SHOWN]}
 )
 own = along[photograph]
+drawing = plots.marks(rows, ALONG, verticals={"": 0})
+page.slide("directions", drawing, 2.8)
 page.figure(
     "directions",
-    plots.marks(rows, ALONG, verticals={"": 0}),
+    drawing,
     holds=all((low < own)[:5] & (own < high)[:5]) and own[5] > high[5],
 )
 
