@@ -57,7 +57,7 @@ page.figure(
     "styles",
     sketches.one_in_styles(emoji.load(), concept, accuracy),
     "recorded",
-    holds=lost[0] > lost[1] > 0,
+    holds=lost[0] > inside["supervised"] / 2 and lost[0] > lost[1] > 0,
 )
 for where, shares in {"inside": inside, "outside": outside}.items():
     page.number({f"{name}-{where}": f"{style.percent(share)} %" for name, share in shares.items()})
