@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-import scipy.io
+import scipy
 
 from analysis.images.imagelist import DatasetError, is_image
 
