@@ -210,8 +210,9 @@ def test_a_grid_leaves_a_recorded_file_of_other_features_as_it_is(monkeypatch):
     (path,) = records.FOLDER.glob("outlier_features/*")
     kept = path.read_text()
     put(MODEL, seed=5)
-    left_out = grid.measure(asked, "small", "images", "outlier_features")
-    assert "recorded are other numbers" in left_out[MODEL.name] and path.read_text() == kept
+    ((why, names),) = grid.measure(asked, "small", "images", "outlier_features").items()
+    assert "recorded are other numbers" in why and names == [MODEL.name]
+    assert path.read_text() == kept
 
 
 def test_a_set_that_cannot_be_measured_keeps_no_other_from_it(monkeypatch, capsys):
