@@ -277,7 +277,7 @@ def _keep(
     if sum(right) >= sum(before.get("right", ())):
         found = {"values": given, "right": right, "time": now}
         code = _cell()
-        words = {"sentence": before["sentence"]} if "sentence" in before else {}
+        words = {name: before[name] for name in ("guess", "sentence") if name in before}
         kept["answers"][label] = found | ({"code": code} if code else {}) | words
     kept["answers"][label]["attempts"] = before.get("attempts", 0) + 1
     _write(kept)

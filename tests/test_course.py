@@ -226,7 +226,7 @@ def test_words_are_read_on_a_sheet_whose_points_count_and_stay(tmp_path, capsys)
         hand_in(folder, name, {"outlier-2": ANSWERS["outlier-2"]})
         path = folder / name / "answers.json"
         content = json.loads(path.read_text())
-        content["answers"]["outlier-7"] = {"sentence": words}
+        content["answers"]["outlier-7"] = {"sentence": words, "guess": "It stays."}
         content["answers"]["outlier-2"] |= {"sentence": "d is finite", "code": "kurtosis(h)"}
         path.write_text(json.dumps(content))
     command = ["grade", str(folder), "--sheets", str(sheets), "--parts", str(parts)]
@@ -236,13 +236,14 @@ def test_words_are_read_on_a_sheet_whose_points_count_and_stay(tmp_path, capsys)
     assert {path.name for path in sheets.iterdir()} == {"outlier-2.csv", "outlier-7.csv"}
     text = (sheets / "outlier-7.csv").read_text()
     head, first, second = csv.reader(io.StringIO(text))
-    assert head[5:] == [
+    assert head[6:] == [
         "persistence (1)", "random weights (1)", "same layer (1)", "rotation (1)",
         "each with the result that stops (1)",
     ]  # fmt: skip
-    assert first[:3] == ["Adams", "", "Random weights, and a rotation."] and second[2] == "'=1+1"
+    assert first[:2] == ["Adams", ""] and second[3] == "'=1+1"
+    assert first[2:4] == ["It stays.", "Random weights, and a rotation."]
     assert "kurtosis(h)" in (sheets / "outlier-2.csv").read_text()
-    first[5:], second[5:] = ["0", "1", "0", "1", "0,5"], ["0"] * 5
+    first[6:], second[6:] = ["0", "1", "0", "1", "0,5"], ["0"] * 5
     lines = [";".join(f'"{cell}"' for cell in row) for row in (head, first, second)]
     (sheets / "outlier-7.csv").write_text("\n".join(lines), encoding="utf-8-sig")
     parts.write_text("student,lab,project,exam\nAdams,16,7,30\nBaker,10,10,20\n")

@@ -25,7 +25,7 @@ from results import check
 MOST_ATTEMPTS = 100_000
 COLUMNS = (
     *("student", "number", "exercise", "values", "right", "attempts"),
-    *("time", "points", "of", "to_read", "note", "sentence", "code"),
+    *("time", "points", "of", "to_read", "note", "guess", "sentence", "code"),
 )
 
 
@@ -40,6 +40,7 @@ class Mark:
     attempts: int = 0
     time: str = ""
     note: str = ""
+    guess: str = ""
     sentence: str = ""
     code: str = ""
 
@@ -109,11 +110,12 @@ def _mark(task: Worth, number: int | None, answers: Answers) -> Mark:
         task.label,
         attempts=attempts if type(attempts) is int and 0 <= attempts < MOST_ATTEMPTS else 0,
         time=printable(time)[:30] if isinstance(time, str) else "",
+        guess=_text(given.get("guess")),
         sentence=_text(given.get("sentence")),
         code=_text(given.get("code")),
     )
     values = given.get("values")
-    if task.label not in check.HASHED or (values is None and mark.sentence):
+    if task.label not in check.HASHED or (values is None and (mark.sentence or mark.guess)):
         return mark if mark.sentence else replace(mark, note="not answered")
     asked, most = check.count(task.label), sys.float_info.max
     if (
@@ -208,6 +210,7 @@ def _rows(student: Student, tasks: Sequence[Worth]) -> Iterator[dict[str, object
             "of": task.of_values,
             "to_read": task.of_reasons,
             "note": "; ".join(notes),
+            "guess": mark.guess,
             "sentence": mark.sentence,
             "code": mark.code,
         }

@@ -28,7 +28,7 @@ PART = re.compile(
     r"\| (?P<least>\d*)[^|]*\|$",
     re.MULTILINE,
 )
-FIXED = ("student", "right", "answer in words", "code", "note")
+FIXED = ("student", "right", "first guess", "answer in words", "code", "note")
 
 
 class Part(NamedTuple):
@@ -75,7 +75,7 @@ def sheet(task: Worth, students: Iterable[Student], typed: dict[str, list[str]])
         mark = student.marks.get(task.label) or Mark(task.label)
         if mark.is_answered or student.name in typed:
             right = " ".join("yes" if one else "no" for one in mark.right)
-            words = [right, mark.sentence, mark.code, mark.note]
+            words = [right, mark.guess, mark.sentence, mark.code, mark.note]
             points = typed.get(student.name, [""] * len(criteria))
             rows.writerow([*map(as_cell, [student.name, *words]), *points])
     return text.getvalue()

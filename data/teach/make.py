@@ -158,7 +158,7 @@ def answers() -> tuple[dict[str, list[float]], dict[str, dict[str, object]]]:
     hashed: dict[str, dict[str, object]] = {}
     kept = json.loads(HASHED.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        for name in ("accuracies.csv", "embeddings.npz", "words.csv"):
+        for name in ("accuracies.csv", "controls.npz", "embeddings.npz", "words.csv"):
             Path(name).symlink_to(TARGET / name)
         Path("data").symlink_to(ROOT / "data")
         for page in PAGES:

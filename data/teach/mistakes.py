@@ -204,7 +204,7 @@ MISTAKES = {
     "probe-3": [
         (1, "1.96 * sd / (0.05 * mean)", "This is the root: the number of images is its square."),
     ],
-    "probe-4": [(1, "10", "The error falls with the root of the number of images.")],
+    "probe-4": [(3, "10", "The error falls with the root of the number of images.")],
     "probe-5": [
         (1, "n / (1 + m * r)",
          "The design effect has m − 1: an image is not its own neighbour."),

@@ -69,19 +69,20 @@
     for (const tell of rows) tell();
   };
 
-  /** What Python found goes in; sentences are as they were written meanwhile. */
+  /** What Python found goes in; guesses and sentences are as they were written meanwhile. */
   const takeIn = (text) => {
     const [found, now] = [JSON.parse(text), answers()];
-    for (const [label, { sentence }] of Object.entries(now.answers)) {
-      found.answers[label] = { ...now.answers[label], ...found.answers[label], ...(sentence && { sentence }) };
+    for (const [label, { sentence, guess }] of Object.entries(now.answers)) {
+      found.answers[label] = { ...now.answers[label], ...found.answers[label], ...(sentence && { sentence }), ...(guess && { guess }) };
     }
     keepAnswers({ ...now, ...found });
   };
 
-  const keepSentence = (label, sentence) => {
+  /** Keep a text of an exercise in answers.json: its `sentence`, or the `guess` before it. */
+  const keepWords = (label, kind, text) => {
     const all = answers();
-    const { sentence: before, ...of } = all.answers[label] ?? {};
-    if (sentence.trim()) all.answers[label] = { ...of, sentence };
+    const { [kind]: before, ...of } = all.answers[label] ?? {};
+    if (text.trim()) all.answers[label] = { ...of, [kind]: text };
     else if (Object.keys(of).length) all.answers[label] = of;
     else delete all.answers[label];
     keepAnswers(all);
@@ -312,11 +313,11 @@
     return { box: shown.box, go, area, shown };
   };
 
-  /** A field for an answer in words, which goes into answers.json. */
-  const words = (label, about) => {
-    const area = make("textarea", { class: "run-words", rows: "3", "aria-label": about, placeholder: about });
-    area.value = answers().answers[label]?.sentence ?? "";
-    area.addEventListener("input", () => keepSentence(label, area.value));
+  /** A field for an answer in words, or for a guess, which goes into answers.json. */
+  const words = (label, about, kind = "sentence", rows = "3") => {
+    const area = make("textarea", { class: "run-words", rows, "aria-label": about, placeholder: about });
+    area.value = answers().answers[label]?.[kind] ?? "";
+    area.addEventListener("input", () => keepWords(label, kind, area.value));
     return area;
   };
 
@@ -332,8 +333,9 @@
         const rng = drawn ? `rng = np.random.default_rng(${seed()})\n` : "";
         const start = `import numpy as np\n\n${rng}# The last line is your answer: one value, or several with commas between.\n`;
         const own = editor(start, label, `Code for ${label}`, place, label);
-        [box.dataset.state, first] = ["", own.area];
-        box.append(own.box);
+        first = words(label, "First, your guess: which result do you expect, and why?", "guess", "2");
+        box.dataset.state = "";
+        box.append(first, own.box);
       }
       const reasons = words(label, computes ? "Your reason, in a sentence or two" : "Your answer, in words");
       box.append(reasons, handIn());
