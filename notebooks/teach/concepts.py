@@ -58,7 +58,7 @@ def average_precision(scores, positive):
 #:     ([2 / 3, 2 / 3, 2 / 3], "Divide by the place, not by the number of positives."),
 #:     ([2 / 9, 11 / 45, 8 / 45], "The share counts the positive itself: subtract no 1."),
 #:     ([2 / 3, 34 / 45, 7 / 15], "The scores as they are: no absolute values."),
-#:     ([107 / 180, 113 / 180, 119 / 360], "Average over the positives alone, not over all places."),
+#:     ([107 / 180, 113 / 180, 119 / 360], "Average over the positives, not over all places."),
 #:     ([65 / 90, 37 / 90, 57.5 / 90], "Sort once: argsort gives the images in order."),
 #:     ([65 / 90, 65 / 90, 65 / 90], "Each column has its own order."),
 #:     ([10 / 21, 0.5, 23 / 63], "Places count from 1."),
