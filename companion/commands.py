@@ -215,11 +215,12 @@ def grid(
     companion grid --edition paper --families rn50 vit_b_32 --data imagenet imagenet-r
     companion grid --edition paper --profile slurm --jobs 16
     """
+    from companion.runs import cluster
     from companion.runs import dry_run as the_dry_run
     from companion.runs import grid as the_grid
     from results import engine
 
-    the_grid.profile_folder(profile)  # before anything takes long
+    cluster.profile_folder(profile)  # before anything takes long
     plan = the_grid.plan(choice)
     for absence in the_grid.absences(plan.absent):
         print(f"left out: {absence}", file=sys.stderr)

@@ -327,7 +327,7 @@ def test_with_a_profile_snakemake_does_the_jobs(project, monkeypatch):
 
 def test_the_names_of_sixty_thousand_jobs_are_on_no_command_line(tmp_path):
     names = [tmp_path / f"features/family-{n}/data.json" for n in range(60_000)]
-    words = cluster.command(tmp_path, names, grid.PROFILES / "slurm", 16, {"gpu": 1})
+    words = cluster.command(tmp_path, names, cluster.PROFILES / "slurm", 16, {"gpu": 1})
     assert sum(map(len, words)) < 1000
     assert (tmp_path / "receipts.txt").read_text().split("\n") == [*map(str, names)]
 
@@ -335,7 +335,7 @@ def test_the_names_of_sixty_thousand_jobs_are_on_no_command_line(tmp_path):
 def test_a_profile_without_snakemake_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(RunError, match=r'pip install "interpreting-clip-companion\[grid\]"'):
-        cluster.do_all("grid", [], grid.PROFILES / "slurm", None, {}, [])
+        cluster.do_all("grid", [], cluster.PROFILES / "slurm", None, {}, [])
 
 
 def test_two_jobs_on_one_machine_get_different_gpus(monkeypatch, tmp_path):

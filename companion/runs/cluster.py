@@ -26,7 +26,22 @@ from base.roots import ROOT
 from results.experiments import RunError
 from results.jobs import STATE, Call, Progress, attempt
 
+PROFILES = ROOT / "profiles"
 LOG = STATE / "logs" / "snakemake.log"
+
+
+def profile_folder(name: str) -> Path | None:
+    """The folder of a profile; None for this machine."""
+    folder = PROFILES / name if (PROFILES / name).is_dir() else Path(name)
+    if name == "local":
+        return None
+    if not (folder / "config.yaml").is_file():
+        names = ", ".join(["local", *sorted(p.parent.name for p in PROFILES.glob("*/config.yaml"))])
+        raise RunError(
+            f"there is no profile {name!r}: known are {names}; or name a folder with a config.yaml "
+            "of Snakemake."
+        )
+    return folder
 
 
 def do_all(
@@ -86,7 +101,7 @@ def command(
     """
     names = folder / "receipts.txt"
     write_text(names, "\n".join(map(str, receipts)))
-    words = ["jobs", "--snakefile", ROOT / "profiles" / "Snakefile", "--directory", ROOT]
+    words = ["jobs", "--snakefile", PROFILES / "Snakefile", "--directory", ROOT]
     words += ["--profile", profile, "--keep-going", "--nolock", "--rerun-incomplete"]
     words += ["--jobs", places] if places else []
     asked = {**config, "names": json.dumps(str(names))}

@@ -25,7 +25,6 @@ from typing import Any, Literal, NamedTuple
 from analysis.families.registry import Edition, Family, Model, load_families, load_family
 from analysis.features.plan import head_is_current, is_current
 from analysis.images.imagelist import ImageList
-from base.roots import ROOT
 from base.texts import CompanionError, suggestion
 from companion.measurements import from_store, pending, records
 from companion.measurements.quantities import Measurable
@@ -36,7 +35,6 @@ from companion.sources import find, sets
 from results.experiments import RunError
 from results.jobs import Call, do_all, read_failure
 
-PROFILES = ROOT / "profiles"
 #: So many models are named in a sentence; of more, their number is given.
 NAMED = 5
 NEEDED = ("torch", "torchvision", "open_clip", "timm", "tqdm")
@@ -250,7 +248,7 @@ def run(plan: GridPlan, profile: str = "local", cores: int | None = None) -> int
     """
     if not plan.data:
         raise RunError(f"none of the grid's data sets is here: {' '.join(absences(plan.absent))}")
-    folder = profile_folder(profile)
+    folder = cluster.profile_folder(profile)
     done, problems = 0, list[str]()
     lacking = plan.lacking if folder else partial(_for_gpus, plan)
     for find_jobs in (lacking, plan.unrecorded):
@@ -361,20 +359,6 @@ def _about(models: Sequence[str], why: str) -> str:
     names = [*dict.fromkeys(models)]
     named = ", ".join(names) if len(names) <= NAMED else f"{len(names)} models"
     return why if len(names) == 1 and names[0] in why else f"{named}: {why}"
-
-
-def profile_folder(name: str) -> Path | None:
-    """The folder of a profile; None for this machine."""
-    folder = PROFILES / name if (PROFILES / name).is_dir() else Path(name)
-    if name == "local":
-        return None
-    if not (folder / "config.yaml").is_file():
-        names = ", ".join(["local", *sorted(p.parent.name for p in PROFILES.glob("*/config.yaml"))])
-        raise RunError(
-            f"there is no profile {name!r}: known are {names}; or name a folder with a config.yaml "
-            "of Snakemake."
-        )
-    return folder
 
 
 # What a job does
