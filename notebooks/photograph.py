@@ -58,7 +58,7 @@ rows = pd.DataFrame(
 )
 own = along[photograph]
 drawing = plots.marks(rows, ALONG, verticals={"": 0})
-page.slide("directions", drawing, 2.8)
+page.slide("directions", plots.marks(rows[:5], ALONG, verticals={"": 0}), 2.8)
 page.figure(
     "directions",
     drawing,
