@@ -94,9 +94,9 @@ drawing = plots.scatter(
 )
 steps, batches, *_ = (rows["value"] for rows in panels.values())
 for axes, values in zip(drawing.figure.axes, (steps, batches), strict=False):
-    style.log_scale(axes.xaxis, values.min(), values.max(), 3)
-lengths = sorted(set(steps))
-drawing.figure.axes[0].set_xticks(lengths, labels=map("{:,}".format, lengths))
+    style.log_scale(axes.xaxis, values.min(), values.max())
+    ticks = sorted(set(values))[:3]
+    axes.set_xticks(ticks, labels=map("{:,}".format, ticks))
 adam, shared = (
     {name: rows[rows["second_moment"] == kind] for name, rows in panels.items()}
     for kind in ("element", "shared")

@@ -156,7 +156,7 @@ if edition == "paper" and len(whole):
     foreign["change"] = [
         Interval.of_paired(*each, images) for each in foreign[["change", "error"]].to_numpy()
     ]
-    page.table("foreign", foreign)
+    page.table("foreign", foreign.assign(what=foreign["images"].str.replace("_", " ")))
     others = foreign.iloc[1:]
     page.holds(
         others["kurtosis"].max() < 10 and min(c.low for c in others["change"]) > -0.015,
