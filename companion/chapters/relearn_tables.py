@@ -38,6 +38,7 @@ SLUGS = {
     "60 % wrong captions": "most-wrong",
     "500 steps, rate 0.001": "short",
     "2,000 steps, rate 0.001": "long",
+    "8,000 steps, rate 0.001": "longest",
     "RN50, 400 images": "rn50",
     "common vector taken out, 30 % wrong captions": "centred-wrong",
 }
