@@ -63,8 +63,8 @@ def mean_share(h):
 #: value = kurtosis(three)
 #: assert not np.isclose(value, 13 / 9 - 3), "Do not subtract 3: that is the excess kurtosis."
 #: assert not np.isclose(value, 1), "The fourth power, and the mean over images, not the median."
-#: own = "Divide by each row's own standard deviation, then the mean of fourth powers."
-#: assert np.ndim(value) == 0 and np.isclose(value, 13 / 9), own
+#: rowwise = "Divide by each row's own standard deviation, then the mean of fourth powers."
+#: assert np.ndim(value) == 0 and np.isclose(value, 13 / 9), rowwise
 #: three = np.array([[3.0, 4], [-8, 6], [0, -2]])  # at length 1 their mean is (-0.2, 0.4) / 3
 #: value = mean_share(three)
 #: for wrong, why in (
