@@ -121,7 +121,7 @@ orders = [
 if orders:
     frame = pd.concat(orders)[["panel", "of", place, ER]]
     looks = {f"seed {run}": plots.Stroke(style.INK, plots.DASHES[run]) for run in range(3)}
-    drawing = plots.lines(frame, place, ER, looks=looks, columns=2)
+    drawing = plots.lines(frame, place, ER, looks=looks, columns=1, height=1.6)
     for axes in drawing.figure.axes:
         axes.set_xticks(range(3), names)
         axes.set(xlim=(-0.3, 2.3), ylim=(frame[ER].min() - 0.5, frame[ER].max() + 0.5))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # what draws is imported with the first figure: a page of tab
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
 #: For what is no level, such as optimisers or orders, next to `INK` and `MUTED`: no level has it.
 STRONG = "#cc3355"
-LONGEST_TITLE = 46  # letters that fit above a panel of a whole row
+LONGEST_TITLE = 44
 #: Inches of a drawing's width: what a phone shows legibly, and a page and a slide larger.
 WIDTH = 4.7
 #: Inches of a slide's width, which 9-point type then fills as a room needs it.

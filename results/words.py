@@ -74,7 +74,7 @@ def _labels_are_broken(axes: Axes) -> bool:
         extent = label.get_window_extent()
         long = (extent.width if axis == "xaxis" else extent.height) / length
         if label.get_text() and long > 1.02:
-            letters = int(len(label.get_text()) / long)
+            letters = int(0.95 * len(label.get_text()) / long)
             label.set_text(fill(label.get_text(), letters, break_long_words=False))
             broken = True
     return broken
