@@ -157,9 +157,11 @@ def make_project(folder, families, notebooks=None, files=None, data=()):
     data = ("pyproject.toml", "data/imagenet", *(f"data/{name}" for name in tables), *data)
     ours = ("analysis", "base", "companion", "results", "training", "profiles")
     for name in (*ours, *data):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        copy(ROOT / name, folder / name)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
+        else:
+            shutil.copy2(ROOT / name, folder / name)
     texts = {f"notebooks/{name}.py": text for name, text in (notebooks or {}).items()}
     for name, text in families.items():
         path = f"families/{name}.yaml"
