@@ -154,7 +154,8 @@ def test_wrong_counts_stop_the_grid(tmp_path, answer):
 # The dry run
 
 
-def test_a_dry_run_says_jobs_images_and_disk(capsys):
+def test_a_dry_run_says_jobs_images_and_disk(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(rates, "FILE", tmp_path / "rates.csv")
     arguments = ["grid", "--edition", "pocket", "--families", "pocket_cnn", "--dry-run"]
     assert main([*arguments, "--data", "pocket-noto-test", "imagenet-r"]) == 0
     printed = capsys.readouterr()
