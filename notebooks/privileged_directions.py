@@ -66,7 +66,9 @@ for title, m in by_title.items():
         named = part.index.isin([profile.argmax(), size.argmax()])
         parts.append(part.assign(look="small", name=np.where(named, part.index.astype(str), "")))
 if parts:
-    page.figure("top-direction", plots.scatter(pd.concat(parts), X, Y, log="x", ticks=4, labels="name"))
+    page.figure(
+        "top-direction", plots.scatter(pd.concat(parts), X, Y, log="x", ticks=4, labels="name")
+    )
 
 # %% [markdown]
 # ## From a head and features to importance
