@@ -606,8 +606,8 @@ def test_a_number_has_the_unit_of_its_quantity_and_a_heading_says_it():
     (count,) = ledger.numbers(models=3)
     with pytest.raises(ledger.ClaimError, match=r"is in count, so .* must not end with \(%\)"):
         as_written(count, "models (%)")
-    with pytest.raises(ledger.ClaimError, match="nothing says in which unit 'crest' is"):
-        numbers_of(m, crest=3.0)
+    with pytest.raises(ledger.ClaimError, match="nothing says in which unit 'ripple' is"):
+        numbers_of(m, ripple=3.0)
 
 
 def test_a_reason_without_an_outcome_is_given_whatever_the_outcome_is():
