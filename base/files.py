@@ -205,3 +205,13 @@ def is_intact(content: object) -> bool:
         return False
     rest = {name: value for name, value in content.items() if name != "digest"}
     return bool(content["digest"] == fingerprint(rest))
+
+
+def write_or_compare(path: Path, text: str, check: bool) -> int:
+    """Write a file, or with ``check`` say whether it has this text; the exit status, 1 if not."""
+    if not check:
+        write_text(path, text)
+        return 0
+    same = text == path.read_text(encoding="utf-8")
+    print(f"{path.name} is {'what' if same else 'not what'} comes out here.")
+    return int(not same)

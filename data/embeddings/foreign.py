@@ -24,7 +24,7 @@ import pandas as pd
 
 from analysis.metrics import basis, outliers
 from analysis.metrics.pruning import paired_difference
-from base.files import write_text
+from base.files import write_or_compare
 
 TABLE = Path(__file__).with_name("foreign.csv")
 PUBLISHED = runpy.run_path(str(Path(__file__).with_name("make.py")))
@@ -40,12 +40,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare with what is kept")
     check = parser.parse_args().check
     text = pd.DataFrame(rows()).to_csv(index=False, float_format="%.6g")
-    if not check:
-        write_text(TABLE, text)
-        return 0
-    same = text == TABLE.read_text(encoding="utf-8")
-    print(f"{TABLE.name} is {'what' if same else 'not what'} comes out here.")
-    return int(not same)
+    return write_or_compare(TABLE, text, check)
 
 
 def rows() -> Iterator[dict[str, Any]]:

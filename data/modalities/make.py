@@ -27,7 +27,7 @@ from scipy.stats import spearmanr
 from analysis.families.registry import Model, load_families
 from analysis.features import store
 from analysis.metrics import basis, modalities
-from base.files import write_text
+from base.files import write_or_compare
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "quiet.csv"
@@ -49,12 +49,7 @@ def main() -> int:
     ):
         table = pd.DataFrame(rows())
     text = table.to_csv(index=False, float_format="%.6g")
-    if not check:
-        write_text(TABLE, text)
-        return 0
-    same = text == TABLE.read_text(encoding="utf-8")
-    print(f"{TABLE.name} is {'what' if same else 'not what'} comes out here.")
-    return int(not same)
+    return write_or_compare(TABLE, text, check)
 
 
 def rows() -> Iterator[dict[str, Any]]:
