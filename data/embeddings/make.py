@@ -29,7 +29,7 @@ from analysis.families.registry import Family, Model, load_families, load_family
 from analysis.features import store
 from analysis.images import imagenet
 from base.roots import ROOT
-from companion.sources import vectors
+from companion.sources import indices
 from companion.sources.public import artifact, fetch
 
 TABLE = yaml.safe_load((ROOT / "data" / "embeddings.yaml").read_text(encoding="utf-8"))
@@ -169,7 +169,7 @@ def read_array(name: str, under: str | None = None, field: str | None = None) ->
         array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
         return array
     if path.suffix == ".sqlite3":
-        return vectors.chroma(path)
+        return indices.chroma(path).rows
     if path.suffix == ".json":
         content = json.loads(path.read_bytes())
     else:
