@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,6 +49,17 @@ def entered(artefacts, tmp_path_factory):
         artefacts["into_store"](load_family(family))
 
     return store, of
+
+
+def test_each_kind_of_public_file_is_read(artefacts):
+    entries = {
+        "raw" if "raw" in entry else Path(entry["artifact"]).suffix: entry
+        for entry in artefacts["TABLE"]["embeddings"]
+    }
+    assert {"raw", ".npy", ".json", ".sqlite3", ".pt"} <= {*entries}
+    for entry in entries.values():
+        expected = entry["images"], artefacts["WIDTHS"][entry["model"]]
+        assert artefacts["array_of"](entry).shape[:2] == expected, entry["artifact"]
 
 
 @pytest.mark.parametrize(
