@@ -69,10 +69,7 @@ def into_store(family: Family) -> None:
 
 def write_embeddings(entry: Entry, model: Model) -> None:
     """Enter the features of images with labels, and their captions as a head."""
-    array = array_of(entry)
-    if "pairs" in entry:  # of an image and a caption each: every image once
-        array = array[pairs(entry).drop_duplicates("image_path").index]
-    features = of_shape(array, entry["images"], entry, model)
+    features = of_shape(images_of(entry), entry["images"], entry, model)
     check_dominant_coordinate(entry, features)
     labels, classes = labels_of(entry)
     sidecar = sidecar_of(entry, model)
@@ -102,6 +99,12 @@ def write_head(
     """
     head = store.Head(rows, tuple(classes), normalize=True)
     store.write_head(store.head_path(model.name, data), head, sidecar)
+
+
+def images_of(entry: Entry) -> Array:
+    """The images of an entry, each once, where its rows are pairs of an image and a caption."""
+    array = array_of(entry)
+    return array[pairs(entry).drop_duplicates("image_path").index] if "pairs" in entry else array
 
 
 def captions_of(entry: Entry) -> Array:

@@ -142,14 +142,20 @@ def pairs_of(name: str) -> Pairs:
     model = next(m for f in load_families().values() for m in f.models if m.name == plan["model"])
     every = [*known["heads"], *known["texts"], *known["embeddings"]]
     entries = {entry["data"]: entry for entry in every if entry["model"] == model.name}
-    image_entry, text_entry = (entries[plan[of]] for of in ("images", "texts"))
-    images, texts = (
-        basis.at_length_one(np.asarray(PUBLISHED["array_of"](entry), dtype=np.float64))
-        for entry in (image_entry, text_entry)
-    )
+    image_entry, text_entry = entries[plan["images"]], entries.get(plan["texts"])
     labels, _ = PUBLISHED["labels_of"](image_entry)
+    sides = (
+        PUBLISHED["images_of"](image_entry)[labels >= 0],
+        (
+            PUBLISHED["array_of"](text_entry)
+            if text_entry
+            else PUBLISHED["captions_of"](image_entry)
+        ),
+    )
+    labels = labels[labels >= 0]  # those that have a text
+    images, texts = (basis.at_length_one(np.asarray(side, dtype=np.float64)) for side in sides)
     held_out = np.arange(len(images)) % plan["held_out"] == plan["held_out"] - 1
-    captions = text_entry in known["embeddings"]  # one of each image, not a class each
+    captions = text_entry not in known["heads"]  # one of each image, not a class each
     classes = np.unique(labels[held_out]) if captions else np.arange(len(texts))
     return Pairs(images, texts, np.asarray(labels, dtype=np.int64), held_out, classes)
 
