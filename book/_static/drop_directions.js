@@ -1,4 +1,4 @@
-// Drop what texts never say: κ and captions found, while directions go in which captions hardly vary.
+// Drop what texts never say: κ and captions found, while directions go in which captions barely vary.
 (() => {
   "use strict";
 
@@ -40,7 +40,7 @@
       const [mean, right] = alone
         ? [data.vector.kurtosis, data.vector.found]
         : [data.kurtosis[count], data.found[count]];
-      const other = `With as many random directions dropped instead, κ is ${digits(data.random.kurtosis[count])}, and ${percent(data.random.found[count])} are found.`;
+      const other = !count ? "Nothing is dropped yet." : `With as many random directions dropped instead, κ is ${digits(data.random.kurtosis[count])}, and ${percent(data.random.found[count])} are found.`;
       const one = `This one vector holds ${percent(data.energy)} of the mean image's energy.`;
       says.textContent =
         `This image's κ is ${digits(kurtosis(left))}, and ${digits(mean)} on average over ${data.images}; ` +
@@ -76,5 +76,5 @@
       key, both, says);
     pick();
     dial.set(0);
-  });
+  }, { guess: true });
 })();

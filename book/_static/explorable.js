@@ -241,16 +241,28 @@
     return { node, set, value: () => Number(input.value) };
   };
 
-  /** Draw each figure of a script, in the place that it has on the page. */
-  const start = (script, draw) => {
+  /**
+   * Draw each figure of a script, in the place that it has on the page. Where a reader is asked to
+   * guess first, the caption, which says what comes out, shows once something was moved or pressed.
+   */
+  const start = (script, draw, { guess = false } = {}) => {
     for (const place of document.querySelectorAll(`.explorable-place[data-script="${script}"]`)) {
       const numbers = place.querySelector("script");
       if (!numbers || place.dataset.live) continue;
       place.dataset.live = "yes";
       const stage = make("div", { class: "explorable-stage" });
       place.append(stage);
-      place.closest("figure").classList.add("is-live");
+      const figure = place.closest("figure");
+      figure.classList.add("is-live");
       draw(stage, JSON.parse(numbers.textContent));
+      if (!guess) continue;
+      figure.classList.add("is-unseen");
+      stage.append(make("p", { class: "explorable-later" }, "Guess first. The caption shows as soon as you move the slider."));
+      for (const kind of ["input", "click"]) {
+        stage.addEventListener(kind, ({ target }) => {
+          if (target.closest(".explorable-slider")) figure.classList.remove("is-unseen");
+        });
+      }
     }
   };
 

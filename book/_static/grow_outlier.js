@@ -128,5 +128,5 @@
       make("div", { class: "explorable-both" }, ...columns), dial.node, key,
       make("div", { class: "explorable-both" }, ...Object.values(plots).map(({ node }) => make("div", {}, node))), says);
     dial.set(0);
-  });
+  }, { guess: true });
 })();

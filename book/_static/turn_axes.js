@@ -45,9 +45,9 @@
         return make("li", { "data-cosine": cosine.toFixed(5) }, make("span", {}, words),
           make("b", {}, cosine.toFixed(2)));
       }));
-      const average = `On average over ${from.images} images κ is ${digits(mean)}`;
+      const average = `On average over ${from.images} images κ is ${digits(mean)}${few ? " before rounding" : ""}`;
       const kept = from.unchanged
-        ? `; ${(few ? from.coarse : from).unchanged[degrees]} of ${from.images} find the same caption as before, and ${percent(few ? from.coarse.found[degrees] : from.found)} their own.`
+        ? `; ${(few ? from.coarse : from).unchanged[degrees]} of ${from.images} find the same caption as before, and ${percent(few ? from.coarse.found[degrees] : from.found)} find their own.`
         : ".";
       says.textContent = average + kept;
       Object.assign(stage.dataset, { kurtosis: own.toFixed(4), mean: mean.toFixed(4), degrees });

@@ -91,28 +91,35 @@ def found(images: Array, captions: Array) -> NDArray[np.int64]:
     return best
 
 
-def examples(images: Array, captions: Array | None = None) -> list[int]:
+def examples(images: Array, captions: Array | None = None, first: int | None = None) -> list[int]:
     """The image whose κ is nearest to the mean, and those with the smallest and the largest κ.
 
-    Where there are captions, a row for each image, the first is one that finds its own.
+    Where there are captions, a row for each image, the first is one that finds its own. Or the
+    first is the image of a given number.
     """
     each = kurtosis(images)
     apart = np.abs(each - each.mean())
     if captions is not None:
         apart[found(images, captions) != np.arange(len(images))] = np.inf
-    typical = apart.argmin()
+    typical = apart.argmin() if first is None else first
     return list(dict.fromkeys(map(int, (typical, each.argmin(), each.argmax()))))
 
 
 def turning(
-    title: str, images: Array, names: Sequence[str], captions: Array | None = None, seed: int = 0
+    title: str,
+    images: Array,
+    names: Sequence[str],
+    captions: Array | None = None,
+    *,
+    first: int | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """One encoder's images (N, d) along a path of rotations, with captions (N, d) if there are any.
 
-    `names` are those of the images. Each example has its vector and what a quarter turn makes of
-    it; all vectors at other angles lie between the two.
+    `names` are those of the images, `first` is the number of the one to show first. Each example
+    has its vector and what a quarter turn makes of it; all vectors at other angles lie between.
     """
-    turn = basis.quarter_turn(images.shape[1], seed)
+    turn, places = basis.quarter_turn(images.shape[1], seed), examples(images, captions, first)
     ends = [(images, images @ turn)]
     if captions is not None:
         ends.append((captions, captions @ turn))
@@ -129,14 +136,12 @@ def turning(
             now = found(rounded, turned[1])
             coarse["unchanged"].append(int((now == before).sum()))
             coarse["found"].append(round(float((now == np.arange(len(images))).mean()), 4))
-            coarse["best"].append(
-                [_best(rounded[n], turned[1]) for n in examples(images, captions)]
-            )
+            coarse["best"].append([_best(rounded[n], turned[1]) for n in places])
     if captions is not None:
         data["found"] = float((before == np.arange(len(images))).mean())
         shown = {n for step in coarse["best"] for best in step for n, _ in best}
         data["coarse"] = coarse | {"bits": BITS, "words": {n: names[n] for n in sorted(shown)}}
-    for place in examples(images, captions):
+    for place in places:
         best: list[int] = []
         vectors = [images[place]]
         if captions is not None:
@@ -248,8 +253,8 @@ def dropped(data: Mapping[str, Any]) -> Drawing:
         {"panel": quantity, "quantity": quantity, "of": title, "directions dropped": steps}
         | {"value": factor * np.array(curves[key])}
         for quantity, key, factor in ((kappa, "kurtosis", 1.0), (share, "found", 100.0))
-        for title, curves in {"where captions hardly vary": data, "random": data["random"]}.items()
+        for title, curves in {"where captions barely vary": data, "random": data["random"]}.items()
     )
-    looks = {"where captions hardly vary": Stroke(style.INK), "random": Stroke(style.MUTED, (4, 2))}
+    looks = {"where captions barely vary": Stroke(style.INK), "random": Stroke(style.MUTED, (4, 2))}
     options: dict[str, Any] = {"looks": looks, "columns": 2, "height": 2.0}
     return plots.lines(pd.DataFrame(frame), "directions dropped", "value", **options)
