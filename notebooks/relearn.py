@@ -95,7 +95,7 @@ drawing = plots.scatter(
 steps, batches, *_ = (rows["value"] for rows in panels.values())
 for axes, values in zip(drawing.figure.axes, (steps, batches), strict=False):
     style.log_scale(axes.xaxis, values.min(), values.max())
-    ticks = sorted(set(values))[:3]
+    ticks = sorted(set(values))
     axes.set_xticks(ticks, labels=map("{:,}".format, ticks))
 adam, shared = (
     {name: rows[rows["second_moment"] == kind] for name, rows in panels.items()}
@@ -151,6 +151,19 @@ page.holds(
     and max(other["centred-wrong"]["kurtosis_shared"]) < 3.5,
     "outliers that are not the mean's",
 )
+kinds = [f"kurtosis_{kind}" for kind in THREE]
+page.holds(
+    max(max(other["news"][kind]) for kind in kinds) < 3.5,
+    "Behind ViT-L/14's features nothing grows",
+)
+marqo, others = other["marqo"], ("coco-slow", "news-slow", "fashionclip")
+most = max(max(other[slug]["kurtosis_element"]) for slug in others)
+most = max(most, *marqo["kurtosis_element"], *other["rn50"]["kurtosis_element"])
+page.holds(
+    min(marqo["kurtosis_element"]) > 1.2 * max(marqo["kurtosis_shared"])
+    and 3 * most < min(by["element"]["kurtosis"]),
+    "In other models little grows, or nothing",
+)
 parts = pd.DataFrame(relearn_tables.less_vector(three))
 page.table("vector", parts.assign(kind=parts["kind"].map(THREE)))
 element = parts[parts["kind"] == "element"].sort_values("share")
@@ -180,4 +193,11 @@ page.number(
     taken=digits(runs.query("centred and caption_noise == 0")["kurtosis"].max()),
     rank_path=f"{relearn_tables.along_path(runs):.2f}",
     least_without=digits(min(planned["kurtosis"])),
+)
+coco = runs[runs["pairs"] == "vit_b_16-coco"]
+slower = coco["learning_rate"] < runs["learning_rate"].iloc[0]
+page.number(
+    coco_most=digits(coco[slower]["kurtosis"].max()),
+    coco_others=digits(coco[~slower]["kurtosis"].max()),
+    products_most=digits(max(max(marqo[kind]) for kind in kinds)),
 )

@@ -1,6 +1,7 @@
 """CLIP's axes, chosen again: the start, the gradient by hand, and what is measured at the end."""
 
 import json
+import re
 import runpy
 from copy import deepcopy
 
@@ -8,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from conftest import ROOT
 
 from analysis.metrics import basis, outliers
 from base.files import sha256_of
-from companion.chapters import origin_figures
+from companion.chapters import origin_figures, relearn_tables
 from training import origin, relearn
 from training.relearn import Pairs, RelearnSettings
 
@@ -152,3 +154,33 @@ def test_frames_are_the_mean_images_of_their_runs(recorded, runs):
         assert abs(mean[int(final["leader"])]) > 0.98 * np.abs(mean).max()  # 8 bits
         assert arrays["kurtosis"][row, -1] == pytest.approx(final["kurtosis"], rel=1e-4)
         assert outliers.kurtosis(mean[None])[0] > 2
+
+
+def test_pages_name_as_many_images_as_are_learned_from():
+    about = yaml.safe_load((ROOT / "data/embeddings.yaml").read_text(encoding="utf-8"))
+    plan = yaml.safe_load((ROOT / "data/relearn/plan.yaml").read_text(encoding="utf-8"))
+    for name, words in relearn_tables.PAIRS.items():
+        of = plan["pairs"][name]
+        named = (of["model"], of["images"])
+        entry = next(e for e in about["embeddings"] if (e["model"], e["data"]) == named)
+        paired = re.search(r"(\d+) of them with a true caption", entry["what"])
+        images = int(paired[1]) if paired else entry["images"]
+        assert f", {images - images // of['held_out']} " in words
+    assert set(relearn_tables.PAIRS) == set(plan["pairs"]) - {"vit_b_32-imagenet"}
+
+
+@pytest.mark.parametrize(
+    ("number", "about", "kurtosis"),
+    [
+        (1, "second_moment == 'column' and seed == 9", 3.9),
+        (3, "second_moment == 'muon'", 3.6),
+        (12, "steps == 20_000 and second_moment == 'element'", 29),
+        (13, "batch == 1000 and second_moment == 'element'", 11),
+        (13, "batch == 1000 and second_moment == 'shared'", 3.6),
+    ],
+)
+def test_a_prediction_that_holds_fails_if_one_run_does(number, about, kurtosis):
+    runs = relearn_tables.read()
+    assert relearn_tables.judged(runs)[number]
+    runs.loc[runs.query(about).index[-1], "kurtosis"] = kurtosis
+    assert not relearn_tables.judged(runs)[number]

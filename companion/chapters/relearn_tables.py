@@ -22,7 +22,13 @@ KINDS = {"first": "step size differs between outputs", "second": "all outputs al
 #: What besides the optimiser tells runs apart.
 SETTING = ["pairs", "start", "centred", "caption_noise", "scale", "batch", "learning_rate", "steps"]
 #: Whose features they are, where it is not ViT-B/32 on ImageNet's training images.
-PAIRS = {"vit_b_16-coco": "ViT-B/16, 400 COCO pairs", "rn50-imagenet": "RN50, 400 images"}
+PAIRS = {
+    "vit_b_16-coco": "ViT-B/16, 400 COCO pairs",
+    "rn50-imagenet": "RN50, 400 images",
+    "vit_l_14-news": "ViT-L/14, 271 news photographs",
+    "vit_b_16_marqo-products": "Marqo-FashionCLIP, 800 products",
+    "vit_b_32_fashionclip-products": "FashionCLIP, 901 products",
+}
 
 #: Settings that sentences name, as `setting` writes them.
 SLUGS = {
@@ -38,8 +44,14 @@ SLUGS = {
     "60 % wrong captions": "most-wrong",
     "500 steps, rate 0.001": "short",
     "2,000 steps, rate 0.001": "long",
-    "8,000 steps, rate 0.001": "longest",
+    "8,000 steps, rate 0.001": "longer",
+    "20,000 steps, rate 0.001": "longest",
     "RN50, 400 images": "rn50",
+    "ViT-L/14, 271 news photographs": "news",
+    "Marqo-FashionCLIP, 800 products": "marqo",
+    "FashionCLIP, 901 products": "fashionclip",
+    "ViT-B/16, 400 COCO pairs, 30 % wrong captions, 1,500 steps, rate 0.001": "coco-slow",
+    "ViT-L/14, 271 news photographs, 30 % wrong captions, 1,500 steps, rate 0.001": "news-slow",
     "common vector taken out, 30 % wrong captions": "centred-wrong",
 }
 
@@ -173,6 +185,15 @@ def judged(runs: pd.DataFrame) -> dict[int, bool]:
     alone = asis[asis["second_moment"].isin(["matrix", "none", "muon"])]
     taken = runs[runs["centred"] & (runs["caption_noise"] == 0)]
     half, adam = runs[runs["rotated"] == "half"], three[three["second_moment"] == "element"]
+    few = runs[~runs["pairs"].isin(["vit_b_32-imagenet", "rn50-imagenet"])]
+    few = few[few["caption_noise"] == 0]  # a caption each, and right
+    begun = few["pairs"].map(lambda name: published(name)["mean_share"])
+    unturned = runs[runs["rotated"] == "none"]
+    slow = unturned.query("caption_noise == 0.3 and steps == 1500")
+    longest = asis.query("steps == 20000 and start == 'turned'")
+    largest = asis.query("batch == 1000 and start == 'turned'")
+    later = runs[runs["seed"] >= 3]
+    random = later.query("start == 'random' and second_moment in ('element', 'shared')")
     less = [f"{name}_less_vector_0.0001" for name in ("kurtosis", "accuracy")]
     return {
         1: min(kappa["element"].min(), kappa["column"].min()) > 4
@@ -187,7 +208,19 @@ def judged(runs: pd.DataFrame) -> dict[int, bool]:
         7: (half["leader"] >= half["width"] / 2).all(),
         8: adam[less[0]].max() < 4 and (adam["accuracy"] - adam[less[1]]).max() < 0.01,
         9: runs[runs["pairs"] == "vit_b_16-coco"]["kurtosis"].max() < 3.5,
+        10: (few["mean_share"] < begun).all() and few["kurtosis"].max() < 3.5,
+        11: _apart(slow, 4),
+        12: _apart(longest, 30) and longest["kurtosis_less_mean"].max() < 3.5,
+        13: _apart(largest, 3.5) and largest["kurtosis"].max() < 10,
+        14: later[later["rotated"] == "half"].eval("leader >= width / 2").all()
+        and _apart(random, 4),
     }
+
+
+def _apart(runs: pd.DataFrame, least: float) -> bool:
+    """Whether κ is above ``least`` in every run with Adam, and below 3.5 with one a row."""
+    kappa = runs.groupby("second_moment")["kurtosis"]
+    return bool(kappa.min()["element"] > least and kappa.max()["shared"] < 3.5)
 
 
 def less_vector(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
