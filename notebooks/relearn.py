@@ -95,7 +95,7 @@ drawing = plots.scatter(
 steps, batches, *_ = (rows["value"] for rows in panels.values())
 for axes, values in zip(drawing.figure.axes, (steps, batches), strict=False):
     style.log_scale(axes.xaxis, values.min(), values.max())
-    ticks = sorted(set(values))
+    ticks = [*sorted(set(values))[:2], max(values)]
     axes.set_xticks(ticks, labels=map("{:,}".format, ticks))
 adam, shared = (
     {name: rows[rows["second_moment"] == kind] for name, rows in panels.items()}
