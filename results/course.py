@@ -29,6 +29,8 @@ from results import check
 
 TEACH = ROOT / "notebooks" / "teach"
 CHECK = CODE / "results/check.py"
+#: What checks the blanks, of which notebooks have the calls.
+BLANKS = TEACH / "checks" / "check_blanks.py"
 #: Exercise → its answer with seed 0: for solutions and keys, never handed out.
 ANSWERS: dict[str, list[float]] = json.loads(
     (CODE / "results/answers.json").read_text(encoding="utf-8")
@@ -150,7 +152,8 @@ def written(name: str, source: str) -> str:
 def needs(source: str) -> list[str]:
     """The names of the files that a notebook reads."""
     data = [path.name for path in sorted(TEACH.iterdir()) if f'"{path.name}"' in source]
-    return ["check.json", "check.py", *data]
+    blanks = [BLANKS.name] if f"import {BLANKS.stem}" in source else []
+    return ["check.json", "check.py", *blanks, *data]
 
 
 def offered() -> list[str]:
@@ -188,7 +191,8 @@ def files(name: str, repository: str = "", solved: bool = True) -> dict[str, byt
         texts[f"{name}_solved.ipynb"] = notebook(name, teachers(source), repository)
     copied = ["LICENCE.txt", "README.md", *needs(source)[2:]]
     contents = checking() | {path: text.encode() for path, text in texts.items()}
-    return contents | {path: (TEACH / path).read_bytes() for path in copied}
+    beside = {BLANKS.name: BLANKS}
+    return contents | {path: beside.get(path, TEACH / path).read_bytes() for path in copied}
 
 
 def lab(solved: bool = False) -> dict[str, bytes]:
@@ -198,6 +202,7 @@ def lab(solved: bool = False) -> dict[str, bytes]:
     if solved:
         texts["lab_solved.ipynb"] = written("lab", teachers(source))
     copied = lab_data() | {name: TEACH / name for name in ("LICENCE.txt", "README.md")}
+    copied[BLANKS.name] = BLANKS
     contents = {path: text.encode() for path, text in texts.items()}
     return contents | {name: path.read_bytes() for name, path in copied.items()}
 

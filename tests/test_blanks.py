@@ -1,6 +1,8 @@
 """What students write into blanks: right bodies pass all checks, wrong ones are stopped."""
 
 import ast
+import contextlib
+import importlib.util
 import re
 import textwrap
 import warnings
@@ -17,6 +19,9 @@ from results import course
 #: Notebook → its source: all that are handed out with blanks.
 SOURCES = {name: (course.TEACH / f"{name}.py").read_text() for name in course.names()}
 SOURCES["lab"] = course.LAB.read_text()
+SPEC = importlib.util.spec_from_file_location("check_blanks", course.BLANKS)
+CHECKS = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(CHECKS)
 CELLS = {name: source.split("\n# %%") for name, source in SOURCES.items()}
 MARKS = (course.BODY, course.BLANK)
 #: Notebook and function → the cell in which its body, or its last line, is a blank.
@@ -48,6 +53,7 @@ def checked(name, cell, body, code):
     last = max(n for n, line in enumerate(lines) if line.startswith("#: "))
     source = "\n".join(lines[: last + 1]).split("\n", 1)[1]
     names = {"np": np, "combinations": combinations, "rng": np.random.default_rng(0)}
+    names["check_blanks"] = CHECKS
     for earlier in CELLS[name]:  # functions that it may call
         if earlier == cell:
             break
@@ -113,6 +119,19 @@ def test_a_wrong_body_is_stopped_where_it_is_written(name, function, code):
     with pytest.raises((AssertionError, ValueError, TypeError, IndexError)) as stopped:
         checked(name, *BODIES[name, function], code)
     assert not isinstance(stopped.value, AssertionError) or re.search(r"\.$", str(stopped.value))
+
+
+@pytest.mark.parametrize(("name", "function"), BODIES)
+def test_few_mistakes_share_a_sentence(name, function):
+    """Of what students wrote: more share one where an array cannot tell them apart."""
+    said = Counter()
+    for code in {one[2] for one in ALL_WRONG if one[:2] == (name, function)}:
+        with contextlib.suppress(ValueError, TypeError, IndexError):
+            try:
+                checked(name, *BODIES[name, function], code)
+            except AssertionError as stopped:
+                said[str(stopped)] += 1
+    assert max(said.values()) <= 5 and len(said) >= 9, said.most_common(3)
 
 
 @pytest.mark.parametrize("name", SOURCES)

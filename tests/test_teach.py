@@ -35,11 +35,13 @@ LONGEST = 70
 def run_alone(name, folder, monkeypatch, make=course.teachers):
     """What a notebook defines, run in a folder with the data that it names and nothing else."""
     source = (TEACH / f"{name}.py").read_text()
-    for file in course.needs(source)[2:]:
+    shutil.copy2(course.BLANKS, folder)
+    for file in course.needs(source)[3:]:
         assert f"`{file}`" in source.split("# %%\n")[0], "its first cell names its data"
         shutil.copy2(TEACH / file, folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", str(ROOT))])
+    elsewhere = [p for p in sys.path if p not in ("", str(ROOT))]
+    monkeypatch.setattr(sys, "path", [str(folder), *elsewhere])
     mpl.use("agg")
     namespace = {"__name__": "alone"}
     try:
@@ -216,7 +218,7 @@ def test_exercises_and_cells_name_each_other(name):
 def test_an_archive_has_all_that_a_venv_with_numpy_and_matplotlib_needs(tmp_path):
     for name, content in course.files("pruning").items():
         (tmp_path / name).write_bytes(content)
-    files = "LICENCE.txt README.md check.json check.py embeddings.npz "
+    files = "LICENCE.txt README.md check.json check.py check_blanks.py embeddings.npz "
     files += "pruning_blanks.ipynb pruning_solved.ipynb requirements.txt"
     assert " ".join(sorted(path.name for path in tmp_path.iterdir())) == files
     assert "exam-" not in (tmp_path / "check.json").read_text()
@@ -236,7 +238,7 @@ def test_on_github_a_notebook_fetches_its_files_and_its_exercises_are_links():
     assert "[pruning-3](https://someone.github.io/the-book/pruning.html#pruning-3)" in text
     cells = ["".join(cell["source"]) for cell in json.loads(text)["cells"]]
     (fetching,) = [cell for cell in cells if "urlretrieve" in cell]
-    assert "'check.json', 'check.py', 'embeddings.npz'" in fetching
+    assert "'check.json', 'check.py', 'check_blanks.py', 'embeddings.npz'" in fetching
     assert compile(fetching, "c", "exec")
 
 

@@ -20,6 +20,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: on a shared 
 import matplotlib.pyplot as plt
 import numpy as np
 
+#: import check_blanks
+
 with np.load("embeddings.npz") as file:
     images, captions = (file[name].astype(float) for name in ("images", "captions"))
 rng = np.random.default_rng(0)
@@ -37,19 +39,7 @@ def crest(h):
     #:]
 
 
-#: value = crest(np.array([[3.0, -4, 0, 0], [0, 0, 0, 7], [1, 3, 3, 1]]))
-#: assert np.shape(value) == (3,), "One number for each image: axis 1."
-#: for wrong, why in (
-#:     ([1.2, 2, 1.342], "Take np.abs before max: the tallest number may be negative."),
-#:     ([0.8, 1, 0.671], "The root of the mean square, not of the sum."),
-#:     ([0.64, 0.571, 0.6], "The root of the mean square."),
-#:     ([2.286, 4, 1.5], "The root mean square, not the mean size."),
-#:     ([1.6, 2.309, 3], "The root mean square, not the standard deviation: subtract nothing."),
-#:     ([1.569, 2.309, 3], "The root mean square, not the standard deviation: subtract nothing."),
-#: ):
-#:     assert not np.allclose(value, wrong, atol=2e-3), why
-#: exact = [1.6, 2, 3 / np.sqrt(5)]
-#: assert np.allclose(value, exact), "np.abs, then max; divide by the root of the mean square."
+#: check_blanks.check(crest)
 gaussian = np.abs(rng.normal(size=(500, 512))).max(axis=1).mean()
 print(f"{crest(images).mean():.1f}; of Gaussian numbers {gaussian:.1f}")
 
@@ -67,19 +57,7 @@ def quantised(h, bits):
     #:]
 
 
-#: some = np.array([[-7, 1.4, 5, -0.8], [0.7, 0.26, 0, -0.14]])
-#: four, three, eight = (quantised(some, width) for width in (4, 3, 8))
-#: assert np.shape(four) == (2, 4), "As many numbers come back as went in."
-#: for wrong, why in (
-#:     ([-7, 1, 5, -1], "Multiply the whole numbers by the step again."),
-#:     ([-1, 0.1, 0.7, -0.1], "Return multiples of the step in the size of the image."),
-#: ):
-#:     assert not np.allclose(four[1], np.array(wrong)), why
-#: assert np.allclose(four[0], [-7, 1, 5, -1]), "4 bits: 7 steps each way, up to the largest |h|."
-#: assert np.allclose(four[1], [0.7, 0.3, 0, -0.1]), "Each image has its own step: to the nearest."
-#: assert np.allclose(three[0], [-7, 7 / 3, 14 / 3, 0]), "3 bits: 3 steps, 2**(bits - 1) - 1."
-#: step = 0.7 / 127
-#: assert np.allclose(eight[1] / step, [127, 47, 0, -25]), "8 bits: 127 steps each way."
+#: check_blanks.check(quantised)
 zeros = (quantised(images, 4) == 0).mean()
 print(f"with 4 bits {zeros:.0%} of the numbers become 0")
 

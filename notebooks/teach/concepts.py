@@ -21,6 +21,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: on a shared 
 import matplotlib.pyplot as plt
 import numpy as np
 
+#: import check_blanks
+
 with np.load("embeddings.npz") as file:
     images, captions = file["images"].astype(float), file["captions"].astype(float)
 table = np.loadtxt("words.csv", delimiter=",", dtype=str)
@@ -43,33 +45,7 @@ def average_precision(scores, positive):
     #:]
 
 
-#: scores = np.array([[-4.0, 1, 2], [-5, 2, 7], [-6, 3, 1], [-7, 4, 9], [-8, 0, 3], [-9, 5, 8]])
-#: positive = np.array([True, False, True, False, False, True])  # places 1 3 6; 1 3 5; 2 5 6
-#: value = average_precision(scores, positive)
-#: assert np.shape(value) == (3,), "One number for each column: sort and count along axis 0."
-#: for wrong, why in (
-#:     ([2 / 3, 1 / 2, 13 / 15], "The highest score first: sort by -scores."),
-#:     ([0.5, 0.5, 0.5], "At each positive the share so far; this is the share in all."),
-#:     ([2 / 3, 2 / 3, 1 / 3], "This is the share among the first three alone."),
-#:     ([1, 1, 0.5], "The mean of the precisions at the positives, not the largest."),
-#:     ([13 / 36, 34 / 90, 7 / 30], "Divide by the number of positives, not of images."),
-#:     ([13 / 6, 34 / 15, 7 / 5], "The mean over the positives: divide by their number."),
-#:     ([1 / 2, 23 / 45, 26 / 90], "The share of positives so far, not 1 over the place."),
-#:     ([2 / 3, 2 / 3, 2 / 3], "Divide by the place, not by the number of positives."),
-#:     ([2 / 9, 11 / 45, 8 / 45], "The share counts the positive itself: subtract no 1."),
-#:     ([2 / 3, 34 / 45, 7 / 15], "The scores as they are: no absolute values."),
-#:     ([107 / 180, 113 / 180, 119 / 360], "Average over the positives, not over all places."),
-#:     ([65 / 90, 37 / 90, 57.5 / 90], "Sort once: argsort gives the images in order."),
-#:     ([65 / 90, 65 / 90, 65 / 90], "Each column has its own order."),
-#:     ([10 / 21, 0.5, 23 / 63], "Places count from 1."),
-#:     ([107 / 90, 113 / 90, 59.5 / 90], "Add up at the positives alone."),
-#:     ([42 / 90, 45 / 90, 17.5 / 90], "Add up at the positives, not at the negatives."),
-#:     ([5 / 9, 2 / 3, 2 / 9], "This is an area under a ROC curve. Average precisions."),
-#: ):
-#:     assert not np.allclose(value, wrong), why
-#: exact = [(1 + 2 / 3 + 3 / 6) / 3, (1 + 2 / 3 + 3 / 5) / 3, (1 / 2 + 2 / 5 + 3 / 6) / 3]
-#: at = "Places 1, 3 and 6: (1/1 + 2/3 + 3/6) / 3. Places count from 1; each column has its own."
-#: assert np.allclose(value, exact), at
+#: check_blanks.check(average_precision)
 
 # %% [markdown]
 # **How often does chance reach 0.9?** With n positives and n negatives, every set of n places is
@@ -94,10 +70,8 @@ def at_least_one(probability, count):
     #:]
 
 
-#: value = by_chance(2)
-#: assert np.isclose(value, 1 / 6), "With n = 2 one order of six passes; places count from 0."
-#: assert np.isclose(by_chance(5), 8 / 252), "0.9 itself passes: compare with >= 0.9 - 1e-12."
-#: assert np.isclose(at_least_one(0.2, 3), 0.488), "That none passes has probability 0.8 cubed."
+#: check_blanks.check(by_chance)
+#: check_blanks.check(at_least_one)
 for n in (2, 3, 5, 8):
     some = at_least_one(by_chance(n), 500)
     print(f"n = {n}: {by_chance(n):.5f}, for at least one of 500 directions {some:.3f}")

@@ -21,6 +21,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: on a shared 
 import matplotlib.pyplot as plt
 import numpy as np
 
+#: import check_blanks
+
 table = np.genfromtxt("accuracies.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
 shifts = ["imagenet_v2", "imagenet_r", "imagenet_sketch", "objectnet", "imagenet_a"]
 imagenet = table["imagenet"]
@@ -40,8 +42,7 @@ def logit(a):
     #:]
 
 
-#: assert np.isclose(logit(0.75), np.log(3)), "The odds of 0.75 are 3 to 1; take np.log of them."
-#: assert np.isclose(logit(0.2), -np.log(4)), "The odds of 0.2 are 1 to 4."
+#: check_blanks.check(logit)
 figure, axes = plt.subplots(1, 2, figsize=(9, 4))
 for axis, scale in zip(axes, (lambda a: a, logit), strict=True):
     for group, name in ((pool, "pool"), (finetuned, "finetuned"), (zero_shot, "zero-shot")):
@@ -74,25 +75,7 @@ def effective_robustness(shifted, imagenet, slope, intercept):
     #:]
 
 
-#: x, y = np.array([0.8, 0.6, 0.5]), np.array([0.5, 0.2, 0.4])
-#: value = effective_robustness(y, x, 0.5, -1)
-#: lines = 1 / (1 + np.exp(1 - 0.5 * np.log(x / (1 - x))))  # what the line predicts: 0.42, …
-#: for wrong, why in (
-#:     (np.log(y / (1 - y)) - np.log(lines / (1 - lines)), "Predict an accuracy, not a logit."),
-#:     (lines - y, "Which minus which? Above the line is +."),
-#:     (abs(y - lines), "Below the line is −: take no absolute value."),
-#:     (100 * (y - lines), "As a fraction, not in points."),
-#:     (y - 1 / (1 + np.exp(1 - 0.5 * x)), "The line needs logit(imagenet)."),
-#:     (y - 1 / (1 + np.exp(-1 - 0.5 * logit(x))), "Add the intercept, do not subtract it."),
-#:     (y - 1 / (1 + np.exp(-0.5 * logit(x))), "Add the intercept: here −1."),
-#:     (y - 1 / (1 + np.exp(1 - logit(x))), "Multiply by the slope: here one half."),
-#:     (y - np.exp(0.5 * logit(x) - 1), "Odds are not an accuracy: divide them by 1 + odds."),
-#:     (y - 1 / (1 + np.exp(0.5 * logit(x) - 1)), "The inverse of the logit has exp(-logit)."),
-#:     (y - 1 / (1 + np.exp(1 - 0.5 * logit(y))), "Predict from the accuracy on ImageNet."),
-#:     (x - lines, "Subtract the prediction from the accuracy under shift."),
-#: ):
-#:     assert not np.allclose(value, wrong), why
-#: assert np.allclose(value, y - lines), "Predict the logit, invert it, subtract it from `shifted`."
+#: check_blanks.check(effective_robustness)
 er = effective_robustness(shifted, imagenet, slope, intercept)
 for name, group in (("pool", pool), ("zero-shot", zero_shot), ("finetuned", finetuned)):
     low, middle, high = 100 * np.percentile(er[group], [5, 50, 95])
@@ -111,13 +94,7 @@ def rank_correlation(a, b):
     #:]
 
 
-#: up, far, mixed = np.array([1.0, 2, 3, 4]), np.array([1.0, 2, 3, 100]), np.array([3.0, 1, 4, 2])
-#: own = "Correlate the ranks of both lists, not the numbers themselves."
-#: assert np.isclose(rank_correlation(up, far), 1) and abs(rank_correlation(far, mixed)) < 0.01, own
-#: ranks = "argsort lists places; the ranks are argsort of that list."
-#: assert np.isclose(rank_correlation(up, mixed), 0) and rank_correlation(up, -far) < 0, ranks
-#: assert np.isclose(rank_correlation(mixed, np.array([9.0, 1, 2, 0])), 0.6), ranks
-#: assert np.isclose(rank_correlation(mixed, np.array([30.0, 10, 20, 40])), 0.2), ranks
+#: check_blanks.check(rank_correlation)
 printed = effective_robustness(shifted, imagenet, 0.76, -1.49)
 moved = 100 * (printed - er)
 print(f"ER changes by {moved.min():+.1f} to {moved.max():+.1f} points")

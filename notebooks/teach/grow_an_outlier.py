@@ -32,6 +32,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: on a shared 
 import matplotlib.pyplot as plt
 import numpy as np
 
+#: import check_blanks
+
 with np.load("embeddings.npz") as file:
     both = np.concatenate([file["images"], file["captions"]]).astype(np.float32)
 pairs, inputs, width = 500, 128, 256
@@ -47,8 +49,7 @@ def unit(h):
     return h / np.linalg.norm(h, axis=1, keepdims=True)  #: each row scaled to length 1
 
 
-#: two = unit(np.array([[3.0, 4], [0, -2]]))
-#: assert np.allclose(two, [[0.6, 0.8], [0, -1]]), "Divide each row, axis 1, by its own length."
+#: check_blanks.check(unit)
 
 
 def kurtosis(h):
@@ -60,24 +61,8 @@ def mean_share(h):
     return (unit(h).mean(axis=0) ** 2).sum()  #: energy of the mean of the scaled vectors
 
 
-#: three = np.array([[1.0, -1, 1, -1], [0, 0, 0, 5], [2, 6, 2, 6]])  # their κ are 1, 7/3 and 1
-#: value = kurtosis(three)
-#: assert not np.isclose(value, 13 / 9 - 3), "Do not subtract 3: that is the excess kurtosis."
-#: assert not np.isclose(value, 1), "The fourth power, and the mean over images, not the median."
-#: rowwise = "Divide by each row's own standard deviation, then the mean of fourth powers."
-#: assert np.ndim(value) == 0 and np.isclose(value, 13 / 9), rowwise
-#: three = np.array([[3.0, 4], [-8, 6], [0, -2]])  # at length 1 their mean is (-0.2, 0.4) / 3
-#: value = mean_share(three)
-#: for wrong, why in (
-#:     (89 / 9, "Scale each row to length 1 first."),
-#:     (89 / 9 / 43, "Scale each row to length 1 first."),
-#:     (0.1 / 9, "The sum of the squares, not their mean."),
-#:     (np.sqrt(0.2) / 3, "Energy is a sum of squares, without a root."),
-#:     (0.2, "The mean over the rows, axis 0, not their sum."),
-#:     (1, "First the mean of the scaled rows, then squares."),
-#: ):
-#:     assert not np.isclose(value, wrong), why
-#: assert np.isclose(value, 0.2 / 9), "The mean of the scaled rows, axis 0; the sum of its squares."
+#: check_blanks.check(kurtosis)
+#: check_blanks.check(mean_share)
 
 
 # %% [markdown]
@@ -140,10 +125,7 @@ def adam(m, s):
     return m / (np.sqrt(s) + 1e-8)  #: the first mean over the root of the second
 
 
-#: step = adam(np.array([3.0, -3, 0]), np.array([4.0, 16, 0]))
-#: assert np.all(np.isfinite(step)), "Add 1e-8 to the root, so that nothing is divided by 0."
-#: assert not np.allclose(step, [0.75, -3 / 16, 0]), "The root of the second moment."
-#: assert np.allclose(step, [1.5, -0.75, 0], atol=1e-6), "The first mean over the root."
+#: check_blanks.check(adam)
 def train(average, data=(x, y, starts), scale=100, steps=4000, rate=8e-3, rule=adam):
     #:@ steps = 1200
     x, y, sides = *data[:2], [*data[2]]

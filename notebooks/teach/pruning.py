@@ -21,6 +21,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: on a shared 
 import matplotlib.pyplot as plt
 import numpy as np
 
+#: import check_blanks
+
 with np.load("embeddings.npz") as file:
     images, captions = file["images"].astype(float), file["captions"].astype(float)
 right = np.arange(len(images))  # caption i belongs to image i
@@ -37,19 +39,7 @@ def accuracy(h, head, classes):
     #:]
 
 
-#: rows = np.array([[5.0, 0], [0, 1], [0, -1]])
-#: points = [[1.0, 0], [0.1, 1], [0.1, -2], [3, 1], [1, 3], [0, -1], [-1, 2], [0.1, 1]]
-#: value = accuracy(np.array(points), rows, np.array([0, 1, 2, 1, 0, 2, 1, 0]))
-#: assert np.ndim(value) == 0, "One number: how many are right, over how many there are."
-#: for wrong, why in (
-#:     (6, "A share: divide by the number of images."),
-#:     (1 / 4, "How often it is right, not how often it is wrong."),
-#:     (1 / 8, "The class of the largest score, not of the smallest."),
-#:     (5 / 8, "The rows of the head as they are, not scaled to length 1."),
-#: ):
-#:     assert not np.isclose(value, wrong), why
-#: largest = "For each image, axis 1, the class of the largest score, with its sign."
-#: assert np.isclose(value, 6 / 8), largest
+#: check_blanks.check(accuracy)
 whole = accuracy(images, captions, right)
 print(f"{whole:.1%} of the images find their caption; by chance {1 / len(images):.1%}")
 
@@ -72,18 +62,7 @@ def pruning_curve(h, head, classes, order):
     #:]
 
 
-#: turn = np.array([[0.6, 0.8], [-0.8, 0.6]])
-#: rows = np.array([[5.0, 0], [0, 1], [0, -1]]) @ turn
-#: points = np.array([[1, 0.1], [0.1, 1], [0.1, -2], [0.1, -1], [0.3, 1], [0.4, 3]]) @ turn
-#: six = [0, 1, 2, 2, 0, 1]
-#: forward, backward = (pruning_curve(points, rows, six, o) for o in ([0, 1], [1, 0]))
-#: assert np.shape(forward) == (2,), "One accuracy after each direction."
-#: assert np.max(forward) <= 1, "Shares of images, not their numbers."
-#: assert np.isclose(forward[-1], 1), "With all directions nothing is lost: weight, left and right."
-#: assert np.allclose(forward, [1 / 3, 1]), "Keep what was added before, and count after each one."
-#: assert np.allclose(backward, [2 / 3, 1]), "Go through the directions in the given order."
-#: short = pruning_curve(points, rows, six, [1])
-#: assert np.shape(short) == (1,) and np.isclose(short[0], 2 / 3), "Only directions of the order."
+#: check_blanks.check(pruning_curve)
 left, weights, directions = np.linalg.svd(captions, full_matrices=False)
 unit = images / np.linalg.norm(images, axis=1, keepdims=True)
 importance = weights / weights.sum() * np.abs(unit @ directions.T).mean(axis=0)
@@ -126,21 +105,7 @@ def without(head, number):
     #:]
 
 
-#: turn = np.array([[0.6, 0.8, 0], [-0.8, 0.6, 0], [0, 0, 1]])
-#: head = np.array([[0.0, 0, 2], [0, 0, 0], [0, 3, 0], [1, 0, 0]])
-#: value = without(head @ turn, 1)
-#: assert np.shape(value) == (4, 3), "A head of the same shape."
-#: for wrong, why in (
-#:     (head * (head == 2), "The head without this part, not the part alone."),
-#:     (head * (1 + (head == 2)), "Subtract the part, do not add it."),
-#:     (head * (head < 3), "This leaves out direction 0, not the one that was asked for."),
-#:     (head * (head > 1), "This leaves out the last direction, not the one asked for."),
-#:     (head - (head == 2), "Multiply the part by its weight, the singular value."),
-#: ):
-#:     assert not np.allclose(value, wrong @ turn), why
-#: one = "Subtract weight × left column × right row: here only the 2 goes."
-#: assert np.allclose(value, head * (head != 2) @ turn), one
-#: assert np.allclose(without(head @ turn, 0), head * (head != 3) @ turn), "Direction 0 is the 3."
+#: check_blanks.check(without)
 top = np.argmax(importance)
 accuracy_without = accuracy(images, without(captions, top), right)
 print(f"without the most important direction: {accuracy_without:.1%}, with all: {whole:.1%}")

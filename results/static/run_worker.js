@@ -157,7 +157,7 @@ const load = async (lite) => {
 /** Files that code names, beside it as they are in the archive that is handed out. */
 const bring = async (files, code, teach) => {
   for (const name of files) {
-    const wanted = code.includes(name) || name.startsWith("check.");
+    const wanted = code.includes(name.replace(/\.py$/, "")) || name.startsWith("check.");
     if (!wanted || fetched.has(name)) continue;
     const answer = await plain(`${teach}${name}`);
     if (answer.ok) python.FS.writeFile(name, new Uint8Array(await answer.arrayBuffer()));

@@ -21,6 +21,8 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before NumPy: on a shared server threads wait
 import numpy as np
 
+#: import check_blanks
+
 rows = np.loadtxt("pocket_accuracies.csv", str, delimiter=",", skiprows=1)
 model, seed, split, role = rows[:, [0, 3, 5, 6]].T
 every = {(m, s): f for m, f, s in rows[:, [0, 1, 3]].tolist()}  # model and seed → family
@@ -56,37 +58,8 @@ def effective_robustness(x, y, slope, intercept):
     #:]
 
 
-#: back = lambda logits: 1 / (1 + np.exp(-np.array(logits)))
-#: slope, intercept = fitted(back([-1.0, 0, 2, 3]), back([-1.5, -1, 0, 0.5]))
-#: for wrong, why in (
-#:     ((2, 2), "x before y: the line predicts y from x."),
-#:     ((-1, 0.5), "Slope first, then intercept."),
-#:     ((0.5, -1 / np.log(10)), "np.log, the natural logarithm, not np.log10."),
-#:     ((0.5, 1), "The odds are accuracy over error: a / (1 - a)."),
-#:     ((0.5, 0), "The intercept is where the line crosses x = 0: here −1."),
-#:     ((1, -1.5), "Fit the slope as well: here one half."),
-#:     ((3 / 14, 0), "The line need not go through 0: fit an intercept."),
-#: ):
-#:     assert not np.allclose((slope, intercept), wrong), why
-#: assert np.allclose((slope, intercept), (0.5, -1)), "A line through logits, with an intercept."
-#: off = fitted(back([-1.0, 0, 2]), back([0.0, 1, 0]))  # these three are on no line
-#: assert np.allclose(off, (-1 / 14, 5 / 14)), "The line of least squares through all points."
-#: u, w = np.array([0.8, 0.6, 0.5]), np.array([0.5, 0.2, 0.4])
-#: value, logit = effective_robustness(u, w, 0.5, -1), np.log(u / (1 - u))
-#: for wrong, why in (
-#:     (w - back(0.5 * logit - 1), "Points: 100 times the difference of accuracies."),
-#:     (100 * (w - u), "Subtract what the line predicts at x, not x."),
-#:     (100 * (np.log(w / (1 - w)) - 0.5 * logit + 1), "Turn the prediction into an accuracy."),
-#:     (100 * (back(0.5 * logit - 1) - w), "Which minus which? Above the line is +."),
-#:     (100 * (w - back(0.5 * u - 1)), "The line needs the logit of x."),
-#:     (100 * (w - back(0.5 * logit + 1)), "Add the intercept, do not subtract it."),
-#:     (100 * (w - back(0.5 * logit)), "Add the intercept: here −1."),
-#:     (100 * (w - back(logit - 1)), "Multiply by the slope: here one half."),
-#:     (100 * abs(w - back(0.5 * logit - 1)), "Below the line is −: take no absolute value."),
-#: ):
-#:     assert not np.allclose(value, wrong), why
-#: points = 100 * (w - back(0.5 * logit - 1))
-#: assert np.allclose(value, points), "100 (y − the inverse logit of slope × logit + intercept)."
+#: check_blanks.check(fitted)
+#: check_blanks.check(effective_robustness, "effective_robustness_in_points")
 for unseen in ("unseen", "seen"):
     pool = [one for one in every if every[one] == "pool"]
     x, y = (np.array([mean_of(m, s, part) for m, s in pool]) for part in ("imagenet", unseen))
@@ -111,18 +84,7 @@ def kurtosis_and_share(h):
     #:]
 
 
-#: seven = [[2, -4, 5, 3, 5], [2, -4, -4, 6, 1], [9, -4, 0, 6, 5], [7, 6, 4, -5, 4]]
-#: seven = np.array([*seven, [-7, -5, 4, -9, -8], [-6, 2, -3, 3, -6], [-4, 6, 8, -7, 1]]) * 1.0
-#: measured, often = kurtosis_and_share(seven)
-#: c = [row - row.mean() for row in seven]
-#: each = [np.mean(row**4) / np.mean(row**2) ** 2 for row in c]
-#: assert not np.isclose(measured, np.mean(each) - 3), "Do not subtract 3: that is excess kurtosis."
-#: assert not np.isclose(measured, np.median(each)), "The mean over images, not the median."
-#: own = "Standardise each vector, axis 1, by its own mean and std; then average fourth powers."
-#: assert np.isclose(measured, np.mean(each)), own
-#: assert not np.isclose(often, 4), "A share: divide by the number of images."
-#: far = "Farthest from the image's mean, up or down; the largest count over the number of images."
-#: assert np.isclose(often, 4 / 7), far
+#: check_blanks.check(kurtosis_and_share)
 images = np.load("embeddings.npz")["images"].astype(float)
 turn = np.linalg.qr(np.random.default_rng(0).normal(size=(512, 512)))[0]
 for name, h in {"CLIP": images, "rotated": images @ turn, **np.load("controls.npz")}.items():
@@ -146,21 +108,7 @@ def importance(h, head):
     #:]
 
 
-#: frame = np.array([[0.6, 0.8, 0], [-0.48, 0.36, 0.8], [0.64, -0.48, 0.6]])  # the directions
-#: along = np.array([[0, 2.0, 0], [0, 3, -4], [-2, 1, 2], [2, 3, -6]])  # images in this frame
-#: value = importance(along @ frame, np.vstack([np.diag([5.0, 4, 1]), [0, 0, 0]]) @ frame)
-#: mean = np.abs(along / np.array([[2], [5], [3], [7]])).mean(axis=0)  # of |cos|
-#: some, squared = np.array([5, 4, 1]) * mean, np.array([25, 16, 1]) * mean
-#: assert np.ndim(value) == 0, "One number: the largest importance over the mean."
-#: for wrong, why in (
-#:     (mean.max() / mean.mean(), "Multiply the singular value's share by the mean |cos|."),
-#:     (some.max() / 10, "Divide by the mean importance."),
-#:     (some.max() / some.sum(), "Divide by the mean importance, not by the sum."),
-#:     (squared.max() / squared.mean(), "Singular values, not their squares."),
-#: ):
-#:     assert not np.isclose(value, wrong), why
-#: exact = some.max() / some.mean()
-#: assert np.isclose(value, exact), "σ times the mean |cos| of images of length 1."
+#: check_blanks.check(importance, "importance_over_mean")
 with np.load("lab.npz") as file:
     lab = {name: file[name].astype(float) for name in file.files}
 turn = np.linalg.qr(np.random.default_rng(0).normal(size=(128, 128)))[0]
