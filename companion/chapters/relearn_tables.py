@@ -26,6 +26,8 @@ PAIRS = {
     "vit_b_16-coco": "ViT-B/16, 400 COCO pairs",
     "rn50-imagenet": "RN50, 400 images",
     "vit_l_14-news": "ViT-L/14, 271 news photographs",
+    "vit_b_32-single": "ViT-B/32, 800 images, a class each",
+    "vit_b_32-few": "ViT-B/32, 271 images, a class each",
     "vit_b_16_marqo-products": "Marqo-FashionCLIP, 800 products",
     "vit_b_32_fashionclip-products": "FashionCLIP, 901 products",
 }
@@ -185,8 +187,7 @@ def judged(runs: pd.DataFrame) -> dict[int, bool]:
     alone = asis[asis["second_moment"].isin(["matrix", "none", "muon"])]
     taken = runs[runs["centred"] & (runs["caption_noise"] == 0)]
     half, adam = runs[runs["rotated"] == "half"], three[three["second_moment"] == "element"]
-    few = runs[~runs["pairs"].isin(["vit_b_32-imagenet", "rn50-imagenet"])]
-    few = few[few["caption_noise"] == 0]  # a caption each, and right
+    few = runs[runs["pairs"].str.contains("coco|news|products") & (runs["caption_noise"] == 0)]
     begun = few["pairs"].map(lambda name: published(name)["mean_share"])
     unturned = runs[runs["rotated"] == "none"]
     slow = unturned.query("caption_noise == 0.3 and steps == 1500")

@@ -144,16 +144,15 @@ def pairs_of(name: str) -> Pairs:
     entries = {entry["data"]: entry for entry in every if entry["model"] == model.name}
     image_entry, text_entry = entries[plan["images"]], entries.get(plan["texts"])
     labels, _ = PUBLISHED["labels_of"](image_entry)
-    sides = (
-        PUBLISHED["images_of"](image_entry)[labels >= 0],
-        (
-            PUBLISHED["array_of"](text_entry)
-            if text_entry
-            else PUBLISHED["captions_of"](image_entry)
-        ),
+    rows = np.flatnonzero(labels >= 0)[: plan.get("first")]  # those that have a text
+    images, texts = (
+        basis.at_length_one(np.asarray(side, dtype=np.float64))
+        for side in (
+            PUBLISHED["images_of"](image_entry)[rows],
+            PUBLISHED["array_of" if text_entry else "captions_of"](text_entry or image_entry),
+        )
     )
-    labels = labels[labels >= 0]  # those that have a text
-    images, texts = (basis.at_length_one(np.asarray(side, dtype=np.float64)) for side in sides)
+    labels = labels[rows]
     held_out = np.arange(len(images)) % plan["held_out"] == plan["held_out"] - 1
     captions = text_entry not in known["heads"]  # one of each image, not a class each
     classes = np.unique(labels[held_out]) if captions else np.arange(len(texts))
