@@ -164,7 +164,7 @@ def test_pages_name_as_many_images_as_are_learned_from():
         named = (of["model"], of["images"])
         entry = next(e for e in about["embeddings"] if (e["model"], e["data"]) == named)
         paired = re.search(r"(\d+) of them with a true caption", entry["what"])
-        images = int(paired[1]) if paired else entry["images"]
+        images = of.get("first", int(paired[1]) if paired else entry["images"])
         assert f", {images - images // of['held_out']} " in words
     assert set(relearn_tables.PAIRS) == set(plan["pairs"]) - {"vit_b_32-imagenet"}
 
