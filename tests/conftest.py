@@ -58,13 +58,20 @@ collect_ignore = [name for names in LEFT_OUT.values() for name in names]
 def pytest_collection_modifyitems(config, items):
     """Order the files; the tests in each stay as they are.
 
-    What took long the last time comes first, where this checkout has been tested before.
+    What took long the last time comes first, where this checkout has been tested before; what
+    waits for the book comes last but for the file that has it built, which is the first of all.
     """
     place = {f"test_{name}": number for number, name in enumerate(SUITE["first"].split())}
     cache = getattr(config, "cache", None)
     taken = cache.get(SECONDS, {}) if cache else {}
-    order = {item: (-taken.get(item.path.stem, 0), place.get(item.path.stem, 99)) for item in items}
-    items.sort(key=order.__getitem__)
+    builds = min(place, key=place.__getitem__)
+    waits = {i.path.stem for i in items if "clone" in i.fixturenames} - {builds}
+
+    def order(item):
+        name = item.path.stem
+        return name in waits, name != builds, -taken.get(name, 0), place.get(name, 99)
+
+    items.sort(key=order)
 
 
 #: A file whose tests share what is dear to make: they stay with one worker.

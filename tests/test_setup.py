@@ -9,6 +9,8 @@ import sys
 import time
 import tomllib
 from itertools import chain
+from pathlib import Path
+from types import SimpleNamespace
 
 import conftest
 import pytest
@@ -225,7 +227,7 @@ def test_a_warning_fails_this_build_and_the_next(tmp_path):
 
 
 @pytest.fixture
-def clone(tmp_path):
+def checkout(tmp_path):
     """A folder, its name with spaces in it, that holds what set-up reads."""
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
@@ -236,9 +238,9 @@ def clone(tmp_path):
     return folder
 
 
-def run_make(clone, *arguments, old=0, no_venv=0):
+def run_make(checkout, *arguments, old=0, no_venv=0):
     """Run make where the only Python is a fake one, with the given faults."""
-    tools = clone.parent / "tools"
+    tools = checkout.parent / "tools"
     tools.mkdir(exist_ok=True)
     for tool in CASES["tools"].split():
         path = shutil.which(tool)
@@ -248,25 +250,25 @@ def run_make(clone, *arguments, old=0, no_venv=0):
     python.write_text(CASES["python"].format(old=old, no_venv=no_venv))
     python.chmod(0o755)
     return subprocess.run(
-        ["make", *arguments], cwd=clone, env={"PATH": str(tools)}, capture_output=True, text=True
+        ["make", *arguments], cwd=checkout, env={"PATH": str(tools)}, capture_output=True, text=True
     )
 
 
-def test_every_command_is_listed_and_reads(clone):
+def test_every_command_is_listed_and_reads(checkout):
     makefile = (ROOT / "Makefile").read_text()
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.M)
-    listing = run_make(clone, "help")
+    listing = run_make(checkout, "help")
     assert listing.returncode == 0
     assert re.findall(r"^  make ([\w-]+) ", listing.stdout, re.M) == phony.split()
     for target in phony.split():
-        assert run_make(clone, "-n", target).returncode == 0, target
+        assert run_make(checkout, "-n", target).returncode == 0, target
 
 
 @pytest.mark.parametrize(("fault", "said"), CASES["faults"].items())
-def test_a_python_that_will_not_do_is_refused_with_one_sentence(clone, fault, said):
-    result = run_make(clone, "venv", **{fault: 1})
+def test_a_python_that_will_not_do_is_refused_with_one_sentence(checkout, fault, said):
+    result = run_make(checkout, "venv", **{fault: 1})
     assert result.returncode != 0 and re.match(said, result.stderr.splitlines()[0])
-    assert not (clone / ".venv").exists()
+    assert not (checkout / ".venv").exists()
 
 
 def test_equations_that_docstrings_name_are_numbered_in_the_book():
@@ -295,3 +297,16 @@ def test_a_book_is_taken_over_while_nothing_that_it_is_made_from_is_newer(tmp_pa
     assert conftest.is_built()
     os.utime(environment, ns=(1, 1))
     assert not conftest.is_built()
+
+
+def test_the_book_is_built_first_and_what_waits_for_it_comes_last():
+    """However long the others took the last time."""
+    files = {"browser": ["clone"], "rules": [], "book": ["clone"], "probe": ["tmp_path"]}
+    items = [
+        SimpleNamespace(path=Path(f"test_{name}.py"), fixturenames=names)
+        for name, names in files.items()
+    ]
+    taken = {"test_browser": 300, "test_rules": 4, "test_probe": 9, "test_book": 2}
+    config = SimpleNamespace(cache=SimpleNamespace(get=lambda *_: taken))
+    conftest.pytest_collection_modifyitems(config, items)
+    assert [i.path.stem for i in items] == ["test_book", "test_probe", "test_rules", "test_browser"]
