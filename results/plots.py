@@ -96,7 +96,7 @@ def lines(
         lines_at(axes, verticals, horizontals)
         axes.set(xlabel=x, ylabel=rows["quantity"].iloc[0] if "quantity" in rows else y)
     _finish(panels, log, ticks)
-    return Drawing.of(figure, "Lines", frame, x, y, line=True)
+    return Drawing.of(figure, "Lines", frame, x, y, says=style.steps)
 
 
 def marks(
@@ -140,7 +140,7 @@ def marks(
     if _name_rows([axes for axes, _, _ in panels], names):
         figure.set_figheight(1.25 * figure.get_figheight())
     _write_outside(panels[-1][0], note, len(names) - 0.4)
-    return Drawing.of(figure, "Dot plot", frame, *filter(None, (value, other)))
+    return Drawing.of(figure, "Dot plot", frame, *filter(None, (value, other)), says=style.ranges)
 
 
 def scatter(
@@ -178,7 +178,7 @@ def scatter(
     for axes, _, rows in panels if labels else ():
         for _, row in rows[rows[labels] != ""].iterrows():
             write_at_mark(axes, row[labels], (row[x], row[y]))
-    return Drawing.of(figure, "Scatter plot", frame, x, y)
+    return Drawing.of(figure, "Scatter plot", frame, x, y, says=style.ranges)
 
 
 def _panels(

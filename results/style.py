@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -73,6 +73,10 @@ LOGARITHMIC: dict[str, str] = _looks.get("logarithmic", {})
 CONTRASTED = {"first": LevelStyle("", STRONG, "o"), "second": LevelStyle("", INK, "s")}
 
 
+#: What an alternative text says of some quantities in the rows of a part.
+Says = Callable[["pd.DataFrame", Sequence[str]], str]
+
+
 class Drawing(NamedTuple):
     """A figure, its alternative text (plain words with the main values), and what it draws.
 
@@ -90,26 +94,31 @@ class Drawing(NamedTuple):
         kind: str,
         data: pd.DataFrame,
         *quantities: str,
-        at: str = "",
-        line: bool = False,
+        says: Says,
     ) -> Drawing:
-        """A drawing whose alternative text has the range of each quantity in each part of the data.
+        """A drawing whose alternative text says the quantities of each part of the data.
 
         A part is what its panel and its row, line or mark are called; where there are `MANY`, a
-        series or level. ``line``: the first, middle and last of x and y instead. ``at``: a column
-        that says where the quantity is farthest from 0.
+        series or level. What is said of its rows is ``says``, such as `ranges` or `steps`.
         """
-        says = []
-        for title, whole in _parts(data):
-            if not (rows := whole.dropna(subset=[*quantities])).empty:
-                ranges = (span(rows[name], "{:.4g}".format) for name in quantities)
-                text = _steps(rows[[*quantities]]) if line else " and ".join(ranges)
-                if at:
-                    farthest = np.abs(rows[quantities[0]].to_numpy(float)).argmax()
-                    text += f", farthest from 0 at {rows[at].iloc[farthest]}"
-                says.append(f"{title}: {text}".removeprefix(": "))
+        parts = (
+            f"{title}: {says(rows, quantities)}".removeprefix(": ")
+            for title, whole in _parts(data)
+            if not (rows := whole.dropna(subset=[*quantities])).empty
+        )
         what = f"{kind}: {' and '.join(quantities)}"
-        return cls(figure, minus(f"{what}. {'; '.join(says)}."), data)
+        return cls(figure, minus(f"{what}. {'; '.join(parts)}."), data)
+
+
+def ranges(rows: pd.DataFrame, quantities: Sequence[str]) -> str:
+    """The range of each quantity, in words."""
+    return " and ".join(span(rows[name], "{:.4g}".format) for name in quantities)
+
+
+def steps(rows: pd.DataFrame, quantities: Sequence[str]) -> str:
+    """The first, the middle and the last of a line's x and y, in words."""
+    chosen = rows[[*quantities]].iloc[sorted({0, len(rows) // 2, len(rows) - 1})]
+    return ", ".join(f"{y:.4g} at {x:.4g}" for x, y in chosen.to_numpy(float))
 
 
 def _parts(data: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -126,12 +135,6 @@ def _parts(data: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     single = named.groupby([*panel, "of"], sort=False)
     parts = single if len(single) < MANY else named.groupby([*panel, "series"], sort=False)
     return [(", ".join(map(str, filter(None, part))), rows) for part, rows in parts]
-
-
-def _steps(numbers: pd.DataFrame) -> str:
-    """The first, the middle and the last of a line's x and y, in words."""
-    chosen = numbers.iloc[sorted({0, len(numbers) // 2, len(numbers) - 1})]
-    return ", ".join(f"{y:.4g} at {x:.4g}" for x, y in chosen.to_numpy(float))
 
 
 def stacked(parts: Iterable[dict[str, Any]]) -> pd.DataFrame:

@@ -107,8 +107,8 @@ def test_what_python_keeps_does_not_say_that_the_store_changed(own_store, tmp_pa
     monkeypatch.setattr(project, "ROOT", tmp_path)
     (tmp_path / "data/pocket/__pycache__").mkdir(parents=True)
     (tmp_path / "data/pocket/a.csv").write_text("1")
-    before = project._marks(["rn50"], None)
+    before = project.state_of_store(["rn50"])
     (tmp_path / "data/pocket/__pycache__/make.cpython-312.pyc").write_bytes(b"1")
-    assert project._marks(["rn50"], None) == before
+    assert project.state_of_store(["rn50"]) == before
     (tmp_path / "data/pocket/a.csv").write_text("2")
-    assert project._marks(["rn50"], None) != before
+    assert project.state_of_store(["rn50"]) != before

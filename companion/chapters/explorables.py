@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from analysis.metrics import basis, quantisation
 from analysis.metrics.outliers import kurtosis
+from companion.chapters.figures import peaks
 from results import plots, style
 from results.plots import Stroke
 from results.style import Drawing, digits, percent
@@ -124,31 +125,31 @@ def turning(
     if captions is not None:
         ends.append((captions, captions @ turn))
         before = found(images, captions)
-    data: dict[str, Any] = {"title": title, "images": len(images), "kurtosis": [], "examples": []}
-    coarse: dict[str, list[Any]] = {"unchanged": [], "found": [], "best": []}
-    for angle in np.radians(ANGLES):
-        turned = [np.cos(angle) * start + np.sin(angle) * end for start, end in ends]
-        data["kurtosis"].append(round(float(kurtosis(turned[0]).mean()), 4))
-        if captions is not None:
-            same = int((found(*turned) == before).sum())
-            data["unchanged"] = [*data.get("unchanged", []), same]
-            rounded = quantisation.uniform(turned[0], BITS)
-            now = found(rounded, turned[1])
-            coarse["unchanged"].append(int((now == before).sum()))
-            coarse["found"].append(round(float((now == np.arange(len(images))).mean()), 4))
-            coarse["best"].append([_best(rounded[n], turned[1]) for n in places])
+    angles = np.radians(ANGLES)
+    data: dict[str, Any] = {"title": title, "images": len(images)}
+    steps = [[np.cos(a) * start + np.sin(a) * end for start, end in ends] for a in angles]
+    data["kurtosis"] = [round(float(kurtosis(turned[0]).mean()), 4) for turned in steps]
     if captions is not None:
+        data["unchanged"] = [int((found(*turned) == before).sum()) for turned in steps]
         data["found"] = float((before == np.arange(len(images))).mean())
-        shown = {n for step in coarse["best"] for best in step for n, _ in best}
-        data["coarse"] = coarse | {"bits": BITS, "words": {n: names[n] for n in sorted(shown)}}
+        coarse = [(quantisation.uniform(turned, BITS), words) for turned, words in steps]
+        now = np.array([found(*rounded) for rounded in coarse])
+        best = [[_best(rounded[n], words) for n in places] for rounded, words in coarse]
+        named = sorted({n for step in best for some in step for n, _ in some})
+        data["coarse"] = {
+            "unchanged": (now == before).sum(axis=1).tolist(),
+            "found": (now == np.arange(len(images))).mean(axis=1).round(4).tolist(),
+            "best": best,
+            "bits": BITS,
+            "words": {n: names[n] for n in named},
+        }
+    data["examples"] = []
     for place in places:
-        best: list[int] = []
-        vectors = [images[place]]
-        if captions is not None:
-            best = [n for n, _ in _best(images[place], captions)]
-            vectors += [captions[n] for n in best]
+        near = [] if captions is None else [n for n, _ in _best(images[place], captions)]
+        theirs = images[:0] if captions is None else captions[near]
+        vectors = np.concatenate([images[[place]], theirs])
         pair = np.concatenate([(v, v @ turn) for v in vectors])
-        own = {"name": names[place], "captions": [names[n] for n in best], **packed(pair)}
+        own = {"name": names[place], "captions": [names[n] for n in near], **packed(pair)}
         data["examples"].append(own)
     return data
 
@@ -175,7 +176,7 @@ def tower(image: Array) -> Drawing:
     stem = np.column_stack([np.zeros(len(frame)), image, np.full(len(frame), np.nan)])
     panel.plot(np.repeat(frame["coordinate"], 3), stem.ravel(), color=colour, linewidth=0.8)
     panel.set(xlim=(-4, len(image) + 3), xlabel="coordinate", ylabel="value", title="")
-    return Drawing.of(figure, "Stem plot of one image", frame, "number", at="coordinate")
+    return Drawing.of(figure, "Stem plot of one image", frame, "number", says=peaks)
 
 
 def in_two_bases(images: Array, captions: Array, seed: int = 0) -> Drawing:
@@ -195,7 +196,7 @@ def in_two_bases(images: Array, captions: Array, seed: int = 0) -> Drawing:
         panel.plot(np.repeat(rows["coordinate"], 3), stem.ravel(), color=colour, linewidth=0.7)
         panel.set(xlim=(-4, images.shape[1] + 3), xlabel="coordinate")
     panels[0, 0].set(ylabel="number")
-    return Drawing.of(figure, "Stem plots of one image", frame, "number", at="coordinate")
+    return Drawing.of(figure, "Stem plots of one image", frame, "number", says=peaks)
 
 
 def dropping(images: Array, captions: Array, names: Sequence[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,10 @@ SCHEME_TITLES = {
 #: The scheme and the bits of which pages speak.
 SCHEME, BITS = "vector", 4
 FRAMES = ("written", "rotated", "less_mean", "removed")
+#: What a measurement has for each scheme: of neighbours, of predictions. And what for a frame.
+KEPT = (*(f"kept_{frame}{end}" for frame in FRAMES for end in ("", "_error")), "won", "won_error")
+JUDGED = tuple(f"accuracy_{frame}" for frame in FRAMES)
+OF_FRAMES = ("kurtosis_written", "crest_written", "kurtosis_rotated")
 #: Second moments of an optimiser, in words.
 MOMENTS = {"element": "own (Adam)", "shared": "shared"}
 #: What of the pocket models was trained, by the names in `data/pocket/bits.csv`.
@@ -45,64 +49,43 @@ TRAINED = {
 RESAMPLES, SEED = 2000, 0
 
 
-class Left(NamedTuple):
-    """What a scheme leaves of the images of one measurement: means, and errors over images."""
-
-    kept: dict[str, float]
-    kept_errors: dict[str, float]
-    won: float
-    won_error: float
-    accuracy: dict[str, float]
-    changes: dict[str, float]
-    change_errors: dict[str, float]
-
-
 def schemes(m: Measurement) -> list[tuple[str, int]]:
     """The schemes of a measurement, and their bits."""
     return [*zip(m.names["bits"], map(int, m.value("bits")), strict=True)]
 
 
-def left(m: Measurement, scheme: str = SCHEME, bits: int = BITS) -> Left:
-    """What a scheme leaves in each frame; NaN where nothing is measured."""
-    at = schemes(m).index((scheme, bits))
+def left(m: Measurement) -> pd.DataFrame:
+    """What is left in each frame, a row for each scheme and its bits; NaN if it is not measured.
 
-    def of(name: str) -> float:
+    Over rotations it is the mean.
+    """
+
+    def of(name: str) -> Any:
         values = np.atleast_2d(m.value(name))  # rotated: a row for each basis
-        return float(values.mean(axis=0)[at]) if values.size else np.nan
+        return values.mean(axis=0) if values.size else np.nan
 
-    return Left(
-        {frame: of(f"kept_{frame}") for frame in FRAMES},
-        {frame: of(f"kept_{frame}_error") for frame in FRAMES},
-        of("won"),
-        of("won_error"),
-        {frame: of(f"accuracy_{frame}") for frame in FRAMES},
-        {frame: of(f"difference_{frame}") for frame in FRAMES},
-        {frame: of(f"difference_{frame}_error") for frame in FRAMES},
-    )
+    index = pd.MultiIndex.from_tuples(schemes(m), names=["scheme", "bits"])
+    return pd.DataFrame({name: of(name) for name in (*KEPT, *JUDGED)}, index)
 
 
 def rows(
     measurements: Iterable[Measurement], scheme: str = SCHEME, bits: int = BITS
 ) -> pd.DataFrame:
     """A row for each measurement: its subject, κ, the crest factor, and what the scheme leaves."""
-
-    def row(m: Measurement) -> dict[str, Any]:
-        found = left(m, scheme, bits)
-        return (
-            {"set": set_title(m), "of": model_title(m), "model": m.model, "level": m.level}
-            | {"family": re.split(r", | \(", model_of(m).pretraining)[0]}  # first trained on
-            | {"images": m.counts["images"], "components": m.counts["components"]}
-            | {f"kept_{frame}": share for frame, share in found.kept.items()}
-            | {f"kept_{frame}_error": error for frame, error in found.kept_errors.items()}
-            | {"won": found.won, "won_error": found.won_error}
-            | {
-                name: float(np.mean(m.value(name)))
-                for name in ("kurtosis_written", "crest_written")
-            }
-            | {"kurtosis_rotated": float(m.value("kurtosis_rotated").mean())}
-        )
-
-    return pd.DataFrame(row(m) for m in measurements)
+    return pd.DataFrame(
+        {
+            "set": set_title(m),
+            "of": model_title(m),
+            "model": m.model,
+            "level": m.level,
+            "family": re.split(r", | \(", model_of(m).pretraining)[0],  # first trained on
+            "images": m.counts["images"],
+            "components": m.counts["components"],
+            **left(m).loc[(scheme, bits), [*KEPT]],
+            **{name: float(np.mean(m.value(name))) for name in OF_FRAMES},
+        }
+        for m in measurements
+    )
 
 
 def picture(measurements: Sequence[Measurement]) -> Drawing:
@@ -133,20 +116,18 @@ def curves(measurements: Sequence[Measurement]) -> Drawing:
     names = {"written": "as written", "rotated": "rotated", "less_mean": "mean off"}
     names |= {"removed": "one vector removed"}
     width, kept = "bits per number", "neighbours kept (%)"
-    frame = pd.DataFrame(
-        {"panel": model_title(m), "of": name, width: bits}
-        | {kept: 100 * left(m, scheme, bits).kept[frame]}
+    parts = (
+        {"panel": model_title(m), "of": name, width: scale.index, kept: 100 * scale[f"kept_{of}"]}
         for m in measurements
-        for frame, name in names.items()
-        for scheme, bits in schemes(m)
-        if scheme == SCHEME
+        for scale in [left(m).loc[SCHEME]]
+        for of, name in names.items()
     )
     colours = (style.LEVEL_STYLES["zero_shot"].colour,) * 2 + (style.MUTED,) * 2
     looks = {
         name: plots.Stroke(colour, dash)
         for name, colour, dash in zip(names.values(), colours, plots.DASHES, strict=True)
     }
-    return plots.lines(frame.dropna(), width, kept, looks=looks, columns=2, ticks=6)
+    return plots.lines(style.stacked(parts).dropna(), width, kept, looks=looks, columns=2, ticks=6)
 
 
 def by_scheme(front: Measurement, one_each: Sequence[Measurement]) -> pd.DataFrame:
@@ -155,26 +136,16 @@ def by_scheme(front: Measurement, one_each: Sequence[Measurement]) -> pd.DataFra
     ``one_each``: one set of images for each encoder.
     """
     kappas = [m.value("kurtosis_written") for m in one_each]
-    table = []
-    for (scheme, words), bits in product(SCHEME_TITLES.items(), range(8, 0, -1)):
-        if (scheme, bits) not in schemes(front):
-            continue
-        found, won = left(front, scheme, bits), [left(m, scheme, bits).won for m in one_each]
-        table.append(
-            {
-                "scheme": words,
-                "key": f"{scheme}-{bits}",
-                "bits": bits,
-                "won": found.won,
-                "won_error": found.won_error,
-            }
-            | {f"kept_{frame}": share for frame, share in found.kept.items()}
-            | {f"accuracy_{frame}": share for frame, share in found.accuracy.items()}
-            | {f"change_{frame}": change for frame, change in found.changes.items()}
-            | {f"change_{frame}_error": error for frame, error in found.change_errors.items()}
-            | {"rho": rank_correlation(kappas, won), "most_won": max(won), "least_won": min(won)}
-        )
-    return pd.DataFrame(table)
+    won = pd.concat([left(m)["won"] for m in one_each], axis=1)
+    order = [at for at in product(SCHEME_TITLES, range(8, 0, -1)) if at in schemes(front)]
+    table, won = left(front).loc[order], won.loc[order]
+    return table.reset_index().assign(
+        key=[f"{scheme}-{bits}" for scheme, bits in order],
+        scheme=[SCHEME_TITLES[scheme] for scheme, _ in order],
+        rho=[rank_correlation(kappas, each) for each in won.to_numpy()],
+        most_won=won.max(axis=1).to_numpy(),
+        least_won=won.min(axis=1).to_numpy(),
+    )
 
 
 def correlations(table: pd.DataFrame) -> dict[str, Any]:

@@ -87,15 +87,19 @@ def _described(text: str, spec: Mapping[str, Any]) -> Preprocessing:
     squash = "height" in size if isinstance(size, Mapping) else kind.squash
     crop = _edge(spec.get("crop_size", 224)) if crops else edge
     on = (key for key, value in spec.items() if key.startswith("do_") and value is not False)
-    other = [key for key in on if key not in STEPS + FREE]
-    other += [key for key in STEPS if spec.get(key, True) is not True]
-    other += [key for key in OTHERS if spec.get(key)]
-    other += ["do_center_crop"] * (not crops and not squash)
-    other += ["rescale_factor"] * (not _of_bytes(spec.get("rescale_factor", 1 / 255)))
-    other += ["size"] * (edge is None)
-    other += ["crop_size"] * (crop is None)
-    if other or crop is None:
-        raise _refusal(text, f"has {other[0]} {quoted(spec.get(other[0]))}, which is not done here")
+    refused = (
+        *((key not in STEPS + FREE, key) for key in on),
+        *((spec.get(key, True) is not True, key) for key in STEPS),
+        *((bool(spec.get(key)), key) for key in OTHERS),
+        (not crops and not squash, "do_center_crop"),
+        (not _of_bytes(spec.get("rescale_factor", 1 / 255)), "rescale_factor"),
+        (edge is None, "size"),
+        (crop is None, "crop_size"),
+    )
+    for applies, key in refused:
+        if applies:
+            raise _refusal(text, f"has {key} {quoted(spec.get(key))}, which is not done here")
+    assert crop is not None  # or it was refused
     values = {"mean": spec["image_mean"], "std": spec["image_std"]}
     resample = spec["resample"]
     values["interpolation"] = FILTERS.get(resample, "") if isinstance(resample, int) else ""

@@ -46,18 +46,6 @@ JUDGED_PAIRS = (
 )
 
 Rules = Callable[[Measurement, Mapping[str, Array]], Iterator[str]]
-#: Experiment → what is true of its numbers alone.
-RULES: dict[Measured, Rules] = {}
-
-
-def _of(experiment: Measured) -> Callable[[Rules], Rules]:
-    """Give an experiment its rules."""
-
-    def register(rules: Rules) -> Rules:
-        RULES[experiment] = rules
-        return rules
-
-    return register
 
 
 def coherence(m: Measurement) -> Iterator[str]:
@@ -128,8 +116,6 @@ def _errors(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
             yield f"{name} is not the standard error of {name.removesuffix('_error')}."
 
 
-@_of("probe")
-@_of("outlier_features")
 def _outlier_features(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     if v["outlier_threshold"] != OUTLIER_THRESHOLD:
         yield f"outlier_threshold must be this book's {OUTLIER_THRESHOLD:g}."
@@ -159,7 +145,6 @@ def _outlier_features(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
         yield "sample has an image of a kurtosis above the highest of kurtosis_percentiles."
 
 
-@_of("privileged_directions")
 def _privileged_directions(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     importance, top = v["importance"], v["top_direction"]
     if importance[min(int(top), len(importance) - 1)] != importance.max():
@@ -171,14 +156,12 @@ def _privileged_directions(m: Measurement, v: Mapping[str, Array]) -> Iterator[s
         yield "singular_value_share must fall."
 
 
-@_of("pruning")
 def _pruning(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     best = v["accuracy_importance"]
     if not _near(v["difference_importance"], best - best[-1]):
         yield "difference_importance is not accuracy_importance minus that of the whole head."
 
 
-@_of("concepts")
 def _concepts(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     if len(v["other_choices"]) < 7:
         yield "other_choices must have seven rows: three choices along both bases, and one more."
@@ -194,13 +177,11 @@ def _concepts(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
         yield "best_draws does not begin with the mean of best."
 
 
-@_of("textures")
 def _textures(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     if not _near(v["per_direction"][int(v["top_direction"])], v["along_top"].mean()):
         yield "per_direction is not the mean of along_top at top_direction."
 
 
-@_of("basis")
 def _basis(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     width, share = m.counts["components"], v["mean_coordinate_share"]
     yield from _of_rotations(v["kurtosis_rotated"], width)
@@ -216,7 +197,6 @@ def _of_rotations(kurtosis: Array, width: int) -> Iterator[str]:
         yield "kurtosis_rotated must be near 3, as of any vector that is rotated at random."
 
 
-@_of("image_by_image")
 def _image_by_image(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     for of in ("kurtosis", "cosine"):
         fifths, few = v[f"accuracy_by_{of}"], 5 / m.counts["images"]
@@ -226,7 +206,6 @@ def _image_by_image(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
             yield f"{of}_of_fifths must rise."
 
 
-@_of("interventions")
 def _interventions(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     width, kurtosis = m.counts["components"], v["kurtosis_rotated"]
     yield from _of_rotations(kurtosis, width)
@@ -257,7 +236,6 @@ def kurtosis_with_constant(c: Array, kurtosis: Array, width: int) -> tuple[Array
     return low, width * large**2 + kurtosis * (1 - small) ** 2
 
 
-@_of("unread")
 def _unread(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     scored = v["accuracy_without"].size > 0
     like = dict.fromkeys([n for n in v if n.startswith(("accuracy_", "difference_"))], "dropped")
@@ -301,7 +279,6 @@ def _kept(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
             yield f"{difference} and its error are of more images than {equal} leaves to change."
 
 
-@_of("quantisation")
 def _quantisation(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     if wrong := [*_partly_there(v)]:
         yield from wrong  # numbers of different lengths are compared with nothing
@@ -337,7 +314,6 @@ def _partly_there(v: Mapping[str, Array]) -> Iterator[str]:
             yield f"{name} must have {wanted} numbers, like the others."
 
 
-@_of("accuracy")
 def _accuracy(m: Measurement, v: Mapping[str, Array]) -> Iterator[str]:
     right, images = v["right_per_class"], v["images_per_class"]
     some = (right > 0) & (right < images)
@@ -379,3 +355,20 @@ def _near(values: ArrayLike, wanted: ArrayLike) -> bool:
     return np.shape(values) == np.shape(wanted) and bool(
         np.allclose(values, wanted, rtol=ROUNDING, atol=ROUNDING)
     )
+
+
+#: Experiment → what is true of its numbers alone.
+RULES: dict[Measured, Rules] = {
+    "accuracy": _accuracy,
+    "basis": _basis,
+    "concepts": _concepts,
+    "image_by_image": _image_by_image,
+    "interventions": _interventions,
+    "probe": _outlier_features,
+    "outlier_features": _outlier_features,
+    "privileged_directions": _privileged_directions,
+    "pruning": _pruning,
+    "quantisation": _quantisation,
+    "textures": _textures,
+    "unread": _unread,
+}

@@ -422,9 +422,14 @@ def fit(
 
 
 GENERATORS: dict[str, Callable[..., Evidence]] = {
-    each.__name__: each
-    for each in (
-        *(kurtosis, importance, gauge, pruning, concepts, overlap, textures),
-        *(order, ends, fit),
-    )
+    "kurtosis": kurtosis,
+    "importance": importance,
+    "gauge": gauge,
+    "pruning": pruning,
+    "concepts": concepts,
+    "overlap": overlap,
+    "textures": textures,
+    "order": order,
+    "ends": ends,
+    "fit": fit,
 }

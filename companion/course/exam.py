@@ -463,9 +463,21 @@ def a_certificate(rng: Generator) -> Fields:
 
 #: Variant, as its section is called → what draws and computes its fields.
 DRAW: dict[str, Callable[[Generator], Fields]] = {
-    do.__name__.replace("_", " "): do
-    for do in (line, three_models, back_through_the_logit, indicator_vector, one_component, ranking,
-               a_count_of_concepts, both_signs, paired, how_many_images, two_intervals, rotation,
-               stretched_coordinates, constant_with_its_bias, scale_of_the_head, two_groups,
-               a_certificate)
-}  # fmt: skip
+    "line": line,
+    "three models": three_models,
+    "back through the logit": back_through_the_logit,
+    "indicator vector": indicator_vector,
+    "one component": one_component,
+    "ranking": ranking,
+    "a count of concepts": a_count_of_concepts,
+    "both signs": both_signs,
+    "paired": paired,
+    "how many images": how_many_images,
+    "two intervals": two_intervals,
+    "rotation": rotation,
+    "stretched coordinates": stretched_coordinates,
+    "constant with its bias": constant_with_its_bias,
+    "scale of the head": scale_of_the_head,
+    "two groups": two_groups,
+    "a certificate": a_certificate,
+}

@@ -345,33 +345,39 @@ def said_next(judged: Probe) -> str:
     return said("next", judged.answer, values_of(judged.measurement))
 
 
-def values_of(m: Measurement) -> dict[str, Any]:
-    """All values of a measurement, by the names that templates use; None for those that it lacks.
+@dataclass(frozen=True)
+class Facts:
+    """What follows from a measurement's quantities, by the names that templates use.
 
-    Measured quantities keep their names.
+    The fields from ``privileged`` on are of the head, and None where there is none.
     """
-    images, leads = m.counts["images"], m.value("outliers_lead")
-    row = {
-        **_THRESHOLDS,
-        **dict.fromkeys([*m.lacks, "privileged", "directions", "largest_importance", "centred"]),
-        **m.counts,
-        **{name: m.value(name) for name in m.values},
-        "needed": images_needed(m),
-        "interval": m.kurtosis[1:],
-        "named": listed(far_above_mean(m.value("profile"), m.value("outlier_threshold"))),
-        "largest": m.value("profile").max(),
-        "they": "It is" if len(m.value("outlier_coordinates")) == 1 else "They are",
-        "lead": round(leads * images),
-        "outliers_lead_interval": _share_interval(m, "outliers_lead"),
-        "less_mean_interval": less_mean(m)[1:],
-        "in_mean": 1 - m.value("varying"),
-        "leads_interval": _share_interval(m, "persistence_fraction"),
-        "absent": "positive" if m.value("negative_share") else "negative",
-        "layer": layer(m),
-    }
+
+    needed: int
+    interval: tuple[float, float]
+    named: str
+    largest: float
+    they: str
+    lead: int
+    outliers_lead_interval: tuple[float, float]
+    less_mean_interval: tuple[float, float]
+    in_mean: float
+    leads_interval: tuple[float, float]
+    absent: str
+    layer: str
+    privileged: int | None = None
+    directions: int | None = None
+    largest_importance: float | None = None
+    centred: float | None = None
+    few: str | None = None
+    least_chance: float | None = None
+
+
+def facts_of(m: Measurement) -> Facts:
+    """What follows from the quantities of a measurement."""
+    leads, of_head = m.value("outliers_lead"), dict[str, Any]()
     if "importance" in m.values:
         importance, width = m.value("importance"), m.counts["components"]
-        row |= {
+        of_head = {
             "privileged": (importance >= m.value("privileged_threshold")).sum(),
             "directions": len(importance),
             "largest_importance": importance[0],
@@ -379,4 +385,27 @@ def values_of(m: Measurement) -> dict[str, Any]:
             "few": " (too few to vary in every direction)" if m.counts["classes"] <= width else "",
             "least_chance": m.value("least_directions") / width,
         }
-    return row
+    return Facts(
+        needed=images_needed(m),
+        interval=m.kurtosis[1:],
+        named=listed(far_above_mean(m.value("profile"), m.value("outlier_threshold"))),
+        largest=m.value("profile").max(),
+        they="It is" if len(m.value("outlier_coordinates")) == 1 else "They are",
+        lead=round(leads * m.counts["images"]),
+        outliers_lead_interval=_share_interval(m, "outliers_lead"),
+        less_mean_interval=less_mean(m)[1:],
+        in_mean=1 - m.value("varying"),
+        leads_interval=_share_interval(m, "persistence_fraction"),
+        absent="positive" if m.value("negative_share") else "negative",
+        layer=layer(m),
+        **of_head,
+    )
+
+
+def values_of(m: Measurement) -> dict[str, Any]:
+    """All that templates say of a measurement, by name: its quantities, its counts, the facts.
+
+    Quantities that it lacks are None.
+    """
+    quantities = {name: m.value(name) for name in m.values}
+    return {**_THRESHOLDS, **dict.fromkeys(m.lacks), **m.counts, **quantities, **vars(facts_of(m))}

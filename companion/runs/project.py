@@ -194,7 +194,10 @@ class Companion(Project):
         families = {f.name: f for run in reading for f in families_read(run)}
         named = {_kind(name) for run in reading for name in run.experiment.measurements}
         measured = named if only_theirs else None
-        if not families or any(mark.exists() for mark in _marks(families, measured)):
+        if not families:
+            return
+        state = state_of_store(families)
+        if any(_mark(state, some).exists() for some in (None, measured)):
             return
         from companion.runs import grid
 
@@ -202,7 +205,7 @@ class Companion(Project):
         with alone("what measures features in the store"):
             grid.refresh_pocket_lab(pocket, jobs)
             grid.measure_live(families.values(), jobs, measured)
-            write_text(_marks(families, measured)[-1], "")
+            write_text(_mark(state_of_store(families), measured), "")
 
 
 def families_read(run: Run) -> list[Family]:
@@ -237,11 +240,14 @@ def _models(run: Run) -> list[Model]:
     return [model for family in families_read(run) for model in family.models]
 
 
-def _marks(families: Iterable[str], measured: Iterable[str] | None) -> list[Path]:
-    """The files that remember that the store is up to date, named by what decides that.
+def _mark(state: str, measured: Iterable[str] | None) -> Path:
+    """The file that says that a store of this state has what is ``measured``, all if None."""
+    part = "" if measured is None else f"-{fingerprint(sorted(measured))}"
+    return STATE / "store-up-to-date" / (state + part)
 
-    The first is of all that can be measured, the last of what is ``measured``, all if None.
-    """
+
+def state_of_store(families: Iterable[str]) -> str:
+    """What decides which features and live measurements of families there should be, and are."""
     parts = code_and_libraries(STORE_CODE, Code())
     folders = [default_folder(), ROOT / "families", *(ROOT / "data" / name for name in STORE_DATA)]
     every = [path for folder in folders for path in folder.rglob("*.*") if path.is_file()]
@@ -250,10 +256,7 @@ def _marks(families: Iterable[str], measured: Iterable[str] | None) -> list[Path
     content = {path for path in {*files} - features if path.suffix not in (".lock", ".part")}
     parts |= {str(path): sha256_of(path) for path in content}
     kept = sorted(map(str, features))
-    state = [parts, kept, sorted(families), os.environ.get("COMPANION_DATA")]
-    whole = STATE / "store-up-to-date" / fingerprint(state)
-    part = "" if measured is None else f"-{fingerprint(sorted(measured))}"
-    return [whole, whole.with_name(whole.name + part)]
+    return fingerprint([parts, kept, sorted(families), os.environ.get("COMPANION_DATA")])
 
 
 PROJECT = Companion()
