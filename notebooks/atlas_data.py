@@ -22,9 +22,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics.indicators import rank_correlation
-from analysis.metrics.peers import curvature, left_out_error, off_the_line, share_explained
 from analysis.metrics.robustness import bootstrap_baselines, fit_baseline, inverse_logit, logit
 from companion.chapters import robustness_figures
+from companion.chapters.peers import curvature, left_out_error, off_the_line, share_explained
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import FIVE_SHIFTS
 from results import plots
@@ -113,7 +113,7 @@ page.number(
     rank=robustness_figures.statistic(rank_correlation, usable, "imagenet", "er", **drawn),
     slope=robustness_figures.statistic(slope_of, usable, "imagenet", "shifted", **drawn),
 )
-X = "ImageNet top-1 (%)"
+X = robustness_figures.TOP_1
 marks = usable.assign(of=usable["model"] + " " + usable["weights"], level="zero_shot", look="small")
 page.figure(
     "er",

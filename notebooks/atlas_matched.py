@@ -28,7 +28,7 @@ from analysis.metrics.robustness import effective_robustness, fit_baseline, logi
 from companion.chapters import robustness_figures
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import CLIP_V2
-from results import plots, style
+from results import style
 from results.cells import joined
 from results.page import Page
 
@@ -88,40 +88,22 @@ page.table(
 
 # %%
 zero_shot = four[four["source"] == "open_clip"]
-X = "ImageNet top-1 (%)"
-parts = {
-    "supervised": supervised.assign(look="small"),
-    "zero-shot CLIP": zero_shot.assign(level="zero_shot", look="small"),
-    "finetuned CLIP": finetuned.assign(
-        look="filled", low=finetuned["expected"], high=finetuned["er"]
-    ),
-    "expected at that accuracy": finetuned.dropna(subset="expected").assign(
-        level="supervised", look="hollow", er=finetuned["expected"]
-    ),
+drawing = robustness_figures.beside_equals(supervised, zero_shot, finetuned)
+counts = {
+    name: (models["imagenet"] > 0.6).sum()
+    for name, models in {"supervised": supervised, "zero_shot": zero_shot}.items()
 }
-marks = pd.concat(parts, names=["series"]).reset_index("series").query("imagenet > 0.6")
-marks = marks.assign(of=marks["model"], **{X: 100 * marks["imagenet"]})
-counts = marks["series"].value_counts()
-drawing = plots.scatter(
-    robustness_figures.in_points(marks, X),
-    X,
-    robustness_figures.ER,
-    horizontals={"": 0},
-    height=3.8,
-)
 (shown,) = finetuned.query(
     "model == 'vit_large_patch14_clip_224' and weights == 'openai_ft_in1k'"
 ).to_dict("records")
-above = {
-    of: shown[of] for of in ("er", "refitted", "excess")
-}  # testbed's line, modern line, equals
+# From the testbed's line, from a line through modern models, from equals.
+above = {of: shown[of] for of in ("er", "refitted", "excess")}
 bottoms = [100 * (shown["er"] - distance) for distance in above.values()]
 robustness_figures.arrows_beside(drawing, 100 * shown["imagenet"], 100 * shown["er"], bottoms)
 page.figure(
     "equals",
     drawing,
-    supervised=counts["supervised"],
-    zero_shot=counts["zero-shot CLIP"],
+    **counts,
     finetuned=len(finetuned),
     **{f"above_{of}": style.points(distance) for of, distance in above.items()},
     holds=above["er"] > above["refitted"] > above["excess"] > 0,

@@ -26,8 +26,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.metrics.indicators import interval, partial_rank_correlation, rank_correlation
-from analysis.metrics.peers import off_the_line
 from companion.chapters import robustness_figures
+from companion.chapters.peers import off_the_line
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import FIVE_SHIFTS
 from companion.measurements.atlas import SHIFT_TITLES
@@ -61,26 +61,10 @@ shares = np.linalg.eigvalsh(off.corr())[::-1] / len(FIVE_SHIFTS)
 page.number(axes=f"{100 * shares[0]:.0f} % and {100 * shares[1]:.0f} %")
 
 # %%
-X, Y = "renditions (logits off the line)", "hard photographs (logits off the line)"
-marks = pd.DataFrame(
-    {
-        "of": high["model"] + " " + high["weights"],
-        "level": "zero_shot",
-        "group": high["group"],
-        X: off[["imagenet_r", "imagenet_sketch"]].mean(axis=1),
-        Y: off[["objectnet", "imagenet_a"]].mean(axis=1),
-    }
-)
-several = marks[marks["group"].duplicated(keep=False)]
-means = several.groupby("group", as_index=False)[[X, Y]].mean()
-openai = means.set_index("group").loc["OpenAI"]
+X, Y = robustness_figures.RENDITIONS, robustness_figures.PHOTOGRAPHS
+marks = robustness_figures.off_the_lines(high, off)
+openai = marks.set_index("label").loc["OpenAI"]
 page.holds(openai[X] < 0 < openai[Y], "OpenAI's models lie at the top left")
-named = means.assign(of=means["group"], level="zero_shot", label=means["group"])
-parts = [
-    marks.assign(look="small", label=""),
-    named.assign(look="filled"),
-]
-marks = pd.concat(parts, ignore_index=True)
 axes = {"verticals": {"": 0}, "horizontals": {"": 0}}
 drawing = plots.scatter(marks, X, Y, labels="label", height=3.8, **axes)
 page.figure("kinds", drawing, models=len(high))

@@ -25,9 +25,9 @@ least: float = 0.1  # ImageNet accuracy above which a model counts: from 0 to 1
 import numpy as np
 import pandas as pd
 
-from analysis.metrics.peers import expected_by_others, left_out_error
 from companion.chapters import indicator_tables
 from companion.chapters.indicator_tables import LEAST_OF_THE_ZOO, ZOO_QUANTITIES
+from companion.chapters.peers import expected_by_others, left_out_error
 from companion.measurements import accuracies, atlas
 from results import plots
 from results.page import Page

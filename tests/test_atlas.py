@@ -7,13 +7,13 @@ from conftest import cases
 from scipy.stats import linregress, rankdata, spearmanr
 
 from analysis.metrics.indicators import partial_rank_correlation
-from analysis.metrics.peers import curvature
 from analysis.metrics.robustness import (
     effective_robustness,
     fit_baseline,
     logit,
     matched_excess,
 )
+from companion.chapters.peers import curvature
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import FOUR_SHIFTS
 

@@ -34,7 +34,12 @@ ROOMS = {name: (*used, "base") for name, (_, used) in ROWS.items()} | {
     **dict.fromkeys(COMMAND_LINE, OURS),
 }
 #: What may use PyTorch besides what trains: what extracts, and the reader of a stored tensor.
-OF_TORCH = ("analysis.features", "companion.checkpoints", "companion.sources.vectors")
+OF_TORCH = (
+    "analysis.features",
+    "companion.any_encoder",
+    "companion.checkpoints",
+    "companion.sources.vectors",
+)
 HEAVY = ("torch", "torchvision", "open_clip", "timm", "lightning")
 #: Takes long to import, so that a module which needs it at once may be imported in a function.
 SLOW = (*HEAVY, "IPython", "pandas")
@@ -153,6 +158,18 @@ def test_the_page_lists_all_packages_each_importing_only_those_above_it():
     for place, (name, (purpose, used)) in enumerate(ROWS.items()):
         assert purpose == ast.get_docstring(ast.parse(MODULES[name].read_text())), name
         assert {*used} <= {"analysis", *[*ROWS][:place]}, name
+
+
+def test_the_page_lists_every_module_with_a_sentence(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "book/_extensions")
+    from companion_api import listed_modules
+
+    (named,) = re.findall(
+        r"^```\{modules\} (.*)$", (ROOT / "book/appendix/house.md").read_text(), re.M
+    )
+    listed = re.findall(r"^- `(\w+)`: [A-Z].*[.?]$", listed_modules(named.split()), re.M)
+    of_files = [path.stem for path in MODULES.values() if path.name != "__init__.py"]
+    assert sorted(listed) == sorted(of_files)
 
 
 def test_who_edits_a_reader_of_images_runs_no_chapter_again():

@@ -7,7 +7,7 @@ from conftest import refused
 from scipy import stats
 from sklearn.model_selection import LeaveOneGroupOut
 
-from analysis.metrics import peers
+from companion.chapters import peers
 from companion.measurements import accuracies
 
 LOGIT = stats.logistic.ppf

@@ -7,7 +7,7 @@ from PIL import Image
 from analysis.families.registry import Preprocessing
 from analysis.features import preprocess
 from analysis.features.preprocess import to_pixels
-from analysis.features.tokenizer import WordTokenizer
+from companion.checkpoints.tokenizer import WordTokenizer
 
 
 def spec(size, resize, interpolation):

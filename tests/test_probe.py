@@ -440,7 +440,7 @@ def test_a_probe_says_what_it_found_in_a_few_lines():
 
 def test_any_encoder_gets_the_same_numbers(tiny, images, tmp_path, answer):
     torch = pytest.importorskip("torch")
-    from analysis.features.any_encoder import features_of
+    from companion.any_encoder.features import features_of
     from companion.checkpoints import loading, lookup
 
     answer("probe", tiny, *TINY, "--images", images, "--json", tmp_path / "n.json")

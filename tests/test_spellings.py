@@ -16,7 +16,7 @@ transformers = pytest.importorskip("transformers")
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from analysis.features.any_encoder import features_of  # noqa: E402
+from companion.any_encoder.features import features_of  # noqa: E402
 from companion.checkpoints import lookup  # noqa: E402
 
 X = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -9,9 +9,9 @@ from tiny import save_clip, save_folder, use_architectures
 pytest.importorskip("open_clip", reason="extraction is not installed")
 from safetensors.torch import load_file, save_file
 
-from analysis.features.any_encoder import features_of
 from analysis.images import imagelist
 from analysis.metrics import outliers
+from companion.any_encoder.features import features_of
 from companion.checkpoints import loading, lookup
 from companion.probe import probe, sweep
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import cases
 
-from analysis.features.tokenizer import WordTokenizer
+from companion.checkpoints.tokenizer import WordTokenizer
 from companion.checkpoints.weights import read_weights
 from training import emoji, objectives, pocket, pocket_lab
 from training.pocket import PocketRecipe

@@ -9,8 +9,8 @@ from PIL import Image
 
 from analysis.families.registry import Model, load_families
 from analysis.features import store
-from analysis.features.tokenizer import WordTokenizer
 from analysis.images.imagelist import ImageList, Prompts
+from companion.checkpoints.tokenizer import WordTokenizer
 from companion.measurements import measures, records
 from companion.measurements.measurement import Data
 from companion.sources import sets

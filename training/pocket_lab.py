@@ -25,12 +25,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from analysis.features import heads
-from analysis.features.any_encoder import features_of
 from analysis.features.preprocess import POCKET_INPUT, to_pixels
 from analysis.features.store import Head
-from analysis.features.tokenizer import WordTokenizer
 from base.files import fingerprint, replaced, write_text
+from companion.any_encoder.features import features_of
 from companion.checkpoints import loading, lookup, networks
+from companion.checkpoints.tokenizer import WordTokenizer
 from companion.checkpoints.weights import read_weights
 from training import emoji, objectives, pocket
 from training.pocket import PocketRecipe, Recipes

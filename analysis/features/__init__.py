@@ -1,1 +1,1 @@
-"""Turns pictures into arrays on disk: any encoder, extraction, heads, the store."""
+"""Turns pictures into arrays on disk: preprocessing, extraction, heads, the store."""

@@ -278,30 +278,41 @@ def _prepared(
     if not lacking:
         return []
     encoder = Encoder(replace(loaded, text=None), settings)
+    is_new = checkpoint is not None
+    works = (_work(encoder, images, settings, folder, is_new) for images in lacking)
+    return [work for work in works if work]
+
+
+def _work(
+    encoder: Encoder,
+    images: ImageList,
+    settings: ExtractionSettings,
+    folder: Path | None,
+    is_new: bool,
+) -> Work | None:
+    """What there is to do for some images; None if features are kept because a sample is equal.
+
+    ``is_new``: what is there is of other weights.
+    """
+    model, weights = encoder.loaded.model, encoder.loaded.weights_sha256
+    path = store.features_path(model.name, images.name, folder)
     about = {
-        "model": store.describe(model, loaded.weights_sha256),
+        "model": store.describe(model, weights),
         "precision": settings.precision,
-        "device": loaded.device.type,
+        "device": encoder.loaded.device.type,
         "channels_last": encoder.channels_last,
         "compile": settings.compile,
         "versions": {"python": platform.python_version()} | {n: version(n) for n in LIBRARIES},
+        "made_from": plan.made_from(model, images, settings, weights),
     }
-    works = []
-    for images in lacking:
-        path = store.features_path(model.name, images.name, folder)
-        made_from = plan.made_from(model, images, settings, loaded.weights_sha256)
-        described = {**about, "made_from": made_from}
-        if checkpoint is None and again.kept(
-            lambda pixels: encoder(pixels.to(encoder.loaded.device)),
-            encoder.geometry,
-            images,
-            path,
-            described,
-        ):
-            continue
-        key = fingerprint([described, settings.shard, settings.leave_out_damaged])[:16]
-        works.append(Work(encoder, images, Shards(_parts(path) / key), path, described))
-    return works
+
+    def encode(pixels: Tensor) -> Tensor:
+        return encoder(pixels.to(encoder.loaded.device))
+
+    if not is_new and again.kept(encode, encoder.geometry, images, path, about):
+        return None
+    key = fingerprint([about, settings.shard, settings.leave_out_damaged])[:16]
+    return Work(encoder, images, Shards(_parts(path) / key), path, about)
 
 
 def _extracted(

@@ -1,16 +1,24 @@
-"""Sphinx extension: docstrings of `analysis` as pages, the same with PyTorch and without.
+"""Sphinx extension: docstrings as pages, the same with PyTorch and without.
 
 Libraries that the book does without are never imported for it. Docstrings are plain text with
-code in backticks: what reStructuredText would read as more than characters is escaped.
+code in backticks: what reStructuredText would read as more than characters is escaped. The
+directive `modules` lists every module of some packages with its docstring's first sentence.
 """
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from pydantic import BaseModel
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from base.roots import PACKAGES
 
 MOCKED = ["torch", "torchvision", "open_clip", "timm", "huggingface_hub", "safetensors.torch"]
 #: Types that have a name of their own in the code: arrays, mostly.
@@ -65,6 +73,39 @@ def _shortened(
     return re.sub(r"~(\w+\.)*", "", taken), returned
 
 
+class ModulesDirective(SphinxDirective):
+    """`{modules} PACKAGE …`: their modules, package by package, and what each is for."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        """Build a folded list for each package."""
+        for path in _modules(self.arguments[0].split()):
+            self.env.note_dependency(str(path))
+        return self.parse_text_to_nodes(listed_modules(self.arguments[0].split()))
+
+
+def listed_modules(packages: Sequence[str], folder: Path = PACKAGES) -> str:
+    """Every module of some packages below its own, with its docstring's first sentence (MyST)."""
+    rooms: dict[str, list[str]] = {}
+    for path in _modules(packages, folder):
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        sentence = " ".join(re.split(r"\n\n|(?<=\.)\s", docstring)[0].split())
+        room = ".".join(path.relative_to(folder).parent.parts)
+        rooms.setdefault(room, []).append(f"- `{path.stem}`: {sentence}")
+    return "\n\n".join(
+        f":::{{dropdown}} `{room}`\n" + "\n".join(lines) + "\n:::" for room, lines in rooms.items()
+    )
+
+
+def _modules(packages: Sequence[str], folder: Path = PACKAGES) -> Iterator[Path]:
+    """The files of all modules but those that only make a folder a package."""
+    for package in packages:
+        every = sorted((folder / package).rglob("*.py"), key=lambda path: (path.parent, path.name))
+        yield from (path for path in every if path.name != "__init__.py")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Configure autodoc."""
     app.setup_extension("sphinx.ext.autodoc")
@@ -75,6 +116,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.config.add_module_names = False
     app.config.python_use_unqualified_type_names = True
     app.config.autodoc_type_aliases = {name: name for name in NAMED}
+    app.add_directive("modules", ModulesDirective)
     app.connect("autodoc-process-docstring", _escaped)
     app.connect("autodoc-process-signature", _shortened)
     app.connect("autodoc-skip-member", _is_skipped)

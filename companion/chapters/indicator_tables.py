@@ -14,10 +14,10 @@ import pandas as pd
 
 from analysis.families.registry import Edition, Family, Level, level_title
 from analysis.metrics import indicators
-from analysis.metrics.peers import left_out_error, off_the_line, share_explained
 from analysis.metrics.robustness import logit
 from companion.chapters import unread_figures
 from companion.chapters.measured import one_set_each
+from companion.chapters.peers import left_out_error, off_the_line, share_explained
 from companion.claims.evidence import Evidence, on_unseen_styles
 from companion.measurements.accuracies import POCKET
 from companion.measurements.intervals import Interval

@@ -33,7 +33,11 @@ from results.style import Drawing, minus, points
 from results.words import put, write_at_mark
 
 Array = NDArray[np.float64]
-ER = "effective robustness (points)"
+ER, TOP_1 = "effective robustness (points)", "ImageNet top-1 (%)"
+#: Two means of shifts.
+RENDITIONS, PHOTOGRAPHS = (
+    f"{of} (logits off the line)" for of in ("renditions", "hard photographs")
+)
 #: Where the public tables come from.
 ADDRESSES = {
     "open_clip": "mlfoundations/open_clip",
@@ -160,6 +164,50 @@ def arrows_beside(drawing: Drawing, at: float, top: float, bottoms: Sequence[flo
         length = points((top - bottom) / 100)
         put(axes, length, (x, bottom), (0, -3), fontsize=9, ha="center", va="top")
     axes.set_xlim(None, places[-1] + 2)
+
+
+def beside_equals(
+    supervised: pd.DataFrame, zero_shot: pd.DataFrame, finetuned: pd.DataFrame
+) -> Drawing:
+    """Effective robustness against ImageNet accuracy above 60 %, with what equals would have.
+
+    A finetuned model is joined to its ``expected`` robustness.
+    """
+    expected = finetuned.dropna(subset="expected")
+    parts = {
+        "supervised": supervised.assign(look="small"),
+        "zero-shot CLIP": zero_shot.assign(level="zero_shot", look="small"),
+        "finetuned CLIP": finetuned.assign(
+            look="filled", low=finetuned["expected"], high=finetuned["er"]
+        ),
+        "expected at that accuracy": expected.assign(
+            level="supervised", look="hollow", er=expected["expected"]
+        ),
+    }
+    marks = pd.concat(parts, names=["series"]).reset_index("series").query("imagenet > 0.6")
+    marks = marks.assign(of=marks["model"], **{TOP_1: 100 * marks["imagenet"]})
+    return plots.scatter(in_points(marks, TOP_1), TOP_1, ER, horizontals={"": 0}, height=3.8)
+
+
+def off_the_lines(models: pd.DataFrame, off: pd.DataFrame) -> pd.DataFrame:
+    """Marks of models by how far off the lines of shifts they are, and of groups of several.
+
+    `off`: of each model (row) and shift, in logits. Groups have a `label`, and the mean.
+    """
+    marks = pd.DataFrame(
+        {
+            "of": models["model"] + " " + models["weights"],
+            "level": "zero_shot",
+            "group": models["group"],
+            RENDITIONS: off[["imagenet_r", "imagenet_sketch"]].mean(axis=1),
+            PHOTOGRAPHS: off[["objectnet", "imagenet_a"]].mean(axis=1),
+        }
+    )
+    several = marks[marks["group"].duplicated(keep=False)]
+    means = several.groupby("group", as_index=False)[[RENDITIONS, PHOTOGRAPHS]].mean()
+    named = means.assign(of=means["group"], level="zero_shot", label=means["group"])
+    parts = [marks.assign(look="small", label=""), named.assign(look="filled")]
+    return pd.concat(parts, ignore_index=True)
 
 
 def by_level(models: pd.DataFrame) -> Drawing:

@@ -23,11 +23,11 @@ from analysis.families.registry import HUB, LOCAL_DIR, Model
 from analysis.features import parts
 from analysis.features.encoders import Loaded, ModelError, TextEncoder, checked_sha256
 from analysis.features.store import Head
-from analysis.features.tokenizer import WordTokenizer
 from analysis.images import imagenet
 from companion.checkpoints import layouts, networks
 from companion.checkpoints.layouts import State
 from companion.checkpoints.lazily import open_clip
+from companion.checkpoints.tokenizer import WordTokenizer
 from companion.checkpoints.weights import check_order, read_weights, weights_file
 
 #: No weight of a trained network is nearly as large.

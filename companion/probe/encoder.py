@@ -13,8 +13,8 @@ from analysis.families.registry import Level
 from companion.probe import judge
 
 if TYPE_CHECKING:
-    from analysis.features.any_encoder import AnyEncoder, AnyImages, Preprocess
-    from analysis.features.layers import Pooling
+    from companion.any_encoder.features import AnyEncoder, AnyImages, Preprocess
+    from companion.any_encoder.layers import Pooling
 
 
 def probe(
@@ -41,7 +41,7 @@ def probe(
     """
     if not isinstance(name, str):
         raise judge.ProbeError(f"the name is of type {type(name).__name__}: give a text.")
-    from analysis.features.any_encoder import features_of
+    from companion.any_encoder.features import features_of
 
     features = features_of(
         encoder, images, preprocess, layer=layer, pool=pool, batch_size=batch_size

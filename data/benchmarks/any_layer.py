@@ -38,7 +38,7 @@ preprocess = timm.data.create_transform(**timm.data.resolve_model_data_config(ne
 """
 WAYS = {
     "this package": """
-from analysis.features.any_encoder import features_of
+from companion.any_encoder.features import features_of
 features = features_of(net, "pictures", preprocess, layer="blocks.11", pool="first")
 """,
     "a plain loop": """

@@ -25,10 +25,10 @@ import yaml
 from numpy.typing import ArrayLike
 
 from analysis.families.registry import FAMILIES
-from analysis.features.tokenizer import TOKENIZER, WordTokenizer
 from analysis.metrics import concept_counts, directions, outliers
 from base.files import sha256_of, write_text
 from base.roots import ROOT
+from companion.checkpoints.tokenizer import TOKENIZER, WordTokenizer
 from companion.measurements import concept_probe
 from companion.measurements.accuracies import hexadecimal
 from training import emoji, pocket, pocket_lab

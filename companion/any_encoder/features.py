@@ -19,13 +19,13 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from analysis.features.evaluation import Watched, left_as_they_were
-from analysis.features.layers import KnownPool, Pooling, at_layer
-from analysis.features.spellings import as_function, as_preprocess, features_in, scores_of
 from analysis.images import imagelist
 from analysis.images.imagelist import DatasetError, ImageList
 from analysis.images.pictures import in_rgb
 from base.quoting import in_short
+from companion.any_encoder.evaluation import Watched, left_as_they_were
+from companion.any_encoder.layers import KnownPool, Pooling, at_layer
+from companion.any_encoder.spellings import as_function, as_preprocess, features_in, scores_of
 
 #: Maps a batch of inputs (n, ...) to features (n, d).
 AnyEncoder = Callable[[Tensor], Any]
@@ -67,11 +67,11 @@ def features_of(
     `analysis.images.imagelist.unlabelled` lists, in its order. With ``layer``, what the part of a
     module of that name gives is taken, in ``named_modules``, and after the first batch nothing
     behind it is computed; ``pool`` makes one vector of several for each image
-    (`analysis.features.layers`). ``progress``: whether a bar is shown, by default on a terminal.
-    Raises DatasetError if there is no such layer, if it is called several times, if nothing says
-    which axis of it has the components, if there are no images, if pictures lack ``preprocess``, if
-    features have another shape or are a classifier's scores, or if those of an image or its input
-    change with its batch or from call to call.
+    (`companion.any_encoder.layers`). ``progress``: whether a bar is shown, by default on a
+    terminal. Raises DatasetError if there is no such layer, if it is called several times, if
+    nothing says which axis of it has the components, if there are no images, if pictures lack
+    ``preprocess``, if features have another shape or are a classifier's scores, or if those of an
+    image or its input change with its batch or from call to call.
 
     >>> from torch import nn
     >>> features_of(nn.Flatten(), torch.ones(5, 3, 2, 2)).shape

@@ -115,5 +115,5 @@ def _columns(cause: ArrayLike) -> Array:
     given = np.asarray(cause)
     if np.issubdtype(given.dtype, np.number):
         return given.astype(np.float64)[:, None]
-    names = np.unique(given)
-    return (given[:, None] == names).astype(np.float64)
+    columns: Array = (given[:, None] == np.unique(given)).astype(np.float64)
+    return columns
