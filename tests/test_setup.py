@@ -24,7 +24,8 @@ from test_house import imports
 from results.sphinx.offline import foreign_resources
 
 BOOK = ROOT / "book"
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 CASES = cases("setup")
 SUPPORTED = ["3.11", "3.12", "3.13"]
 
@@ -98,7 +99,8 @@ def test_everything_imported_is_declared():
         "notebooks",
         "book/_extensions",
     )
-    missing = undeclared(folders, [*PROJECT["dependencies"], *chain(*extras.values())])
+    declared = chain(PROJECT["dependencies"], PYPROJECT["build-system"]["requires"])
+    missing = undeclared(folders, [*declared, *chain(*extras.values())])
     assert not missing, f"declare in pyproject.toml: {sorted(missing)}"
 
 
