@@ -97,8 +97,8 @@ for front in sorted(zero_shot, key=lambda m: m.counts["images"])[-1:]:
     of_head = measured.frame([front], costs).iloc[0]
     page.numbers("of-head", of_head)
     page.numbers("of-images", measured.frame([of_front]).iloc[0])
-    hardly = "how the coordinate varies between images hardly matters to this head"
-    page.holds(of_head["change_leader_at_mean"].above(0) == "undecided", hardly, [front])
+    barely = "how the coordinate varies between images barely matters to this head"
+    page.holds(of_head["change_leader_at_mean"].above(0) == "undecided", barely, [front])
 every = sum(np.sum(m.value(f"changed_{name}")) for m in changed for name in CHANGES)
 page.holds(not every, "no prediction changes", changed)
 page.number(changed=f"none of {sum(m.counts['images'] for m in changed):,} predictions")
