@@ -115,17 +115,19 @@ page.number(
 )
 X = robustness_figures.TOP_1
 marks = usable.assign(of=usable["model"] + " " + usable["weights"], level="zero_shot", look="small")
+drawing = plots.scatter(
+    robustness_figures.in_points(marks.assign(**{X: 100 * marks["imagenet"]}), X),
+    X,
+    robustness_figures.ER,
+    horizontals={"": 0},
+)
 page.figure(
     "er",
-    plots.scatter(
-        robustness_figures.in_points(marks.assign(**{X: 100 * marks["imagenet"]}), X),
-        X,
-        robustness_figures.ER,
-        horizontals={"": 0},
-    ),
+    drawing,
     models=len(usable),
     holds=rank_correlation(usable["imagenet"], usable["er"]) > 0.7,
 )
+page.slide("er", drawing, 2.8)
 
 # %%
 less = usable[usable["group"] != "NLLB-CLIP"]

@@ -85,6 +85,7 @@ drawing = encoder_tables.profiles_beside_robustness(
 both = of.loc[[OPENAI, EVA], "er"].min() > 0.3
 tower = [np.max(outliers[model].value("profile")) for model in (OPENAI, EVA)]
 page.figure("both-robust", drawing, holds=both and tower[0] > 5 * tower[1])
+page.slide("both-robust", drawing, 3.2)
 
 # %% [markdown]
 # ## Public models by optimiser

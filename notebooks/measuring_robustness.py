@@ -106,6 +106,14 @@ page.table("fits", robustness_figures.fits(choices))
 openai = zero_shot[zero_shot["pretraining"].str.contains("OpenAI")]
 page.figure("fit-choice", robustness_figures.spans_of_lines(openai, view_five))
 page.slide("fit-choice", robustness_figures.spans_of_lines(openai, view_five))
+others = five[five["level"].isin(["finetuned", "supervised"])]
+apart = {
+    (one, other): abs(zero_shot.at[one, "imagenet"] - others.at[other, "imagenet"])
+    for one in zero_shot.index
+    for other in others.index
+}
+pair = five.loc[[*min(apart, key=apart.get)]]
+page.slide("equal", robustness_figures.spans_of_lines(pair, view_five), 2.4)
 
 # %%
 page.numbers("lowest", zero_shot.iloc[0])

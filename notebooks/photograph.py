@@ -40,6 +40,15 @@ page = Page("photograph")
 page.number(words=words[photograph], kappa=digits(kurtosis(images)[photograph]))
 
 # %% [markdown]
+# ## Its captions
+
+# %%
+cosines = head @ images[photograph]
+five = np.argsort(-cosines)[:5]
+found = pd.DataFrame({"of": words[five], "level": "zero_shot", "cosine": cosines[five]})
+page.slide("captions", plots.marks(found, "cosine"), 2.4)
+
+# %% [markdown]
 # ## Its directions
 #
 # The components of the photograph along the most important directions, next to those of all

