@@ -215,26 +215,26 @@ def grid(
     companion grid --edition paper --families rn50 vit_b_32 --data imagenet imagenet-r
     companion grid --edition paper --profile slurm --jobs 16
     """
-    from companion.runs import cluster
+    from companion.runs import cluster, grid_jobs
     from companion.runs import dry_run as the_dry_run
     from companion.runs import grid as the_grid
     from results import engine
 
     cluster.profile_folder(profile)  # before anything takes long
-    plan = the_grid.plan(choice)
+    plan = the_grid.plan(choice.grid())
     for absence in the_grid.absences(plan.absent):
         print(f"left out: {absence}", file=sys.stderr)
     if dry_run:
         print(the_dry_run.describe(plan))
         return 0
-    for library in the_grid.NEEDED:  # to load them takes seconds
+    for library in grid_jobs.NEEDED:  # to load them takes seconds
         if importlib.util.find_spec(library) is None:
             raise ModuleNotFoundError(name=library)
     if choice.measure:
         engine.expect_runs()
     try:
-        done = the_grid.run(plan, profile, jobs)
-    except the_grid.IncompleteError:
+        done = grid_jobs.run(plan, profile, jobs)
+    except grid_jobs.IncompleteError:
         if choice.measure:
             engine.bring_up_to_date()  # the book shows what there is
         raise

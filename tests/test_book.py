@@ -27,7 +27,7 @@ from companion.claims.counterparts import load_counterparts
 from companion.claims.evidence import gather
 from companion.claims.ledger import OUTCOMES, load_claims
 from companion.claims.rules import judge_all
-from companion.runs.grid import NEEDED
+from companion.runs.grid_jobs import NEEDED
 from results import policy, style
 from results.svg import THEME, inline_svg
 

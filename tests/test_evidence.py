@@ -13,7 +13,7 @@ from analysis.features import store
 from analysis.features.store import Head, StoreError
 from companion import cli
 from companion.measurements import export, from_store, pending, records, tasks
-from companion.runs import grid
+from companion.runs import grid_jobs
 from training import emoji
 
 N, D = 40, 12
@@ -203,14 +203,14 @@ def test_a_recorded_file_is_signed_again_and_keeps_its_numbers(monkeypatch, caps
 
 
 def test_a_grid_leaves_a_recorded_file_of_other_features_as_it_is(monkeypatch):
-    monkeypatch.setattr(grid, "load_family", lambda name: SMALL)
-    asked = {"families": ["small"], "models": [MODEL.name], "record": True}
+    monkeypatch.setattr(grid_jobs, "load_family", lambda name: SMALL)
+    asked = {"families": ["small"], "models": [MODEL.name], "records": True}
     put(MODEL)
-    assert grid.measure(asked, "small", "images", "outlier_features") == {}
+    assert grid_jobs.measure(asked, "small", "images", "outlier_features") == {}
     (path,) = records.FOLDER.glob("outlier_features/*")
     kept = path.read_text()
     put(MODEL, seed=5)
-    ((why, names),) = grid.measure(asked, "small", "images", "outlier_features").items()
+    ((why, names),) = grid_jobs.measure(asked, "small", "images", "outlier_features").items()
     assert "recorded are other numbers" in why and names == [MODEL.name]
     assert path.read_text() == kept
 

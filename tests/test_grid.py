@@ -16,8 +16,9 @@ from analysis.families.registry import load_families
 from analysis.features import store
 from analysis.images import imagelist
 from companion.cli import main
-from companion.runs import cluster, dry_run, grid, rates, sizes
-from companion.runs.grid import Choice
+from companion.runs import cluster, dry_run, grid, grid_jobs, rates, sizes
+from companion.runs.grid import Grid
+from companion.runs.options import Choice
 from companion.sources import find, sets
 from results.experiments import RunError
 
@@ -52,7 +53,7 @@ def published(monkeypatch, tmp_path):
 
 
 def jobs(**choice):
-    return [str(job) for job in grid.plan(Choice(**choice)).lacking()]
+    return [str(job) for job in grid.plan(Grid(**choice)).lacking()]
 
 
 # The jobs
@@ -63,16 +64,16 @@ def names(lacks):
 
 
 def test_a_job_is_a_familys_models_on_all_data_sets(published):
-    whole = grid.plan(Choice(memory=100))
+    whole = grid.plan(Grid(memory=100))
     assert [chosen.name for chosen in whole.families] == list(load_families("paper"))
     assert list(whole.data) == list(sets.GRID)
     assert [job.family for job in whole.lacking()] == list(load_families("paper"))
     for job, lacks in whole.lacking().items():
-        of_family = whole.choice.of(load_families("paper")[job.family])
+        of_family = whole.grid.of(load_families("paper")[job.family])
         assert names(lacks) == {key: [m.name for m in of_family] for key in sets.GRID}
     assert whole.unrecorded() == {}  # nothing is there to measure
     assert jobs(families=("rn50",), data=("broden", "imagenet-a", "broden")) == ["features rn50"]
-    some = grid.plan(Choice(models=("rn50-openai", "vit_b_32-random"), data=("imagenet",)))
+    some = grid.plan(Grid(models=("rn50-openai", "vit_b_32-random"), data=("imagenet",)))
     assert {str(job): names(lacks) for job, lacks in some.lacking().items()} == {
         "features rn50": {"imagenet": ["rn50-openai"]},
         "features vit_b_32": {"imagenet": ["vit_b_32-random"]},
@@ -82,7 +83,7 @@ def test_a_job_is_a_familys_models_on_all_data_sets(published):
 def test_a_job_has_as_many_models_as_memory_holds(published):
     """Each of the ten of ViT-L/14 has 428 million parameters of four bytes."""
     for memory, counts in [(18, [10]), (16, [5, 5]), (5, [2, 3, 2, 3]), (1, [1] * 10)]:
-        found = grid.plan(Choice(families=("vit_l_14",), memory=memory)).lacking()
+        found = grid.plan(Grid(families=("vit_l_14",), memory=memory)).lacking()
         assert [len(job.models) for job in found] == counts
         together = [name for job in found for name in job.models]
         assert sorted(together) == sorted(
@@ -96,7 +97,8 @@ def test_larger_networks_and_more_images_ask_for_more_memory(published, monkeypa
     monkeypatch.setattr(rates, "FILE", tmp_path / "rates.csv")
 
     def needs(family, **more):
-        plan = grid.plan(Choice(families=(family,), data=("imagenet",), memory=100, **more))
+        choice = Choice(families=(family,), data=("imagenet",), memory=100, **more)
+        plan = grid.plan(choice.grid())
         ((job, lacks),) = plan.lacking().items()
         return plan.needs(job, lacks)
 
@@ -114,12 +116,12 @@ def test_larger_networks_and_more_images_ask_for_more_memory(published, monkeypa
 
 @pytest.mark.parametrize(("choice", "message"), CASES["wrong"])
 def test_a_wrong_choice_is_refused_in_a_sentence(choice, message):
-    refused(message, grid.plan, Choice(**choice))
+    refused(message, lambda: grid.plan(Choice(**choice).grid()))
 
 
 @pytest.mark.parametrize(("given", "records"), CASES["records"])
 def test_only_the_papers_measurements_are_recorded_unasked(given, records):
-    assert Choice(**given).records is records
+    assert Choice(**given).grid().records is records
 
 
 # Data sets that are absent or wrong
@@ -128,7 +130,7 @@ def test_only_the_papers_measurements_are_recorded_unasked(given, records):
 def test_an_absent_data_set_is_named_and_the_others_go_on(tmp_path, monkeypatch, answer, capsys):
     made = miniatures.save(tmp_path / "data", "imagenet-a")
     miniatures.expect(monkeypatch, {"imagenet-a": made})
-    plan = grid.plan(Choice(families=("rn50", "vit_b_32")))
+    plan = grid.plan(Grid(families=("rn50", "vit_b_32")))
     assert list(plan.data) == ["imagenet-a"] and len(plan.lacking()) == 2
     assert list(plan.absent) == [name for name in sets.GRID if name != "imagenet-a"]
     assert "ImageNet-R is not in" in plan.absent["imagenet-r"]
@@ -136,7 +138,7 @@ def test_an_absent_data_set_is_named_and_the_others_go_on(tmp_path, monkeypatch,
     line = ["grid", "--families", "rn50", "--no-measure", "--data"]
     said = "none of the grid's data sets is here: imagenet-r. ImageNet-R is not"
     assert said in answer(*line, "imagenet-r", fails=True)
-    monkeypatch.setattr(grid, "run", lambda *_: 0)
+    monkeypatch.setattr(grid_jobs, "run", lambda *_: 0)
     said = answer(*line, "imagenet-a")
     assert "0 jobs done, the grid is complete: 1 families on 1 data" in said
     assert main([*line, "imagenet-a", "imagenet-r"]) == 1
@@ -147,7 +149,7 @@ def test_wrong_counts_stop_the_grid(tmp_path, answer):
     made = miniatures.save(tmp_path / "data", "imagenet-a")
     said = answer("grid", "--families", "rn50", "--data", "imagenet-a", "imagenet-r", fails=True)
     assert f"ImageNet-A: {made.images} images where 7,500 were published" in said
-    plan = grid.plan(Choice(data=("imagenet-a",), accept_counts=True, families=("rn50",)))
+    plan = grid.plan(Grid(data=("imagenet-a",), accept_counts=True, families=("rn50",)))
     assert "NOT the published set" in plan.data["imagenet-a"][0].what
 
 
@@ -216,7 +218,7 @@ def test_an_extraction_notes_its_rate_unless_all_was_there(monkeypatch, tmp_path
 
 
 def test_the_papers_weights_are_counted_once_and_their_bytes_told(published, capsys):
-    whole = dry_run.describe(grid.plan(Choice(families=("vit_b_32",), data=("imagenet",))))
+    whole = dry_run.describe(grid.plan(Grid(families=("vit_b_32",), data=("imagenet",))))
     # nine models, of which one is drawn and two are others before the projection
     assert re.search(r"weights of 6 models, at most 3\.6 GB to download$", whole)
 
@@ -230,16 +232,16 @@ def test_a_reason_why_data_sets_are_absent_is_said_once(monkeypatch, tmp_path, c
     some = {"imagenet-r": "ImageNet-R is not in /data.", **dict.fromkeys("ab", sets.UNSET)}
     assert [line.partition(".")[0] for line in grid.absences(some)] == ["imagenet-r", "a, b"]
     monkeypatch.setenv("COMPANION_DATA_CONFIG", "nowhere.yaml")
-    (said,) = grid.absences(grid.plan(Choice()).absent)
+    (said,) = grid.absences(grid.plan(Grid()).absent)
     assert "COMPANION_DATA_CONFIG names nowhere.yaml" in said
 
 
 def test_each_model_can_be_a_job(published):
     asked = {"families": ("rn50",), "data": ("imagenet",), "each_model": True}
-    plan = grid.plan(Choice(**asked))
+    plan = grid.plan(Grid(**asked))
     found = {str(job): names(lacks) for job, lacks in plan.lacking().items()}
     assert found["features rn50 rn50-openai"] == {"imagenet": ["rn50-openai"]}
-    assert len(found) == len(plan.choice.of(plan.families[0])) > 3
+    assert len(found) == len(plan.grid.of(plan.families[0])) > 3
 
 
 # Doing it
@@ -372,15 +374,15 @@ def test_as_many_extractions_go_on_as_there_are_gpus(monkeypatch, tmp_path, gpus
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
     seen = []
-    monkeypatch.setattr(grid, "do_all", lambda *given: seen.append(given) or {})
-    monkeypatch.setattr(grid, "read_failure", lambda name: {})
+    monkeypatch.setattr(grid_jobs, "do_all", lambda *given: seen.append(given) or {})
+    monkeypatch.setattr(grid_jobs, "read_failure", lambda name: {})
     tasks = dict.fromkeys((grid.Task("features", name) for name in "abc"), sizes.Needs())
-    grid._do("grid", tasks, Choice(), cores, None)
+    grid_jobs._do("grid", tasks, Grid(), cores, None)
     ((_, calls, places),) = seen
     assert places == at_once
-    workers = {call.arguments[0]["workers"] for call in calls}
+    workers = {call.arguments[0]["settings"]["workers"] for call in calls}
     assert workers == {max(1, cores // at_once) if gpus else 8}
-    assert grid._shared(Choice(workers=3), cores, 3)[1].workers == 3
+    assert grid_jobs._shared(Choice(workers=3).grid(), cores, 3)[1].settings.workers == 3
     if gpus == 1:
         with devices.gpu("auto") as first:
             waiting = ThreadPoolExecutor(1).submit(next, devices.gpu("cuda").gen)

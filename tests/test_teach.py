@@ -25,7 +25,7 @@ from analysis.metrics import (
     quantisation,
     robustness,
 )
-from companion.runs.grid import NEEDED
+from companion.runs.grid_jobs import NEEDED
 from results import course
 
 TEACH = ROOT / "notebooks" / "teach"

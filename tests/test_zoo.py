@@ -12,7 +12,6 @@ from companion.chapters import indicator_tables
 from companion.checks import plausible
 from companion.measurements import atlas, records
 from companion.runs import grid
-from companion.runs.options import Choice
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +74,7 @@ def test_weights_of_a_folder_are_named_by_architecture_and_tag(table, tmp_path):
 
 def test_without_files_the_grid_says_how_to_write_them(tmp_path, monkeypatch):
     monkeypatch.setattr(registry.load_families, "__defaults__", (None, tmp_path))
-    refused("no family: run `companion families zoo` first", grid.plan, Choice(edition="zoo"))
+    refused("no family: run `companion families zoo` first", grid.plan, grid.Grid("zoo"))
 
 
 def measured(table, folder, value, models=40):

@@ -6,11 +6,10 @@ import shutil
 from collections.abc import Collection, Iterable, Sequence
 
 from analysis.families.registry import Family, Model
-from analysis.features.store import default_folder, local_weights
+from analysis.features.store import Precision, default_folder, local_weights
 from base.texts import aligned
 from companion.runs import rates, sizes
 from companion.runs.grid import NAMED, GridPlan, Lacks, Task, extractions
-from companion.runs.options import Choice
 
 #: Bytes of an image's label and row number.
 LABEL_BYTES = 16
@@ -21,19 +20,19 @@ def describe(plan: GridPlan) -> str:
 
     A data set that is not here counts with the number of images that its authors published.
     """
-    left, here = dict[Task, Lacks](), 0
+    left, here, precision = dict[Task, Lacks](), 0, plan.grid.settings.precision
     for family in plan.families:
         lacks = plan.lacks(family)
-        here += len(extractions(plan.choice, family, lacks))
-        absent = {name: plan.choice.of(family) for name in plan.absent}
-        left |= extractions(plan.choice, family, lacks | absent)
+        here += len(extractions(plan.grid, family, lacks))
+        absent = {name: plan.grid.of(family) for name in plan.absent}
+        left |= extractions(plan.grid, family, lacks | absent)
     table, known = [("family", "data sets", "models", "images", "MB", "hours")], rates.read()
     space, hours, without = list[list[int]](), 0.0, set[str]()
     for job, lacks in left.items():
         images = {name: plan.images(name) for name in lacks}
-        space.append([images[name] * _each(plan.choice, lacks[name]) for name in lacks])
+        space.append([images[name] * _each(precision, lacks[name]) for name in lacks])
         encoded = sum(images[name] * len(models) for name, models in lacks.items())
-        time = rates.hours(job.models, encoded, plan.choice.precision, known)
+        time = rates.hours(job.models, encoded, precision, known)
         hours += time or 0
         without |= {job.family} if time is None else set()
         data = next(iter(images)) if len(images) == 1 else str(len(images))
@@ -52,9 +51,9 @@ def describe(plan: GridPlan) -> str:
     return "\n".join([first, *aligned(table), *after])
 
 
-def _each(choice: Choice, models: Sequence[Model]) -> int:
+def _each(precision: Precision, models: Sequence[Model]) -> int:
     """Bytes that the store keeps of an image, for all of some models together."""
-    number = 4 if choice.precision in ("fp32", "tf32") else 2
+    number = 4 if precision in ("fp32", "tf32") else 2
     return sum(model.width * number + LABEL_BYTES for model in models)
 
 

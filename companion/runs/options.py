@@ -15,9 +15,7 @@ from pydantic import Field, field_validator
 
 from analysis.families.registry import (
     Edition,
-    Family,
     HeadKind,
-    Model,
     OwnLayer,
     family_files,
     load_families,
@@ -25,10 +23,11 @@ from analysis.families.registry import (
 from analysis.features.plan import ExtractionSettings
 from analysis.features.store import Precision
 from base.strict import Strict, Text
-from results.experiments import load_experiments
+from results.experiments import RunError, load_experiments
 
 if TYPE_CHECKING:
     from analysis.images.imagelist import ImageList
+    from companion.runs.grid import Grid
 
 
 def option(help: str, default: Any = ..., *, least: int | None = None, **about: Any) -> Any:
@@ -233,7 +232,7 @@ class Wish(SaidOfCheckpoint):
 
 
 class Choice(Computing):
-    """The choice of a grid. Empty ``families``, ``models`` and ``data`` are all of the edition.
+    """The options of a grid. Empty ``families``, ``models`` and ``data`` are all of the edition.
 
     ``record`` None records measurements of the editions paper and zoo: those of the other editions
     are taken when the book is built, from the features.
@@ -266,13 +265,22 @@ class Choice(Computing):
         None,
     )
 
-    @property
-    def records(self) -> bool:
-        """Whether measurements are taken and written to ``data/measurements/``."""
-        wanted = self.edition in ("paper", "zoo") if self.record is None else self.record
-        return self.measure and wanted
+    def grid(self) -> Grid:
+        """What is chosen; RunError if two options contradict each other."""
+        from companion.runs.grid import Grid
 
-    def of(self, family: Family) -> list[Model]:
-        """The models of a family that are chosen and can be loaded: random, or with weights."""
-        chosen = self.models or [model.name for model in family.models]
-        return [model for model in family.models if model.loadable and model.name in chosen]
+        if self.record and not self.measure:
+            raise RunError("--record and --no-measure contradict each other: leave out one.")
+        wanted = self.edition in ("paper", "zoo") if self.record is None else self.record
+        return Grid(
+            edition=self.edition,
+            families=self.families,
+            models=self.models,
+            data=self.data,
+            settings=self.settings(),
+            threads=self.workers if "workers" in self.model_fields_set else None,
+            accept_counts=self.accept_counts,
+            memory=self.memory,
+            each_model=self.each_model,
+            records=self.measure and wanted,
+        )

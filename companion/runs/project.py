@@ -43,7 +43,7 @@ from results.project import Listed, Project
 #: What ObjectNet's classes are in ImageNet's, which almost every page opens.
 CLASSES = "data/imagenet/objectnet.csv"
 #: What decides which features and live measurements there should be, apart from the store.
-STORE_CODE = "from companion.runs import grid\ngrid"
+STORE_CODE = "from companion.runs import grid_jobs\ngrid_jobs"
 #: The folders that decide what `pages` are.
 DECIDES_PAGES = ("families", "data", "notebooks", "book/captions")
 STORE_DATA = ("emoji", "imagenet", "pocket", "measurements")
@@ -199,12 +199,12 @@ class Companion(Project):
         state = state_of_store(families)
         if any(_mark(state, some).exists() for some in (None, measured)):
             return
-        from companion.runs import grid
+        from companion.runs import grid_jobs
 
         pocket = [f.name for f in families.values() if f.edition == "pocket"]
         with alone("what measures features in the store"):
-            grid.refresh_pocket_lab(pocket, jobs)
-            grid.measure_live(families.values(), jobs, measured)
+            grid_jobs.refresh_pocket_lab(pocket, jobs)
+            grid_jobs.measure_live(families.values(), jobs, measured)
             write_text(_mark(state_of_store(families), measured), "")
 
 

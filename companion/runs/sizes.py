@@ -13,9 +13,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from analysis.families.registry import Model
+from analysis.features.plan import ExtractionSettings
 from analysis.features.store import local_weights
 from companion.measurements import atlas
-from companion.runs.options import Choice
 
 #: Bytes of a parameter, as weights are published and networks keep them.
 PARAMETER_BYTES = 4
@@ -63,7 +63,9 @@ def together(models: Sequence[Model], gigabytes: float) -> list[list[Model]]:
     return [[*models[start:end]] for start, end in pairwise(ends)]
 
 
-def extracting(models: Sequence[Model], images: int, choice: Choice, hours: float | None) -> Needs:
+def extracting(
+    models: Sequence[Model], images: int, settings: ExtractionSettings, hours: float | None
+) -> Needs:
     """What it takes to extract features by some models, of at most ``images`` at once.
 
     The weights of a network are held twice while it is loaded; features are joined at the end. On
@@ -71,8 +73,8 @@ def extracting(models: Sequence[Model], images: int, choice: Choice, hours: floa
     """
     weights = [(number or UNKNOWN) * PARAMETER_BYTES for number in parameters(models).values()]
     arrays = 2 * images * max(model.width for model in models) * 4
-    pixels = choice.batch_size * max(model.preprocessing.size for model in models) ** 2
-    on_cpu = sum(weights) + pixels * PIXEL if choice.device == "cpu" else 0
+    pixels = settings.batch_size * max(model.preprocessing.size for model in models) ** 2
+    on_cpu = sum(weights) + pixels * PIXEL if settings.device == "cpu" else 0
     memory = BASE + 2 * max(weights) + on_cpu + arrays
     minutes = UNTIMED if hours is None else SPARE + 2 * 60 * hours
     return Needs(round(memory / 1e6), round(minutes))
