@@ -34,7 +34,8 @@ from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.chapters import figures
 from companion.chapters.notes import absent_models
 from companion.probe import report
-from companion.probe.judge import HOW_JUDGED, said_next, title_of, values_of
+from companion.probe.facts import HOW_JUDGED, title_of, values_of
+from companion.probe.judge import said_next
 from results.page import Page
 from results.style import items, unusable
 

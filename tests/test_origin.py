@@ -20,7 +20,7 @@ from tiny import unit
 from analysis.metrics import modalities
 from base.files import sha256_of
 from companion.chapters import origin_figures as figures
-from companion.probe import judge, measure
+from companion.probe import facts, measure
 from companion.sources import public
 from results.style import spread
 from training import emoji, objectives, origin, pocket, pocket_lab
@@ -308,7 +308,7 @@ def test_shipped_whole_models_are_those_of_the_table():
     # Few tall coordinates, most of one sign, in signed features of one style: no rectifier's.
     one_style = (emoji.metadata()["style"][tested] == emoji.IMAGENET).to_numpy()
     measured = measure.quantities(features[one_style][:120])
-    assert measured["kurtosis_mean"] > 8 and measured["reach"] > judge.REACH_THRESHOLD
+    assert measured["kurtosis_mean"] > 8 and measured["reach"] > facts.REACH_THRESHOLD
 
 
 def test_lines_of_runs_are_means_with_the_lowest_and_the_highest_seed():

@@ -33,7 +33,7 @@ from base.texts import CompanionError
 from companion import cli, readers
 from companion.measurements import records
 from companion.measurements.measurement import Value
-from companion.probe import checkpoint, encoder, judge, measure, probe, report, rotation
+from companion.probe import checkpoint, encoder, facts, judge, measure, probe, report, rotation
 from companion.runs.options import Wish
 
 pytestmark = pytest.mark.usefixtures("own_store")
@@ -41,7 +41,7 @@ RNG = np.random.default_rng(0)
 SIGNED = RNG.normal(size=(60, 128))
 CLAIM = "outlier features of the kind that the paper reports only in robust models"
 UNDECIDED = r"; whether they indicate robustness is undecided here \(claim K-indicator\)"
-ALWAYS = {*judge.SENTENCES["always"]}
+ALWAYS = {*facts.SENTENCES["always"]}
 
 
 def with_outlier(coordinate=7, size=12.0, images=60):
@@ -124,7 +124,7 @@ def test_what_is_said_of_features(features, answer, said):
     absent = "Showing none does not mean that a model is not robust."
     assert (absent in cautions) == (answer == "none")
     unfair = any("with CLIP's encoders is not fair" in caution for caution in cautions)
-    assert (judge.layer(result.measurement) != "signed") == unfair == ("comes from" in said)
+    assert (facts.layer(result.measurement) != "signed") == unfair == ("comes from" in said)
 
 
 def value(result, name):
@@ -164,9 +164,9 @@ def test_numbers_agree_with_other_implementations():
     low, high = (f"{100 * end:.1f}" for end in proportion_confint(60 * share, 60, method="wilson"))
     assert any(f"95 % interval {low} to {high}" in reason for reason in result.reasons)
     needed = math.ceil((1.96 * values.std(ddof=1) / (0.05 * values.mean())) ** 2)
-    assert judge.images_needed(result.measurement) == needed
+    assert facts.images_needed(result.measurement) == needed
     few = probe(np.random.default_rng(5).laplace(size=(12, 64)))
-    needed = judge.images_needed(few.measurement)
+    needed = facts.images_needed(few.measurement)
     assert needed > 12 and any(f"about {needed} images" in c for c in few.cautions)
 
 
@@ -178,7 +178,7 @@ def test_the_head_is_looked_at_if_there_is_one():
     np.testing.assert_allclose(value(result, "importance"), relative, rtol=1e-3)
     assert result.measurement.counts["classes"] == 10
     assert value(result, "importance_head_centred")[0] < relative[0]
-    row = judge.values_of(result.measurement)
+    row = facts.values_of(result.measurement)
     assert (row["privileged"], row["directions"]) == ((relative >= 10).sum(), 10)
     kept = np.linalg.svd(head - head.mean(axis=0))[2][:9]  # ten rows vary in nine directions
     assert value(result, "least_directions") == 119
@@ -272,7 +272,7 @@ def test_the_mark_after_mean_subtraction_lies_between_recorded_models():
             of[name] += [m.value("kurtosis_less_mean")] * ((m.model, m.data.name) in some)
     assert max(of["low"]) < 3.27 and min(of["high"]) > 3.33 and len(of["high"]) > 18
     middle = math.sqrt(max(of["low"]) * min(of["high"]))
-    assert middle == pytest.approx(judge.LESS_MEAN_THRESHOLD, abs=0.01)
+    assert middle == pytest.approx(facts.LESS_MEAN_THRESHOLD, abs=0.01)
 
 
 def test_the_numbers_are_a_measurement_of_which_the_verdict_follows(tmp_path):
@@ -380,7 +380,7 @@ def test_a_probe_from_the_command_line(tiny, images, tmp_path, answer):
     said = answer("probe", both, *TINY, "--images", images, "--html", html, "--json", numbers)
     result = report.of_file(numbers)
     source, images_seen = result.measurement.provenance, result.measurement.counts["images"]
-    assert images_seen == 12 and judge.title_of(result.measurement) == "das beste.pt"
+    assert images_seen == 12 and facts.title_of(result.measurement) == "das beste.pt"
     assert said.split("\n\n")[0].replace("\n", " ") == result.sentence
     note = source.weights_note
     assert "the entry model was read, model_ema ignored" in note and "module." in note

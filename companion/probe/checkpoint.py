@@ -24,7 +24,8 @@ from base.roots import ROOT
 from companion.checkpoints import names
 from companion.measurements import records
 from companion.probe import measure
-from companion.probe.judge import Probe, title_of
+from companion.probe.facts import title_of
+from companion.probe.judge import Probe
 from companion.probe.report import COMMAND, FOLDER_TYPED, of_store
 from companion.runs.options import Probing
 from companion.sources import find

@@ -16,7 +16,8 @@ from companion.checks.relations import coherence
 from companion.measurements import provenance, records
 from companion.measurements.measurement import Data, Measurement, Provenance
 from companion.probe import judge, measure
-from companion.probe.judge import Probe, known_models, title_of, values_of
+from companion.probe.facts import SENTENCES, title_of, values_of
+from companion.probe.judge import Probe, known_models
 from companion.probe.measure import ProbeError
 from results.cells import cell
 from results.downloads import tex
@@ -137,7 +138,7 @@ def summary(judged: Probe) -> str:
     numbers += [f"{judged.measurement.data.what}: {left_out}"] if left_out else []
     cautions = [text for about, text in notes(judged) if about in (CAUTION, NOTE)]
     parts = [[f"  - {line}" for line in numbers], [f"- {c}" for c in cautions]]
-    parts += [[f"{judged.storage} {judge.SENTENCES['storage']['more']}"]] if judged.storage else []
+    parts += [[f"{judged.storage} {SENTENCES['storage']['more']}"]] if judged.storage else []
     return "\n\n".join("\n".join(part) for part in parts)
 
 
