@@ -84,13 +84,7 @@ def measure(
             "--annotated and --least-percent (up to 100) say how Broden is read for concepts: use "
             "them with `companion measure concepts FAMILY`."
         )
-    if record and ROOT == SHIPPED:
-        raise RunError(
-            "--record writes to data/measurements of a checkout, and there is none here: change to "
-            "a checkout, or set COMPANION_ROOT to it."
-        )
-    if csv:
-        check_writable(csv, suffix=".csv")
+    _check_writable(record, csv)
     registry.load_families()  # no two may have models of one name
     described = registry.load_family(family)
     taken, problems = from_store.of_family(experiment, described, reading=reading)
@@ -106,6 +100,17 @@ def measure(
     lacking = pending.not_measured(experiment, described, {m.model for m in taken})
     sys.stderr.writelines(f"{said}\n" for said in left_out or lacking)
     return int(any(differ) or bool(left_out))
+
+
+def _check_writable(record: bool, csv: Path | None) -> None:
+    """Raise RunError if there is no place for what was asked for."""
+    if record and ROOT == SHIPPED:
+        raise RunError(
+            "--record writes to data/measurements of a checkout, and there is none here: change to "
+            "a checkout, or set COMPANION_ROOT to it."
+        )
+    if csv:
+        check_writable(csv, suffix=".csv")
 
 
 def _differs(m: Measurement, record: bool) -> bool:
