@@ -10,7 +10,7 @@ import reprlib
 LONGEST_TEXT = 5000
 NO_BREAK = "\N{NO-BREAK SPACE}"
 #: Letters that show nothing.
-FILLERS = "\u115f\u1160\u3164\uffa0"
+FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
 #: How values are quoted: all of a text, a few entries of lists within lists.
 QUOTES = reprlib.Repr()
 QUOTES.maxlevel, QUOTES.maxstring, QUOTES.maxlong, QUOTES.maxother = 3, 200, 200, 200

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 
-from base.quoting import LONGEST_TEXT, is_shown, printable
+from base.quoting import FILLERS, LONGEST_TEXT, is_shown, printable
 
 #: An error lists at most so many known names.
 MOST_LISTED = 20
@@ -25,7 +25,9 @@ class CompanionError(Exception):
 def plain(text: str) -> str:
     """The same text; ValueError if it holds what a page could read as more than characters."""
     unprintable = (one for one in text if not is_shown(one))
-    wrong = next(unprintable, "") or next((match[0] for match in MARKUP.finditer(text)), "")
+    shown = text.isprintable() and FILLERS.isdisjoint(text)  # as nearly all, found at once
+    wrong = "" if shown else next(unprintable, "")
+    wrong = wrong or next((match[0] for match in MARKUP.finditer(text)), "")
     if wrong:
         raise ValueError(f"plain words are expected, without {wrong!r}")
     return text

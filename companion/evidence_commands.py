@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from analysis.families import registry
 from base.files import check_writable, is_stream, write_output
-from base.quoting import as_cell
 from base.roots import ROOT, SHIPPED
 from companion.extraction import extracted
 from companion.measurements.quantities import Measurable
@@ -94,7 +93,7 @@ def measure(
         why = pending.in_words([pending.lack([experiment], described, m) for m in described.models])
         raise RunError(f"{experiment} of {family} cannot be measured: {why}.")
     if csv:
-        write_output(csv, export.table_of(taken).map(as_cell).to_csv(index=False))
+        write_output(csv, export.as_csv(export.table_of(taken)))
     differ = [_differs(measurement, record) for measurement in taken]
     left_out = problems + records.unusable_features(described)
     lacking = pending.not_measured(experiment, described, {m.model for m in taken})
@@ -205,7 +204,7 @@ def export(
         exporting.write_parquet(table, file)
     else:
         table = exporting.everything(families)
-        write_output(file, table.map(as_cell).to_csv(index=False))
+        write_output(file, exporting.as_csv(table))
     what = "quantities" if parquet else "numbers"
     print(f"{file}: {len(table):,} {what} of {table['model'].nunique()} models", file=said)
 

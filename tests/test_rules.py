@@ -41,7 +41,7 @@ from companion.claims.ledger import (
     load_claims,
 )
 from companion.claims.reasons import STATES, reason, stale
-from companion.claims.rules import judge, judge_all
+from companion.claims.rules import found, judge, judge_all
 from companion.measurements.effective_robustness import view
 from companion.measurements.measurement import IMAGENETS_CLASSES, Measurement
 from companion.measurements.quantities import declared
@@ -317,6 +317,22 @@ def test_a_consistent_measurement_never_makes_a_verdict_less_certain(claim, true
         assert ranks == sorted(ranks), outcomes
         reached |= {outcomes[-1]}
     assert reached & {*certainty[2:]}
+
+
+@pytest.mark.parametrize("claim", [name for name, claim in CLAIMS.items() if claim.cuts])
+def test_with_another_cut_a_verdict_is_the_one_from_the_start(claim):
+    """What evidence has worked out before rests on no cut."""
+    kind = claim if claim in VERDICTS["consistent"] else "K-indicator"
+    given = evidence(*consistent(kind, True, np.random.default_rng(0)))
+    cuts = {
+        name: {
+            value: found(CLAIMS[claim], replace(given, cuts=replace(given.cuts, **{name: value})))
+            for value in values
+        }
+        for name, values in CLAIMS[claim].cuts.items()
+    }
+    outcomes = {name: {v: each.outcome for v, each in of.items()} for name, of in cuts.items()}
+    assert judged(claim, given).at_cuts == outcomes
 
 
 @pytest.mark.parametrize(("before", "of_five", "after", "expected"), VERDICTS["textures"])

@@ -12,6 +12,7 @@ cases are, and how an outcome follows from them, is at the top of `ledger`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -98,11 +99,13 @@ def rests_on(claim: Claim, evidence: Evidence) -> tuple[list[Measurement], list[
 def _at_cuts(claim: Claim, evidence: Evidence) -> dict[str, dict[float, Outcome]]:
     """The outcome with other values of each cut on which the claim depends: cut → value → it."""
     return {
-        name: {
-            value: found(
-                claim, replace(evidence, cuts=replace(evidence.cuts, **{name: value}))
-            ).outcome
-            for value in values
-        }
+        name: {value: found(claim, _with_cut(evidence, name, value)).outcome for value in values}
         for name, values in claim.cuts.items()
     }
+
+
+def _with_cut(evidence: Evidence, name: str, value: float) -> Evidence:
+    """Evidence with another cut, and with what it has worked out, which rests on no cut."""
+    other = copy(evidence)
+    object.__setattr__(other, "cuts", replace(evidence.cuts, **{name: value}))
+    return other

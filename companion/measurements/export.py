@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
 
 from analysis.families.registry import Family
 from base.files import replaced
+from base.quoting import as_cell
 from base.texts import CompanionError
 from companion.measurements import records
 from companion.measurements.measurement import Measurement, MeasurementError
@@ -49,6 +52,13 @@ def whole_quantities(families: Mapping[str, Family]) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values("data", kind="stable", ignore_index=True)
 
 
+def as_csv(table: pd.DataFrame) -> str:
+    """A table as CSV; each text is looked at once, however many rows have it."""
+    texts = [name for name in table if not is_numeric_dtype(table[name])]
+    cell = cache(as_cell)
+    return table.assign(**{name: table[name].map(cell) for name in texts}).to_csv(index=False)
+
+
 def write_parquet(table: pd.DataFrame, path: Path) -> None:
     """Write a table as Parquet, in parts of few data sets, of which a reader may skip all others.
 
@@ -73,7 +83,16 @@ def _all(families: Mapping[str, Family]) -> Iterator[Measurement]:
 
 def table_of(measurements: Iterable[Measurement]) -> pd.DataFrame:
     """Every number of some measurements, in the columns of `everything`."""
-    return pd.DataFrame(row for m in measurements for row in _rows(m))
+    every = [
+        (about | {"quantity": name, "place": "", "value": np.nan, "unit": unit}, kept)
+        for m in measurements
+        for about in [_about(m)]
+        for name, kept, unit in _quantities(m)
+    ]
+    rows = np.repeat(np.arange(len(every)), [kept.size for _, kept in every])
+    table = pd.DataFrame([about for about, _ in every]).take(rows).reset_index(drop=True)
+    places = (" ".join(map(str, at)) for _, kept in every for at in np.ndindex(kept.shape))
+    return table.assign(place=[*places], value=[v for _, kept in every for v in kept.flat])
 
 
 def _about(m: Measurement) -> dict[str, Any]:
@@ -87,11 +106,3 @@ def _quantities(m: Measurement) -> Iterator[tuple[str, NDArray[Any], str]]:
     """Name, numbers and unit of each quantity."""
     for name, kept in m.values.items():
         yield name, np.asarray(kept.value, dtype=float), kept.unit
-
-
-def _rows(m: Measurement) -> Iterator[dict[str, Any]]:
-    about = _about(m)
-    for name, kept, unit in _quantities(m):
-        for place, value in np.ndenumerate(kept):
-            index = " ".join(map(str, place))
-            yield about | {"quantity": name, "place": index, "value": value, "unit": unit}
