@@ -323,7 +323,8 @@ def test_a_consistent_measurement_never_makes_a_verdict_less_certain(claim, true
 def test_with_another_cut_a_verdict_is_the_one_from_the_start(claim):
     """What evidence has worked out before rests on no cut."""
     kind = claim if claim in VERDICTS["consistent"] else "K-indicator"
-    given = evidence(*consistent(kind, True, np.random.default_rng(0)))
+    views = {"robustness": {"five": TEN}, "of": "ten regimes"}
+    given = evidence(*consistent(kind, True, np.random.default_rng(0)), **views)
     cuts = {
         name: {
             value: found(CLAIMS[claim], replace(given, cuts=replace(given.cuts, **{name: value})))

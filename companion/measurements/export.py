@@ -54,7 +54,7 @@ def whole_quantities(families: Mapping[str, Family]) -> pd.DataFrame:
 
 def as_csv(table: pd.DataFrame) -> str:
     """A table as CSV; each text is looked at once, however many rows have it."""
-    texts = [name for name in table if not is_numeric_dtype(table[name])]
+    texts = [str(name) for name in table if not is_numeric_dtype(table[name])]
     cell = cache(as_cell)
     return table.assign(**{name: table[name].map(cell) for name in texts}).to_csv(index=False)
 
