@@ -1,5 +1,6 @@
 """The built book, opened page by page in headless Chromium, as a reader would."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -335,6 +336,19 @@ def test_a_term_shows_its_definition_to_mouse_keyboard_and_finger(open_page, sit
     assert page.get_by_role("tooltip").is_visible() and "glossary" not in page.url
     term.tap()
     page.wait_for_url("**/appendix/glossary.html#*")
+
+
+def test_each_term_has_a_definition_in_words(built_book):
+    """Also where two terms share one; a box of text shows no formula."""
+    links = re.compile(r'<a [^>]*href="[^"]*#(term-[\w-]+)"[^>]*>(?=<span class="[^"]*std-term)')
+    title = re.compile(r' title="([^"]+)"')
+    bad, seen = set(), 0
+    for page in built_book.glob("*.html"):
+        for link in links.finditer(page.read_text()):
+            means, seen = title.search(link[0]), seen + 1
+            if not means or "\\" in means[1]:
+                bad.add((page.stem, link[1]))
+    assert seen > 50 and not bad
 
 
 def test_a_heading_shows_what_its_column_means_and_paper_and_phones_list_it(browser, site):

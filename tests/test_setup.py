@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
 import tomllib
 from itertools import chain
@@ -312,3 +313,27 @@ def test_the_book_is_built_first_and_what_waits_for_it_comes_last():
     config = SimpleNamespace(cache=SimpleNamespace(get=lambda *_: taken))
     conftest.pytest_collection_modifyitems(config, items)
     assert [i.path.stem for i in items] == ["test_book", "test_probe", "test_rules", "test_browser"]
+
+
+# The book's own source, to take along
+
+
+def test_the_last_commit_is_packed_once_and_nothing_stays_without_git(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BOOK / "_extensions")
+    from companion_here import write_archive
+
+    root, archive = tmp_path / "root", tmp_path / "source" / "companion.tar.gz"
+    git = ["git", "-C", str(root), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for text in ("first", "second"):
+        root.mkdir(exist_ok=True)
+        (root / "page.md").write_text(text)
+        for command in (["init", "-q"], ["add", "."], ["commit", "-qm", text]):
+            subprocess.run([*git, *command], check=True)
+        (root / "page.md").write_text("not committed")
+        assert write_archive(root, archive)
+        with tarfile.open(archive) as packed:
+            assert packed.extractfile("companion/page.md").read().decode() == text
+        before = archive.stat().st_mtime_ns
+        assert write_archive(root, archive) and archive.stat().st_mtime_ns == before
+    shutil.rmtree(root / ".git")
+    assert not write_archive(root, archive) and not archive.exists()

@@ -97,11 +97,12 @@ def define_terms(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     links = [link for link in doctree.findall(nodes.reference) if "#term-" in _target(link)]
     if links and app.config.companion_glossary in app.env.found_docs:
         definitions = {
-            item[0]["ids"][0]: _without_numbers(item[-1]).split("\n\n")[0]
+            anchor: _without_numbers(item[-1]).split("\n\n")[0]
             for item in app.env.get_doctree(app.config.companion_glossary).findall(
                 nodes.definition_list_item
             )
-            if item[0]["ids"]
+            for term in item.findall(nodes.term)
+            for anchor in term["ids"]
         }
         for link in links:
             link["reftitle"] = definitions.get(_target(link).rpartition("#")[2], "")
