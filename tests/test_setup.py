@@ -229,49 +229,16 @@ def test_a_warning_fails_this_build_and_the_next(tmp_path):
 # make
 
 
-@pytest.fixture
-def checkout(tmp_path):
-    """A folder, its name with spaces in it, that holds what set-up reads."""
-    if shutil.which("make") is None:
-        pytest.skip("make is not installed")
-    folder = tmp_path / "a clone with spaces"
-    folder.mkdir()
-    for name in ["Makefile", "pyproject.toml"]:
-        shutil.copy(ROOT / name, folder)
-    return folder
-
-
-def run_make(checkout, *arguments, old=0, no_venv=0):
-    """Run make where the only Python is a fake one, with the given faults."""
-    tools = checkout.parent / "tools"
-    tools.mkdir(exist_ok=True)
-    for tool in CASES["tools"].split():
-        path = shutil.which(tool)
-        if path and not (tools / tool).exists():
-            (tools / tool).symlink_to(path)
-    python = tools / "python3"
-    python.write_text(CASES["python"].format(old=old, no_venv=no_venv))
-    python.chmod(0o755)
-    return subprocess.run(
-        ["make", *arguments], cwd=checkout, env={"PATH": str(tools)}, capture_output=True, text=True
-    )
-
-
-def test_every_command_is_listed_and_reads(checkout):
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_every_command_is_listed_and_reads():
     makefile = (ROOT / "Makefile").read_text()
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.M)
-    listing = run_make(checkout, "help")
-    assert listing.returncode == 0
-    assert re.findall(r"^  make ([\w-]+) ", listing.stdout, re.M) == phony.split()
-    for target in phony.split():
-        assert run_make(checkout, "-n", target).returncode == 0, target
-
-
-@pytest.mark.parametrize(("fault", "said"), CASES["faults"].items())
-def test_a_python_that_will_not_do_is_refused_with_one_sentence(checkout, fault, said):
-    result = run_make(checkout, "venv", **{fault: 1})
-    assert result.returncode != 0 and re.match(said, result.stderr.splitlines()[0])
-    assert not (checkout / ".venv").exists()
+    done = [
+        subprocess.run(["make", *words], cwd=ROOT, capture_output=True, text=True)
+        for words in (["help"], *(["-n", target] for target in phony.split()))
+    ]
+    assert [each.returncode for each in done] == [0] * len(done)
+    assert re.findall(r"^  make ([\w-]+) ", done[0].stdout, re.M) == phony.split()
 
 
 def test_equations_that_docstrings_name_are_numbered_in_the_book():

@@ -30,8 +30,7 @@ from analysis.features import parts
 from analysis.features.encoders import ModelError
 from analysis.features.store import local_weights
 from base.roots import in_package
-from companion.checkpoints.layouts import State as State
-from companion.checkpoints.layouts import Weights, arranged, shown, taken
+from companion.checkpoints.layouts import State, Weights, arranged, shown, taken
 from companion.checkpoints.lazily import open_clip
 
 #: From this version on PyTorch reads files of tensors without a known way to run code.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from numpy.typing import ArrayLike
 
 from analysis.families.registry import Level
-from companion.probe import judge
+from companion.probe import judge, measure
 
 if TYPE_CHECKING:
     from companion.any_encoder.features import AnyEncoder, AnyImages, Preprocess
@@ -40,7 +40,7 @@ def probe(
     book. Raises ProbeError and DatasetError, in one sentence.
     """
     if not isinstance(name, str):
-        raise judge.ProbeError(f"the name is of type {type(name).__name__}: give a text.")
+        raise measure.ProbeError(f"the name is of type {type(name).__name__}: give a text.")
     from companion.any_encoder.features import features_of
 
     features = features_of(

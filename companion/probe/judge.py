@@ -32,7 +32,7 @@ from companion.probe.facts import (
     title_of,
     values_of,
 )
-from companion.probe.measure import ProbeError as ProbeError
+from companion.probe.measure import ProbeError
 from results.cells import cell
 
 #: Share of the features' squared length that should vary between images. Random weights have
