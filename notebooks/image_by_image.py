@@ -65,7 +65,7 @@ for name, panel in PANELS.items():
     within = np.concatenate([m.value(f"correlation_{name}_within")[:1] for m in trained])
     every = pooled(of_trained["value"], of_trained["images"])
     row = {"of": name, "every": every, "models": len(of_trained), "sets": len(within)}
-    row |= {"below": (of_trained["value"] <= 0).sum(), "clear": (of_trained["high"] < 0).sum()}
+    row |= {"below": (of_trained["value"] <= 0).sum()}
     page.numbers("of-panel", row | {"within": (within < 0).sum()})
     whole = pd.DataFrame([every], columns=ENDS).assign(of="all together", level="zero_shot")
     parts.append(pd.concat([whole, rho]).assign(panel=panel))

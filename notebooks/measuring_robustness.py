@@ -97,7 +97,6 @@ measured = [m for f in families.values() for m in records.available("accuracy", 
 of_book = of_measured(families, measured)
 of_own = by_pretraining(of_book, families)
 of_own = of_own[of_own.groupby("name")["er"].transform("count") > 0]
-page.number(own_count=len(of_book))
 page.table("own", robustness_figures.level_table(of_own), robustness_figures.evidence(of_book))
 
 # %%

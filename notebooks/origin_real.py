@@ -106,7 +106,6 @@ page.holds(other["quiet"] > 50 > 10 > own["quiet"], "do not lie in the lowest te
 page.number(
     base_rank=f"{other['quiet']:.1f}",
     base_rank_back=f"{back['quiet']:.1f}",
-    own_rank=f"{own['quiet']:.1f}",
 )
 
 # %%

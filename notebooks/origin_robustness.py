@@ -44,9 +44,7 @@ drawing = plots.scatter(marks[["of", "series", "level", *names.values()]], *name
 page.figure("robustness", drawing, holds=of_one.max() < of_six.min())
 page.slide("robustness", drawing)
 within = {of: spearmanr(some["kurtosis"], some["er"]).statistic for of, some in runs.groupby("of")}
-page.number(
-    rank_within=", ".join(minus(f"{rho:+.2f} ({of})") for of, rho in within.items()), runs=len(runs)
-)
+page.number(rank_within=", ".join(minus(f"{rho:+.2f} ({of})") for of, rho in within.items()))
 
 vit = origin_figures.varied(runs[runs["towers"] == "vit-web"], "second_moment", "caption_noise")
 er = vit.groupby(["caption_noise", "second_moment"])["er"].mean()

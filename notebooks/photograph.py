@@ -25,19 +25,17 @@ import pandas as pd
 
 from analysis.metrics import average_precision, directions, pruning
 from analysis.metrics.basis import at_length_one
-from analysis.metrics.outliers import kurtosis
 from companion.chapters import pruning_figures
 from companion.chapters.explorables import examples
 from results import plots, style
 from results.page import Page
-from results.style import digits
 
 with np.load("notebooks/teach/embeddings.npz") as file:
     images, head = (at_length_one(file[name].astype(float)) for name in ("images", "captions"))
 words = pd.read_csv("data/teach/captions.csv")["caption"].str.rstrip(".")
 photograph = examples(images, head)[0]  # κ nearest to the mean, own caption first
 page = Page("photograph")
-page.number(words=words[photograph], kappa=digits(kurtosis(images)[photograph]))
+page.number(words=words[photograph])
 
 # %% [markdown]
 # ## Its captions

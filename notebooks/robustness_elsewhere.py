@@ -109,8 +109,6 @@ page.number(
     count_texts=size["texts"],
     labels=style.span(by_text.get_group("labels"), style.points),
     texts=style.span(by_text.get_group("texts"), style.points),
-    gap=f"{100 * (by_text.min()['texts'] - by_text.max()['labels']):.1f}",
     both=len(both),
     apart=f"{100 * apart.max():.1f}",
-    apart_median=f"{100 * apart.median():.1f}",
 )
