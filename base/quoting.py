@@ -54,8 +54,11 @@ def quoted(given: object) -> str:
 #: What makes a formula of a cell, as a spreadsheet reads it; full width is read alike.
 FORMULA = tuple("=+-@＝＋－＠")
 
-#: A number, perhaps with its interval or its unit: signed, it computes nothing.
-NUMBER = re.compile(r"\s*[+-]?\d+(\.\d+)?([eE][+-]?\d+)?(\s*±\s*\d+(\.\d+)?)?\s*%?\s*")
+#: A number, perhaps with its interval, its unit or a remark: signed, it computes nothing.
+ONE = r"[+−-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
+NUMBER = re.compile(
+    rf"\s*{ONE}(?:\s*±\s*{ONE}| to {ONE})?\s*%?(?: \((?:{ONE} to {ONE}|\*)\))?(?:, [a-z ]+)?\s*"
+)
 
 
 def as_cell(value: object) -> object:
@@ -63,8 +66,10 @@ def as_cell(value: object) -> object:
 
     What comes before it and is not seen, such as blanks, changes nothing; a number stays as it is.
 
-    >>> as_cell(" =1+1"), as_cell("+6.2 ± 0.3"), as_cell("a = b"), as_cell(-2)
-    ("' =1+1", '+6.2 ± 0.3', 'a = b', -2)
+    >>> as_cell(" =1+1"), as_cell("+1 / +1"), as_cell("a = b"), as_cell(-2)
+    ("' =1+1", "'+1 / +1", 'a = b', -2)
+    >>> as_cell("+6.2 ± 0.3, in sample"), as_cell("+6.2 (−0.1 to +9)"), as_cell("+1 to +2")
+    ('+6.2 ± 0.3, in sample', '+6.2 (−0.1 to +9)', '+1 to +2')
     """
     if not isinstance(value, str) or NUMBER.fullmatch(value):
         return value

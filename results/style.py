@@ -248,7 +248,8 @@ def without_markup(markdown: str) -> str:
     text = re.sub(r"\s*\{cite:\w\}`[^`]*`", "", markdown)  # a key is no word
     text = ROLE.sub(r"\1", text)
     text = re.sub(r"\[([^\]]*)\](?:\([^)]*\)|\{[^}]*\})", r"\1", text)
-    text = re.sub(r"`|\*\*|(?<![\w\\])\*(?=\S)|(?<=[^\s\\])\*(?!\w)", "", text)
+    text = re.sub(r"`|\*\*", "", text)
+    text = re.sub(r"(?<![\w\\])\*(?!\s)([^*]+)(?<![\s\\])\*(?!\w)", r"\1", text)
     return " ".join(text.replace("\\*", "*").split())
 
 

@@ -11,7 +11,7 @@ from tiny import keep, model
 from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.metrics.concept_counts import ConceptImages
-from companion.chapters import concept_tables, notes
+from companion.chapters import concept_tables, measured, notes
 from companion.measurements import concept_probe, records
 from companion.measurements.kept_counts import counts_of
 from companion.measurements.pending import CONCEPTS
@@ -61,6 +61,15 @@ def test_what_is_not_measured_is_named_with_the_page_that_says_what_brings_it():
     said = notes.absent_models([early])
     assert f"{early.title}\n" in said and "{doc}`/runs/not_measured`" in said
     assert notes.absent_models([]) == ""
+
+
+def test_a_model_that_is_known_on_texts_alone_still_lacks_its_images():
+    every = records.read_all("outlier_features", "vit_b_16")
+    on_texts = [m for m in every if m.model == "vit_b_16-laion2b"]
+    assert on_texts and all(map(measured.of_captions, on_texts))
+    said = notes.closing_notes("outlier_features", load_family("vit_b_16"), every)["not-measured"]
+    assert "zero-shot, LAION-2B, on images\n" in said
+    assert measured.coverage(on_texts, "paper") == "0 of the 16 zero-shot models"
 
 
 def test_a_table_of_counts_has_each_number_of_the_measurement():

@@ -178,7 +178,8 @@ def full_title(m: Measurement, data: bool = True) -> str:
 
 
 def coverage(measurements: Sequence[Measurement], *editions: Edition) -> str:
-    """How many of the editions' zero-shot models are measured, and which of these are inferred."""
+    """How many zero-shot models are measured on images, and which of these are inferred."""
+    measurements = [m for m in measurements if not of_captions(m)]
     families = [f for edition in editions for f in load_families(edition).values()]
     names = {model.name for f in families for model in f.at_level("zero_shot")}
     text = f"{len({m.model for m in measurements} & names)} of the {len(names)} zero-shot models"

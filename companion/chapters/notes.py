@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from analysis.families.registry import Family, Model
-from companion.chapters.measured import model_and_data
+from companion.chapters.measured import model_and_data, of_captions
 from companion.measurements import records
 from companion.measurements.measurement import Measurement
 from companion.measurements.quantities import Measurable
@@ -42,12 +42,13 @@ def in_brief(measurement: Measurement) -> str:
     return "; ".join([*parts, of] if "took part" in (of := head(measurement)) else parts)
 
 
-def absent_models(missing: Iterable[Model]) -> str:
+def absent_models(missing: Iterable[Model], on_texts: Collection[str] = ()) -> str:
     """A folded box (MyST) that names absent models and the page on how to get them; "" if none.
 
-    That page lists what every chapter lacks.
+    That page lists what every chapter lacks. ``on_texts``: names of those measured on texts alone.
     """
-    named = items(model.title for model in missing)
+    titles = (f"{m.title}{', on images' if m.name in on_texts else ''}" for m in missing)
+    named = items(titles)
     tells = "{doc}`/runs/not_measured` says what each model lacks and which command brings it."
     return style.not_measured(named and f"{named}\n\n{tells}")
 
@@ -59,10 +60,10 @@ def closing_notes(
 
     Models of random weights count if ``random`` says so.
     """
-    names = {m.model for m in measured}
-    absent = [m for m in family.models if m.name not in names and (random or m.level != "random")]
+    read, seen = ({m.model for m in measured if of_captions(m) is texts} for texts in (True, False))
+    absent = [m for m in family.models if m.name not in seen and (random or m.level != "random")]
     notes = {
-        "not-measured": absent_models(absent) or "Every model of this family was measured.",
+        "not-measured": absent_models(absent, read) or "Every model of this family was measured.",
         "cautions": cautions(measured),
         "unusable": unusable([*records.unusable_features(family), *broken(experiment, family)]),
     }
