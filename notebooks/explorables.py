@@ -98,7 +98,7 @@ page.figure(
 
 one = data["vector"]
 page.number(one_vector_kappa=f"{one['kurtosis']:.0f}", one_vector_found=percent(one["found"]))
-page.holds(abs(one["found"] - data["found"][0]) < 0.01, "as many photographs find their caption")
+page.holds(abs(one["found"] - data["found"][0]) < 0.01, "As many photographs find their caption")
 
 # %% [markdown]
 # ## Grow an outlier

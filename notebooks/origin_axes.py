@@ -54,7 +54,7 @@ page.figure(
     < usual.query("second_moment in ('element', 'column', 'adafactor')")["kurtosis"].min() / 1.5,
 )
 columns, rows = (usual.query("second_moment == @kind")["kurtosis"] for kind in ("column", "shared"))
-page.holds(columns.min() > 2 * rows.max(), "rows against columns")
+page.holds(columns.min() > 2 * rows.max(), "each column (output coordinate) suffices")
 
 # %% [markdown]
 # ## Adam in other axes

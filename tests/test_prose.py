@@ -5,6 +5,7 @@ held against `cases/typed.yaml`, where a person has said for each why it is ther
 is for readers to judge.
 """
 
+import ast
 import re
 
 import pytest
@@ -49,6 +50,31 @@ def test_what_is_typed_was_reviewed(page):
     known = reviewed(name_of(page)) | reviewed("everywhere")
     unknown = [around for word, around in typed(prose(page.read_text())) if word not in known]
     assert not unknown, "take it from a result, or say in cases/typed.yaml why it is there"
+
+
+def guarded(notebook):
+    """The words of pages that a notebook guards, as it writes them or names them."""
+    program = ast.parse(notebook.read_text())
+    named = {
+        ast.unparse(target): node.value.value
+        for node in ast.walk(program)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+    }
+    for node in ast.walk(program):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "page.holds":
+            says = node.args[1]
+            yield named[says.id] if isinstance(says, ast.Name) else ast.literal_eval(says)
+
+
+def test_a_sentence_that_a_notebook_guards_is_on_a_page():
+    """Else nobody notices that it no longer guards what the page says now."""
+    texts = [*PAGES, *CAPTIONS_FOLDER.glob("*.yaml"), ROOT / "README.md"]
+    shown = " ".join(" ".join(path.read_text().split()) for path in texts)
+    notebooks = sorted((ROOT / "notebooks").glob("*.py"))
+    says = {words: path.stem for path in notebooks for words in guarded(path)}
+    assert len(says) > 60
+    assert {words: name for words, name in says.items() if words not in shown} == {}
 
 
 def test_the_list_is_of_pages():
