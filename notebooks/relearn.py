@@ -49,7 +49,7 @@ page.holds(
 )
 page.holds(three["kurtosis_less_mean"].max() < 3.5, "with the mean subtracted, κ is")
 accuracies = 100 * three.groupby("second_moment")["accuracy"].mean()
-page.holds(accuracies.max() - accuracies.min() < 3, "they did not learn from equally well")
+page.holds(accuracies.max() - accuracies.min() < 3, "Held-out accuracy is about the same")
 
 # %% [markdown]
 # ## Along the path

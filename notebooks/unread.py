@@ -173,7 +173,7 @@ if edition == "paper" and len(whole):
     page.holds(fall[0] < 1.6 * fall[1], "that we can see either, and lowers κ nearly as far")
     left = (whole["kurtosis_one_vector"] - 3) / (whole["kurtosis"] - 3)
     page.holds(left.max() < 0.25, "of OpenAI's models most of κ comes from one vector")
-    page.holds(left.max() < 0.25 and row["models"] == 4, "In four of OpenAI's")
+    page.holds(left.max() < 0.25 and whole["model"].nunique() == 4, "In four of OpenAI's")
     above = whole[whole["kurtosis_without"] > 6]
     described = above["texts"].str.contains("descriptions").all()
     described &= len(above) == whole["texts"].str.contains("descriptions").sum()
