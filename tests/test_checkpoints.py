@@ -427,5 +427,5 @@ def test_timm_files_with_and_without_a_classifier(tmp_path):
         assert re.search(said, sentence(load, model.model_copy(update=wrong)))
     save_file({k: v for k, v in state.items() if not k.startswith("fc.")}, path)
     model = find(str(path), architecture="resnet18", level="random")  # a file of random weights
-    assert model.level == "random" and not model.drawn and not model.trained
+    assert model.level == "random" and not model.drawn
     assert model.head == "none" and load(model).head is None

@@ -12,9 +12,7 @@ from scipy.special import xlogy
 from analysis.metrics import outliers, paired, pruning
 from analysis.metrics.directions import decompose, importance
 from analysis.metrics.pruning import (
-    Curves,
     Images,
-    Sweep,
     accuracy_without_each,
     fewest_kept_without_loss,
     paired_difference,
@@ -180,10 +178,6 @@ def test_fewest_directions_without_an_established_loss():
     high = [-0.2, 0.1, -0.1, 0.0, 0.0]  # with 3 kept there is a loss
     for given, fewest in ((high, 4), (np.zeros(5), 1), ([np.nan], 1)):
         assert fewest_kept_without_loss(given) == fewest
-    curves = Curves(np.array(high), np.zeros(5), np.zeros(5))
-    sweep = Sweep(np.array([3, 6, 9, 20, 40]), *[curves] * 6)
-    assert sweep.fewest_without_loss("inside") == 20 and sweep.fewest_without_loss("outside") == 3
-    assert sweep.at(6) == 1
 
 
 # Several data sets -------------------------------------------------------------------------------

@@ -41,8 +41,6 @@ LEVEL_TITLES: dict[Level, str] = {
     "unknown": "training not known",
     "random": "random weights",
 }
-#: The levels of models that nobody says were trained.
-UNTRAINED: tuple[Level, ...] = ("unknown", "random")
 #: The pretraining of a model about which nothing is said; it is never shown.
 NOT_STATED = "not stated"
 #: Whose a family is: the paper's, the pocket lab's, a reader's, only there for contrast, or of the
@@ -177,11 +175,6 @@ class Model(Strict):
     def drawn(self) -> bool:
         """Whether its weights are drawn here, not loaded from a file."""
         return self.level == "random" and self.weights is None
-
-    @property
-    def trained(self) -> bool:
-        """Whether somebody says that it was trained."""
-        return self.level not in UNTRAINED
 
     @property
     def loadable(self) -> bool:

@@ -212,14 +212,6 @@ class Sweep:
     change_low: Curves | None = None
     change_high: Curves | None = None
 
-    def at(self, kept: int) -> int:
-        """The step that keeps that many directions."""
-        return self.steps.tolist().index(kept)
-
-    def fewest_without_loss(self, quantity: Literal["inside", "outside", "robustness"]) -> int:
-        """See `fewest_kept_without_loss`; random orders have no interval to decide by."""
-        return fewest_kept_without_loss(getattr(self.change_high, quantity), self.steps)
-
 
 def sweeps(
     sets: Sequence[Images],
