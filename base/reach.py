@@ -31,7 +31,6 @@ from base.files import fingerprint, looks, write_text
 from base.texts import CompanionError
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-Named = Function | ast.ClassDef | ast.ExceptHandler | ast.MatchAs | ast.MatchStar
 Import = ast.Import | ast.ImportFrom
 Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 #: Changes when a module is described differently, since descriptions are kept by its checksum.
