@@ -41,6 +41,8 @@ LEVEL_TITLES: dict[Level, str] = {
     "unknown": "training not known",
     "random": "random weights",
 }
+#: The levels of models that nobody says were trained.
+UNTRAINED: tuple[Level, ...] = ("unknown", "random")
 #: The pretraining of a model about which nothing is said; it is never shown.
 NOT_STATED = "not stated"
 #: Whose a family is: the paper's, the pocket lab's, a reader's, only there for contrast, or of the
