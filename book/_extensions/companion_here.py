@@ -53,9 +53,9 @@ def _output(git: str, root: Path, *arguments: str) -> bytes:
 
 def offer(app: Sphinx, config: Config) -> None:
     """Give pages ``{{ source }}``."""
-    says = "in the folder that you have of this book"
+    says = "In the folder that you have of this book"
     if write_archive(ROOT, Path(app.srcdir) / ARCHIVE):
-        says = f"in the folder of {{download}}`this book's source </{ARCHIVE}>`, unpacked"
+        says = f"Unpack {{download}}`the source of this book </{ARCHIVE}>`, and in its folder"
     config.myst_substitutions = config.myst_substitutions | {"source": says}
 
 
