@@ -1,1 +1,1 @@
-"""The machinery that makes a book of the science in `analysis`."""
+"""What is said of the paper with the science in `analysis`: data, measurements, claims, pages."""
