@@ -47,7 +47,7 @@ def test_every_value_that_can_be_checked_earns_points_and_others_need_a_reader()
             assert task.earned([False] * len(counted)) == 0
     assert tasks["outlier-3"].earned([True, False]) == 1
     assert tasks["robustness-3"].earned([True, False, True]) == pytest.approx(4 / 3)
-    assert (tasks["start-4"].of_values, tasks["start-4"].of_reasons) == (2, 1)
+    assert (tasks["start-4"].of_values, tasks["start-4"].of_reasons) == (3, 1)
 
 
 def test_a_key_whose_points_do_not_add_up_is_named(tmp_path):
@@ -75,14 +75,14 @@ def hand_in(folder, name, answers, student=None):
 
 def test_a_class_is_graded_whatever_its_files_say_of_themselves(tmp_path, capsys):
     own = of_seed("outlier_features", 11)["outlier-3"]
-    hand_in(tmp_path, "Adams", {"outlier-3": ANSWERS["outlier-3"], "start-4": [1, 12, 9]})
+    hand_in(tmp_path, "Adams", {"outlier-3": ANSWERS["outlier-3"], "start-4": [1, 12, 9, 0.31]})
     hand_in(tmp_path, "=Baker", {"outlier-3": own}, 4711)
     hand_in(tmp_path, "Cruz", {"outlier-3": own}, 4712)
     hand_in(tmp_path, "Dole", {"outlier-3": [1]}, 4712)
     out = tmp_path / "grades.csv"
     assert cli.main(["grade", str(tmp_path), "--csv", str(out)]) == 0
     text = capsys.readouterr().out
-    assert re.search(r"^Adams +– +1\.5 +3 +4\.5 +5 +1$", text, re.M)  # start-4: 2 values of 3
+    assert re.search(r"^Adams +– +2\.5 +3 +5\.5 +6 +1$", text, re.M)  # start-4: 3 values of 4
     assert re.search(r"^=Baker +4711 +– +3 +3 ", text, re.M)
     assert "Cruz: outlier-3: right for seed 11, =Baker's, not for 12." in text
     assert "Dole: 2 students give the number 4712." in text
@@ -159,7 +159,7 @@ def test_files_of_one_student_merge_and_the_best_attempt_counts(tmp_path, capsys
         (tmp_path / added).write_text("\x00\x05\x16\x07")
     assert cli.main(["grade", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    assert re.search(r"^Ann Lee +– +2 ", text, re.M)
+    assert re.search(r"^Ann Lee +– +3 ", text, re.M)
     assert re.search(r"^Roth +– +– +1 +3 +4 ", text, re.M) and "\nRoth:" not in text
     assert len(text.splitlines()) == 3
     work = handed_in.works(tmp_path)[1]
@@ -527,6 +527,24 @@ def test_what_a_change_changes_follows_whatever_is_drawn(variant):
         assert fields["changed"].split(", ") == CHANGED[variant]
         six = [*fields["changed"].split(", "), *fields["same"].split(", ")]
         assert len({*six} - {"nothing"}) == 6
+
+
+def test_no_question_answers_itself_or_contradicts_itself():
+    """Of hundreds that are drawn: no end that rounding decides, no more words than there are."""
+    for seed in range(200):
+        one = {name: draw(np.random.default_rng(seed)) for name, draw in exam.DRAW.items()
+               if name in ("back through the logit", "a count of concepts", "ranking", "both signs",
+                           "two intervals", "three models")}  # fmt: skip
+        assert abs(one["back through the logit"]["er"]) > 1
+        count = one["a count of concepts"]
+        assert count["expected"] + 1 < count["found"] < count["words"] and count["any"] < 0.6
+        assert 0 < one["ranking"]["orders_passing"] < one["ranking"]["orders"]
+        assert one["ranking"]["any"] < 0.99
+        both = one["both signs"]
+        assert both["alone"] < both["chance"] < 1 and both["turned"] - both["one"] > 0.02
+        pairs = one["two intervals"]
+        assert pairs["lost"] <= pairs["whole"] and pairs["apart"] - pairs["half"] > 0.2
+        assert one["three models"]["first"] - one["three models"]["second"] > 3
 
 
 def test_certificates(exams):

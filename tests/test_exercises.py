@@ -444,7 +444,7 @@ def test_answers_are_kept_with_attempts_and_the_best_stays(capsys):
 @pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000, '{"answers": 3}', "\x00"])
 def test_a_file_of_answers_that_is_none_stays_and_is_named(content, capsys):
     Path("answers.json").write_text(content)
-    assert check("start-4", 1, 12, 10)
+    assert check("start-4", *ANSWERS["start-4"])
     assert "answers.json cannot be read" in capsys.readouterr().out
     assert Path("answers.json").read_text() == content
 
@@ -454,7 +454,7 @@ def test_answers_that_cannot_be_written_are_judged_all_the_same(monkeypatch, cap
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_text", full)
-    assert check("start-4", 1, 12, 10)
+    assert check("start-4", *ANSWERS["start-4"])
     assert "No space left on device" in capsys.readouterr().out
 
 
@@ -477,7 +477,7 @@ def test_a_students_number_gives_a_seed_whose_values_alone_are_right(capsys):
     close = [1.01 * value for value in of_seed("what_kurtosis_measures", 11)["frame-4"]]
     assert not check("frame-4", *close)
     assert "Close: give four digits" in capsys.readouterr().out
-    assert check("start-4", 1, 12, 10)  # which draws nothing
+    assert check("start-4", *ANSWERS["start-4"])  # which draws nothing
     others = of_seed("what_kurtosis_measures", 5)["frame-4"]
     assert check("frame-4", *others, student=205) and not check("frame-4", *others, student=206)
     assert json.loads(Path("answers.json").read_text())["student"] == 206

@@ -200,10 +200,12 @@ def three_models(rng: Generator) -> Fields:
 
 def back_through_the_logit(rng: Generator) -> Fields:
     """A point of the line by hand, and a difference of logits, which is no effective robustness."""
-    slope, intercept = rng.integers(70, 95) / 100, -rng.integers(100, 180) / 100
-    imagenet, shifted = int(rng.integers(60, 85)), int(rng.integers(40, 60))
-    line_ = robustness.Baseline(slope, intercept, 1)
-    expected = 100 * float(robustness.expected(imagenet / 100, line_))
+    expected = shifted = 0.0
+    while abs(shifted - expected) < 2:
+        slope, intercept = rng.integers(70, 95) / 100, -rng.integers(100, 180) / 100
+        imagenet, shifted = int(rng.integers(60, 85)), int(rng.integers(40, 60))
+        line_ = robustness.Baseline(slope, intercept, 1)
+        expected = 100 * float(robustness.expected(imagenet / 100, line_))
     logits = math.log(shifted / (100 - shifted)) - (
         slope * math.log(imagenet / (100 - imagenet)) + intercept
     )
@@ -245,8 +247,8 @@ def ranking(rng: Generator) -> Fields:
     threshold = float(rng.choice([0.8, 0.85, 0.9]))
     row = int(rng.choice(np.flatnonzero((precisions > 0.6) & (precisions < 1))))
     passing = int((precisions >= threshold).sum())
-    directions_ = int(rng.choice([5, 10, 20]))
     chance = passing / len(every)
+    directions_ = int(rng.choice([n for n in (5, 10, 20) if 1 - (1 - chance) ** n < 0.99]))
     words = [str(rank) for rank in every[row]]
     return {
         "positives": positives, "negatives": negatives, "threshold": f"{threshold:g}",
@@ -265,13 +267,15 @@ def _orders(positives: int, negatives: int) -> np.ndarray:
 
 def a_count_of_concepts(rng: Generator) -> Fields:
     """How many words a head would encode by chance."""
-    positives, threshold = int(rng.integers(3, 6)), float(rng.choice([0.85, 0.9, 0.95]))
-    precisions = _orders(positives, positives)
-    passing = int((precisions >= threshold - 1e-12).sum())
-    chance, directions_ = passing / len(precisions), int(rng.choice([10, 20, 50]))
-    some, words = 1 - (1 - chance) ** directions_, int(rng.choice([60, 120, 200]))
-    expected = words * some
-    found = round(expected * float(rng.uniform(1.1, 1.6)))
+    some = expected = 0.0
+    while not (0.05 < some < 0.6 and expected > 10):  # chance counts some words, and leaves others
+        positives, threshold = int(rng.integers(3, 6)), float(rng.choice([0.85, 0.9, 0.95]))
+        precisions = _orders(positives, positives)
+        passing = int((precisions >= threshold - 1e-12).sum())
+        chance, directions_ = passing / len(precisions), int(rng.choice([10, 20, 50]))
+        some, words = 1 - (1 - chance) ** directions_, int(rng.choice([60, 120, 200]))
+        expected = words * some
+    found = round(expected * float(rng.uniform(1.2, 1.6)))
     return {
         "positives": positives, "threshold": f"{threshold:g}", "orders_passing": passing,
         "orders": len(precisions), "chance": chance, "directions": directions_, "any": some,

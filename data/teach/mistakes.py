@@ -149,6 +149,11 @@ MISTAKES = {
     "start-4": [
         (2, "76 - 35", "Subtract the line from the accuracy under shift."),
         (3, "63 - 25", "Subtract the line from the accuracy under shift."),
+        (4, "1 - alike.sum() / (len(above) * (len(above) - 1))",
+         "These are the pairs in which the one that loses less is farther above."),
+        (4, "alike.sum() / len(above) ** 2", "A model is no pair with itself."),
+        (4, "alike.sum() / (len(above) * (len(above) - 1)) / 2",
+         "Each pair once in numerator and denominator, or each twice in both."),
     ],
     "concepts-2": [
         (1, "np.mean(1 / ranks)",

@@ -41,7 +41,7 @@ def _scaled(h):
 
 
 def _logit(a):
-    return np.log(a / (1 - a))
+    return np.log(a) - np.log1p(-a)
 
 
 def _back(logits):
