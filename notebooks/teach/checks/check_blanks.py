@@ -14,9 +14,17 @@ TURN = np.array([[0.6, 0.8], [-0.8, 0.6]])
 
 def check(asked, name=""):
     """Check a function by the check of its name, or of another; AssertionError if it is wrong."""
+
+    def filled(*given):
+        value = asked(*given)
+        parts = value if isinstance(value, tuple) else (value,)
+        empty = all(isinstance(part, float) and np.isnan(part) for part in parts)
+        assert not empty, "The function returns nan, which is no number: fill in the blank."
+        return value
+
     try:
         with np.errstate(all="ignore"):  # typical mistakes divide by zero
-            globals()[name or asked.__name__](asked)
+            globals()[name or asked.__name__](filled)
     except AssertionError as error:
         __tracebackhide__ = True  # Jupyter shows the student's line and the sentence
         raise AssertionError(str(error)) from None
