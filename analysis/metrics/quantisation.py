@@ -198,11 +198,14 @@ def kept(found: ArrayLike, decoded: ArrayLike, queries: ArrayLike) -> Array:
     lengths = np.linalg.norm(h, axis=1, keepdims=True)
     unit, shares = h / np.where(lengths > 0, lengths, 1), np.empty(len(rows))
     for part, cosines in _cosines(unit, rows):
-        last = np.partition(cosines, -neighbours, axis=1)[:, -neighbours, None]
-        above, tied = cosines > last + TIED, np.abs(cosines - last) <= TIED
-        free = neighbours - above.sum(axis=1, keepdims=True)
-        chance = above + tied * free / tied.sum(axis=1, keepdims=True)
-        shares[part] = np.take_along_axis(chance, before[part], axis=1).mean(axis=1)
+        own = np.take_along_axis(cosines, before[part], axis=1)
+        cosines.partition(-neighbours, axis=1)
+        last = cosines[:, -neighbours, None].copy()
+        free = neighbours - (cosines[:, -neighbours:] > last + TIED).sum(axis=1, keepdims=True)
+        apart = np.abs(np.subtract(cosines, last, out=cosines), out=cosines)
+        tied = (apart <= TIED).sum(axis=1, keepdims=True)
+        chance = (own > last + TIED) + (np.abs(own - last) <= TIED) * free / tied
+        shares[part] = chance.mean(axis=1)
     return shares
 
 
