@@ -203,7 +203,12 @@ def test_an_extraction_notes_its_rate_unless_all_was_there(monkeypatch, tmp_path
         path = store.features_path(model.name, "two")
         store.write_features(path, *arrays, sidecar=about | more)
 
-    with rates.noted(models, [images]):
+    def slow(model):
+        time.sleep(0.3)
+        return model
+
+    with rates.noted(models, [images], slow) as load:
+        assert load(models[0]) is models[0]
         make(models[0])
         make(models[1])
         time.sleep(0.01)
@@ -211,8 +216,12 @@ def test_an_extraction_notes_its_rate_unless_all_was_there(monkeypatch, tmp_path
     (noted,) = rates.read()
     assert noted.models == tuple(m.name for m in models[:2]) and noted.encoded == 4
     assert noted.seconds > 0 and (noted.device, noted.data) == ("cpu", "two")
+    assert noted.loading >= 0.3 and noted.memory > 10
+    older = rates.FILE.read_text().strip().rsplit(",", 2)[0]
+    rates.FILE.write_text(f"{older}\n")  # as earlier versions wrote
+    assert rates.read() == [noted._replace(loading=0, memory=0)]
     time.sleep(0.02)
-    with rates.noted(models, [images]):
+    with rates.noted(models, [images], slow):
         pass
     assert len(rates.read()) == 1
 

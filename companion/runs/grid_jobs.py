@@ -188,8 +188,8 @@ def features(grid: dict[str, Any], family: str, models: Sequence[str]) -> LeftOu
 
     with gpu(asked.settings.device) as device:
         settings = replace(asked.settings, device=device)
-        with rates.noted([*lacking.values()], lists):
-            extract([*lacking.values()], lists, settings, load=loading.load, onerror=leave_out)
+        with rates.noted([*lacking.values()], lists, loading.load) as load:
+            extract([*lacking.values()], lists, settings, load=load, onerror=leave_out)
     if left_out and whole.lacks(whole.families[0]) == lacks:
         reasons = [_about(some, why) for why, some in left_out.items()]
         raise RunError("no model is left: " + "; ".join(reasons))

@@ -1,7 +1,8 @@
 """How fast extractions were, wherever they ran: a table that jobs add to.
 
 It lies beside the state of the book, in a folder that a cluster's machines share. A rate counts an
-image once for each model, and the time includes the loading of weights.
+image once for each model. The loading of weights is noted apart, or a small set would look slow,
+and so is the most memory that the process has taken so far, its networks in it.
 """
 
 from __future__ import annotations
@@ -10,23 +11,32 @@ import csv
 import io
 import os
 import platform
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from analysis.families.registry import Model
 from analysis.features import store
 from analysis.images.imagelist import ImageList
 from results.jobs import STATE
 
+if TYPE_CHECKING:  # loads PyTorch
+    from analysis.features.encoders import Loaded, Loader
+
 FILE = STATE / "rates.csv"
 
 
 class Rate(NamedTuple):
-    """One extraction: `images` through each of `models` in `seconds`, on one device."""
+    """One extraction: `images` through each of `models` in `seconds`, on one device.
+
+    ``loading``: the seconds besides in which weights were loaded, 0 in lines of earlier versions,
+    whose seconds have them; ``memory``: of the process at its largest (MB), 0 where that is not
+    known.
+    """
 
     when: str
     machine: str
@@ -36,6 +46,8 @@ class Rate(NamedTuple):
     models: tuple[str, ...]
     images: int
     seconds: float
+    loading: float = 0.0
+    memory: int = 0
 
     @property
     def encoded(self) -> int:
@@ -44,17 +56,30 @@ class Rate(NamedTuple):
 
     def __str__(self) -> str:
         models = f"{len(self.models)} models" if len(self.models) > 1 else self.models[0]
+        memory = f"; {self.memory / 1000:,.1f} GB" if self.memory else ""
         return (
             f"{self.data}: {self.encoded / self.seconds:,.0f} images per second ({models}; "
-            f"{self.device} of {self.machine})"
+            f"{self.device} of {self.machine}{memory})"
         )
 
 
 @contextmanager
-def noted(models: Sequence[Model], lists: Sequence[ImageList]) -> Iterator[None]:
-    """Note the rate of an extraction that goes on meanwhile, if it made any features."""
-    began, start = time(), monotonic()
-    yield
+def noted(models: Sequence[Model], lists: Sequence[ImageList], load: Loader) -> Iterator[Loader]:
+    """Note the rate of an extraction that goes on meanwhile, if it made any features.
+
+    It is to load its networks by what this gives, which is `load` with a watch.
+    """
+    began, start, loading = time(), monotonic(), 0.0
+
+    def watched(*given: Any, **named: Any) -> Loaded:
+        nonlocal loading
+        before = monotonic()
+        try:
+            return load(*given, **named)
+        finally:
+            loading += monotonic() - before
+
+    yield watched
     made: dict[str, list[tuple[str, dict[str, object]]]] = {}
     for images in lists:
         for model in models:
@@ -64,7 +89,8 @@ def noted(models: Sequence[Model], lists: Sequence[ImageList]) -> Iterator[None]
                     sidecar = store.read_sidecar(path)
                     if "kept" not in sidecar:
                         made.setdefault(images.name, []).append((model.name, dict(sidecar)))
-    each, seconds = {images.name: len(images) for images in lists}, monotonic() - start
+    each = {images.name: len(images) for images in lists}
+    seconds = monotonic() - start - loading
     whole = sum(each[name] * len(rows) for name, rows in made.items())
     for name, rows in made.items():
         about = rows[0][1]
@@ -78,14 +104,27 @@ def noted(models: Sequence[Model], lists: Sequence[ImageList]) -> Iterator[None]
             tuple(model for model, _ in rows),
             each[name],
             seconds * share,
+            loading * share,
+            peak_memory(),
         )
         _add(rate)
+
+
+def peak_memory() -> int:
+    """The most memory that this process has taken so far (MB), 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes there, kB elsewhere
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
 
 
 def _add(rate: Rate) -> None:
     """Add a line in one writing, which other machines do not come in between."""
     text = io.StringIO()
     row = [*rate[:5], " ".join(rate.models), rate.images, f"{rate.seconds:.3f}"]
+    row += [f"{rate.loading:.3f}", rate.memory]
     csv.writer(text, lineterminator="\n").writerow(row)
     FILE.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(FILE, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o644)
@@ -101,11 +140,11 @@ def read(file: Path | None = None) -> list[Rate]:
     with suppress(OSError), (file or FILE).open(encoding="utf-8", newline="") as lines:
         for row in csv.reader(lines):
             with suppress(ValueError):
-                when, machine, device, precision, data, models, images, seconds = row
-                some = tuple(models.split())
-                rate = Rate(
-                    when, machine, device, precision, data, some, int(images), float(seconds)
-                )
+                when, machine, device, precision, data, models, images, seconds, *more = row
+                loading, memory = more or (0, 0)  # as earlier versions wrote
+                about, some = (when, machine, device, precision, data), tuple(models.split())
+                taken = int(images), float(seconds), float(loading), int(memory)
+                rate = Rate(*about, some, *taken)
                 found += [rate] if rate.models and rate.encoded > 0 < rate.seconds else []
     return found
 
