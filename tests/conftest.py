@@ -259,10 +259,11 @@ def sphinx_build(folder, pages, *extensions, **settings):
 
     source, warnings = folder / "source", io.StringIO()
     for old in source.glob("*.md"):
-        old.unlink()
-    for name, text in pages.items():
+        if pages.get(old.stem) != old.read_text():
+            old.unlink()
+    for name in [name for name in pages if not (source / f"{name}.md").exists()]:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
-        (source / f"{name}.md").write_text(text)
+        (source / f"{name}.md").write_text(pages[name])
     settings = {
         "extensions": ["myst_parser", *extensions],
         "html_theme": "basic",

@@ -249,6 +249,23 @@ def test_pages_for_those_who_build_the_book_are_not_printed():
     assert len(chapters) > 20 and not chapters & names
 
 
+def test_a_script_that_changed_is_copied_where_no_page_has(tmp_path):
+    """With its checksum in the addresses of pages; without a change no page is written."""
+    own = tmp_path / "source/_own/tool.js"
+    own.parent.mkdir(parents=True)
+    settings = {"html_static_path": ["_own"], "html_js_files": ["tool.js"]}
+    seen = []
+    for text in ("let a = 1", "let a = 1", "let a = 2"):
+        own.write_text(text)
+        app, warned = sphinx_build(
+            tmp_path, {"index": "# A page\n"}, "results.sphinx.offline", **settings
+        )
+        assert warned == ""
+        written = vars(app).get("companion_written", set())
+        seen.append(((tmp_path / "html/_static/tool.js").read_text(), "index" in written))
+    assert seen == [("let a = 1", True), ("let a = 1", False), ("let a = 2", True)]
+
+
 @pytest.mark.slow
 def test_one_process_writes_the_pages_that_two_write(clone, tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_JOBS", "1")

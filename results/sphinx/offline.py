@@ -9,7 +9,8 @@ What Sphinx and Jupyter Book leave to their users:
 - pages whose source is gone are removed from the output, so that they are not published, and words
   that are gone from the search index, so that a book built again is the one built from nothing;
 - when a page comes, goes or gets another title, all pages are written again, because each shows
-  the table of contents (Sphinx leaves the others with the old one, and with dead links);
+  the table of contents (Sphinx leaves the others with the old one, and with dead links); and when
+  a script or a style changes, which Sphinx then leaves as it was;
 - a build with warnings fails, after all of them are shown, and so does the next one until they
   are gone (Sphinx would skip the unchanged pages and succeed).
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import os
 import re
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -138,14 +140,26 @@ def check_pages(app: Sphinx) -> None:
 
 
 def write_all_if_contents_changed(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
-    """Name the pages to write again: all, if the contents are not those of the last build."""
+    """Name the pages to write again: all, if the contents are not those of the last build.
+
+    Or if a static file is not: pages name scripts and styles with their checksums, and Sphinx
+    copies no static file where it writes no page.
+    """
     contents = {name: title.astext() for name, title in env.titles.items()}
     tree = {name: list(children) for name, children in env.toctree_includes.items()}
     named = {name: page.title for name, page in getattr(env, "external_site_map", {}).items()}
-    if getattr(env, "companion_contents", None) == (contents, tree, named):
+    shown = contents, tree, named, _static_files(app)
+    if getattr(env, "companion_contents", None) == shown:
         return []
-    env.companion_contents = contents, tree, named  # type: ignore[attr-defined]
+    env.companion_contents = shown  # type: ignore[attr-defined]
     return env.found_docs
+
+
+def _static_files(app: Sphinx) -> dict[str, int]:
+    """A checksum of each static file, which is Sphinx's own in the addresses of scripts."""
+    folders = [Path(app.confdir, place) for place in app.config.html_static_path]
+    files = sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+    return {str(path): zlib.crc32(path.read_bytes()) for path in files}
 
 
 def remove_leftovers(app: Sphinx) -> None:
