@@ -271,7 +271,7 @@ def test_the_slides_of_the_book_are_next_to_its_pages(built_book):
     assert {path.stem for path in decks} == {"afternoon", *(f"meeting_{i}" for i in range(1, 12))}
     for path in decks:
         page = path.read_text()
-        assert 8 <= page.count("<section") <= (21 if path.stem == "afternoon" else 14)
+        assert 8 <= page.count("<section") <= (22 if path.stem == "afternoon" else 14)
         text = re.sub(r"<(style|script|svg)\b.*?</\1>", "", page, flags=re.S)
         assert "{" not in text
         # Without PyTorch the lab's models are not measured.
@@ -339,7 +339,7 @@ def test_the_lab_without_a_clone_needs_numpy_alone_and_finds_what_the_programs_f
         (tmp_path / "run.py").write_text(f"import sys\nsys.modules |= {hidden}\n{code}")
         done = python_in(tmp_path, "run.py", PYTHONPATH="")
         assert (done.returncode != 0) == stops, done.stderr
-        assert not stops or "AssertionError: A line through logits" in done.stderr
+        assert not stops or "fill in the blank" in done.stderr
         if not stops:
             output = done.stdout
     assert "pocket-cnn-web-large, seed 0: 4.0 points" in output

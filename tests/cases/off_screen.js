@@ -20,7 +20,7 @@
   }
   for (const figure of document.querySelectorAll(`${slide} figure`)) {
     const panels = [...figure.querySelectorAll('g[id*="axes_"]')].map((panel) => {
-      const { left, top } = panel.querySelector("path").getBoundingClientRect();
+      const { left, top } = (panel.querySelector("path") ?? panel).getBoundingClientRect();
       const axes = [...panel.querySelectorAll('g[id*="matplotlib.axis_"]')].map((axis) => {
         const written = [...axis.querySelectorAll("text")];
         const ticks = axis.querySelectorAll('g[id*="tick_"]').length;
