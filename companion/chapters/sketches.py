@@ -60,6 +60,7 @@ def one_in_styles(data: Emoji, concept: str, accuracy: Mapping[str, pd.Series[fl
         inset.axis("off")
         title = sets.styles()[art].title.replace(" ", "\n")
         inset.set_title(title, fontsize=9, loc="center")
+    highest = frame.iloc[1:].mean().idxmax()
     for model, of in frame.items():
         look = style.LEVEL_STYLES[str(model).replace("-", "_")]
         inside, outside = of.iloc[0], of.iloc[1:]
@@ -69,7 +70,8 @@ def one_in_styles(data: Emoji, concept: str, accuracy: Mapping[str, pd.Series[fl
         below.plot([0, 1], ends, color=look.colour, marker=look.marker, linewidth=2.4)
         for x, value, offset, side in zip((0, 1), ends, (-8, 8), ("right", "left"), strict=True):
             words = f"{value:.1f} %" + (f", {model}" if x else "")
-            put(below, words, (x, value), (offset, 0), ha=side, va="center")
+            away = "center" if not x else "bottom" if model == highest else "top"
+            put(below, words, (x, value), (offset, 0), ha=side, va=away)
     below.set_xticks([0, 1], ["training style", "unseen styles"])
     below.set(xlim=(-0.35, 1.7), ylim=(0, None), ylabel="accuracy (%)")
     return Drawing(figure, alt, frame.reset_index())

@@ -1,5 +1,5 @@
 // What is wrong with the slide that is shown: texts that are not on the screen or too small for a
-// last row, a figure that is too low, axes without numbers or a name where panels end, and
+// last row, a figure that is too low, axes without numbers or words where panels end, and
 // more than five named rows.
 () => {
   const LEAST = 18, slide = "section.shown .slide", found = [];
@@ -24,7 +24,8 @@
       const axes = [...panel.querySelectorAll('g[id*="matplotlib.axis_"]')].map((axis) => {
         const written = [...axis.querySelectorAll("text")];
         const ticks = axis.querySelectorAll('g[id*="tick_"]').length;
-        return { ticks, numbers: written.filter((e) => e.closest('g[id*="tick_"]')).length,
+        const words = written.filter((e) => /[a-z]{2}/i.test(e.textContent)).length;
+        return { ticks, words, numbers: written.filter((e) => e.closest('g[id*="tick_"]')).length,
           name: written.filter((e) => !e.closest('g[id*="tick_"]')).length };
       });
       const above = [...panel.querySelectorAll("text")].filter((e) =>
@@ -35,7 +36,7 @@
     for (const { panel, left, top, x, y } of panels) {
       const lowest = !panels.some((o) => o.left === left && o.top > top);
       const first = !panels.some((o) => o.top === top && o.left < left);
-      if (lowest && !(x.numbers && x.name)) say("an x axis without numbers or a name", panel);
+      if (lowest && !(x.numbers && (x.name || x.words))) say("an x axis without numbers or a name", panel);
       if (first && !(y.numbers || y.name || y.above)) say("a y axis without a word", panel);
       const rows = [...panel.querySelectorAll('g[id*="ytick_"]')].filter((e) => /[a-z]{2}/i.test(
         e.textContent));
