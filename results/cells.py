@@ -49,6 +49,7 @@ FORMS = {
     "ends": lambda ends: style.with_interval(*ends),
     "spread": style.spread,
     "median": lambda each: style.spread(each, middle=np.median),
+    "median%": lambda fractions: style.spread(fractions, 100, middle=np.median),
     "middle": lambda each: f"{np.median(each):.0f}",
     "mean%": lambda fractions: style.percent(float(np.mean(fractions))),
     "counts": lambda each: style.spread(each, write=lambda n: f"{n:.1f}".removesuffix(".0")),

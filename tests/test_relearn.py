@@ -177,10 +177,11 @@ def test_pages_name_as_many_images_as_are_learned_from():
         (12, "steps == 20_000 and second_moment == 'element'", 29),
         (13, "batch == 1000 and second_moment == 'element'", 11),
         (13, "batch == 1000 and second_moment == 'shared'", 3.6),
+        (17, "pairs == 'vit_b_16_marqo-products' and second_moment == 'shared'", 3.6),
     ],
 )
 def test_a_prediction_that_holds_fails_if_one_run_does(number, about, kurtosis):
     runs = relearn_tables.read()
     assert relearn_tables.judged(runs)[number]
-    runs.loc[runs.query(about).index[-1], "kurtosis"] = kurtosis
+    runs.loc[runs.query(about).index[0], "kurtosis"] = kurtosis
     assert not relearn_tables.judged(runs)[number]
