@@ -112,6 +112,11 @@ def test_larger_networks_and_more_images_ask_for_more_memory(published, monkeypa
     assert small.runtime == sizes.UNTIMED
     rates._add(rate(("vit_b_32-openai",), 1000, 1000.0))
     assert needs("vit_b_32").runtime == sizes.SPARE  # of the only image
+    looked = []
+    monkeypatch.setattr(rates, "read", lambda: looked.append(1) or [])
+    plan = grid.plan(Grid(data=("imagenet",), each_model=True))
+    assert len([plan.needs(*job) for job in plan.lacking().items()]) > 9
+    assert len(looked) == 1  # however many jobs there are, of which each adds lines
 
 
 @pytest.mark.parametrize(("choice", "message"), CASES["wrong"])

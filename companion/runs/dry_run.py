@@ -74,7 +74,7 @@ def _space(jobs: Sequence[Sequence[int]]) -> str:
     most = max(map(max, jobs))
     short = "; that is too little" if free < total + most else ""
     return (
-        f"{total / 1e9:.1f} GB of disk for the features, and up to {most / 1e9:.1f} GB more for "
+        f"{total / 1e9:,.1f} GB of disk for the features, and up to {most / 1e9:.1f} GB more for "
         f"each job's shards of a data set until it is whole; {free / 1e9:,.1f} GB are free in "
         f"{folder}{short}"
     )
@@ -101,6 +101,6 @@ def _weights(families: Sequence[Family], jobs: Iterable[Task]) -> str:
                 unknown += 1
     parts = [f"weights of {count} models"]
     parts += [f"{there} of them are here"] if there else []
-    parts += [f"at most {total / 1e9:.1f} GB to download"] if total else []
+    parts += [f"at most {total / 1e9:,.1f} GB to download"] if total else []
     parts += [f"{unknown} of unknown size"] if unknown else []
     return ", ".join(parts)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from analysis.families.registry import Edition, Family, Model, load_families
@@ -132,6 +133,10 @@ class GridPlan:
             jobs |= extractions(self.grid, family, self.lacks(family))
         return jobs
 
+    @cached_property
+    def _rates(self) -> list[rates.Rate]:
+        return rates.read()  # a grid of two thousand models adds some ten thousand lines
+
     def images(self, data: str) -> int:
         """How many images a data set has, here or as its authors published it."""
         return sum(map(len, self.data[data])) if data in self.data else sets.images(data)
@@ -141,7 +146,7 @@ class GridPlan:
         if isinstance(about, list):
             return None
         encoded = sum(self.images(data) * len(models) for data, models in about.items())
-        hours = rates.hours(job.models, encoded, self.grid.settings.precision, rates.read())
+        hours = rates.hours(job.models, encoded, self.grid.settings.precision, self._rates)
         models = {model.name: model for some in about.values() for model in some}
         most = max(len(listed) for data in about for listed in self.data[data])
         return sizes.extracting([*models.values()], most, self.grid.settings, hours)

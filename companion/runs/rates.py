@@ -151,7 +151,8 @@ def read(file: Path | None = None) -> list[Rate]:
 
 def last_of(models: Collection[str], precision: str, among: Sequence[Rate]) -> Rate | None:
     """The newest rate of some of the models, in this precision."""
-    fitting = (rate for rate in reversed(among) if {*rate.models} & {*models})
+    wanted = {*models}
+    fitting = (rate for rate in reversed(among) if not wanted.isdisjoint(rate.models))
     return next((rate for rate in fitting if rate.precision == precision), None)
 
 
