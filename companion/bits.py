@@ -254,7 +254,7 @@ def bits(
     Each scheme of `SCHEMES` compresses the vectors, at length 1, as they are written; without their
     mean, which is put back where the scheme allows it; rotated at random (the rotation that
     `--rotation` writes); and, with `texts` (M, d) of the same model, without the part of the mean
-    that lies where texts hardly vary. Counted is the share of the ten nearest neighbours that
+    that lies where texts vary least. Counted is the share of the ten nearest neighbours that
     stay. Of more than `rows` vectors so many take part, evenly spaced; `total`: how many there
     were, if some were left out before. `rows_are_vectors`: whether that is known, so that no guess
     about a transposed array is made. Raises BitsError for anything that cannot be measured.

@@ -131,7 +131,7 @@ page.table("optimisers", groups, holds=apart)
 # %% [markdown]
 # ## The common vector without preferred axes
 #
-# In which directions do EVA-CLIP's texts hardly vary, and how much of its mean image lies there?
+# In which directions do EVA-CLIP's texts vary least, and how much of its mean image lies there?
 
 # %%
 m = unread[EVA]

@@ -14,7 +14,7 @@
 # # What the head does not read
 #
 # What is left of κ and of accuracy if images lose the directions along which their model's texts
-# hardly vary, or the mean image's part in them? {doc}`/what_kurtosis_measures` explains this.
+# vary least, or the mean image's part in them? {doc}`/what_kurtosis_measures` explains this.
 
 # %% tags=["parameters"]
 edition: str = "paper"  # which families

@@ -175,7 +175,7 @@ def less_vector(
     share: float,
     found: basis.TextDirections | None = None,
 ) -> dict[str, float]:
-    """Images (M, d) without one vector, that of the mean learned image where texts hardly vary.
+    """Images (M, d) without one vector, that of the mean learned image where texts vary least.
 
     ``learned`` (N, d) are the images whose mean is taken; ``share`` of the texts' variance is what
     the ``dropped`` directions hold together, and ``mean_inside`` of the mean's energy lies in them.

@@ -52,7 +52,7 @@ def _of_array(values: NDArray[Any]) -> Image.Image:
 
 
 def _upper(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """The upper eight of sixteen bits; ValueError if hardly any grey would be left."""
+    """The upper eight of sixteen bits; ValueError if next to no grey would be left."""
     if 0 < values.max(initial=0) < TWELVE_BITS:
         raise ValueError(
             f"grey values of 16 bits that stay below {TWELVE_BITS:,}, as cameras of 10 or 12 bits "

@@ -3,7 +3,7 @@
 A rotation of the features that the head undoes changes no cosine and no prediction, but it changes
 the activation kurtosis, which looks at coordinates. This module has the operations that show this,
 quantities of the same features that no rotation changes, and the directions along which a model's
-texts hardly vary, which zero-shot classification therefore hardly reads in any basis. Images are
+texts vary least, which zero-shot classification therefore barely reads in any basis. Images are
 taken at length 1, as CLIP compares them, (N, d) → (N, d); computations are in float64. The
 definitions are on the book's page `what_kurtosis_measures`.
 """
@@ -263,7 +263,7 @@ def without(features: ArrayLike, directions: ArrayLike) -> Array:
 def mean_part(features: ArrayLike, directions: ArrayLike) -> Array:
     """The mean image's part in the span of orthonormal directions: (N, d), (k, d) → (d,).
 
-    Along directions in which texts hardly vary it is the one vector that carries κ.
+    Along directions in which texts vary least it is the one vector that carries κ.
 
     >>> mean_part([[1.0, 2.0], [3.0, 4.0]], [[0.0, 1.0]])
     array([0., 3.])

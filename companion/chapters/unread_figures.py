@@ -1,4 +1,4 @@
-"""Images without the directions along which texts hardly vary: rows, figures and numbers.
+"""Images without the directions along which texts vary least: rows, figures and numbers.
 
 A *pair* is one measurement and one of its sets of texts. A set with no more texts than components
 leaves directions in which nothing can vary, so "no variance" may be "too few texts".

@@ -126,17 +126,9 @@ def kurtosis(
     """
     taken = []
     sigma = np.sqrt(np.log1p(spread**2))
-    coins: dict[tuple[str, ...], bool] = {}
-    for family, model, mean in true_of(kappa):
-        by_chance = False
-        if share is not None and model.level != "random":
-            told = {"model": (model.name,), "pretraining": (model.level, model.pretraining)}
-            side = told.get(coin, (model.level,))
-            by_chance = coins[side] = coins[side] if side in coins else rng.random() < share
-        far = by_chance or model.level in outliers or model.name in outliers
-        true = 30.0 if by_chance else mean
+    for family, model, mean, far in _with_outliers(rng, kappa, outliers, share, coin):
         for number in range(1 if model.level == "random" and sets == 1 else sets):
-            drawn = np.exp(rng.normal(np.log(true) - sigma**2 / 2, sigma, images // views))
+            drawn = np.exp(rng.normal(np.log(mean) - sigma**2 / 2, sigma, images // views))
             drawn = np.repeat(drawn, views)
             if few:
                 drawn = drawn * np.where(rng.random(images) < 0.02, 25, 0.5 / 0.98)
@@ -152,8 +144,23 @@ def kurtosis(
             data = "imagenet" if sets == 1 else f"set{number}"
             about: dict[str, Any] = {"data": data, "images": images * copies}
             taken.append(measured("outlier_features", family, model, values, **about))
-    views = {"five": robustness(rng, robust, half)} if robust else {}  # type: ignore[assignment]
-    return Evidence(families(), taken, views)  # type: ignore[arg-type]
+    seen = {"five": robustness(rng, robust, half)} if robust else {}
+    return Evidence(families(), taken, seen)
+
+
+def _with_outliers(
+    rng: Rng, kappa: Truth, outliers: Sequence[str], share: float | None, coin: Coin
+) -> Iterator[tuple[str, Model, float, bool]]:
+    """Family, model, its true mean of κ (30 if high by chance), and whether a coordinate is far."""
+    coins: dict[tuple[str, ...], bool] = {}
+    for family, model, mean in true_of(kappa):
+        by_chance = False
+        if share is not None and model.level != "random":
+            told = {"model": (model.name,), "pretraining": (model.level, model.pretraining)}
+            side = told.get(coin, (model.level,))
+            by_chance = coins[side] = coins[side] if side in coins else rng.random() < share
+        far = by_chance or model.level in outliers or model.name in outliers
+        yield family, model, 30.0 if by_chance else mean, far
 
 
 def importance(

@@ -1,7 +1,7 @@
 """How this book judges each claim: one pure function per claim, (claim, evidence) → what it finds.
 
 Nothing is read here and nothing is said: `evidence` gathers, `claim_cards` puts into words. The
-same functions judge the paper's models and the pocket lab. The paper names hardly any cut-off;
+same functions judge the paper's models and the pocket lab. The paper names few cut-offs;
 those of this book are `evidence.Cuts`, and are stated in words in the field `rule` of
 `data/claims.yaml`. The rules on effective robustness are in `order`, those on kurtosis in
 `outliers`, those on a head's directions in `heads`, those on concepts in `concepts`; each of these

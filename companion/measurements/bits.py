@@ -89,7 +89,7 @@ def quantisation(
 
 
 def without_one_vector(h: Array, texts: Texts) -> Array:
-    """Images without the direction of their mean's part that lies where texts hardly vary."""
+    """Images without the direction of their mean's part that lies where texts vary least."""
     found = basis.text_directions(texts.rows, texts.at_length)
     least = found.directions[: int((np.cumsum(found.variance) <= SHARE).sum())]
     return basis.less_direction(h, basis.mean_part(h, least))

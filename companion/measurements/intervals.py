@@ -54,10 +54,6 @@ class Interval(NamedTuple):
         """Whether the value is larger than a cut; a value without error must not equal it."""
         return "holds" if self.low > cut else "fails" if self.high < cut else "undecided"
 
-    def below(self, cut: float) -> Result:
-        """Whether the value is smaller than a cut, as in `above`."""
-        return "holds" if self.high < cut else "fails" if self.low > cut else "undecided"
-
 
 def of_changes(changes: ArrayLike) -> Interval:
     """The interval of the mean of changes, one for each image (Student's t).

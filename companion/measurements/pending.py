@@ -1,6 +1,6 @@
 """What remains to be measured: experiments on stored features whose files are not current.
 
-This module reads descriptions of features and hardly an array; `from_store` measures. A
+This module reads descriptions of features and next to no array; `from_store` measures. A
 measurement carries what it was made from, so whether it is current is a comparison.
 """
 

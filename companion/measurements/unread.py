@@ -1,4 +1,4 @@
-"""What remains of images without the directions along which a model's texts hardly vary.
+"""What remains of images without the directions along which a model's texts vary least.
 
 Pure functions, as in `measures`: arrays in, a mapping of numbers and arrays out. The chapter
 `what_kurtosis_measures` shows them. No image is looked at to choose the directions; the one vector

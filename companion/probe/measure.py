@@ -28,7 +28,7 @@ FEWEST_IMAGES, MOST_IMAGES = 8, 20_000
 #: Spread of the rows' lengths over their mean from which on an array may be transposed. Images
 #: have had 0.00 to 0.13, coordinates 0.24 and more, at least twice as much as the images.
 UNEVEN_ROWS = 0.2
-#: The directions along which a head's rows hardly vary: the share of the variance they hold.
+#: The directions along which a head's rows vary least: the share of the variance they hold.
 LEAST_VARIANCE = 1e-4
 #: At most so many images whose components say how far the two signs reach.
 SAMPLED_ROWS = 1000
