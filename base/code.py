@@ -10,6 +10,7 @@ import ast
 import contextlib
 import hashlib
 import importlib.metadata
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -51,6 +52,13 @@ def version_of(library: str) -> str:
         # Slow, since it reads all packages: only for names that differ from the package's.
         distributions = importlib.metadata.packages_distributions().get(library, [])
         return importlib.metadata.version(distributions[0]) if distributions else "not installed"
+
+
+@cache
+def installed() -> tuple[str, ...]:
+    """Names and versions of all installed libraries, as their folders are called; none is read."""
+    places = [Path(place) for place in sys.path if Path(place).is_dir()]
+    return tuple(sorted(path.name for place in places for path in place.glob("*.dist-info")))
 
 
 def installing(extras: str) -> str:

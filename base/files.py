@@ -150,17 +150,19 @@ def check_writable(*paths: Path, suffix: str = "") -> None:
             ) from None
 
 
-def looks(*folders: Path, ending: str = "") -> list[tuple[str, int, int, int]]:
-    """Path, inode, time and size of each file below some folders, sorted; nothing is read.
+def looks(*places: Path, ending: str = "") -> list[tuple[str, int, int, int]]:
+    """Path, inode, time and size of some files, and of each file below folders; nothing is read.
 
     Whatever replaces or writes a file changes one of them, even where it keeps the file's date.
     """
-    found, waiting = [], [*map(str, folders)]
+    found, waiting = [], [*map(str, places)]
     while waiting:
-        with (
-            contextlib.suppress(FileNotFoundError, NotADirectoryError),
-            os.scandir(waiting.pop()) as entries,
-        ):
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                entries = [*os.scandir(at := waiting.pop())]
+            except NotADirectoryError:
+                entries, about = [], Path(at).stat()
+                found.append((at, about.st_ino, about.st_ctime_ns, about.st_size))
             for entry in entries:
                 if entry.is_dir():
                     waiting += [entry.path] if entry.name != "__pycache__" else []

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from base.files import check_writable, remove_parts
+from base.files import check_writable, looks, remove_parts
 from base.roots import ROOT
 from results import execute, experiments, fingerprints, processes, project
 from results.execute import check_parameters
 from results.experiments import Run, RunError
 from results.fingerprints import Parts, Status
-from results.jobs import STATE, Call, alone, attempt, do_all
+from results.jobs import STATE, Call, alone, attempt, do_all, keep, recalled
 
 #: How often runs are made again whose features came or went while they were.
 ROUNDS = 3
@@ -34,8 +34,13 @@ def bring_up_to_date(jobs: int = 2) -> int:
     Raises RunError, after all others have finished, if any failed.
     """
     executed = 0
-    expect_runs()
     with alone("a build of the book"):
+        _remove_parts()
+        known = project.current().knowledge()
+        state = [known, looks(experiments.OUTPUTS, ending=".ipynb")]
+        if known and recalled("runs", state):
+            return 0
+        expect_runs()
         for _ in range(ROUNDS):
             outdated, failed, wanted = _one_round(jobs)
             executed += outdated
@@ -45,6 +50,8 @@ def bring_up_to_date(jobs: int = 2) -> int:
         lines = [f"  {entry.run}: {entry.why or entry.state}" for entry in failed]
         first = f"{len(failed)} of {wanted} runs failed, so no book is built:"
         raise RunError("\n".join([first, *lines]))
+    if known and not executed:  # else the state is another now
+        keep("runs", state, "up to date")
     return executed
 
 
@@ -111,10 +118,14 @@ def _call(
 
 
 def _remove_leftovers(everything: Sequence[Run]) -> None:
-    """Remove what killed writers left and the runs of notebooks or subjects that are gone."""
+    """Remove the runs of notebooks or subjects that are gone."""
     wanted = {run.output for run in everything}
     for path in experiments.OUTPUTS.rglob("*.ipynb"):
         if path not in wanted:
             path.unlink(missing_ok=True)
+
+
+def _remove_parts() -> None:
+    """Remove what killed writers left."""
     places = (experiments.OUTPUTS, STATE, *project.current().written)
     remove_parts(part for place in places for part in place.rglob(".*.part"))

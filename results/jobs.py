@@ -1,7 +1,8 @@
 """Jobs on this machine: some at a time, with one way to report progress and to note failures.
 
 A job is a function that is called in a process of its own. When one fails, the others finish. What
-is to be done follows from what artefacts say they were made from; nothing else is remembered.
+is to be done follows from what artefacts say they were made from; what is remembered beside that
+(`remembered`) only spares looking.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -34,6 +35,30 @@ _LOCK = FileLock(STATE / "lock")
 _HOLDER = STATE / "lock-holder"
 #: The length of a bar of progress.
 BAR = 10
+Plain = TypeVar("Plain")
+
+
+def remembered(name: str, follows_from: object, make: Callable[[], Plain]) -> Plain:
+    """What a function gives, data that JSON can hold, kept while what they follow from is equal."""
+    found: Plain | None = recalled(name, follows_from)
+    if found is None:
+        keep(name, follows_from, found := make())
+    return found
+
+
+def recalled(name: str, follows_from: object) -> Any:
+    """What was kept under a name, if what it follows from is equal; else None."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads((STATE / f"{name}.json").read_text(encoding="utf-8"))
+        if found["state"] == fingerprint(follows_from):
+            return found["made"]
+    return None
+
+
+def keep(name: str, follows_from: object, made: object) -> None:
+    """Keep data under a name, with what they follow from."""
+    text = json.dumps({"state": fingerprint(follows_from), "made": made})
+    write_text(STATE / f"{name}.json", text)
 
 
 @dataclass(frozen=True)

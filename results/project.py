@@ -129,6 +129,13 @@ class Project:
         """Further pages (MyST) to be made below ``runs/``; ``listed``: those in the contents."""
         return {}
 
+    def knowledge(self) -> str:
+        """What changes with anything that decides which runs there are, and what they show.
+
+        That is all but the runs themselves. "": nobody can tell without looking at each of them.
+        """
+        return ""
+
     def prepare(self, runs: Sequence[Run], jobs: int, only_theirs: bool) -> None:
         """Bring what runs read in the store up to date; ``only_theirs``: nothing else."""
 

@@ -20,9 +20,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 
 from analysis.families.registry import FAMILIES, load_family
-from base.files import write_text
 from base.quoting import as_markdown, tag
-from companion.chapters.claim_data import as_json
 from companion.claims.counterparts import (
     COUNTERPARTS,
     Item,
@@ -31,8 +29,11 @@ from companion.claims.counterparts import (
     load_counterparts,
 )
 from companion.claims.ledger import CLAIMS, Claim, load_claims
+from results import project
 from results.downloads import ENDINGS
+from results.jobs import remembered
 from results.sphinx.cite import code_place
+from results.sphinx.offline import write_if_changed
 from results.sphinx.result import (
     LACKING,
     NotMeasuredError,
@@ -190,7 +191,14 @@ def cards_by_chapter(claims: Mapping[str, Claim], book: Path) -> str:
 def write_claims(app: Sphinx, failed: Exception | None) -> None:
     """Put every claim with its verdict, as plain data, at the root of the built site."""
     if app.builder.format == "html" and not failed:
-        write_text(Path(app.outdir) / "claims.json", as_json())
+        text = remembered("claims", project.current().knowledge(), _judged)
+        write_if_changed(Path(app.outdir) / "claims.json", text.encode())
+
+
+def _judged() -> str:
+    from companion.chapters.claim_data import as_json  # late: it loads pandas
+
+    return as_json()
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

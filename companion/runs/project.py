@@ -7,11 +7,9 @@ do, what reads images is not imported.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import get_args
 
@@ -24,11 +22,11 @@ from analysis.families.registry import (
     load_family,
 )
 from analysis.features.store import default_folder, local_weights
-from base.code import OURS
+from base.code import OURS, PLACES, installed
 from base.files import fingerprint, looks, sha256_of, write_text
 from base.quoting import as_markdown
 from base.reach import Code
-from base.roots import PACKAGES, ROOT
+from base.roots import ROOT
 from base.texts import suggestion
 from companion.measurements import records
 from companion.measurements.measurement import NothingMeasuredError
@@ -37,15 +35,15 @@ from companion.runs import entries, status
 from results import downloads
 from results.experiments import Experiment, Run, RunError, load_experiments
 from results.fingerprints import code_and_libraries
-from results.jobs import STATE, alone
+from results.jobs import STATE, alone, remembered
 from results.project import Listed, Project
 
 #: What ObjectNet's classes are in ImageNet's, which almost every page opens.
 CLASSES = "data/imagenet/objectnet.csv"
 #: What decides which features and live measurements there should be, apart from the store.
 STORE_CODE = "from companion.runs import grid_jobs\ngrid_jobs"
-#: The folders that decide what `pages` are.
-DECIDES_PAGES = ("families", "data", "notebooks", "book/captions")
+#: The folders that decide what the companion knows, apart from the store and its code.
+KNOWLEDGE = ("data", "notebooks", "book/captions", "pyproject.toml")
 STORE_DATA = ("emoji", "imagenet", "pocket", "measurements")
 
 
@@ -167,21 +165,22 @@ class Companion(Project):
         return f"# {title} at a glance\n\n```{{glance}} {subject}\n{lines}\n```\n"
 
     def pages(self, listed: Sequence[str]) -> Mapping[str, str]:
-        """What chapters lack, and the table of all runs.
+        """What chapters lack, and the table of all runs."""
 
-        They are remembered by the names, times and sizes of all that they follow from.
-        """
-        kept = STATE / "pages.json"
-        folders = [default_folder(), *(ROOT / name for name in DECIDES_PAGES)]
-        files = looks(*folders, *(PACKAGES / name for name in OURS))
-        files += looks(ROOT / "book" / "runs", ending=".ipynb")
-        state = fingerprint([files, [*listed], os.environ.get("COMPANION_DATA"), sys.version])
-        with suppress(OSError, ValueError):
-            if (found := json.loads(kept.read_text(encoding="utf-8")))["state"] == state:
-                return dict(found["pages"])
-        pages = {"not_measured": status.not_measured(), "status": status.table(listed)}
-        write_text(kept, json.dumps({"state": state, "pages": pages}))
-        return pages
+        def make() -> dict[str, str]:
+            return {"not_measured": status.not_measured(), "status": status.table(listed)}
+
+        runs = looks(ROOT / "book" / "runs", ending=".ipynb")
+        return remembered("pages", [self.knowledge(), runs, [*listed]], make)
+
+    def knowledge(self) -> str:
+        """Time and size of families, data, code, captions and what is in the store; libraries."""
+        weights = map(local_weights, _models_of(load_families().values()))
+        folders = {default_folder(), FAMILIES, BOOK, *(ROOT / name for name in KNOWLEDGE)}
+        code = [place / name for place in PLACES for name in OURS]
+        files = looks(*folders, *code, *filter(None, weights))
+        given = sorted(pair for pair in os.environ.items() if pair[0].startswith("COMPANION_"))
+        return fingerprint([files, given, sys.version, installed()])
 
     def prepare(self, runs: Sequence[Run], jobs: int, only_theirs: bool) -> None:
         """Bring the pocket lab's features up to date, and live measurements of all features.
@@ -237,7 +236,11 @@ def _kind(name: str) -> Measurable:
 
 
 def _models(run: Run) -> list[Model]:
-    return [model for family in families_read(run) for model in family.models]
+    return _models_of(families_read(run))
+
+
+def _models_of(families: Iterable[Family]) -> list[Model]:
+    return [model for family in families for model in family.models]
 
 
 def _mark(state: str, measured: Iterable[str] | None) -> Path:
