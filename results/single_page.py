@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from base.quoting import Html, in_a_row, in_html, tag
 from results import policy
+from results.captions import definitions
 from results.downloads import ENDINGS, content_of
-from results.page import definitions
 from results.svg import inline_svg
 
 if TYPE_CHECKING:

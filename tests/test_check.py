@@ -27,7 +27,7 @@ FILES = {
     "tests/test_loaded.py": "import rooms.loaded\n",
     "tests/test_house.py": "",
     "tests/test_prose.py": "",
-    "tests/test_page.py": "from results.page import read_captions\nread_captions('chapter')\n",
+    "tests/test_page.py": "from results.captions import read_captions\nread_captions('chapter')\n",
     "tests/test_shared.py": "import conftest\n",
 }
 

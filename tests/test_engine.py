@@ -167,6 +167,22 @@ def test_runs_that_were_damaged_edited_or_lost_are_made_again_as_they_were(finis
         assert str(finished) not in path.read_text()
 
 
+def test_what_was_up_to_date_is_looked_through_again_after_a_change_alone(project):
+    """Also where a file keeps its size and date."""
+    kept, number = project / ".companion/runs.json", project / "data/number.txt"
+    assert update(project) == set()
+    noted = stamp(kept)
+    assert update(project) == set() and stamp(kept) == noted
+    date, other = number.stat().st_mtime_ns, number.with_name("other.txt")
+    other.write_text("2")
+    os.utime(other, ns=(date, date))
+    other.replace(number)
+    first = update(project)
+    assert first and update(project) == set() and stamp(kept) != noted
+    outputs(project)[0].unlink()
+    assert update(project) == {name(outputs(project)[0])}
+
+
 def test_a_long_path_of_temporary_files_stops_nothing(project, tmp_path):
     """It would not fit into the address of a socket."""
     place = tmp_path / ("long" * 20)

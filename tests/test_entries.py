@@ -3,6 +3,7 @@
 import pytest
 from conftest import ROOT
 
+from base.files import looks
 from companion.measurements import quantities
 from companion.runs import entries, project
 from companion.sources import sets
@@ -112,3 +113,11 @@ def test_what_python_keeps_does_not_say_that_the_store_changed(own_store, tmp_pa
     assert project.state_of_store(["rn50"]) == before
     (tmp_path / "data/pocket/a.csv").write_text("2")
     assert project.state_of_store(["rn50"]) != before
+
+
+def test_whatever_a_run_is_made_from_decides_whether_a_build_looks_at_it(monkeypatch):
+    looked = []
+    monkeypatch.setattr(project, "looks", lambda *places: looked.extend(looks(*places)))
+    assert project.PROJECT.knowledge()
+    known = {path for path, *_ in looked}
+    assert {str(path) for run in RUNS for path in fingerprints.inputs(run)} <= known

@@ -22,7 +22,7 @@ from base.texts import as_words
 from companion import evidence_commands
 from companion.course import grade, key
 from companion.measurements import export as exporting
-from results import course, downloads, page, plots, single_page, slides, style
+from results import captions, course, downloads, plots, single_page, slides, style
 from results.page import Page
 
 MARKS = [f"window.ran={100 + n}" for n in range(len(cases("faults")["texts"]))]
@@ -89,7 +89,7 @@ def results(tmp_path_factory):
         outputs.append(nbformat.v4.new_output("display_data", data, metadata=metadata))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "CAPTIONS_FOLDER", folder)
+        patch.setattr(captions, "CAPTIONS_FOLDER", folder)
         patch.setattr("IPython.display.display", display)
         drawing = plots.marks(pd.DataFrame({"of": WORDS, "share": 0.5}), "share", label=WORDS[14])
         drawing = drawing._replace(alt=" ".join(TEXTS))

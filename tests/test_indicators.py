@@ -19,7 +19,7 @@ from companion.claims.evidence import gather
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import view
 from results import cells
-from results.page import read_captions
+from results.captions import read_captions
 
 
 def test_rank_correlation_and_separation_are_the_known_ones():

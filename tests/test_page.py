@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from conftest import ROOT, cases, refused
 
-from results import labels, page, plots, runpage, style
-from results.page import CaptionError, Page
+from results import captions, labels, plots, runpage, style
+from results.captions import CaptionError
+from results.page import Page
 
 FRAME = pd.DataFrame({"x": [1 / 3], "of": ["`a`"]})
 
@@ -19,7 +20,7 @@ FRAME = pd.DataFrame({"x": [1 / 3], "of": ["`a`"]})
 def outputs(monkeypatch, tmp_path):
     """What is displayed, data and what is said about it, with the captions above."""
     shutil.copy2(ROOT / "tests/cases/captions_of_a_chapter.yaml", tmp_path / "chapter.yaml")
-    monkeypatch.setattr(page, "CAPTIONS_FOLDER", tmp_path)
+    monkeypatch.setattr(captions, "CAPTIONS_FOLDER", tmp_path)
     displayed = []
     monkeypatch.setattr(
         "IPython.display.display",
@@ -97,10 +98,10 @@ def test_cells_and_numbers_are_written_as_the_captions_say(outputs):
 
 
 def test_columns_mean_what_their_table_says_or_else_all_tables(outputs):
-    (page.CAPTIONS_FOLDER / "columns.yaml").write_text(
+    (captions.CAPTIONS_FOLDER / "columns.yaml").write_text(
         "every: {columns: {x: Any, y: Shared, z: Hidden}}"
     )
-    columns = page.definitions({"columns": {"x": "Own", "z": ""}}, "| of | x | y | z |")
+    columns = captions.definitions({"columns": {"x": "Own", "z": ""}}, "| of | x | y | z |")
     assert columns == {"x": "Own", "y": "Shared"}
     Page("chapter").table("headed", [{"of": "a", "x": 1, "y": None}], unit="cm")
     assert outputs[0][1]["columns"] == {"y": "Never", "x cm": "In cm."}
@@ -136,7 +137,7 @@ def test_a_result_and_its_caption_fit_each_other(publish, says, outputs):
 
 @pytest.mark.parametrize(("text", "says"), cases("tables")["captions"])
 def test_captions_that_cannot_be_used_are_named(text, says, outputs):
-    (page.CAPTIONS_FOLDER / "x.yaml").write_text(text)
+    (captions.CAPTIONS_FOLDER / "x.yaml").write_text(text)
     refused(says, lambda: Page("x", edition="pocket").table("t", FRAME))
 
 
@@ -180,5 +181,5 @@ def test_every_caption_is_of_a_result(name):
     """The other way round, a run says it: a result without a caption is an error there."""
     source = (ROOT / f"notebooks/{name}.py").read_text()
     assert f'Page("{name}"' in source or f'Page(\n    "{name}"' in source
-    named = page.read_captions(name)
+    named = captions.read_captions(name)
     assert [label for label in named if not labels.line_in_source(source, label)] == []

@@ -22,8 +22,8 @@ from companion.measurements.pruned import in_each_order
 from companion.measurements.records import available, read_all
 from companion.measurements.textures import textures
 from results import style
+from results.captions import read_captions
 from results.cells import written
-from results.page import read_captions
 
 FAMILIES = load_families("paper") | load_families("contrast")
 IMAGES, CAPTIONS, RANDOM, _ = measured.example(measured.of_editions("outlier_features", "paper"))

@@ -22,8 +22,8 @@ from base.strict import read_yaml
 from companion.measurements.measurement import Measurement, MeasurementError
 from companion.measurements.quantities import Measurable, Measured, declared
 from companion.measurements.records import STYLES_BY_ROLE, available
+from results.captions import Caption
 from results.cells import joined
-from results.page import Caption
 
 #: The model and the data that the paper's pages discuss in detail.
 EXAMPLE, DATA = "vit_b_16", "coco_500_"

@@ -33,10 +33,10 @@ from base.code import hash_of
 from base.files import fingerprint
 from base.quoting import in_a_row, tag
 from results import experiments, project, runpage, style
+from results.captions import CAPTIONS_FOLDER, definitions, read_captions
 from results.downloads import shown_in
 from results.experiments import OUTPUTS as RUNS
 from results.labels import line_in_source
-from results.page import CAPTIONS_FOLDER, definitions, read_captions
 from results.sphinx.cite import menu
 from results.style import unusable
 from results.svg import explorable, explorer, inline_svg
