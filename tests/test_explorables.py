@@ -48,11 +48,13 @@ def test_a_quarter_turn_is_a_rotation_and_pairs_the_axes():
         quarter_turn(5, seed=1)
 
 
-@pytest.mark.parametrize(("bits", "off"), [(16, 2e-5), (32, 1e-9)])
+@pytest.mark.parametrize(("bits", "off"), [(16, 2e-5), (24, 7e-8)])
 def test_vectors_are_packed_to_the_digits_that_are_shown(clip, bits, off):
     vectors = clip[0][:3]
     pack = explorables.packed(vectors, bits)
-    whole = np.frombuffer(base64.b64decode(pack["numbers"]), f"<i{bits // 8}").reshape(3, -1)
+    data, size = base64.b64decode(pack["numbers"]), bits // 8
+    each = (data[at : at + size] for at in range(0, len(data), size))
+    whole = np.reshape([int.from_bytes(of, "little", signed=True) for of in each], (3, -1))
     assert np.abs(whole * np.array(pack["scale"])[:, None] - vectors).max() < off * vectors.max()
 
 

@@ -6,14 +6,14 @@
 
   const { make } = window.companionDrawn;
 
-  /** Vectors as arrays of numbers: 16 or 32 bits each, low byte first, times the vector's factor. */
+  /** Vectors as arrays of numbers: 16 or 24 bits each, low byte first, times the vector's factor. */
   const unpack = ({ width, bits, scale, numbers }) => {
     const bytes = Uint8Array.from(atob(numbers), (letter) => letter.charCodeAt(0));
     const view = new DataView(bytes.buffer);
     return scale.map((factor, n) =>
       Float64Array.from({ length: width }, (_, i) => {
         const at = (bits / 8) * (n * width + i);
-        return factor * (bits === 32 ? view.getInt32(at, true) : view.getInt16(at, true));
+        return factor * (bits === 24 ? 65536 * view.getInt8(at + 2) + view.getUint16(at, true) : view.getInt16(at, true));
       }));
   };
 

@@ -74,15 +74,16 @@ def grown(data: Mapping[str, Any]) -> Drawing:
     return plots.lines(style.stacked(parts), step, "κ", looks=looks, horizontals={"Gaussian": 3})
 
 
-def packed(vectors: Array, bits: int = 32) -> Packed:
-    """Vectors (n, d) as text: whole numbers of 16 or 32 bits, and the factor of each vector."""
+def packed(vectors: Array, bits: int = 24) -> Packed:
+    """Vectors (n, d) as text: whole numbers of 16 or 24 bits, and the factor of each vector."""
     scale = np.abs(vectors).max(axis=1) / (2 ** (bits - 1) - 1)
-    whole = np.round(vectors / scale[:, None]).astype(f"<i{bits // 8}")
+    whole = np.round(vectors / scale[:, None]).astype("<i4")
+    low_first = whole.view(np.uint8).reshape(*whole.shape, 4)[..., : bits // 8]
     return {
         "width": vectors.shape[1],
         "bits": bits,
         "scale": [float(f"{factor:.10g}") for factor in scale],
-        "numbers": base64.b64encode(whole.tobytes()).decode(),
+        "numbers": base64.b64encode(low_first.tobytes()).decode(),
     }
 
 
