@@ -14,6 +14,7 @@ from tiny import save_folder
 
 from analysis.families.registry import load_families
 from analysis.features import store
+from analysis.features.plan import ExtractionSettings
 from analysis.images import imagelist
 from companion.cli import main
 from companion.runs import cluster, dry_run, grid, grid_jobs, rates, sizes
@@ -103,12 +104,13 @@ def test_larger_networks_and_more_images_ask_for_more_memory(published, monkeypa
         return plan.needs(job, lacks)
 
     small, large = needs("vit_b_32"), needs("vit_l_14")
-    # twice the weights of the largest network; on the CPU all of them, and a batch, besides
+    # twice the weights of the largest network; on the CPU all of them, and a batch, if it is larger
     assert large.mem_mb - small.mem_mb == pytest.approx(2 * 4 * (427.6 - 151.3), rel=0.01)
-    all_there = needs("vit_l_14", device="cpu", batch_size=10)
-    assert all_there.mem_mb - large.mem_mb == pytest.approx(
-        10 * 4 * 427.6 + 0.0004 * 10 * 224**2, rel=0.01
-    )
+    few, many = (needs("vit_l_14", device="cpu", batch_size=n).mem_mb for n in (1, 500))
+    beside = (sizes.BASE_CPU - sizes.BASE_GPU) / 1e6
+    assert few - large.mem_mb == pytest.approx(9 * 4 * 427.6 + beside, rel=0.01)
+    batch = 500 * 224**2 * (sizes.PIXEL + sizes.DECODED) / 1e6
+    assert many - few == pytest.approx(batch - 4 * 427.6, rel=0.01)
     assert small.runtime == sizes.UNTIMED
     rates._add(rate(("vit_b_32-openai",), 1000, 1000.0))
     assert needs("vit_b_32").runtime == sizes.SPARE  # of the only image
@@ -117,6 +119,17 @@ def test_larger_networks_and_more_images_ask_for_more_memory(published, monkeypa
     plan = grid.plan(Grid(data=("imagenet",), each_model=True))
     assert len([plan.needs(*job) for job in plan.lacking().items()]) > 9
     assert len(looked) == 1  # however many jobs there are, of which each adds lines
+
+
+@pytest.mark.parametrize(("architecture", "count", "size", "batch", "peak"), CASES["peaks"])
+def test_a_job_asks_for_more_memory_than_such_jobs_took(architecture, count, size, batch, peak):
+    """And for less than three times as much."""
+    first = load_families()["rn50"].models[0]
+    look = first.preprocessing.model_copy(update={"size": size})
+    about = {"architecture": architecture, "preprocessing": look}
+    models = [first.model_copy(update={"name": f"one-{n}", **about}) for n in range(count)]
+    settings = ExtractionSettings(device="cpu", batch_size=batch)
+    assert peak < sizes.extracting(models, 256, settings, None).mem_mb < 3 * peak
 
 
 @pytest.mark.parametrize(("choice", "message"), CASES["wrong"])

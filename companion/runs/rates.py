@@ -57,8 +57,9 @@ class Rate(NamedTuple):
     def __str__(self) -> str:
         models = f"{len(self.models)} models" if len(self.models) > 1 else self.models[0]
         memory = f"; {self.memory / 1000:,.1f} GB" if self.memory else ""
+        rate = self.encoded / self.seconds
         return (
-            f"{self.data}: {self.encoded / self.seconds:,.0f} images per second ({models}; "
+            f"{self.data}: {rate:,.{0 if rate >= 10 else 1}f} images per second ({models}; "
             f"{self.device} of {self.machine}{memory})"
         )
 

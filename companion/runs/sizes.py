@@ -21,11 +21,15 @@ from companion.measurements import atlas
 PARAMETER_BYTES = 4
 #: Parameters of a family of which nothing is known: those of a ViT-L/14.
 UNKNOWN = 4.3e8
-#: Bytes that a job takes beside networks and arrays: Python, PyTorch, its libraries for GPUs.
-BASE = 4e9
+#: Bytes that a job takes beside networks and arrays: Python and PyTorch (measured, 0.53 GB), and on
+#: a GPU its libraries and context, which are allowed for and were not measured.
+BASE_CPU, BASE_GPU = 1e9, 4e9
 #: Bytes of memory that an encoder on the CPU takes for each pixel of its batch: measured for seven
 #: of open_clip's (batches of 4 to 128 images, PyTorch 2), it was 66 (ViT-B/32) to 392 (RN50x16).
 PIXEL = 400
+#: Bytes for each pixel of a batch in the images that were decoded ahead: three colours in up to
+#: thirteen batches, two turns of four and five under way (`analysis.features.decode`).
+DECODED = 3 * 13
 #: Minutes that a job may take whose rate was never measured, and those besides a known one.
 UNTIMED, SPARE = 240, 30
 
@@ -68,13 +72,17 @@ def extracting(
 ) -> Needs:
     """What it takes to extract features by some models, of at most ``images`` at once.
 
-    The weights of a network are held twice while it is loaded; features are joined at the end. On
-    a GPU the networks then lie in its own memory.
+    All networks are loaded, each of which is held twice meanwhile, before the first batch is
+    encoded; on a GPU they lie in its own memory, and so does what they compute. Features are joined
+    at the end. `tests/cases/grid.yaml` has measured peaks, of which this asked 1.2 to 2.7 times.
     """
     weights = [(number or UNKNOWN) * PARAMETER_BYTES for number in parameters(models).values()]
     arrays = 2 * images * max(model.width for model in models) * 4
     pixels = settings.batch_size * max(model.preprocessing.size for model in models) ** 2
-    on_cpu = sum(weights) + pixels * PIXEL if settings.device == "cpu" else 0
-    memory = BASE + 2 * max(weights) + on_cpu + arrays
+    if settings.device == "cpu":
+        there, encoding = BASE_CPU + sum(weights), pixels * (DECODED + PIXEL)
+    else:
+        there, encoding = BASE_GPU + max(weights), pixels * DECODED
+    memory = there + max(*weights, encoding) + arrays
     minutes = UNTIMED if hours is None else SPARE + 2 * 60 * hours
     return Needs(round(memory / 1e6), round(minutes))
