@@ -109,8 +109,6 @@ def _with(block: Block, old: str) -> str:
 
 
 def as_comment(block: Block) -> str:
-    """A block's text, each line of it a comment in its file; a row of a table runs nothing."""
-    if block.text.startswith("|"):
-        return block.text
+    """A block's text, each line of it a comment in its file."""
     mark = "%" if block.path.suffix == ".md" else "#"
     return re.sub(r"^(?=.)", f"{mark} ", block.text, flags=re.MULTILINE)

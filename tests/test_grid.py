@@ -362,6 +362,16 @@ def test_the_names_of_sixty_thousand_jobs_are_on_no_command_line(tmp_path):
     assert (tmp_path / "receipts.txt").read_text().split("\n") == [*map(str, names)]
 
 
+def test_of_many_reasons_why_models_are_left_out_few_are_said(monkeypatch):
+    reasons = {f"set{n} has classes that the head does not know": ["a", "b"] for n in range(30)}
+    monkeypatch.setattr(grid_jobs, "do_all", lambda *_: {"features rn50": reasons})
+    task = {grid.Task("features", "rn50"): None}
+    said = grid_jobs._do("grid", task, Choice(device="cpu").grid(), 1, None)
+    assert len(said) == grid.NAMED + 1
+    assert said[0].startswith("features rn50, left out: a, b: set0 has classes")
+    assert said[-1] == f"features rn50, left out: {30 - grid.NAMED} more such reasons"
+
+
 def test_a_profile_without_snakemake_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(RunError, match=r'pip install "interpreting-clip-companion\[grid\]"'):

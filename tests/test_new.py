@@ -55,6 +55,9 @@ def folder(tmp_path_factory):
     assert [status for status, *_ in drafts] == [0, 0, 0, 1], drafts
     assert "notebooks/spread.py has blanks" in drafts[0][1]
     assert "notebooks/spread.py has blanks" in drafts[3][2] and "spread" not in drafts[2][1]
+    words = ["-q", "-p", "no:cacheprovider", "tests/test_prose.py", "-k", "datasets"]
+    prose = run_in(clone, "pytest", *words)
+    assert prose.returncode == 0, prose.stdout[-3000:]  # blanks are on no page
     fill(clone)
     return clone
 

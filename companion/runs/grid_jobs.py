@@ -133,9 +133,7 @@ def _do(
     for rate in rates.read()[before:]:  # of whoever extracted meanwhile, on this machine or another
         print(f"{what}: {rate}", file=sys.stderr)
     problems = [
-        f"{name}, left out: {_about(models, why)}"
-        for name in left_out
-        for why, models in left_out[name].items()
+        f"{name}, left out: {said}" for name, reasons in left_out.items() for said in _said(reasons)
     ]
     for name in [call.name for call in calls if call.name not in left_out]:
         failure = read_failure(name).get("message", f"it was not started, see {cluster.LOG}")
@@ -156,6 +154,13 @@ def _shared(grid: Grid, cores: int, jobs: int) -> tuple[int, Grid]:
         return max(1, cores // grid.settings.workers), grid
     threads = grid.threads or max(1, cores // places)
     return places, replace(grid, settings=replace(grid.settings, workers=threads))
+
+
+def _said(left_out: LeftOut) -> list[str]:
+    """Why models were left out, in few sentences where there are many reasons."""
+    said = [_about(models, why) for why, models in left_out.items()]
+    more = len(said) - NAMED
+    return said if more <= 0 else [*said[:NAMED], f"{more} more such reasons"]
 
 
 def _about(models: Sequence[str], why: str) -> str:
@@ -191,8 +196,7 @@ def features(grid: dict[str, Any], family: str, models: Sequence[str]) -> LeftOu
         with rates.noted([*lacking.values()], lists, loading.load) as load:
             extract([*lacking.values()], lists, settings, load=load, onerror=leave_out)
     if left_out and whole.lacks(whole.families[0]) == lacks:
-        reasons = [_about(some, why) for why, some in left_out.items()]
-        raise RunError("no model is left: " + "; ".join(reasons))
+        raise RunError("no model is left: " + "; ".join(_said(left_out)))
     return left_out
 
 
