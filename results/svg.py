@@ -44,6 +44,7 @@ def inline_svg(svg: str, alt: str) -> str:
     body = svg[svg.index("<svg") :]
     prefix = "f" + hashlib.sha256(body.encode()).hexdigest()[:8]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r' id="(?:matplotlib\.)?(axes|axis|xtick|ytick)_\d+"', r' class="\1"', body)
     named = dict.fromkeys(re.findall(r'(?:href="|url\()#([^")]*)', body))
     short = {name: f"{prefix}-{number}" for number, name in enumerate(named)}
     body = re.sub(
@@ -67,7 +68,6 @@ def _lighter(svg: str, look: str) -> str:
     places = r'( (?:d|x|y|width|height|points)="|\btranslate\()([^")]*)'
     svg = re.sub(places + WITHIN, _rounded, svg)
     svg = re.sub(' style="[^"]*"' + WITHIN, lambda look: re.sub("([:;]) ", r"\1", look[0]), svg)
-    svg = re.sub(r'<path d="[^"]*" style="fill:none"/>', "", svg)
     svg = re.sub(r' transform="rotate\(-0 [^"]*"' + WITHIN, "", svg)
     svg = _without_idle_groups(LINES.sub(_as_one, svg))
     svg = MARKS.sub(_as_group, NAMED_MARKS.sub(_as_group, svg))

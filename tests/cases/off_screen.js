@@ -19,17 +19,17 @@
     if (e.tagName === "FIGURE" ? box.height < 160 : size(e) < LEAST) say("too small", e);
   }
   for (const figure of document.querySelectorAll(`${slide} figure`)) {
-    const panels = [...figure.querySelectorAll('g[id*="axes_"]')].map((panel) => {
+    const panels = [...figure.querySelectorAll('g.axes')].map((panel) => {
       const { left, top } = (panel.querySelector("path") ?? panel).getBoundingClientRect();
-      const axes = [...panel.querySelectorAll('g[id*="matplotlib.axis_"]')].map((axis) => {
+      const axes = [...panel.querySelectorAll('g.axis')].map((axis) => {
         const written = [...axis.querySelectorAll("text")];
-        const ticks = axis.querySelectorAll('g[id*="tick_"]').length;
+        const ticks = axis.querySelectorAll('g:is(.xtick, .ytick)').length;
         const words = written.filter((e) => /[a-z]{2}/i.test(e.textContent)).length;
-        return { ticks, words, numbers: written.filter((e) => e.closest('g[id*="tick_"]')).length,
-          name: written.filter((e) => !e.closest('g[id*="tick_"]')).length };
+        const numbers = written.filter((e) => e.closest('g:is(.xtick, .ytick)')).length;
+        return { ticks, words, numbers, name: written.length - numbers };
       });
       const above = [...panel.querySelectorAll("text")].filter((e) =>
-        !e.closest('g[id*="matplotlib.axis_"]') && e.getBoundingClientRect().left < left + 20);
+        !e.closest('g.axis') && e.getBoundingClientRect().left < left + 20);
       if (axes[1]) axes[1].above = above.length >= axes[1].ticks;  // each row's name stands above it
       return { panel, left: Math.round(left), top: Math.round(top), x: axes[0], y: axes[1] };
     }).filter(({ x }) => x && x.ticks);  // what has no axes is a picture
@@ -38,7 +38,7 @@
       const first = !panels.some((o) => o.top === top && o.left < left);
       if (lowest && !(x.numbers && (x.name || x.words))) say("an x axis without numbers or a name", panel);
       if (first && !(y.numbers || y.name || y.above)) say("a y axis without a word", panel);
-      const rows = [...panel.querySelectorAll('g[id*="ytick_"]')].filter((e) => /[a-z]{2}/i.test(
+      const rows = [...panel.querySelectorAll('g.ytick')].filter((e) => /[a-z]{2}/i.test(
         e.textContent));
       if (rows.length > 5) say("more than five rows", panel);
     }
