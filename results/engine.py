@@ -114,12 +114,19 @@ def _call(
     values, place = values or {run.experiment.scope: run.subject}, output or run.output
     words = run.experiment.name, run.subject, values, str(place.absolute()), made_from
     name = f"{run} by hand" if output else str(run)
+    fingerprints.note_folders(made_from)
     return Call(name, execute.execute, words, made_from)
 
 
 def _remove_leftovers(everything: Sequence[Run]) -> None:
-    """Remove the runs of notebooks or subjects that are gone."""
+    """Remove the runs of notebooks or subjects that are gone, and notes of folders as none was."""
     wanted = {run.output for run in everything}
+    folders = {
+        of for run in everything for of in experiments.made(run).get("made_from", {}).values()
+    }
+    for path in fingerprints.FOLDERS.glob("*.json"):
+        if path.stem not in folders:
+            path.unlink(missing_ok=True)
     for path in experiments.OUTPUTS.rglob("*.ipynb"):
         if path not in wanted:
             path.unlink(missing_ok=True)

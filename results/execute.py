@@ -116,7 +116,8 @@ def execute(
     given = {ROOT / str(value) for value in parameters.values()}
     unseen = project.current().unseen(run)  # opened, and seen by none
     _check_reads(run, reads, made_from, given | unseen)
-    about: dict[str, Any] = {"experiment": experiment, "subject": subject, "made_from": made_from}
+    about: dict[str, Any] = {"experiment": experiment, "subject": subject}
+    about["made_from"] = fingerprints.folded(made_from)
     about |= _evidence(notebook)
     lacks = {"lacks": unsound} if unsound else {}
     experiments.write(Path(output), _canonical(run, notebook), about | lacks)

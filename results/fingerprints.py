@@ -3,31 +3,36 @@
 A run depends on its notebook, the files it declares to read and those that the project adds, on
 exactly those of our definitions that it reaches (`base.reach`), and on the versions of the
 libraries that these use. Code counts by what it does, all else word for word, a notebook since it
-is shown. The executed notebook carries these parts, so that anyone can ask why it is stale; nothing
-else is noted anywhere.
+is shown. The executed notebook carries these parts, one hash for all files of a folder, so that
+anyone can ask why it is stale; which file of a folder is another, this machine's state says.
 """
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
 from base.code import PLACES, import_closure, version_of
-from base.files import fingerprint, sha256_of
+from base.files import fingerprint, sha256_of, write_text
 from base.reach import Code, ReachError
 from base.roots import ROOT
 from base.texts import changes
 from results import project
 from results.experiments import Experiment, Run, RunError, made
-from results.jobs import read_failure
+from results.jobs import STATE, read_failure
 from results.project import Listed
 
 #: Changes when `execute` writes runs differently.
-FORMAT = "5"
+FORMAT = "6"
+
+#: What is in folders that runs were made from, by the hash of each: see `note_folders`.
+FOLDERS = STATE / "folders"
 
 Parts = dict[str, str]
 Described = Callable[[Experiment], Parts]
@@ -58,13 +63,13 @@ def _status(run: Run, code: Described, listed: Listed) -> Status:
     except RunError as error:  # a declared file is missing, say
         return Status(run, "failed", str(error))
     made_from = made(run).get("made_from")
-    if made_from == now:
+    if made_from == folded(now):
         return Status(run, "up to date", parts=now)
     failure = read_failure(str(run))
     if failure.get("made_from") == fingerprint(now):
         return Status(run, "failed", str(failure["message"]), now)
     if made_from is not None:
-        return Status(run, "stale", changes(made_from, now), now)
+        return Status(run, "stale", _differences(made_from, now), now)
     if run.output.exists():
         return Status(run, "stale", "is damaged or was edited by hand", now)
     return Status(run, "missing", "never executed", now)
@@ -103,10 +108,65 @@ def parts(run: Run, code: Described = _code_parts, listed: Listed = _listed) -> 
     """
     declared = {_shown(path): sha256_of(path) for path in declared_files(run, listed)}
     made_from = code(run.experiment) | declared | dict(project.current().entries(run, listed))
+    rooms = project.current().stores(run)[:1]
     for path in from_store(run, listed):
         kind = "weights" if path.suffix == ".safetensors" else "store"
-        made_from[f"{kind} {path.parent.name}/{path.name}"] = sha256_of(path)
+        room = rooms[0] if rooms and rooms[0] in path.parents else path.parent.parent
+        made_from[f"{kind} {path.relative_to(room).as_posix()}"] = sha256_of(path)
     return made_from | {"python": platform.python_version(), "run format": FORMAT}
+
+
+def folded(parts: Parts) -> Parts:
+    """The same parts with one hash for all files of a folder, where it has several, but for code.
+
+    So a notebook grows with the folders that it reads, and not with the files in them.
+    """
+    folders = _folders(parts)
+    within = {name for files in folders.values() for name in files}
+    whole = {folder: fingerprint(files) for folder, files in folders.items()}
+    return {name: of for name, of in parts.items() if name not in within} | whole
+
+
+def note_folders(parts: Parts) -> None:
+    """Keep the hash of each file of the folders once, however many runs read them."""
+    for files in _folders(parts).values():
+        path = FOLDERS / f"{fingerprint(files)}.json"
+        if not path.exists():
+            write_text(path, json.dumps(files))
+
+
+def _folders(parts: Parts) -> dict[str, Parts]:
+    """The folders of which several files, or entries of files, are among the parts."""
+    found: dict[str, Parts] = {}
+    for name, of in parts.items():
+        folder, _, file = name.partition(": ")[0].rpartition("/")
+        if folder and not file.endswith(".py"):
+            found.setdefault(f"{folder}/*", {})[name] = of
+    return {folder: files for folder, files in found.items() if len(files) > 1}
+
+
+def _differences(made_from: Parts, now: Parts) -> str:
+    """How what a run was made from, folded, differs from what it would be made from now, in words.
+
+    Of a folder that differs its files are named, if it is known here which they were.
+    """
+    before, after, folders = {**made_from}, folded(now), _folders(now)
+    for folder in [name for name in {**before, **after} if name.endswith("/*")]:
+        if before.get(folder) != after.get(folder):
+            files = _noted(before[folder]) if folder in before else {}
+            if files is not None:
+                before.pop(folder, None), after.pop(folder, None)
+                before, after = before | files, after | folders.get(folder, {})
+    return changes(before, after)
+
+
+def _noted(folder: str) -> Parts | None:
+    """The hash of each file of a folder that had this hash, if that was noted here."""
+    with suppress(OSError, ValueError):
+        files: Parts = json.loads((FOLDERS / f"{folder}.json").read_text(encoding="utf-8"))
+        if fingerprint(files) == folder:
+            return files
+    return None
 
 
 def code_and_libraries(source: str, code: Code) -> Parts:

@@ -155,6 +155,18 @@ def test_an_edit_with_an_old_time_outdates_exactly_the_dependents(project):
     assert {*stale(project)} == PER_FAMILY_RUNS
 
 
+def test_a_run_has_one_hash_of_a_folder_and_tells_which_of_its_files_is_another(project):
+    run, family = project / "book/runs/over_all/paper.ipynb", project / "families/rn50.yaml"
+    made_from = json.loads(run.read_text())["metadata"]["companion"]["made_from"]
+    assert [part for part in made_from if part.startswith("families/")] == ["families/*"]
+    append(family, "# another\n")
+    assert "changed: families/rn50.yaml" in stale(project)["over_all/paper"]
+    family.unlink()
+    assert "gone: families/rn50.yaml" in stale(project)["over_all/paper"]
+    shutil.rmtree(project / ".companion/folders")  # as where the runs came from another machine
+    assert "families/*" in stale(project)["over_all/paper"]
+
+
 def test_runs_that_were_damaged_edited_or_lost_are_made_again_as_they_were(finished, project):
     first, other = (project / f"book/runs/{run}.ipynb" for run in sorted(PER_FAMILY_RUNS))
     first.write_text(first.read_text()[:300])
