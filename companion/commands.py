@@ -13,6 +13,7 @@ from textwrap import shorten
 from typing import Annotated, Literal
 
 from analysis.families import registry
+from base.files import looks
 from base.roots import ROOT, SHIPPED, WORKSPACE
 from base.texts import CompanionError, aligned
 from companion.extraction import extracted
@@ -85,11 +86,17 @@ def status(
         print(json.dumps(fields, indent=1, default=str) if as_json else "\n".join(map(str, sets)))
         return
     from companion.runs import status
-    from results import fingerprints
+    from results import fingerprints, project
+    from results.jobs import FAILURES, remembered
 
-    statuses = [*fingerprints.statuses(experiments.all_runs()), *status.without_evidence()]
+    def found() -> list[list[str]]:
+        statuses = [*fingerprints.statuses(experiments.all_runs()), *status.without_evidence()]
+        return [[s.run.experiment.name, s.run.subject, s.state, s.why] for s in statuses]
+
+    places = experiments.OUTPUTS, FAILURES, fingerprints.FOLDERS
+    known = project.current().knowledge()
+    rows = remembered("status", [known, looks(*places)], found) if known else found()
     names = ["experiment", "family", "state", "why"]
-    rows = [(s.run.experiment.name, s.run.subject, s.state, s.why) for s in statuses]
     if as_json:
         print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], indent=1))
         return

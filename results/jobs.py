@@ -30,6 +30,7 @@ from results import processes
 
 #: Where this machine's state is kept, and what went wrong.
 STATE = WORKSPACE / ".companion"
+FAILURES = STATE / "failures"
 #: Whoever holds it may change inputs, runs, what these read in the store, and pages.
 _LOCK = FileLock(STATE / "lock")
 _HOLDER = STATE / "lock-holder"
@@ -56,9 +57,10 @@ def recalled(name: str, follows_from: object) -> Any:
 
 
 def keep(name: str, follows_from: object, made: object) -> None:
-    """Keep data under a name, with what they follow from."""
+    """Keep data under a name, with what they follow from; where nobody may write, keep nothing."""
     text = json.dumps({"state": fingerprint(follows_from), "made": made})
-    write_text(STATE / f"{name}.json", text)
+    with contextlib.suppress(OSError):
+        write_text(STATE / f"{name}.json", text)
 
 
 @dataclass(frozen=True)
@@ -183,4 +185,4 @@ def log_of(job: str) -> Path:
 
 
 def _failure(job: str) -> Path:
-    return STATE / "failures" / f"{log_of(job).stem}.json"
+    return FAILURES / f"{log_of(job).stem}.json"
