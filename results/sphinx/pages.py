@@ -56,6 +56,11 @@ LAUNCHERS = {
 
 #: Boxes whose time is not counted: exercises have one of their own, and some boxes are folded.
 UNTIMED = {"exercise", "solution", "hint", "instructor", "dropdown"}
+#: What a page shows to the letter, and tags; where a line could break before a percent sign.
+VERBATIM = re.compile(
+    r"(<(?:pre|code|script|style|svg)\b.*?</(?:pre|code|script|style|svg)>|<[^>]*>)", re.DOTALL
+)
+PERCENT = re.compile(r"(\d|^) %")
 #: What formulas lose in excerpts, where no MathJax runs: fonts, sizes, spaces, marks of commands.
 TEX = re.compile(r"\\(?:math\w+|operatorname|[lr](?=Vert)|[bB]ig[lr]?|,)|[{}\\]")
 #: A script within a template.
@@ -152,6 +157,14 @@ def write_texts(app: Sphinx) -> None:
         texts = json.loads(before[before.index("{") : before.rindex(";")]) | texts
     kept = {name: texts[name] for name in sorted(app.env.found_docs) if name in texts}
     write_text(place, f"window.companionTexts = {json.dumps(kept, ensure_ascii=False)};\n")
+
+
+def keep_percent(app: Sphinx, name: str, template: str, context: dict[str, Any], _: Any) -> None:
+    """Break no line between a number and its percent sign, in texts and captions."""
+    if "body" in context:
+        parts = VERBATIM.split(context["body"])
+        parts[::2] = [PERCENT.sub(r"\1&#160;%", part) for part in parts[::2]]
+        context["body"] = "".join(parts)
 
 
 def add_excerpts(app: Sphinx, name: str, *_: Any) -> None:
@@ -333,6 +346,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-resolved", define_terms)
     app.connect("doctree-resolved", leave_out_files)
     app.connect("html-page-context", scope_headers)
+    app.connect("html-page-context", keep_percent)
     app.connect("html-page-context", add_excerpts)
     app.connect("html-page-context", describe)
     app.connect("html-page-context", set_policy, priority=999)  # after all scripts are named
