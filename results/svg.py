@@ -28,8 +28,8 @@ MARKS = re.compile(
     r"(?:<use (?P=of) [^>]* (?P=look)/>)+"
 )
 NAMED_MARKS = re.compile(
-    rf"<g><title>[^<]*</title><g (?P<clip>[^>]*)><use (?P<of>\S+) [^>]* {LOOK}/></g></g>"
-    r"(?:<g><title>[^<]*</title><g (?P=clip)><use (?P=of) [^>]* (?P=look)/></g></g>)+"
+    rf"<g><title>[^<]*</title><g (?P<group>[^>]*)><use (?P<of>\S+) [^>]* {LOOK}/></g></g>"
+    r"(?:<g><title>[^<]*</title><g (?P=group)><use (?P=of) [^>]* (?P=look)/></g></g>)+"
 )
 #: Stand-ins of `results.style` → the page's variables.
 THEME = {"#1f2328": "ink", "#57606a": "muted", "#d8dee4": "grid", "#ffffff": "paper"}
@@ -44,7 +44,8 @@ def inline_svg(svg: str, alt: str) -> str:
     body = svg[svg.index("<svg") :]
     prefix = "f" + hashlib.sha256(body.encode()).hexdigest()[:8]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r' id="(?:matplotlib\.)?(axes|axis|xtick|ytick)_\d+"', r' class="\1"', body)
+    for part in ("axes", "axis", "xtick", "ytick"):
+        body = re.sub(rf' id="(?:matplotlib\.)?{part}_\d+"', f' class="{part}"', body)
     named = dict.fromkeys(re.findall(r'(?:href="|url\()#([^")]*)', body))
     short = {name: f"{prefix}-{number}" for number, name in enumerate(named)}
     body = re.sub(
@@ -117,11 +118,11 @@ def _as_one(lines: re.Match[str]) -> str:
 
 def _as_group(marks: re.Match[str]) -> str:
     """Marks that are drawn alike as one group, which has their look."""
-    look, clip = marks["look"], marks.groupdict().get("clip")
+    look, group = marks["look"], marks.groupdict().get("group")
     within = marks[0].replace(f" {look}/>", "/>")
-    if clip:
-        within = within.replace(f"<g {clip}>", "").replace("</g></g>", "</g>")
-    return f"<g {clip} {look}>{within}</g>" if clip else f"<g {look}>{within}</g>"
+    if group:
+        within = within.replace(f"<g {group}>", "").replace("</g></g>", "</g>")
+    return f"<g {group} {look}>{within}</g>" if group else f"<g {look}>{within}</g>"
 
 
 def _size(svg: str) -> str:
