@@ -90,7 +90,7 @@ def rows(
 
 def picture(measurements: Sequence[Measurement]) -> Drawing:
     """Neighbours kept at 4 bits against κ, written and rotated: a mark for each set of images."""
-    kept, kappa = "neighbours kept (%)", style.LOGARITHMIC["κ"]
+    kept, kappa = "neighbours kept (%)", "κ as written"
     panels = {"as written": "written", "after a random rotation": "rotated"}
     table = rows(measurements)
     frame = pd.concat(

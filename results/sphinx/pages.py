@@ -163,7 +163,7 @@ def keep_percent(app: Sphinx, name: str, template: str, context: dict[str, Any],
     """Break no line between a number and its percent sign, in texts and captions."""
     if "body" in context:
         parts = VERBATIM.split(context["body"])
-        parts[::2] = [PERCENT.sub(r"\1&#160;%", part) for part in parts[::2]]
+        parts[::2] = [PERCENT.sub("\\1\u00a0%", part) for part in parts[::2]]
         context["body"] = "".join(parts)
 
 
