@@ -45,7 +45,7 @@ def inline_svg(svg: str, alt: str) -> str:
     prefix = "f" + hashlib.sha256(body.encode()).hexdigest()[:8]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     for part in ("axes", "axis", "xtick", "ytick"):
-        body = re.sub(rf' id="(?:matplotlib\.)?{part}_\d+"', f' class="{part}"', body)
+        body = re.sub(rf' id="(?:matplotlib\.)?{part}_\d+"{WITHIN}', f' class="{part}"', body)
     named = dict.fromkeys(re.findall(r'(?:href="|url\()#([^")]*)', body))
     short = {name: f"{prefix}-{number}" for number, name in enumerate(named)}
     body = re.sub(

@@ -424,13 +424,13 @@ def test_opaque_lines_that_are_drawn_alike_become_one_path(more, paths):
 def test_marks_that_look_alike_have_one_group_and_keep_their_tooltips(more, groups):
     look = f'style="fill: #009e73; {more}"'
     marks = "".join(
-        f'<g id="mark_{n}"><g><title> id="{n}"</title>'
+        f'<g id="mark_{n}"><g><title> id="axes_{n}"</title>'
         f'<g clip-path="url(#c)"><use xlink:href="#m" x="{n}" y="1" {look}/></g></g></g>'
         for n in range(3)
     )
     inlined = inline_svg(f'<svg viewBox="0 0 9 9"><g id="a">\n{marks}\n</g></svg>', "Marks")
     assert inlined.count("clip-path") == inlined.count("fill:#009e73") == groups
-    assert re.findall("<title>(.*?)</title>", inlined) == [f' id="{n}"' for n in range(3)]
+    assert re.findall("<title>(.*?)</title>", inlined) == [f' id="axes_{n}"' for n in range(3)]
     assert re.findall(r'<use [^>]*x="(\d)"', inlined) == ["0", "1", "2"]
     assert inlined.count("<g") == inlined.count("</g>") and "mark_" not in inlined
 
