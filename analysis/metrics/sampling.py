@@ -9,6 +9,7 @@ together: whoever takes concepts as a sample has to take their groups as indepen
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import scipy
@@ -16,8 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 
 ALIKE = 0.25
 """Share of images in common, of those that show either, from which on concepts are one group."""
-#: Rows that are compared with all others at a time.
-ROWS = 512
+#: Rows and columns of the cosines that are computed at a time.
+ROWS, COLUMNS = 512, 16_384
+#: Principal directions of an outline, rows that they are found in, and an error of its cosines.
+DIRECTIONS, SAMPLE, ROUNDED = 32, 4096, 1e-4
 
 
 def copies(features: ArrayLike) -> NDArray[np.intp]:
@@ -73,23 +76,71 @@ def scenes(features: ArrayLike, alike: float = 0.98) -> int:
 
     Two are if their features (N, d), less the mean over images, have a cosine above ``alike``, or
     if others link them. Only a trained encoder can tell: random weights give all pictures nearly
-    the same features. It takes N² d multiplications.
+    the same features. Pairs are compared in all d components only if their `_outlines` have such a
+    cosine and no others link them; so the N² products are short.
 
     >>> x = np.random.default_rng(0).normal(size=(30, 64))
     >>> scenes(x), scenes(np.tile(x, (9, 1)) + 0.01)
     (30, 30)
     """
-    apart = np.asarray(features, np.float64)
-    apart = apart - apart.mean(axis=0)
-    apart /= np.maximum(np.linalg.norm(apart, axis=1, keepdims=True), np.finfo(float).tiny)
-    group = np.arange(len(apart))
-    for start in range(0, len(apart), ROWS):
-        near = apart[start : start + ROWS] @ apart[start:].T > alike
-        for row, linked in enumerate(near):
-            found = group[start:][linked]
-            if (found != group[start + row]).any():
-                merged = np.zeros(len(group), bool)
-                merged[found] = True
-                group[merged[group]] = found.min()
+    array = np.asanyarray(features)
+    mean = array.mean(axis=0, dtype=np.float64)
+    outlines = _outlines(array, mean)
+    order = outlines[:, 0].argsort(kind="stable")
+    outlines = outlines[order]
+    group = np.arange(len(array))
+    for start in range(0, len(array), ROWS):
+        rows = slice(start, start + ROWS)
+        reach = (
+            outlines[rows][-1, 0] + np.sqrt(2 - 2 * alike) + ROUNDED
+        )  # how far apart they can be
+        end = int(np.searchsorted(outlines[:, 0], reach, "right"))
+        links = [np.empty((2, 0), np.intp)]
+        for first in range(start, end, COLUMNS):
+            columns = slice(first, min(first + COLUMNS, end))
+            near = outlines[rows] @ outlines[columns].T > alike - ROUNDED
+            i, j = np.nonzero(near)
+            unlinked = group[start + i] != group[first + j]
+            a, b = np.unique(start + i[unlinked]), np.unique(first + j[unlinked])
+            if len(a):
+                cosines = _units(array, order[a], mean) @ _units(array, order[b], mean).T
+                i, j = np.nonzero(cosines > alike)
+                links.append(np.stack([a[i], b[j]]))
+        group = _linked(group, np.concatenate(links, axis=1))
     sizes = np.bincount(group)
-    return min(distinct_images(features), int(len(group) ** 2 // (sizes**2).sum()))
+    return min(distinct_images(array), int(len(group) ** 2 // (sizes**2).sum()))
+
+
+def _outlines(features: NDArray[Any], mean: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Short vectors of length 1 whose cosines are no smaller: (N, d) → (N, k + 1).
+
+    They are the projections on the k principal directions of at most `SAMPLE` rows, and the length
+    of the rest: the rests of two vectors have no larger product than their lengths have.
+    """
+    sample = _units(features, slice(None, None, -(-len(features) // SAMPLE)), mean)
+    directions = np.linalg.eigh(sample.T @ sample)[1][:, : -DIRECTIONS - 1 : -1]
+    outlines = np.empty((len(features), directions.shape[1] + 1), np.float32)
+    for start in range(0, len(features), ROWS):
+        rows = slice(start, start + ROWS)
+        inside = _units(features, rows, mean) @ directions
+        outlines[rows, :-1] = inside
+        outlines[rows, -1] = np.sqrt(np.maximum(1 - (inside**2).sum(axis=1), 0))
+    return outlines
+
+
+def _units(features: NDArray[Any], rows: Any, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Some rows less the mean, in float64, of length 1."""
+    apart = np.asarray(features[rows], np.float64) - mean
+    apart /= np.maximum(np.linalg.norm(apart, axis=1, keepdims=True), np.finfo(float).tiny)
+    return apart
+
+
+def _linked(group: NDArray[np.intp], links: NDArray[np.intp]) -> NDArray[np.intp]:
+    """The groups of rows (N,) after pairs of rows (2, n) were linked."""
+    a, b = group[links]
+    if not (a != b).any():
+        return group
+    graph = scipy.sparse.coo_array((np.ones(len(a), bool), (a, b)), shape=(len(group),) * 2)
+    return scipy.sparse.csgraph.connected_components(graph, directed=False)[1].astype(np.intp)[
+        group
+    ]
