@@ -42,8 +42,10 @@ def test_names_tell_folders_of_the_same_name_apart(tmp_path):
     assert first.name != second.name
     flat = imagelist.folder(tmp_path / "a" / "Val set" / "red")  # no labels
     assert (set(flat.labels.tolist()), flat.classes, flat.prompts) == ({-1}, (), None)
+    save_folder(tmp_path / "a-1", 3)  # as a text before a/, as a path behind it
     every = imagelist.unlabelled(tmp_path)
-    assert len(every) == 15 and every.keys[0] == "a/Val set/blue/002.png"
+    assert len(every) == 18 and every.keys[0] == "a/Val set/blue/002.png"
+    assert [*map(Path, every.images)] == sorted(tmp_path.rglob("*.png"))
 
 
 def test_a_folder_without_images_to_use_is_refused(tmp_path):
@@ -128,6 +130,7 @@ def test_odd_names_of_files_and_links(tmp_path):
         assert "red/\\xff.png" in listed.keys and len(listed.manifest) == 64
         assert {e.key for e in miniatures.damaged(listed)} == {"red/a\x01\\x.png", "red/\\xff.png"}
     (folder / "red/circle").symlink_to(folder / "red")
+    (folder / "red/itself").symlink_to(folder / "red/itself")
     for list_them in (imagelist.folder, imagelist.unlabelled):
         assert len(list_them(folder)) == len(listed)
     (folder / "red/gone.png").symlink_to(tmp_path / "nowhere")

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import itertools
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +25,8 @@ from base.files import fingerprint, sha256_of
 from base.texts import CompanionError
 
 Pixels = NDArray[np.uint8]
+#: The images below a folder: the name of each, with / between folders, and the path without links.
+_Files = dict[str, str]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
 #: What such files may hold; some of ImageNet's are PNG and called JPEG.
@@ -92,7 +93,7 @@ class ImageList:
     """
 
     name: str
-    images: Sequence[Path | Packed] | Pixels = field(repr=False)
+    images: Sequence[str | Path | Packed] | Pixels = field(repr=False)
     keys: tuple[str, ...] = field(repr=False)
     labels: NDArray[np.int64] = field(repr=False)
     classes: tuple[str, ...]
@@ -118,7 +119,7 @@ class ImageList:
         if isinstance(source, np.ndarray):
             return Image.fromarray(source)
         try:
-            opened = source if isinstance(source, Path) else io.BytesIO(source.read())
+            opened = io.BytesIO(source.read()) if isinstance(source, Packed) else source
             with Image.open(opened, formats=FORMATS) as picture:
                 picture.load()
                 least, (width, height) = self.smallest_side + 2 * self.border, picture.size
@@ -136,8 +137,8 @@ class ImageList:
             MemoryError,
             Image.DecompressionBombError,
         ) as error:
-            name = _readable(source.name)
-            reason = str(error)
+            name = source.name if isinstance(source, Packed) else Path(source).name
+            name, reason = _readable(name), str(error)
             for path in (str(source), repr(str(source))[1:-1]):  # Pillow writes it as Python does
                 reason = reason.replace(path, name)
             reason = _readable(reason)
@@ -178,27 +179,30 @@ def folder(
     """
     if not path.is_dir():
         raise DatasetError(f"{path} is not a folder of images.")
-    real = path.resolve()
-    below = [p for p in path.iterdir() if p.is_dir() and not real.is_relative_to(p.resolve())]
-    subfolders = sorted(p.name for p in below if p.name[0] != ".")
-    loose = _there(p for p in path.iterdir() if is_image(p.name) and not p.is_dir())
-    if loose and subfolders:
+    real, below, loose = path.resolve(), list[str](), _Files()
+    for entry in _entries(path):
+        if not _is_folder(entry):
+            _add(loose, entry.name, entry, real)
+        elif not real.is_relative_to(Path(entry.path).resolve()):
+            below.append(entry.name)
+    if loose and below:
         raise DatasetError(
             f"{path} has images beside subfolders: put every image into the subfolder of its "
             "class, or all into one folder without subfolders."
         )
-    parts = [_images_below(path / subfolder) for subfolder in subfolders]
-    empty = [subfolder for subfolder, part in zip(subfolders, parts, strict=True) if not part]
+    parts = [_images_below(path, subfolder) for subfolder in below]
+    empty = [subfolder for subfolder, part in zip(below, parts, strict=True) if not part]
     if empty or not (loose or parts):
         raise _without_images(path.joinpath(*empty[:1]))
     labels = [label for label, part in enumerate(parts) for _ in part] or [-1] * len(loose)
+    classes = tuple(map(_readable, below))
     return _of_files(
         path,
         name,
-        [*loose, *itertools.chain(*parts)],
+        loose or {name: real for part in parts for name, real in part.items()},
         labels=np.array(labels, dtype=np.int64),
-        classes=tuple(map(_readable, subfolders)),
-        prompts=class_prompts([*map(_readable, subfolders)], words) if subfolders else None,
+        classes=classes,
+        prompts=class_prompts(classes, words) if classes else None,
     )
 
 
@@ -227,25 +231,26 @@ def _without_images(path: Path) -> DatasetError:
     )
 
 
-def _of_files(path: Path, name: str | None, files: list[Path], **fields: Any) -> ImageList:
-    """List files under their paths below a folder; named after it and them if there is no name."""
-    keys = tuple(_readable(file.relative_to(path).as_posix()) for file in files)
-    folders = {folder: folder.resolve() for folder in {file.parent for file in files}}
-    names: dict[Path, str] = {}
-    for key, file in zip(keys, files, strict=True):
-        real = file.resolve() if file.is_symlink() else folders[file.parent] / file.name
+def _of_files(path: Path, name: str | None, files: _Files, **fields: Any) -> ImageList:
+    """List files under their names below a folder; named after it and them if there is no name."""
+    keys = tuple(map(_readable, files))
+    names: dict[str, str] = {}
+    for key, real in zip(keys, files.values(), strict=True):
         if (other := names.setdefault(real, key)) != key:
             raise DatasetError(
                 f"{key} and {other} are one file, which would count twice: remove the link."
             )
-    listed = ImageList(name=name or path.name, images=files, keys=keys, **fields)
+    images = [f"{path}/{file}" for file in files]
+    listed = ImageList(name=name or path.name, images=images, keys=keys, **fields)
     return listed if name else called_after(path, listed)
 
 
 def called_after(path: Path, listed: ImageList) -> ImageList:
     """Return a list under the name of its folder and its content."""
     slug = re.sub(r"[^a-z0-9]+", "-", path.resolve().name.lower()).strip("-") or "folder"
-    return replace(listed, name=f"{slug[:80]}-{listed.manifest[:8]}")
+    named = replace(listed, name=f"{slug[:80]}-{listed.manifest[:8]}")
+    vars(named)["manifest"] = listed.manifest  # the name is no part of it
+    return named
 
 
 def is_image(name: str) -> bool:
@@ -253,44 +258,60 @@ def is_image(name: str) -> bool:
     return name[0] != "." and name[name.rfind(".") :].lower() in SUFFIXES
 
 
-def _images_below(path: Path) -> list[Path]:
+def _images_below(path: Path, subfolder: str = "") -> _Files:
     """All images in a folder and below it, through links, but for hidden ones, by path.
 
     Links are followed after all else, and each real folder is looked into once, so that an image
-    has one name; links to a folder above are left out.
+    has one name; links to a folder above are left out. Of a file the folder's entry is enough:
+    each job of a grid lists hundreds of thousands.
     """
-    paths: list[Path] = []
+    files = _Files()
     seen: set[Path] = set()
-    folders: list[Path] = [path]
-    linked: list[Path] = []
+    folders: list[str] = [subfolder]
+    linked: list[str] = []
     while folders or linked:
         here = folders.pop() if folders else linked.pop(0)
-        real = here.resolve()
+        real = (path / here).resolve()
         if real in seen:
             continue
         seen.add(real)
-        for entry in sorted(here.iterdir()):
-            if entry.name[0] == ".":
-                continue
-            if not entry.is_dir():
-                paths += [entry] * is_image(entry.name)
+        for entry in _entries(path / here):
+            name = f"{here}/{entry.name}" if here else entry.name
+            if not _is_folder(entry):
+                _add(files, name, entry, real)
             elif not entry.is_symlink():
-                folders.append(entry)
-            elif not real.is_relative_to(entry.resolve()):
-                linked.append(entry)
-    return _there(paths)
+                folders.append(name)
+            elif not real.is_relative_to(Path(entry.path).resolve()):
+                linked.append(name)
+    return {name: files[name] for name in sorted(files, key=lambda name: name.replace("/", "\0"))}
 
 
-def _there(paths: Iterable[Path]) -> list[Path]:
-    """The paths sorted; DatasetError if one is no file."""
-    images = sorted(paths)
-    gone = next((str(path) for path in images if not path.is_file()), None)
-    if gone is not None:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder by name, but for what is hidden."""
+    with os.scandir(folder) as listing:
+        shown = (entry for entry in listing if entry.name[0] != ".")
+        return sorted(shown, key=lambda entry: entry.name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one; a link to itself is none."""
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
+
+
+def _add(files: _Files, name: str, entry: os.DirEntry[str], folder: Path) -> None:
+    """Add an entry of a real folder to files if it is called as images are.
+
+    Raises DatasetError if it is no file.
+    """
+    if not is_image(entry.name):
+        return
+    linked = entry.is_symlink()
+    if not (Path(entry.path).is_file() if linked else entry.is_file()):
         raise DatasetError(
-            f"{_readable(gone)} is no file, perhaps a link to nothing: put the image there, or "
-            "remove the name."
+            f"{_readable(entry.path)} is no file, perhaps a link to nothing: put the image there, "
+            "or remove the name."
         )
-    return images
+    files[name] = os.path.realpath(entry.path) if linked else f"{folder}/{entry.name}"
 
 
 def _readable(name: str) -> str:
@@ -298,13 +319,14 @@ def _readable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _version(source: Path | Packed) -> int | str:
+def _version(source: str | Path | Packed) -> int | str:
     """A key that distinguishes versions of an image with the same name."""
-    if not isinstance(source, Path):
+    if isinstance(source, Packed):
         return source.size
-    size, suffix = source.stat().st_size, source.suffix.lower()
-    plain = suffix in PLAIN or (suffix == ".png" and size >= _pixels_of_png(source))
-    return sha256_of(source) if plain else size
+    size = os.stat(source).st_size  # noqa: PTH116 - to make a path takes longer than to look
+    name = os.fspath(source).lower()
+    plain = name.endswith(PLAIN) or (name.endswith(".png") and size >= _pixels_of_png(Path(source)))
+    return sha256_of(Path(source)) if plain else size
 
 
 def _pixels_of_png(path: Path) -> float:

@@ -25,7 +25,7 @@ from base.files import fingerprint
 from companion.sources import flat, sets
 from companion.sources.sets import DIFFERS, Description, column, descriptions, locate
 
-Entry = tuple[int, str, Path]
+Entry = tuple[int, str, str]
 
 
 class Copy(NamedTuple):
@@ -78,7 +78,7 @@ def image_list(name: str, *, accept_counts: bool = False) -> ImageList:
 
 def _from_class_folders(description: Description, place: Path) -> Copy:
     """Read folders by class; those of no class are counted as problems, not listed."""
-    with os.scandir(place) as listing:
+    with os.scandir(place) as listing:  # of strings: paths of a million images take seconds
         folders = [entry.name for entry in listing if entry.name[0] != "." and entry.is_dir()]
     named = folder_names(description)
     classes = {folder: named[folder] for folder in folders if folder in named}
@@ -91,12 +91,12 @@ def _from_class_folders(description: Description, place: Path) -> Copy:
         counts[name] += len(files)
         if class_of(description, name) in label:
             index = label[class_of(description, name)]
-            entries += [(index, f"{name}/{file}", place / folder / file) for file in files]
+            entries += [(index, f"{name}/{file}", f"{place}/{folder}/{file}") for file in files]
     strange = sorted(set(folders) - set(classes))
     if description.name == sets.IMAGENET and not classes and (listed := flat.classes_of(place)):
         counts.update(listed.values())
         entries = [
-            (label[name], f"{name}/{file}", place / file)
+            (label[name], f"{name}/{file}", f"{place}/{file}")
             for file, name in listed.items()
             if name in label
         ]
