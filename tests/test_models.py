@@ -1,5 +1,6 @@
 """Weights become encoders and heads that compute what the libraries compute, or are refused."""
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import pytest
+import timm
 import torch
 from conftest import cases, refused
 from safetensors.torch import load_file, save_file
@@ -19,6 +21,7 @@ from tiny import (
     model,
     pictures,
 )
+from torch import nn
 
 from analysis.families.registry import load_family
 from analysis.features import heads, plan, store
@@ -67,6 +70,17 @@ def test_the_random_control_is_the_same_each_time():
     image = first.preprocess(pictures(1)[0])[None]
     assert torch.equal(first.encoder(image), second.encoder(image))
     refused("takes no checkpoint", load, described, Path("x"))
+
+
+def test_weights_that_a_file_replaces_are_not_drawn(monkeypatch):
+    monkeypatch.setattr(torch.random, "fork_rng", lambda devices: contextlib.nullcontext())
+    for library, name in (("timm", "resnet18"), ("timm", "convnext_atto")):
+        networks.build("a test", library, name)
+        state = torch.get_rng_state()
+        torch.manual_seed(networks.RANDOM_SEED)
+        assert torch.equal(torch.get_rng_state(), state), name
+    monkeypatch.setattr(timm, "create_model", lambda name: nn.init.trunc_normal_(torch.ones(9) * 9))
+    assert not networks.build("a test", "timm", "out of range").any()
 
 
 def test_the_zero_shot_head_is_open_clips(file):

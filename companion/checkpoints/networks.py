@@ -289,9 +289,19 @@ def pretraining(tag: str) -> str:
 
 
 class _Undrawn(TorchFunctionMode):
-    """Leaves tensors as they are where they would be filled with random numbers."""
+    """Fills tensors with zeros, not with random numbers.
 
-    DRAWS = (Tensor.normal_, Tensor.uniform_, Tensor.erfinv_)
+    Zeros, because `nn.init.trunc_normal_` draws anew for as long as a number is out of its range.
+    """
+
+    #: Of `nn.init` those that PyTorch gives to a mode whole: what they call no longer comes here.
+    DRAWS = (
+        *(Tensor.normal_, Tensor.uniform_, Tensor.erfinv_),
+        *(nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_),
+    )
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return args[0] if func in self.DRAWS else func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if func in self.DRAWS:
+            return nn.init.zeros_(args[0] if args else kwargs["tensor"])
+        return func(*args, **kwargs)
