@@ -176,15 +176,20 @@ def claims(
 
 
 def export(
-    file: Annotated[Path, option("CSV, Parquet or JSON file to write; - is CSV", placed=True)],
+    file: Annotated[
+        Path,
+        option("CSV, Parquet or JSON file, or folder (no ending), to write; - is CSV", placed=True),
+    ],
 ) -> None:
     """Write what is known for other programs. A CSV file has every measured number, recorded or
     live: each row has a model, images, a quantity, its unit and the kind of evidence. A Parquet
-    file has one row for each quantity of a model, with all its numbers. A JSON file has every claim
-    with its verdict, rule, numbers, evidence and error rates.
+    file has one row for each quantity of a model, with all its numbers; a folder gets one such file
+    for each data set. A JSON file has every claim with its verdict, rule, numbers, evidence and
+    error rates.
 
     companion export measurements.csv
     companion export measurements.parquet
+    companion export measurements/
     companion export claims.json
     """
     from companion.chapters import claim_data
@@ -196,12 +201,16 @@ def export(
         write_output(file, text := claim_data.as_json())
         print(f"{file}: {len(json.loads(text)['claims'])} claims", file=said)
         return
-    parquet = file.suffix == ".parquet"
-    check_writable(file, suffix=".parquet" if parquet else ".csv")
+    folder = file.is_dir() or not (file.suffix or file.exists() or is_stream(file))
+    parquet = folder or file.suffix == ".parquet"
+    if folder:
+        check_writable(file / "any" if file.is_dir() else file)
+    else:
+        check_writable(file, suffix=".parquet" if parquet else ".csv")
     families = registry.load_families() | registry.load_families("zoo")
     if parquet:
         table = exporting.whole_quantities(families)
-        exporting.write_parquet(table, file)
+        exporting.write_parquet(table, file, folder=folder)
     else:
         table = exporting.everything(families)
         write_output(file, exporting.as_csv(table))

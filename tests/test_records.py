@@ -359,6 +359,16 @@ def test_a_parquet_file_has_a_row_for_each_quantity(tmp_path, answer, monkeypatc
         expected = np.asarray(clip.values[row.quantity].value, dtype=float)
         np.testing.assert_array_equal(np.reshape(row.values, row.shape), expected)
         assert (row.n, row.unit) == (500, clip.values[row.quantity].unit)
+    folder = tmp_path / "sets"
+    assert said.partition(":")[2] == answer("export", folder).partition(":")[2]
+    assert {path.stem for path in folder.iterdir()} == {*table["data"]}
+    assert {*pd.read_parquet(folder / f"{clip.data.name}.parquet")["data"]} == {clip.data.name}
+    pd.testing.assert_frame_equal(pd.read_parquet(folder), table)
+    (tmp_path / "file").touch()
+    assert "give a name that ends so" in answer("export", tmp_path / "file", fails=True)
+    (folder / "gone.parquet").touch()
+    said = answer("export", folder, fails=True)
+    assert "has gone.parquet, which is of no data set here" in said
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     said = answer("export", tmp_path / "other.parquet", fails=True)
     assert "pip install pyarrow" in said and not (tmp_path / "other.parquet").exists()

@@ -59,18 +59,32 @@ def as_csv(table: pd.DataFrame) -> str:
     return table.assign(**{name: table[name].map(cell) for name in texts}).to_csv(index=False)
 
 
-def write_parquet(table: pd.DataFrame, path: Path) -> None:
+def write_parquet(table: pd.DataFrame, path: Path, *, folder: bool = False) -> None:
     """Write a table as Parquet, in parts of few data sets, of which a reader may skip all others.
 
-    Raises CompanionError if pyarrow is not installed.
+    A folder gets a file for each data set, called after it and with the columns and types of the
+    whole. Raises CompanionError if pyarrow is not installed, and for a folder that has other such
+    files: whoever reads it whole would read these, too.
     """
     if importlib.util.find_spec("pyarrow") is None:
         raise CompanionError(
             f"{path.name} is written by pyarrow, which is not installed: pip install pyarrow, or "
             "give a name that ends in .csv."
         )
-    with replaced(path) as part:
-        table.to_parquet(part, index=False, row_group_size=ROWS)
+    from pyarrow import Schema
+
+    tables = {path: table}
+    if folder:
+        tables = {path / f"{name}.parquet": rows for name, rows in table.groupby("data")}
+        if others := sorted({*path.glob("*.parquet")} - tables.keys()):
+            raise CompanionError(
+                f"{path} has {others[0].name}, which is of no data set here ({len(others)} such "
+                "files): remove what is out of date, or name another folder."
+            )
+    types = Schema.from_pandas(table, preserve_index=False)  # a column may be empty in a file
+    for place, rows in tables.items():
+        with replaced(place) as part:
+            rows.to_parquet(part, index=False, schema=types, row_group_size=ROWS)
 
 
 def _all(families: Mapping[str, Family]) -> Iterator[Measurement]:
