@@ -14,7 +14,7 @@ import platform
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -51,9 +51,10 @@ class Status:
 def statuses(runs: Iterable[Run]) -> list[Status]:
     """Compare what is on disk with what each run would be made from now; nothing is executed.
 
-    What several runs share is looked at once.
+    What several runs share is looked at once: runs for all subjects read the same measurements.
     """
-    code, listed = cache(partial(_code_parts, code=Code())), cache(_listed)
+    listed = cache(_listed)
+    code = cache(partial(_experiment_parts, code=Code(), listed=listed))
     return [_status(run, code, listed) for run in runs]
 
 
@@ -66,7 +67,7 @@ def _status(run: Run, code: Described, listed: Listed) -> Status:
     if made_from == folded(now):
         return Status(run, "up to date", parts=now)
     failure = read_failure(str(run))
-    if failure.get("made_from") == fingerprint(now):
+    if failure and failure.get("made_from") == fingerprint(now):
         return Status(run, "failed", str(failure["message"]), now)
     if made_from is not None:
         return Status(run, "stale", _differences(made_from, now), now)
@@ -79,11 +80,14 @@ def _listed(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.json"))
 
 
-def _code_parts(experiment: Experiment, code: Code | None = None) -> Parts:
+def _experiment_parts(
+    experiment: Experiment, code: Code | None = None, listed: Listed = _listed
+) -> Parts:
     """The notebook, what it reaches in modules of ours, and the libraries that all this uses.
 
-    Also what decides the measurements, by the modules' names, which are no part of the code version
-    that pages show: they say if a recorded one was taken with other code.
+    Also the recorded measurements that it reads, and what decides these, by the modules' names,
+    which are no part of the code version that pages show: they say if one was taken with other
+    code.
     """
     path = experiment.notebook
     try:
@@ -97,16 +101,17 @@ def _code_parts(experiment: Experiment, code: Code | None = None) -> Parts:
             f"{_shown(path)}, or a module that it imports, is not valid Python: {error.msg}, in "
             f"the line {(error.text or '').strip()!r}."
         ) from None
-    return made_from | {_shown(path): sha256_of(path)}
+    files = [file for kind in experiment.measurements for file in listed(_recorded(kind))]
+    return made_from | {_shown(file): sha256_of(file) for file in (path, *files)}
 
 
-def parts(run: Run, code: Described = _code_parts, listed: Listed = _listed) -> Parts:
+def parts(run: Run, code: Described = _experiment_parts, listed: Listed = _listed) -> Parts:
     """What a run would be made from now: part → its content's hash, or version.
 
-    ``code`` and ``listed`` may remember the code of notebooks and the files in folders. Raises
-    RunError if a declared pattern matches no file, or code is not valid Python.
+    ``code`` and ``listed`` may remember what experiments' runs share and the files in folders.
+    Raises RunError if a declared pattern matches no file, or code is not valid Python.
     """
-    declared = {_shown(path): sha256_of(path) for path in declared_files(run, listed)}
+    declared = {_shown(path): sha256_of(path) for path in _declared(run)}
     made_from = code(run.experiment) | declared | dict(project.current().entries(run, listed))
     rooms = project.current().stores(run)[:1]
     for path in from_store(run, listed):
@@ -123,7 +128,7 @@ def folded(parts: Parts) -> Parts:
     """
     folders = _folders(parts)
     within = {name for files in folders.values() for name in files}
-    whole = {folder: fingerprint(files) for folder, files in folders.items()}
+    whole = {folder: _hash_of(tuple(files.items())) for folder, files in folders.items()}
     return {name: of for name, of in parts.items() if name not in within} | whole
 
 
@@ -139,10 +144,24 @@ def _folders(parts: Parts) -> dict[str, Parts]:
     """The folders of which several files, or entries of files, are among the parts."""
     found: dict[str, Parts] = {}
     for name, of in parts.items():
-        folder, _, file = name.partition(": ")[0].rpartition("/")
-        if folder and not file.endswith(".py"):
-            found.setdefault(f"{folder}/*", {})[name] = of
+        if folder := _folder_of(name):
+            found.setdefault(folder, {})[name] = of
     return {folder: files for folder, files in found.items() if len(files) > 1}
+
+
+@cache
+def _folder_of(part: str) -> str:
+    """The folder of a file, or of an entry of one, as a part; "" for code and where there is none.
+
+    Of each file asked for each run that reads it, as is `_hash_of` of each folder.
+    """
+    folder, _, file = part.partition(": ")[0].rpartition("/")
+    return f"{folder}/*" if folder and not file.endswith(".py") else ""
+
+
+@lru_cache(maxsize=256)
+def _hash_of(files: tuple[tuple[str, str], ...]) -> str:
+    return fingerprint(dict(files))
 
 
 def _differences(made_from: Parts, now: Parts) -> str:
@@ -182,8 +201,12 @@ def declared_files(run: Run, listed: Listed = _listed) -> list[Path]:
 
     Raises RunError for a pattern that matches no file.
     """
-    paths = [path for folder in recorded(run) for path in listed(folder)]
-    hidden = project.current().unseen(run)
+    return [path for folder in recorded(run) for path in listed(folder)] + _declared(run)
+
+
+def _declared(run: Run) -> list[Path]:
+    """The files that the patterns of a run match; RunError for one that matches none."""
+    paths, hidden = list[Path](), project.current().unseen(run)
     for pattern in run.reads:
         matches = sorted(path for path in {*ROOT.glob(pattern)} - hidden if path.is_file())
         if not matches:
@@ -197,7 +220,11 @@ def declared_files(run: Run, listed: Listed = _listed) -> list[Path]:
 
 def recorded(run: Run) -> list[Path]:
     """The folders of the recorded measurements that a run reads."""
-    return [project.current().recorded(kind) for kind in run.experiment.measurements]
+    return [_recorded(kind) for kind in run.experiment.measurements]
+
+
+def _recorded(kind: str) -> Path:
+    return project.current().recorded(kind)
 
 
 def from_store(run: Run, listed: Listed = _listed) -> list[Path]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -91,7 +92,7 @@ class Companion(Project):
         recorded = [
             path for kind in run.experiment.measurements for path in listed(self.recorded(kind))
         ]
-        data = {path.stem.partition("--")[2] for path in recorded}
+        data = set(map(_data_of, recorded))
         data |= {
             path.stem.rpartition("--")[2].partition(".")[0] for path in self.stored(run, listed)
         }
@@ -227,6 +228,12 @@ def of_checkpoints(chapter: str) -> Experiment:
 
 def _hides_readers(run: Run) -> bool:
     return run.experiment.scope == "edition" and not run.experiment.readers
+
+
+@cache  # for each family's runs of the measurements of all families
+def _data_of(recorded: Path) -> str:
+    """The data set of a recorded measurement, by its file's name."""
+    return recorded.stem.partition("--")[2]
 
 
 def _kind(name: str) -> Measurable:
