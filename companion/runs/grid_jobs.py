@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -103,9 +104,9 @@ def measure_live(
         Task("measure", job.family, job.data, "" if experiments is None else job.experiment)
         for job in pending.jobs_to_take(families, experiments)
     )
-    if waiting := list(dict.fromkeys(tasks)):
-        needs = dict.fromkeys(waiting)
-        for problem in _do("measurements", needs, Grid(), cores, None):
+    waiting = [task for task, _ in Counter(tasks).most_common()]  # of most jobs first: the longest
+    if waiting:
+        for problem in _do("measurements", dict.fromkeys(waiting), Grid(), cores, None):
             print(problem, file=sys.stderr)
     pending.remove_outdated(families, experiments)
 
