@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -61,31 +61,40 @@ def quantisation(
     """
     h = basis.at_length_one(features) if judge is None else judge.sees(features)
     queries = metrics.evenly(len(h), metrics.QUERIES)
-    look = _looking(h, metrics.nearest(h, queries), queries, judge)
-    mean, frames = h.mean(axis=0), [basis.random_rotation(h.shape[1], s) for s in range(ROTATIONS)]
-    bare = None if texts is None else without_one_vector(h, texts)
+    look = _looking(metrics.nearest(h, queries), queries, judge)
+    mean, frames = h.mean(axis=0), (basis.random_rotation(h.shape[1], s) for s in range(ROTATIONS))
     of_frame = {
         "written": [look(h)],
         "rotated": [look(h @ turn, turn=turn) for turn in frames],
         "less_mean": [look(h - mean, added=mean)],
-        "removed": [] if bare is None else [look(bare)],
+        "removed": [] if texts is None else [look(without_one_vector(h, texts))],
     }
-    shown = {"written": [h], "rotated": [h @ turn for turn in frames], "less_mean": [h - mean]}
-    shown["removed"] = [] if bare is None else [bare]
     return {
         "bits": [bits for _, bits in SCHEMES],
         "queries": len(queries),
-        **_of_neighbours({name: [kept for kept, _ in of] for name, of in of_frame.items()}),
+        **_of_neighbours({name: [left.kept for left in of] for name, of in of_frame.items()}),
         **_of_predictions(
-            {name: [hits for _, hits in of] for name, of in of_frame.items()}, h, judge
+            {name: [left.hits for left in of] for name, of in of_frame.items()}, h, judge
         ),
         **{
-            f"{name}_{frame}": _one_or_list(frame, [measure(images).mean() for images in of])
-            for name, measure in (("kurtosis", outliers.kurtosis), ("crest", metrics.crest))
-            for frame, of in shown.items()
+            f"{name}_{frame}": _one_or_list(frame, [getattr(left, name) for left in of])
+            for name in ("kurtosis", "crest")
+            for frame, of in of_frame.items()
         },
         **_errors(h),
     }
+
+
+class Left(NamedTuple):
+    """What the schemes leave of images in one frame, and the images' own kurtosis and crest factor.
+
+    `kept`: (schemes, queries). `hits`: (schemes, images with a class), empty without a judge.
+    """
+
+    kept: Array
+    hits: Array
+    kurtosis: float
+    crest: float
 
 
 def without_one_vector(h: Array, texts: Texts) -> Array:
@@ -95,13 +104,13 @@ def without_one_vector(h: Array, texts: Texts) -> Array:
     return basis.less_direction(h, basis.mean_part(h, least))
 
 
-def _looking(h: Array, found: Any, queries: Any, judge: Judge | None) -> Callable[..., Any]:
+def _looking(found: Any, queries: Any, judge: Judge | None) -> Callable[..., Left]:
     """A function that quantises images by each scheme: neighbours kept, and the judge's hits.
 
     Images may be in another basis, and without a constant that is `added` after decoding.
     """
 
-    def look(images: Array, turn: Array | None = None, added: Any = 0.0) -> tuple[Array, Array]:
+    def look(images: Array, turn: Array | None = None, added: Any = 0.0) -> Left:
         kept, hits, turned = [], [], judge
         if judge is not None and turn is not None:
             turned = judge._replace(weight=judge.weight.astype(np.float64) @ turn)
@@ -110,7 +119,8 @@ def _looking(h: Array, found: Any, queries: Any, judge: Judge | None) -> Callabl
             kept.append(metrics.kept(found, decoded, queries))
             if turned is not None:
                 hits.append((turned.predicted(decoded) == turned.labels)[turned.labels >= 0])
-        return np.array(kept), np.array(hits)
+        kurtosis, crest = outliers.kurtosis(images).mean(), metrics.crest(images).mean()
+        return Left(np.array(kept), np.array(hits), kurtosis, crest)
 
     return look
 
