@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import html
 import importlib.util
 import io
@@ -72,6 +73,11 @@ def pytest_collection_modifyitems(config, items):
         return name in waits, name != builds, -taken.get(name, 0), place.get(name, 99)
 
     items.sort(key=order)
+
+
+def pytest_collection_finish():
+    """What is imported by now stays, so that no collection of garbage looks at PyTorch again."""
+    gc.freeze()
 
 
 #: A file whose tests share what is dear to make: they stay with one worker.
