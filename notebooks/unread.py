@@ -121,7 +121,8 @@ if edition == "paper" and len(whole):
     taken = unread_figures.taken_off(m)
     # the last needs a bias
     only = unread_figures.in_corner(taken) == ["without", "one_vector", "constant", "biased"]
-    page.figure("taken-off", unread_figures.costs(taken), holds=only)
+    most, loss = (f"{limit:g}" for limit in unread_figures.CORNER)
+    page.figure("taken-off", unread_figures.costs(taken), holds=only, most=most, loss=loss)
     row = unread_figures.by_name(taken)
     as_far = all(
         row[f"{name}_kurtosis"] < 10 and row[f"{name}_change"].high < 0

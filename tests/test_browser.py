@@ -94,6 +94,19 @@ def test_the_front_page_shows_what_was_found_without_scrolling(width, open_page,
     assert drawing["y"] + drawing["height"] <= page.viewport_size["height"]
 
 
+def test_no_script_holds_back_the_first_paint(open_page, site):
+    page = open_page(f"{site}/{CHAPTERS[0]}", DESK)
+    at_once = page.locator("head script[src]:not([defer], [async])")
+    names = at_once.evaluate_all("all => all.map(s => s.src.split('/').pop().split('?')[0])")
+    assert names == ["documentation_options.js"]
+
+
+def test_badges_say_what_their_kind_of_evidence_is(open_page, site):
+    badges = open_page(f"{site}/{CHAPTERS[0]}", DESK).locator(".evidence")
+    titles = badges.evaluate_all("all => all.map(b => b.title)")
+    assert titles and all(title.endswith(".") for title in titles)
+
+
 def test_slides_fit_their_screen_are_large_enough_and_name_their_axes(browser, site, built_book):
     window = browser.new_page(viewport={"width": 1280, "height": 720})
     wrong, panels, decks = {}, 0, sorted((built_book / "slides").glob("*.html"))
@@ -365,6 +378,13 @@ def test_a_heading_shows_what_its_column_means_and_paper_and_phones_list_it(brow
     page.set_viewport_size(PHONE)
     assert listed.count()
     page.close()
+
+
+def test_search_marks_words_and_no_letters_within_others(search):
+    listed, links = search("ViT-B-16")
+    assert listed.locator("li:has(.excerpt mark)").count() > len(links) / 2
+    kept = "localStorage.getItem('sphinx_highlight_terms')"  # what pages then mark
+    assert listed.page.evaluate(kept) == "vit"
 
 
 def test_search_shows_chapters_first_with_excerpts_from_a_file(search):

@@ -46,7 +46,7 @@
       for (const [key, plot] of Object.entries(plots)) plot.show(frame, series(key), key === "kurtosis" ? guess : []);
       const each = SIDES.map((_, side) => `${title(side)}: κ ${digits(run(side).kurtosis[frame])}, ` +
         `accuracy ${percent(run(side).accuracy[frame])}, ${percent(run(side).mean_share[frame])} of the energy in the mean image.`);
-      says.textContent = `After ${steps[frame].toLocaleString("en")} steps, seed ${run(0).seed}. ${each.join(" ")}`;
+      says.textContent = `After ${steps[frame].toLocaleString("en")} steps, with seed ${run(0).seed}, one of ${optimisers[chosen[0]].seeds.length}. ${each.join(" ")}`;
       SIDES.forEach((side, n) => {
         const values = { kurtosis: run(n).kurtosis[frame], accuracy: run(n).accuracy[frame], mean_share: run(n).mean_share[frame], largest: largest(means[n]).toFixed(5) };
         for (const [key, value] of Object.entries(values)) stage.dataset[n ? `${side}_${key}` : key] = value;

@@ -28,7 +28,7 @@ from sphinx.config import Config
 from sphinx.errors import SphinxError
 
 from base.files import write_text
-from base.quoting import tag
+from base.quoting import in_html, tag
 from base.roots import ROOT
 from results import course, project
 from results.policy import of_book
@@ -61,6 +61,8 @@ VERBATIM = re.compile(
     r"(<(?:pre|code|script|style|svg)\b.*?</(?:pre|code|script|style|svg)>|<[^>]*>)", re.DOTALL
 )
 PERCENT = re.compile(r"(\d|^) %")
+#: A badge in a page, up to where its title would stand.
+BADGE = re.compile(r'<span class="evidence evidence-(?P<kind>\w+)"(?=>)')
 #: What formulas lose in excerpts, where no MathJax runs: fonts, sizes, spaces, marks of commands.
 TEX = re.compile(r"\\(?:math\w+|operatorname|[lr](?=Vert)|[bB]ig[lr]?|,)|[{}\\]")
 #: A script within a template.
@@ -111,6 +113,23 @@ def define_terms(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         }
         for link in links:
             link["reftitle"] = definitions.get(_target(link).rpartition("#")[2], "")
+
+
+def explain_badges(app: Sphinx, name: str, _: str, context: dict[str, Any], __: Any) -> None:
+    """Give each badge of evidence what the glossary says of its kind as its title."""
+    glossary = app.config.companion_glossary
+    if glossary not in app.env.found_docs or not BADGE.search(context.get("body", "")):
+        return
+    texts = vars(app).setdefault("companion_kinds", {})
+    for item in () if texts else app.env.get_doctree(glossary).findall(nodes.definition_list_item):
+        if "term-evidence" in item[0]["ids"]:
+            texts |= dict(re.findall(r"(\w+): ([^.]+\.)", item[-1].astext()))
+
+    def explained(badge: re.Match[str]) -> str:
+        text = texts.get(badge["kind"].capitalize(), "")
+        return f'{badge[0]} title="{in_html(text[0].upper() + text[1:])}"' if text else badge[0]
+
+    context["body"] = BADGE.sub(explained, context["body"])
 
 
 def _without_numbers(definition: nodes.Element) -> str:
@@ -347,6 +366,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-resolved", leave_out_files)
     app.connect("html-page-context", scope_headers)
     app.connect("html-page-context", keep_percent)
+    app.connect("html-page-context", explain_badges)
     app.connect("html-page-context", add_excerpts)
     app.connect("html-page-context", describe)
     app.connect("html-page-context", set_policy, priority=999)  # after all scripts are named

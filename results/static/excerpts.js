@@ -13,6 +13,14 @@
   if (typeof Search !== "undefined") {
     const search = Search.performSearch;
     Search.performSearch = (text) => search(read(text)); // abbreviations in full
+    const parse = Search._parseQuery;
+    Search._parseQuery = (text) => {
+      const parsed = parse(text);
+      // What the page found marks wherever it stands in a word: not the b and the 16 of ViT-B-16.
+      for (const word of parsed[3]) if (word.length < 3) parsed[3].delete(word);
+      localStorage.setItem("sphinx_highlight_terms", [...parsed[3]].join(" "));
+      return parsed;
+    };
     const byTerms = Search.performTermsSearch;
     Search.performTermsSearch = (terms, excluded) => {
       const every = byTerms(terms, excluded);
@@ -33,13 +41,18 @@
     .split(/[^\p{L}\p{N}_]+/u)
     .filter(Boolean);
 
-  /** Where all words in a row, or else the first of the words, begin in a text, or -1. */
-  const inRow = (text) => text.toLowerCase().indexOf(words.join(" "));
-  const place = (text) => {
-    if (inRow(text) >= 0) return inRow(text);
-    const found = words.map((word) => text.toLowerCase().indexOf(word)).filter((at) => at >= 0);
-    return found.length ? Math.min(...found) : -1;
-  };
+  // A letter or two, as the b of ViT-B, counts where it is a word by itself.
+  const alone = (word) => `(?<![\\p{L}\\p{N}])${word}(?![\\p{L}\\p{N}])`;
+  const row = new RegExp(words.join("[^\\p{L}\\p{N}]+"), "iu");
+  const patterns = [...words]
+    .sort((a, b) => b.length - a.length)
+    .map((word) => (word.length < 3 ? alone(word) : word));
+  const each = patterns.map((pattern) => new RegExp(pattern, "iu"));
+
+  /** How many of the words a text has. */
+  const has = (text) => each.filter((word) => word.test(text)).length;
+  /** Where all words in a row begin in a text, or else the longest one of the words in it, or -1. */
+  const place = (text) => [row, ...each].map((word) => text.search(word)).find((at) => at >= 0) ?? -1;
 
   /** The text of the section that a result leads to, or of the first one with a word in it. */
   const textBehind = (link) => {
@@ -49,22 +62,20 @@
     const sections = window.companionTexts?.[page] ?? [];
     const anchor = decodeURIComponent(url.hash.slice(1));
     const own = sections.find(([id]) => id === anchor)?.[1];
-    const found = [inRow, place].map((where) => sections.find(([, text]) => where(text) >= 0)?.[1]);
-    return (anchor && own) || found[0] || found[1] || sections[0]?.[1] || "";
+    const inRow = sections.find(([, text]) => row.test(text))?.[1];
+    const most = Math.max(0, ...sections.map(([, text]) => has(text)));
+    const fullest = most && sections.find(([, text]) => has(text) === most)[1];
+    return (anchor && own) || inRow || fullest || sections[0]?.[1] || "";
   };
 
   /** Mark each of the words in a text. */
-  const marked = (text) => {
-    const safe = words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-    // A letter or two, as the b of ViT-B, is marked where it is a word by itself.
-    const any = safe.map((word) => (word.length < 3 ? `(?<![\\p{L}\\p{N}])${word}(?![\\p{L}\\p{N}])` : word)).join("|");
-    return text.split(new RegExp(`(${any})`, "iu")).map((piece, number) => {
+  const marked = (text) =>
+    text.split(new RegExp(`(${patterns.join("|")})`, "iu")).map((piece, number) => {
       if (number % 2 === 0) return piece;
       const mark = document.createElement("mark");
       mark.textContent = piece;
       return mark;
     });
-  };
 
   const addExcerpt = (item) => {
     const link = item.querySelector("a");
