@@ -257,7 +257,7 @@
       draw(stage, JSON.parse(numbers.textContent));
       if (!guess) continue;
       figure.classList.add("is-unseen");
-      figure.querySelector(".caption-text").before(make("span", { class: "explorable-later" }, "Guess first. The caption shows as soon as you move the slider."));
+      figure.querySelector(".caption-text")?.before(make("span", { class: "explorable-later" }, "Guess first. The caption shows as soon as you move the slider."));
       for (const kind of ["input", "click"]) {
         stage.addEventListener(kind, ({ target }) => {
           if (target.closest(".explorable-slider")) figure.classList.remove("is-unseen");
