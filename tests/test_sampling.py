@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy
 
-from analysis.metrics import paired
+from analysis.metrics import paired, sampling
 from analysis.metrics.sampling import copies, distinct_images, scenes
 from companion.measurements import measures
 from companion.measurements.measurement import Measurement, Value
@@ -33,6 +33,21 @@ def test_pictures_that_are_almost_equal_are_one_scene():
     centred = np.r_[circle, -circle]
     assert scenes(centred) == 12**2 // (4**2 + 2**2 + 4**2 + 2**2)
     assert scenes(np.ones((5, 3))) == 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_scenes_are_the_groups_that_single_linkage_makes_of_all_pairs(seed, monkeypatch):
+    """With few directions in a sketch, and blocks so small that groups reach over several."""
+    for name, size in (("ROWS", 64), ("COLUMNS", 96), ("DIRECTIONS", 4), ("SAMPLE", 100)):
+        monkeypatch.setattr(sampling, name, size)
+    draws = np.random.default_rng(seed)
+    pictures = draws.normal(size=(60, 24)) * draws.random(24) ** 3
+    views = pictures[draws.integers(0, 60, 700)] + draws.normal(size=(700, 24)) * 0.01 * 1.25**seed
+    tree = scipy.cluster.hierarchy.single(
+        scipy.spatial.distance.pdist(views - views.mean(axis=0), "cosine")
+    )
+    sizes = np.bincount(scipy.cluster.hierarchy.fcluster(tree, 0.02, "distance"))
+    assert scenes(views) == 700**2 // (sizes**2).sum()
 
 
 @pytest.mark.parametrize("weights", [[5] * 20, [1] * 20, [50, *[1] * 19], [1, 2] * 10])

@@ -19,7 +19,7 @@ ALIKE = 0.25
 """Share of images in common, of those that show either, from which on concepts are one group."""
 #: Rows and columns of the cosines that are computed at a time.
 ROWS, COLUMNS = 512, 16_384
-#: Principal directions of an outline, rows that they are found in, and an error of its cosines.
+#: Principal directions of a sketch, rows that they are found in, and an error of its cosines.
 DIRECTIONS, SAMPLE, ROUNDED = 32, 4096, 1e-4
 
 
@@ -76,7 +76,7 @@ def scenes(features: ArrayLike, alike: float = 0.98) -> int:
 
     Two are if their features (N, d), less the mean over images, have a cosine above ``alike``, or
     if others link them. Only a trained encoder can tell: random weights give all pictures nearly
-    the same features. Pairs are compared in all d components only if their `_outlines` have such a
+    the same features. Pairs are compared in all d components only if their `_sketches` have such a
     cosine and no others link them; so the N² products are short.
 
     >>> x = np.random.default_rng(0).normal(size=(30, 64))
@@ -85,47 +85,43 @@ def scenes(features: ArrayLike, alike: float = 0.98) -> int:
     """
     array = np.asanyarray(features)
     mean = array.mean(axis=0, dtype=np.float64)
-    outlines = _outlines(array, mean)
-    order = outlines[:, 0].argsort(kind="stable")
-    outlines = outlines[order]
+    sketches = _sketches(array, mean)
+    order = sketches[:, 0].argsort(kind="stable")
+    sketches = sketches[order]
     group = np.arange(len(array))
     for start in range(0, len(array), ROWS):
         rows = slice(start, start + ROWS)
-        reach = (
-            outlines[rows][-1, 0] + np.sqrt(2 - 2 * alike) + ROUNDED
-        )  # how far apart they can be
-        end = int(np.searchsorted(outlines[:, 0], reach, "right"))
-        links = [np.empty((2, 0), np.intp)]
+        # Vectors of length 1 with such a cosine are no farther apart than this, in any direction.
+        reach = sketches[rows][-1, 0] + np.sqrt(2 - 2 * alike) + ROUNDED
+        end = int(np.searchsorted(sketches[:, 0], reach, "right"))
         for first in range(start, end, COLUMNS):
             columns = slice(first, min(first + COLUMNS, end))
-            near = outlines[rows] @ outlines[columns].T > alike - ROUNDED
-            i, j = np.nonzero(near)
+            i, j = np.nonzero(sketches[rows] @ sketches[columns].T > alike - ROUNDED)
             unlinked = group[start + i] != group[first + j]
             a, b = np.unique(start + i[unlinked]), np.unique(first + j[unlinked])
             if len(a):
                 cosines = _units(array, order[a], mean) @ _units(array, order[b], mean).T
                 i, j = np.nonzero(cosines > alike)
-                links.append(np.stack([a[i], b[j]]))
-        group = _linked(group, np.concatenate(links, axis=1))
+                group = _linked(group, np.stack([a[i], b[j]]))
     sizes = np.bincount(group)
     return min(distinct_images(array), int(len(group) ** 2 // (sizes**2).sum()))
 
 
-def _outlines(features: NDArray[Any], mean: NDArray[np.float64]) -> NDArray[np.float32]:
+def _sketches(features: NDArray[Any], mean: NDArray[np.float64]) -> NDArray[np.float32]:
     """Short vectors of length 1 whose cosines are no smaller: (N, d) → (N, k + 1).
 
     They are the projections on the k principal directions of at most `SAMPLE` rows, and the length
-    of the rest: the rests of two vectors have no larger product than their lengths have.
+    of the rest: two rests have no larger product than their lengths have (Cauchy and Schwarz).
     """
     sample = _units(features, slice(None, None, -(-len(features) // SAMPLE)), mean)
     directions = np.linalg.eigh(sample.T @ sample)[1][:, : -DIRECTIONS - 1 : -1]
-    outlines = np.empty((len(features), directions.shape[1] + 1), np.float32)
+    sketches = np.empty((len(features), directions.shape[1] + 1), np.float32)
     for start in range(0, len(features), ROWS):
         rows = slice(start, start + ROWS)
         inside = _units(features, rows, mean) @ directions
-        outlines[rows, :-1] = inside
-        outlines[rows, -1] = np.sqrt(np.maximum(1 - (inside**2).sum(axis=1), 0))
-    return outlines
+        sketches[rows, :-1] = inside
+        sketches[rows, -1] = np.sqrt(np.maximum(1 - (inside**2).sum(axis=1), 0))
+    return sketches
 
 
 def _units(features: NDArray[Any], rows: Any, mean: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -136,11 +132,11 @@ def _units(features: NDArray[Any], rows: Any, mean: NDArray[np.float64]) -> NDAr
 
 
 def _linked(group: NDArray[np.intp], links: NDArray[np.intp]) -> NDArray[np.intp]:
-    """The groups of rows (N,) after pairs of rows (2, n) were linked."""
-    a, b = group[links]
-    if not (a != b).any():
-        return group
-    graph = scipy.sparse.coo_array((np.ones(len(a), bool), (a, b)), shape=(len(group),) * 2)
-    return scipy.sparse.csgraph.connected_components(graph, directed=False)[1].astype(np.intp)[
-        group
-    ]
+    """The groups of rows (N,), each below N, after pairs of rows (2, n) were linked."""
+    names, ends = np.unique(group[links], return_inverse=True)
+    pairs = (np.ones(links.shape[1], bool), ends.reshape(links.shape))
+    graph = scipy.sparse.coo_array(pairs, shape=(len(names), len(names)))
+    joined = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
+    renamed = np.arange(len(group))
+    renamed[names] = names[np.unique(joined, return_index=True)[1]][joined]
+    return renamed[group]
