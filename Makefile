@@ -55,7 +55,7 @@ endef
 export set_up PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book serve pdf lite lab sphinx runs pocket check test test-slow test-slurm lint sizes release clean
+.PHONY: help venv book serve pdf lite lab sphinx runs pocket check test test-slow test-slurm lint words sizes release clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do \
@@ -132,6 +132,9 @@ lint: ## Check style and types
 	@$(IN_VENV) ruff check .
 	@$(IN_VENV) ruff format --check .
 	@$(IN_VENV) mypy
+
+words: ## Count the words of pages, captions and notebooks' comments
+	@$(IN_VENV) python .ci/words.py
 
 sizes: ## Report how large each room of the house is (no test holds it)
 	@$(IN_VENV) python .ci/sizes.py
