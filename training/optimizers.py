@@ -23,8 +23,11 @@ from training.pocket import SecondMoment
 
 #: Muon's quintic polynomial and how often it is applied (Jordan et al. 2024).
 NEWTON_SCHULZ, TIMES = (3.4445, -4.7750, 2.0315), 5
-#: Shampoo's roots are taken in every one of the first steps, and then in every so manieth.
+#: Shampoo's roots are taken in every one of the first steps, and then in every so manieth, and so
+#: are SOAP's axes.
 ROOTS_EVERY = 20
+#: How much of the past the running means of gradients and of their squares keep.
+BETAS = (0.9, 0.98)
 #: What Shampoo adds to eigenvalues, as a share of the largest.
 DAMPING = 1e-6
 
@@ -49,7 +52,7 @@ class ProjectionAdamW(torch.optim.Optimizer):
         *,
         learning_rate: float,
         weight_decay: float,
-        betas: tuple[float, float] = (0.9, 0.98),
+        betas: tuple[float, float] = BETAS,
         epsilon: float = 1e-8,
         gain: float = 1.0,
         turns: Iterable[Turn] | None = None,
@@ -71,8 +74,10 @@ class ProjectionAdamW(torch.optim.Optimizer):
         for group in self.param_groups:
             (weight,), turn = group["params"], group["turn"]
             state = self.state[weight]
-            state["steps"] = state.get("steps", 0) + 1
-            change = self._direction(state, _turned(weight.grad, turn), group["output"])
+            gradient, output = _turned(weight.grad, turn), group["output"]
+            change = direction(
+                self.second_moment, state, gradient, output, self.betas, self.epsilon
+            )
             change = _turned(change, turn, back=True)
             decay = group["weight_decay"] * (weight.ndim > 1)
             if self.second_moment == "lamb":
@@ -81,31 +86,45 @@ class ProjectionAdamW(torch.optim.Optimizer):
             weight.mul_(1 - group["lr"] * decay)
             weight.add_(change, alpha=-group["lr"] * self.gain)
 
-    def _direction(self, state: dict[str, Any], gradient: Tensor, output: int) -> Tensor:
-        (rise, memory), kind = self.betas, self.second_moment
-        mean: Tensor = _running(state, "mean", gradient, rise) / (1 - rise ** state["steps"])
-        if kind == "none":
-            return mean
-        if kind == "sign":
-            return mean.sign()
-        if kind == "muon":
-            return _orthogonalised(mean)
-        if kind == "shampoo":
-            return _preconditioned(state, mean, gradient, memory)
-        inputs = [axis for axis in range(gradient.ndim) if axis != output]
-        square = gradient.square()
-        if kind == "shared":
-            square = square.mean(output, keepdim=True)
-        elif kind == "column" and inputs:
-            square = square.mean(inputs, keepdim=True)
-        elif kind == "matrix":
-            square = square.mean()
-        square = _running(state, "square", square, memory) / (1 - memory ** state["steps"])
-        if kind == "adafactor" and inputs:  # Shazeer and Stern 2018
-            rows = square.mean(output, keepdim=True)
-            square = rows * square.mean(inputs, keepdim=True) / rows.mean()
-        change: Tensor = mean / square.sqrt().add_(self.epsilon)
-        return change
+
+def direction(
+    kind: SecondMoment,
+    state: dict[str, Any],
+    gradient: Tensor,
+    output: int = 1,
+    betas: tuple[float, float] = BETAS,
+    epsilon: float = 1e-8,
+) -> Tensor:
+    """The next step of one weight, of its gradient's shape, before rate and decay.
+
+    ``state`` is the optimiser's memory of this weight, {} before the first step; ``output`` the
+    axis of its output coordinates.
+    """
+    state["steps"] = state.get("steps", 0) + 1
+    rise, memory = betas
+    mean: Tensor = _running(state, "mean", gradient, rise) / (1 - rise ** state["steps"])
+    if kind == "none":
+        return mean
+    if kind == "sign":
+        return mean.sign()
+    if kind == "muon":
+        return _orthogonalised(mean)
+    if kind == "shampoo":
+        return _preconditioned(state, mean, gradient, memory)
+    inputs = [axis for axis in range(gradient.ndim) if axis != output]
+    square = gradient.square()
+    if kind == "shared":
+        square = square.mean(output, keepdim=True)
+    elif kind == "column" and inputs:
+        square = square.mean(inputs, keepdim=True)
+    elif kind == "matrix":
+        square = square.mean()
+    square = _running(state, "square", square, memory) / (1 - memory ** state["steps"])
+    if kind == "adafactor" and inputs:  # Shazeer and Stern 2018
+        rows = square.mean(output, keepdim=True)
+        square = rows * square.mean(inputs, keepdim=True) / rows.mean()
+    change: Tensor = mean / square.sqrt().add_(epsilon)
+    return change
 
 
 def projections(clip: nn.Module) -> list[tuple[nn.Parameter, int]]:
@@ -161,3 +180,21 @@ def _preconditioned(state: dict[str, Any], mean: Tensor, gradient: Tensor, memor
             state[f"{side} root"] = vectors * values**-0.25 @ vectors.T
     changed: Tensor = state["left root"] @ mean.reshape(wide.shape) @ state["right root"]
     return changed.reshape(mean.shape)
+
+
+def soap(state: dict[str, Any], gradient: Tensor, betas: tuple[float, float] = BETAS) -> Tensor:
+    """The next step of SOAP (Vyas et al. 2024): Adam's, in Shampoo's axes, before rate and decay.
+
+    ``state`` is its memory of this weight, {} before the first step.
+    """
+    step = state["soaps"] = state.get("soaps", 0) + 1
+    for side, product in {"left": gradient @ gradient.T, "right": gradient.T @ gradient}.items():
+        product = _running(state, side, product, betas[1])
+        if step == 1 or step % ROOTS_EVERY == 0:
+            state[f"{side} axes"] = torch.linalg.eigh(product)[1]
+    left, right = state["left axes"], state["right axes"]
+    mean = _running(state, "mean", gradient, betas[0]) / (1 - betas[0] ** step)
+    square = _running(state, "square", (left.T @ gradient @ right).square(), betas[1])
+    inside = (left.T @ mean @ right) / ((square / (1 - betas[1] ** step)).sqrt() + 1e-8)
+    changed: Tensor = left @ inside @ right.T
+    return changed

@@ -72,8 +72,10 @@ class Begun:
     own: Projections
 
 
-def begin(pairs: Pairs, settings: RelearnSettings, seed: int) -> Begun:
+def begin(pairs: Pairs, settings: RelearnSettings, seed: int, together: bool = False) -> Begun:
     """Turn both sides' features by random rotations and draw or build the projections.
+
+    ``together``: by the same rotation, so that one matrix can serve both.
 
     Inputs are features times √d, so that their components are about 1. Taken out of centred inputs
     is the mean of the images that are learned from, and that of the texts; what is left is scaled
@@ -81,6 +83,8 @@ def begin(pairs: Pairs, settings: RelearnSettings, seed: int) -> Begun:
     """
     width = pairs.images.shape[1]
     rotations = [basis.random_rotation(width, 10_000 + 10 * seed + part) for part in range(3)]
+    if together:
+        rotations[1] = rotations[0]
     inputs, starts = [], []
     learned = [pairs.images[~pairs.held_out], pairs.texts]
     for side, known, rotation in zip((pairs.images, pairs.texts), learned, rotations, strict=False):
@@ -106,13 +110,25 @@ def begin(pairs: Pairs, settings: RelearnSettings, seed: int) -> Begun:
     return Begun(locked=locked, own=own)
 
 
-@torch.no_grad()
-def written_out(
-    own: Projections, images: Tensor, texts: Tensor, scale: float | None, groups: Tensor
-) -> float:
-    """As `training.origin.differentiated`, with the gradient by hand: a third less time."""
-    factor = own.log_scale.exp().clamp(max=LARGEST_SCALE) if scale is None else torch.tensor(scale)
-    a, b = images @ own.image, texts @ own.text
+@dataclass(frozen=True)
+class Slopes:
+    """A batch's loss, and its slopes: of the cosines (n, n) and of both projections' weights."""
+
+    loss: Tensor
+    of_cosines: Tensor
+    of_weights: tuple[Tensor, Tensor]
+    of_log_scale: Tensor
+
+
+def slopes(
+    image: Tensor, text: Tensor, x: Tensor, y: Tensor, factor: Tensor, groups: Tensor
+) -> Slopes:
+    """CLIP's loss for x (n, p), y (n, q) behind W (p, d), V (q, d), and its slopes, by hand.
+
+    ``factor`` is the logit scale. Items of one group are right answers for each other. Can be
+    differentiated once more.
+    """
+    a, b = x @ image, y @ text
     lengths = a.norm(dim=1, keepdim=True), b.norm(dim=1, keepdim=True)
     h, t = a / lengths[0], b / lengths[1]
     cosines = h @ t.T
@@ -121,16 +137,31 @@ def written_out(
     of_image, of_text = ((factor * cosines).log_softmax(dim) for dim in (1, 0))
     loss = -(targets * (of_image + of_text)).sum() / (2 * len(h))
     slope = (of_image.exp() + of_text.exp() - 2 * targets) * (factor / (2 * len(h)))
-    for weight, inputs, unit, length, pull in (
-        (own.image, images, h, lengths[0], slope @ t),
-        (own.text, texts, t, lengths[1], slope.T @ h),
-    ):
-        sideways = pull - (pull * unit).sum(dim=1, keepdim=True) * unit
-        weight.grad = inputs.T @ (sideways / length)
+    weights = (
+        behind(x, h, lengths[0], slope @ t),
+        behind(y, t, lengths[1], slope.T @ h),
+    )
+    return Slopes(loss, slope, weights, (slope * cosines).sum())
+
+
+def behind(inputs: Tensor, unit: Tensor, length: Tensor, pull: Tensor) -> Tensor:
+    """The slope in a weight (p, d), given that in the outputs (n, d) at length 1."""
+    sideways = pull - (pull * unit).sum(dim=1, keepdim=True) * unit
+    return inputs.T @ (sideways / length)
+
+
+@torch.no_grad()
+def written_out(
+    own: Projections, images: Tensor, texts: Tensor, scale: float | None, groups: Tensor
+) -> float:
+    """As `training.origin.differentiated`, with the gradient by hand: a third less time."""
+    factor = own.log_scale.exp().clamp(max=LARGEST_SCALE) if scale is None else torch.tensor(scale)
+    found = slopes(own.image, own.text, images, texts, factor, groups)
+    own.image.grad, own.text.grad = found.of_weights
     if scale is None:
         within = own.log_scale <= math.log(LARGEST_SCALE)
-        own.log_scale.grad = (slope * cosines).sum() * within
-    return float(loss)
+        own.log_scale.grad = found.of_log_scale * within
+    return float(found.loss)
 
 
 def features(own: Projections, locked: Locked) -> tuple[Array, Array]:
