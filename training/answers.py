@@ -105,7 +105,7 @@ class Side:
         elif rule == "soap":
             step = soap(self.states.setdefault(rule, {}), gradient)
         else:
-            kind = "element" if rule == "lamb" else rule
+            kind: Any = "element" if rule == "lamb" else rule
             step = direction(kind, self.states.setdefault(kind, {}), gradient)
         return step if rule in OWN_LENGTH else step * (row.norm() / step.norm())
 
@@ -147,7 +147,7 @@ class Cloud:
     @classmethod
     def of(cls, locked: Locked) -> Cloud:
         """Class means (n, p) and the root (p, p) of the pooled covariance within classes."""
-        concepts, place = locked.concepts.unique(return_inverse=True)
+        concepts, place = torch.unique(locked.concepts, return_inverse=True)
         sums = torch.zeros(len(concepts), locked.images.shape[1], dtype=torch.float64)
         sums.index_add_(0, place, locked.images.double())
         means = sums / place.bincount()[:, None]
@@ -219,7 +219,9 @@ def felt(
         logits = factor * h @ t.T
         slope = (logits.softmax(0) + logits.softmax(1) - 2 * targets) * (factor / (2 * len(h)))
         pull = slope @ t
-        return (pull - (pull * h).sum(dim=1, keepdim=True) * h) / a.norm(dim=1, keepdim=True)
+        sideways = pull - (pull * h).sum(dim=1, keepdim=True) * h
+        moved: Tensor = sideways / a.norm(dim=1, keepdim=True)
+        return moved
 
     slope: Tensor = x.T @ torch.func.jvp(own_slope, (b,), (y @ along,))[1]
     return slope

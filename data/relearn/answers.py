@@ -186,6 +186,7 @@ def trained(
     column = column if isinstance(column, int) else row["leader" if of_texts else "leader_texts"]
     mean = means[False][not of_texts][column], means[True][not of_texts][column]
     row |= {"column": column, "growth": float(torch.log(mean[1] / mean[0]))} | damping.of(column)
+    row["column_place"] = place(answers.means(own, locked)[not of_texts].abs(), column)
     for side, leader, end in zip(
         sides, (row["leader_texts"], row["leader"]), ("images", "texts"), strict=True
     ):
@@ -199,14 +200,17 @@ def trained(
     return row, shadows
 
 
+@torch.no_grad()
 def place(mean: torch.Tensor, column: int) -> int:
     """The place of a column among all by its mean (d,): 1 for the longest."""
     return int((mean > mean[column]).sum()) + 1
 
 
 def compared(ratio: torch.Tensor, leader: int, end: str) -> dict[str, float]:
-    """The least ratio of a side's columns, where, and that where the other side's mean leads."""
-    found = {"least": ratio.min(), "least_at": ratio.argmin(), "ratio": ratio[leader % len(ratio)]}
+    """The least ratio of a side's columns, and that where the other side leads, with its rank."""
+    own = ratio[leader % len(ratio)]
+    found = {"least": ratio.min(), "least_at": ratio.argmin(), "ratio": own}
+    found["rank"] = (ratio < own).sum() + 1
     return {f"{name}_{end}": float(value) for name, value in found.items()}
 
 
