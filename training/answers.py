@@ -124,6 +124,10 @@ class Side:
         square: Tensor = state["square"] / (1 - BETAS[1] ** state["steps"])
         return 1 / (square.sqrt() + 1e-8)
 
+    def compare(self, change: Tensor, row: Tensor) -> None:
+        """Keep how long each column of a step is over the row rule's, each over its whole."""
+        self.ratio = shares(change) / shares(row)
+
     def note(self, columns: dict[str, Tensor], steps: int) -> None:
         """Add the ratios of columns (d,) to their means over so many steps."""
         for name, ratio in columns.items():
@@ -286,7 +290,7 @@ def _move(
         change[:, column] = altered(s, past, step)
     follows_row = side.rule == "shared" and not side.lengths and column is None
     if not follows_row:
-        side.ratio = shares(change) / shares(row)
+        side.compare(change, row)
     if step < EARLY * s.steps:
         shadows = {rule: side.by(rule, gradient, row) for rule in side.shadows}
         ratios = {} if follows_row else {"own": side.ratio}

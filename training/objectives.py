@@ -191,12 +191,13 @@ def build(
     architecture: Mapping[str, Any],
     prompts: Tensor,
     start: Mapping[str, Tensor] | None = None,
+    contrastive: type[Contrastive] | None = None,
 ) -> Contrastive | Classifier:
     """Make the untrained model of a recipe; ``prompts`` as for `zero_shot_head`.
 
     ``start``: the weights of the CLIP model from which the recipe starts, if it names one.
     """
-    model = Contrastive(architecture, prompts)
+    model = (contrastive or Contrastive)(architecture, prompts)
     if start is not None:
         model.clip.load_state_dict(dict(start))
     if recipe.objective == "contrastive":
@@ -223,15 +224,17 @@ def train(
     seed: int,
     start: Mapping[str, Tensor] | None = None,
     watched: Examples | None = None,
+    contrastive: type[Contrastive] | None = None,
 ) -> Trained:
     """Train one model.
 
-    ``watched`` are labelled examples on which the accuracy is measured ten times.
+    ``watched`` are labelled examples on which the accuracy is measured ten times; ``contrastive``
+    is the kind of CLIP, if it is not `Contrastive`.
     """
     if recipe.objective != "contrastive":
         examples = examples.where(examples.labels >= 0)
     torch.manual_seed(seed)
-    model = build(recipe, architecture, prompts, start)
+    model = build(recipe, architecture, prompts, start, contrastive)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizers = make_optimizers(model, recipe)
     first_scale = model.clip.logit_scale.item() if isinstance(model, Contrastive) else 0.0
