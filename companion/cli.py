@@ -139,7 +139,7 @@ def _check_root(command: str) -> None:
     if command in [do.__name__ for do in in_checkout] and ROOT == SHIPPED:
         raise CompanionError(
             f"companion {command} needs a checkout of the companion, and {Path.cwd()} is not in "
-            "one: change to a checkout, or set COMPANION_ROOT to it; probe, sweep, bits, "
+            "one: change to a checkout, or set COMPANION_ROOT to it; probe, bits, "
             "add, extract, measure, check, claims and export work anywhere."
         )
 

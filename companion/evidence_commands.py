@@ -18,7 +18,6 @@ from companion.runs.options import (
     Json,
     Probing,
     Storing,
-    Sweeping,
     option,
 )
 from results.experiments import RunError
@@ -266,35 +265,6 @@ def probe(
         print(rotation.lines(options.rotation), file=said)
 
 
-def sweep(options: Sweeping) -> None:
-    """Probe all checkpoints of a training on the same images. The network is built and the images
-    are decoded once. The table has κ, persistence and what 4 bits keep at each step, and by how
-    much κ changed, image by image, with 95 % intervals. You can stop the command at any time:
-    called again, it goes on, and takes new checkpoints along.
-
-    companion sweep "run/epoch_*.pt" --architecture ViT-B-32 --images pictures/
-    companion sweep "run/*.safetensors" --architecture resnet50 --images pictures/ --html sweep.html
-    """
-    from companion.probe import sweep as the_sweep
-    from results import style
-
-    wanted = [path for path in (options.csv, options.svg, options.html) if path]
-    check_writable(*wanted)
-    table = the_sweep.sweep(options)
-    write_output(options.csv, style.to_csv(table))
-    if options.svg:
-        write_output(options.svg, style.to_svg(the_sweep.picture(table)))
-    if options.html:
-        write_output(options.html, the_sweep.report(table, f"Sweep of {options.architecture}"))
-    said = sys.stderr if any(map(is_stream, wanted)) else sys.stdout
-    for row in table.itertuples():
-        ends = f"{row.kurtosis_from_previous_low:+.2f} to {row.kurtosis_from_previous_high:+.2f}"
-        change = f", {row.kurtosis_from_previous:+.2f} ({ends}) on the same images"
-        line = f"{row.step:g}: κ {row.kurtosis:.2f}{change if row.Index else ''}"
-        print(f"{line}; outlier features: {row.answer}", file=said)
-    print(*wanted, sep="\n", file=said)
-
-
 def bits(options: Storing) -> None:
     """Tell whether to rotate stored embeddings before they are quantised. Nothing but the file is
     needed. The table has the share of nearest neighbours that few bits keep, by the schemes of
@@ -342,4 +312,4 @@ def bits(options: Storing) -> None:
 
 
 #: In the order of the help.
-COMMANDS = (extract, measure, check, claims, export, probe, sweep, bits)
+COMMANDS = (extract, measure, check, claims, export, probe, bits)

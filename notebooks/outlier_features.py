@@ -50,7 +50,6 @@ def spread(m):
 
 
 page.table("kurtosis", measured.frame(by_title.values(), spread).assign(title=[*by_title]))
-page.table("changes", arrays.kurtosis_changes(looked_at if backbone.edition == "reader" else []))
 titled = measured.by_title(drawn)
 told = [m for m in drawn if m.level != "random"] or drawn
 kappa = style.span(m.value("kurtosis_mean") for m in told) if told else None

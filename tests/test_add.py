@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 from conftest import ROOT, cases, companion_in, copy_checkout, python_in, sentence, start_in
 from filelock import FileLock
@@ -24,7 +23,6 @@ from analysis.families.registry import load_families, load_family
 from analysis.features import encoders, store
 from analysis.features.encoders import ModelError
 from analysis.features.plan import ExtractionError
-from analysis.metrics import outliers
 from base.files import sha256_of
 from companion import cli, readers
 from companion.checkpoints import loading
@@ -445,7 +443,7 @@ def test_a_chapter_adds_a_checkpoint_extracts_and_measures_it(project):
 
 
 def test_two_checkpoints_of_a_family_stand_side_by_side_under_their_titles(project):
-    """Their κ is compared on the same images; who added them is the author of their results."""
+    """Who added them is the author of their results."""
     weights = "data/pocket/checkpoints/pocket-vit-web-{}.safetensors"
     given = ["--architecture", "pocket-vit", "--head", "none"]
     save_folder(project / "seen", 40)
@@ -466,17 +464,6 @@ def test_two_checkpoints_of_a_family_stand_side_by_side_under_their_titles(proje
         for output in outputs
         if "companion" in output.get("metadata", {})
     }
-    *_, row = shown["changes"].strip().splitlines()
-    checkpoint, _, than, _, change, images = (c.strip() for c in row.strip("|").split("|"))
-    assert (checkpoint, than) == ("Step 3", "Step 1") and images.startswith("40 of ")
-    kappa = [
-        outliers.kurtosis(store.read_features(path).features)
-        for name in ("pair-1", "pair-3")
-        for path in (project / "store" / name).glob("seen-*[!d].safetensors")
-    ]
-    found = scipy.stats.ttest_rel(kappa[1], kappa[0])
-    low, high = found.confidence_interval(0.95)
-    assert change == f"{(kappa[1] - kappa[0]).mean():+.2f} ({low:+.2f} to {high:+.2f})"
     titles = [line.split("|")[1].strip() for line in shown["kurtosis"].strip().splitlines()[2:]]
     assert [title.partition(":")[0] for title in titles] == ["Step 1", "Step 3"]
     whole = json.dumps(cells)

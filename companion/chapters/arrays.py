@@ -6,15 +6,12 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.families.registry import Family
 from analysis.features import store
-from analysis.metrics.outliers import kurtosis
-from companion.chapters.measured import model_and_data, model_of
+from companion.chapters.measured import model_and_data
 from companion.measurements import tasks
-from companion.measurements.intervals import of_changes
 from companion.measurements.measurement import Measurement, MeasurementError
 
 
@@ -45,29 +42,6 @@ def of(measurements: Iterable[Measurement], family: Family) -> Arrays:
         if images := _own(m):
             return _measured(m, images)
     return _gaussian(family.models[0].width)
-
-
-def kurtosis_changes(measurements: Iterable[Measurement]) -> pd.DataFrame:
-    """How κ of each model differs from that of the first, image by image: a row for each.
-
-    Of those whose very features of the same images are in the store. `change`, `low`, `high`: the
-    mean over images with its 95 % interval.
-    """
-    first: dict[str, tuple[Measurement, store.Features]] = {}
-    rows = []
-    for m in measurements:
-        if (images := _own(m)) is None:
-            continue
-        before, others = first.setdefault(m.data.name, (m, images))
-        _, here, there = np.intersect1d(images.rows, others.rows, return_indices=True)
-        if before is m or len(here) < 2:
-            continue
-        now, then = kurtosis(images.features[here]), kurtosis(others.features[there])
-        change, low, high = of_changes(now - then)
-        titles = {"title": model_of(m).title, "first": model_of(before).title}
-        about = {"images": len(here), "data": m.data.title, "now": now.mean(), "then": then.mean()}
-        rows.append(titles | about | {"change": change, "low": low, "high": high})
-    return pd.DataFrame(rows)
 
 
 def _own(m: Measurement) -> store.Features | None:

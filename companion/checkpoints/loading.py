@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from analysis.families.registry import HUB, LOCAL_DIR, Model
-from analysis.features import parts
 from analysis.features.encoders import Loaded, ModelError, TextEncoder, checked_sha256
 from analysis.features.store import Head
 from analysis.images import imagenet
@@ -135,34 +134,6 @@ def _load_timm(model: Model, checkpoint: Path | None, device: str) -> Loaded:
         _put_weights(model, net, state, path, full=True)
     head = None if model.head == "none" else _timm_head(model, net)
     return Loaded(model, _BeforeHead(net).to(device), head, sha256)
-
-
-def exchanged(loaded: Loaded, path: Path) -> Loaded | None:
-    """The same network with the weights of another file; None if it must be built for them.
-
-    For checkpoints of one training. The file's tensors must be those that the network's file had,
-    by names and shapes. The network of ``loaded`` changes.
-    """
-    model = loaded.model
-    outline = networks.build(model.name, model.library or "", networks.source(model), outline=True)
-    state, whole = read_weights(path, outline).state, outline.state_dict()
-    net: Any = loaded.encoder
-    if isinstance(net, _BeforeHead):
-        net = net.net
-    elif all(name.startswith("visual.") for name in state):
-        whole = {name: one for name, one in whole.items() if name.startswith("visual.")}
-    if not isinstance(loaded.encoder, _BeforeHead):
-        state = {name.removeprefix("visual."): one for name, one in state.items()}
-        whole = {name.removeprefix("visual."): one for name, one in whole.items()}
-    wanted = net.state_dict()
-    fit = all(
-        name in state and state[name].shape == one.shape and _is_kind(one, state[name])
-        for name, one in wanted.items()
-    )
-    if model.renamed or model.own_layer or not fit or whole.keys() != state.keys():
-        return None
-    net.load_state_dict({name: state[name] for name in wanted}, strict=True)
-    return replace(loaded, head=None, text=None, weights_sha256=parts.checksum(path))
 
 
 class _BeforeHead(nn.Module):

@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import scipy
-from numpy.typing import ArrayLike
 
 from analysis.metrics import paired
 
@@ -53,13 +52,3 @@ class Interval(NamedTuple):
     def above(self, cut: float) -> Result:
         """Whether the value is larger than a cut; a value without error must not equal it."""
         return "holds" if self.low > cut else "fails" if self.high < cut else "undecided"
-
-
-def of_changes(changes: ArrayLike) -> Interval:
-    """The interval of the mean of changes, one for each image (Student's t).
-
-    Outside of the class, of which every rule on claims is made.
-    """
-    each = np.asarray(changes, dtype=np.float64)
-    error = each.std(ddof=1) / np.sqrt(len(each))
-    return Interval.of_mean(float(each.mean()), float(error), len(each))

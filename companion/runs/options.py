@@ -157,21 +157,6 @@ class Probing(Machine):
     leave_out_damaged: bool = option("skip images that cannot be used, and list them", False)
 
 
-class Sweeping(Machine):
-    """The checkpoints of a training, the images, and what to write."""
-
-    checkpoints: tuple[Text, ...] = option(
-        "files of weights, or patterns of their names in quotes", placed=True
-    )
-    images: Text = option("folder of images, with or without subfolders; labels are ignored")
-    architecture: str = option("its name in open_clip or timm")
-    csv: Path = option("file for the numbers (default: sweep.csv)", Path("sweep.csv"))
-    svg: Path | None = option("file for the curves", None)
-    html: Path | None = option("file for a page of curves and numbers", None)
-    batch_size: int = option("images at a time (default: 32)", 32, least=1)
-    leave_out_damaged: bool = option("skip images that cannot be used, and list them", False)
-
-
 class Storing(Strict):
     """The file of embeddings, and what to write."""
 
