@@ -12,6 +12,7 @@ from conftest import ROOT
 from torch.nn.functional import normalize
 
 from analysis.metrics import basis
+from companion.chapters import answer_tables
 from training import answers, origin
 from training.answers import AnswerSettings, Cloud, Side
 from training.objectives import contrastive_loss
@@ -173,3 +174,31 @@ def test_every_row_is_planned_and_says_what_it_was(recorded):
     assert (stopped["least_texts"] == 0).all()
     assert (stopped["least_at_texts"] == stopped["column"]).all()
     assert table["place"].between(1, 768).all() and (table["kurtosis"] > 1).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "own", "column", "value"),
+    [
+        ("A1", {"column": "longest", "factor": 0}, "kurtosis", 40.0),
+        ("A3", {"column": "longest", "other_batch": True}, "kurtosis", 9.0),
+        ("A6", {"column": "longest", "factor": 0, "penalty": 0.25}, "kurtosis", 3.4),
+        ("A7", {"texts": "element", "text_lengths": "shared"}, "kurtosis", 3.6),
+        ("A8", {"texts": "element", "penalty": 0.25}, "accuracy", 0.5),
+        ("B3", {"texts": "soap"}, "kurtosis", 3.6),
+        ("B4", {"texts": "power"}, "kurtosis", 3.4),
+        ("B8", {"images": "lamb", "image_rate": 10, "text_rate": 3}, "kurtosis_texts", 7.0),
+        ("B12", {"column": "longest", "start": "random", "factor": 0}, "kurtosis", 9.0),
+    ],
+)
+def test_a_prediction_that_holds_fails_if_one_training_does(name, own, column, value):
+    tables = [answer_tables.read(each) for each in ("answers", "answer_shadows", "whole")]
+    assert answer_tables.judged(*tables)[name]
+    key = answer_tables.cell(tables[0], **own)["key"].iloc[0]
+    tables[0].loc[tables[0]["key"] == key, column] = value
+    assert not answer_tables.judged(*tables)[name]
+
+
+def test_a_median_has_the_interval_of_two_order_statistics():
+    found = answer_tables.interval(pd.Series([*range(1, 11)], dtype=float))
+    assert found[:4] == (5.5, 2, 9, 10)
+    assert found.coverage == pytest.approx(1 - 2 * 11 / 1024)  # neither nor one of ten is below

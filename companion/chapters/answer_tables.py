@@ -147,8 +147,13 @@ def dampings(table: pd.DataFrame) -> pd.DataFrame:
     return found.assign(weaker=1 - found["damping"] / found["damping_others"])
 
 
-def judged(table: pd.DataFrame, shadows: pd.DataFrame) -> dict[str, bool | None]:
-    """Which predictions of `plan.yaml` on answers hold; None where a cell is not trained."""
+def judged(
+    table: pd.DataFrame, shadows: pd.DataFrame, whole: pd.DataFrame
+) -> dict[str, bool | None]:
+    """Which predictions of `plan.yaml` on answers hold; None where a cell is not trained.
+
+    The tables are `read` of answers, answer_shadows and whole.
+    """
     of = Outcomes(table)
     found = {"A1": of._curve, "A2": of._anywhere, "A9": of._nearest, "B2": of._also_nearest}
     found |= {"A3": of._another_batch, "A4": of._late, "A5": of._split, "A6": of._penalty}
@@ -156,7 +161,7 @@ def judged(table: pd.DataFrame, shadows: pd.DataFrame) -> dict[str, bool | None]
     found |= {"B4": of._own_rules, "B5": lambda: of._one_curve(shadows), "B6": of._muon}
     found |= {"B7": of._gathered, "B8": of._lamb, "B9": of._scales, "B10": of._second_model}
     found |= {"B11": of._third_model, "B12": of._random, "B13": of._one_matrix, "B14": of._emoji}
-    found |= {"B15": of._leaders, "B16": of._damped}
+    found |= {"B15": of._leaders, "B16": of._damped, "B17": lambda: from_end_to_end(whole)}
     return {name: _decided(found[name]) for name in sorted(found, key=lambda n: (n[0], int(n[1:])))}
 
 
@@ -165,6 +170,15 @@ def _decided(outcome: Callable[[], Any]) -> bool | None:
         return bool(outcome())
     except KeyError:
         return None
+
+
+def from_end_to_end(whole: pd.DataFrame) -> bool:
+    """Whether the penalty halves κ in every seed and leaves accuracy within 3 points: B17."""
+    without, felt = (whole[whole["penalty"] == size].set_index("seed") for size in (0, 0.25))
+    both = felt.index.intersection(without.index)
+    felt, without = felt.loc[both], without.loc[both]
+    cost = (felt["accuracy"] - without["accuracy"]).abs()
+    return bool((felt["kurtosis"] < without["kurtosis"] / 2).all() and cost.max() < 0.03)
 
 
 def most(holds: pd.Series[bool]) -> bool:
