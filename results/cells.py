@@ -122,6 +122,18 @@ def written(frame: pd.DataFrame, templates: Mapping[str, str]) -> pd.DataFrame:
     )
 
 
+def as_they_are(frame: pd.DataFrame) -> pd.DataFrame:
+    """All columns as text: whole numbers and words as they are, other numbers with three digits."""
+    kinds = {str(name): column.dtype.kind for name, column in frame.items()}
+    forms = {name: "{cell:digits}" if kinds[name] == "f" else "{cell}" for name in kinds}
+    return pd.DataFrame(
+        {
+            name: [cell(forms[str(name)], {"cell": value}) for value in column]
+            for name, column in frame.items()
+        }
+    )
+
+
 def joined(frame: Any) -> pd.DataFrame:
     """The frame with its columns of two levels as one, joined by an underscore."""
     return pd.DataFrame(frame.set_axis(["_".join(levels) for levels in frame.columns], axis=1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -16,7 +15,6 @@ ENDINGS = {
     "text/csv": "csv",
     "application/json": "json",
     "image/svg+xml": "svg",
-    "image/png": "png",
 }
 KINDS = ("figure", "table", "explorer")
 #: Characters that TeX has names for; BibTeX counts braces, masked or not.
@@ -86,8 +84,6 @@ def files(
 
 def content_of(text: str, end: str, note: Mapping[str, str]) -> bytes:
     """The content of a file; a drawing on its own says what it shows."""
-    if end == "png":
-        return base64.b64decode(text)
     if end == "svg":
         title = tag("title", note["alt"])
         text = re.sub("<svg[^>]*>", lambda start: start[0] + title, text, count=1)

@@ -26,6 +26,8 @@ from results import project
 NOTEBOOKS = ROOT / "notebooks"
 #: Begins what a person has still to fill in.
 BLANK = "‹"
+#: How figures look, in each run.
+LOOK = "results/book.mplstyle"
 OUTPUTS = ROOT / "book" / "runs"
 #: Stands for the checksum of a notebook while that is computed.
 UNSIGNED = "0" * 64
@@ -87,7 +89,7 @@ class Run:
     @property
     def reads(self) -> tuple[str, ...]:
         """The declared patterns, captions and looks, and what the project adds."""
-        optional = f"book/captions/{self.experiment.name}.yaml", "data/looks.yaml"
+        optional = (f"book/captions/{self.experiment.name}.yaml", "data/looks.yaml", LOOK)
         there = [name for name in optional if (ROOT / name).is_file()]
         return (*self.experiment.reads, *there, *project.current().reads(self))
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import pandas as pd
 
@@ -20,10 +21,24 @@ from results.captions import Caption, CaptionError, read_captions
 from results.cells import Row
 from results.style import Drawing, Taken
 
-#: What a result rests on: a kind of evidence, none for a description, or measurements.
-Basis: TypeAlias = "str | Iterable[Taken]"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+#: What a result rests on: a kind of evidence, none for a description; a frame with the kinds in a
+#: column `evidence`; or measurements.
+Basis: TypeAlias = "str | pd.DataFrame | Iterable[Taken]"
 #: ``{name}`` or ``{name:.1f}``. A role of MyST, as in ``{doc}`/pruning```, is none of these.
 FIELD = re.compile(r"\{([a-z_]\w*)(?::([^{}`]+))?\}(?!`)")
+
+
+class Also(NamedTuple):
+    """Columns that quantities bring to the tables of their experiment.
+
+    Heading → template, and heading → definition.
+    """
+
+    columns: Mapping[str, str]
+    means: Mapping[str, str]
 
 
 class Page:
@@ -42,79 +57,108 @@ class Page:
     def figure(
         self,
         name: str,
-        drawing: Drawing | None,
-        evidence: Basis | None = None,
+        figure: Any,
+        frame: Any = None,
         *,
+        says: str = "",
+        slide: float = 0,
+        evidence: Basis | None = None,
         holds: object = True,
         touch: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
         **values: object,
     ) -> None:
-        """Publish a drawing; for None an empty text, because the page says what is missing.
+        """Lay a figure of Matplotlib's out, publish it with its numbers, and close it.
 
-        `holds`: whether the first sentence of its caption is true of the numbers. `touch`: the name
-        of a script of the book's (`book/_static`) that replaces the drawing on a screen by one that
-        a reader changes, and the numbers that it shows.
+        `frame`: the numbers as drawn, a row for each mark or step of a line, which readers get as
+        CSV; where it has no rows nothing is shown, because the page says what is missing. `says`:
+        what is worth telling to who does not see the figure, besides the axes' labels. `slide`: the
+        height in inches of the same figure on a slide, if there is one. `evidence`: where it is not
+        the page's. `holds`: whether the first sentence of its caption is true of the numbers.
+        `touch`: the name of a script of the book's (`book/_static`) that replaces the figure on a
+        screen by one that a reader changes, and the numbers that it shows.
         """
+        if not hasattr(figure, "savefig"):  # a drawing, as notebooks made it before
+            evidence = frame if evidence is None else evidence
+            figure, alt, frame = figure or (None, "", None)
+        elif says:
+            alt = style.minus(f"{words.described(figure)}. {says}.".removeprefix(". "))
+        else:
+            alt = ""
         caption = self._filled(name, values)
-        if drawing is None:
-            return self.texts({name: ""})
-        if not drawing.alt.strip():
+        if figure is None or (frame is not None and frame.empty):
+            _close(figure)
+            return self.texts({of: "" for of in (name, f"slide-{name}")[: 1 + (slide > 0)]})
+        if not alt.strip():
             raise ValueError(f"figure {name!r} needs an alternative text.")
-        words.lay_out(drawing.figure)
-        data = {"image/svg+xml": style.to_svg(drawing.figure), "text/plain": drawing.alt}
-        data["image/png"] = style.to_png(drawing.figure)
-        if drawing.data is not None:
-            data["text/csv"] = style.to_csv(drawing.data)
+        data = {"image/svg+xml": _laid_out(figure), "text/plain": alt}
+        if frame is not None:
+            data["text/csv"] = style.to_csv(frame)
         for numbers in touch.values():
             data["application/json"] = _as_json(numbers)
-        about = {"alt": drawing.alt, "script": "".join(touch)}
+        about = {"alt": alt, "script": "".join(touch)}
         self._publish("figure", name, data, evidence, caption, holds, **about)
+        if slide:
+            self.slide(name, figure, slide, alt)
 
-    def slide(self, name: str, drawing: Drawing | None, height: float = 3.5) -> None:
-        """Publish a drawing for slides alone, under `slide-` and a name; no page shows it.
+    def slide(self, name: str, figure: Any, height: float = 3.5, says: str = "") -> None:
+        """Publish a figure for slides alone, under `slide-` and a name, and close it.
 
         It is laid out again for a screen: wide, `height` inches tall, with axes of its own. Text
         below it on the slide takes about a quarter of an inch a line.
         """
-        if drawing is None:
+        if isinstance(figure, Drawing):
+            figure, says, _ = figure
+        if figure is None:
             return self.texts({f"slide-{name}": ""})
-        drawing.figure.set(figwidth=style.SLIDE, figheight=height, layout_engine="constrained")
-        words.lay_out(drawing.figure)
-        data = {"image/svg+xml": style.to_svg(drawing.figure), "text/plain": drawing.alt}
-        _display("slide", f"slide-{name}", data, alt=drawing.alt)
+        figure.set(figwidth=style.SLIDE, figheight=height, layout_engine="constrained")
+        style.measure_again(figure)
+        data = {"image/svg+xml": _laid_out(figure), "text/plain": says}
+        _display("slide", f"slide-{name}", data, alt=says)
 
     def table(
         self,
         name: str,
-        rows: pd.DataFrame | Iterable[dict[Any, Any]],
-        evidence: Basis | None = None,
+        frame: pd.DataFrame | Iterable[dict[Any, Any]],
+        columns: Any = None,
         *,
+        also: Also | None = None,
+        means: Mapping[str, str] = MappingProxyType({}),
+        evidence: Basis | None = None,
         holds: object = True,
         **values: object,
     ) -> None:
-        """Publish rows of numbers and texts, written as the caption's `cells` say; without these as
-        they are, their index left out. A frame may have columns `more` in its ``attrs``, as a
-        `Caption` describes them. `holds` as above.
+        """Publish a frame: a row for each row, and of its columns those that `columns` names.
+
+        `columns`: heading → how a cell is written from its row, a template of `results.cells` such
+        as "{kurtosis_mean:digits} ± {error:.2f}", in order. Without it all columns are shown under
+        their own names, texts and whole numbers as they are, others with three digits. `also`:
+        columns that quantities bring along. `means`: heading → its definition, where it is not that
+        of `columns.yaml`. A frame without rows is a box that says how to get them. `evidence` and
+        `holds` are as above.
         """
-        caption, frame = self._filled(name, values), pd.DataFrame(rows)
-        if caption.cells and (more := getattr(rows, "attrs", {}).get("more")):
-            added = {"cells": {**caption.cells, **more.cells}}
-            added["columns"] = {**caption.columns, **more.columns}
-            caption = caption.model_copy(update=added)
-        if frame.empty:
+        caption, rows = self._filled(name, values), pd.DataFrame(frame)
+        if columns is not None and not isinstance(columns, Mapping):  # as notebooks gave it before
+            evidence, columns = columns, None
+        if caption.cells and (more := getattr(frame, "attrs", {}).get("more")):
+            also = Also(more.cells, more.columns)
+        templates = {**(columns or caption.cells), **(also.columns if also else {})}
+        means = {**caption.columns, **means, **(also.means if also else {})}
+        if rows.empty:
             return self.texts({name: style.not_measured(" ".join(caption.missing.split()))})
         try:
-            frame = cells.written(frame, caption.cells) if caption.cells else frame
+            csv = rows = cells.written(rows, templates) if templates else rows
         except KeyError as error:
-            raise CaptionError(f"table {name!r}: {error.args[0]}; it has {[*frame]}.") from None
-        named = {*caption.columns, *filter(None, [caption.choose])} - {*caption.cells}
-        if unknown := sorted(named - {*frame}):
-            raise CaptionError(f"table {name!r} has no columns {unknown}; it has {[*frame]}.")
+            raise CaptionError(f"table {name!r}: {error.args[0]}; it has {[*rows]}.") from None
+        named = {*means, *filter(None, [caption.choose])} - {*templates}
+        if unknown := sorted(named - {*rows}):
+            raise CaptionError(f"table {name!r} has no columns {unknown}; it has {[*rows]}.")
+        rows = rows if templates else cells.as_they_are(rows)
         data = {
-            "text/markdown": style.to_markdown(frame),
-            "text/plain": frame.to_string(index=False),
-            "text/csv": style.to_csv(frame),
+            "text/markdown": style.to_markdown(rows),
+            "text/plain": rows.to_string(index=False),
+            "text/csv": style.to_csv(csv),
         }
+        caption = caption.model_copy(update={"columns": means})
         self._publish("table", name, data, evidence, caption, holds)
 
     def sentence(self, name: str, **values: object) -> None:
@@ -130,9 +174,14 @@ class Page:
         data = {"text/markdown": text, "text/plain": text}
         _display("text", name, data, by_hand=True)
 
-    def numbers(self, group: str, row: Row) -> None:
-        """Publish the numbers of a group in the captions file, taken from a row, as are names."""
-        for name, template in self._caption(group).numbers.items():
+    def numbers(self, row: Row | str, templates: Any) -> None:
+        """Publish numbers of a row for sentences: name → template, as for `table`.
+
+        A name may be a template, too, where several rows give their numbers.
+        """
+        if isinstance(row, str):  # a group of the captions file, as notebooks named it before
+            return self.numbers(templates, self._caption(row).numbers)
+        for name, template in templates.items():
             self.number({cells.cell(name, row): cells.cell(template, row)})
 
     def number(self, *computed: Mapping[str, object] | pd.Series[Any], **named: object) -> None:
@@ -179,6 +228,8 @@ class Page:
     def _kind(self, evidence: Basis | None) -> str:
         if evidence is None:
             return self.evidence
+        if isinstance(evidence, pd.DataFrame):
+            return style.kinds(*evidence["evidence"]) or "recorded"
         return evidence if isinstance(evidence, str) else style.kind(evidence)
 
     def _caption(self, name: str) -> Caption:
@@ -235,6 +286,22 @@ class Page:
             **about,
             **caption.model_dump(exclude={"editions", "missing", "cells", "numbers"}),
         )
+
+
+def _laid_out(figure: Figure) -> str:
+    """The figure as SVG, laid out; pyplot forgets it, so that Jupyter does not show it again."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    _close(figure)
+    if not isinstance(figure.canvas, FigureCanvasAgg):  # of a window: layout needs a renderer
+        FigureCanvasAgg(figure)
+    words.lay_out(figure)
+    return style.to_svg(figure)
+
+
+def _close(figure: Figure | None) -> None:
+    if figure is not None and (pyplot := sys.modules.get("matplotlib.pyplot")):
+        pyplot.close(figure)
 
 
 def _as_json(data: Mapping[str, Any]) -> str:

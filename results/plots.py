@@ -1,7 +1,11 @@
-"""Figures from tidy frames: lines with bands, marks in rows, marks on a plane.
+"""What several notebooks draw alike, on axes that the notebook made.
 
-A frame has a row for each mark, or for each step of a line, and is handed on as the figure's data.
-These columns mean the same in every figure; all but `of` may be absent:
+A notebook begins a figure with ``plt.subplots()``, or with `panels`, and looks like the book after
+``plt.style.use("results.book")``. The functions between `panels` and `lines` draw on its axes.
+
+Those after them make whole figures, for notebooks that do not draw themselves yet. Their frame has
+a row for each mark, or for each step of a line, and is handed on as the figure's data. These
+columns mean the same everywhere; all but `of` may be absent:
 
 - `panel`: in which axes, its title. `of`: what the mark or line is of, its name.
 - `level`: decides colour and marker (`style.LEVEL_STYLES`; `style.CONTRASTED` for what is none).
@@ -17,11 +21,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from textwrap import fill
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from results import style
 from results.style import LEVEL_STYLES, Drawing
@@ -44,6 +50,8 @@ NOWHERE: Places = MappingProxyType({})
 LOGARITHMIC = {*style.LOGARITHMIC, *style.LOGARITHMIC.values()}
 #: Letters of a row's name that fit at the side of one panel, and of two.
 LONGEST_NAMES = (30, 22)
+#: Inches of a row of marks.
+ROW = 0.36
 
 
 class Stroke(NamedTuple):
@@ -67,6 +75,131 @@ LOOKS: dict[str, dict[str, Any]] = {
     "hollow": {"s": 46, "facecolor": "none", "linewidth": 1.4},
     "small": {"s": 14, "linewidth": 0, "alpha": 0.6},
 }
+
+
+def panels(
+    titles: Iterable[str], columns: int = 2, height: float = 2.6, **options: Any
+) -> tuple[Figure, NDArray[Any]]:
+    """A figure with axes for each title, in a list; `height` inches each, `options` of `subplots`.
+
+    No more than two are side by side, which a phone shows legibly. A title that would not fit is
+    broken, if it can be at a colon. Without titles the list is empty.
+    """
+    from matplotlib import pyplot as plt
+
+    named, columns = list(titles), min(columns, 2)
+    rows = -(-len(named) // columns) or 1
+    options |= {"figsize": (style.WIDTH, 1.2 + height * rows), "squeeze": False}
+    figure, grid = plt.subplots(rows, columns, **options)
+    every = grid.ravel()
+    for axes in every[len(named) :]:
+        axes.set_visible(False)
+    for axes, title in zip(every, named, strict=False):
+        fits = style.LONGEST_TITLE // columns
+        lines = [title] if len(title) <= fits else title.replace(": ", ":\n").split("\n")
+        axes.set_title("\n".join(fill(line, fits) for line in lines), fontsize=10)
+    return figure, every[: len(named)]
+
+
+def looks(frame: pd.DataFrame, by: str = "title") -> dict[str, Any]:
+    """Options of seaborn's `lineplot`: the colour of its `level` for each `by`, and dashes.
+
+    The lines of one level differ by their dashes. Lines are drawn as they are, nothing is averaged.
+    """
+    every = dict(_looks_by_level(frame, by))
+    return {
+        "palette": {name: look.colour for name, look in every.items()},
+        "dashes": {name: look.dash or "" for name, look in every.items()},
+        "estimator": None,
+        "sort": False,
+        "linewidth": 1.8,
+    }
+
+
+def curves(
+    axes: Axes, frame: pd.DataFrame, x: str, y: str, strokes: Mapping[str, Stroke], **options: Any
+) -> None:
+    """`y` against `x`: a line for each `of` in its stroke, with a band from `low` to `high`.
+
+    `low` and `high` may be absent. `options` go to `seaborn.lineplot`.
+    """
+    _draw_lines(axes, frame, x, y, strokes, **options)
+    axes.set(xlabel=x, ylabel=y)
+
+
+def dots(axes: Axes, frame: pd.DataFrame, x: str, y: str) -> None:
+    """A mark for each row, in the look of its `level`, with an interval of `y`.
+
+    It goes from `low` to `high`. The columns `look` ("filled", "hollow" or "small"), `series` (the
+    name in the legend), `of` (the mark's tooltip), `low` and `high` may be absent.
+    """
+    rows = frame.assign(**{n: default for n, default in DEFAULTS.items() if n not in frame})
+    for _, row in rows.dropna(subset=["low"]).iterrows() if "low" in rows else ():
+        axes.vlines(row[x], row["low"], row["high"], color=_colour(row), linewidth=0.9)
+    for kind, marks in rows.groupby(["level", "look", "series"], sort=False):
+        _scatter(axes, kind, marks[x], marks[y], marks["of"])
+    axes.set(xlabel=x, ylabel=y)
+
+
+def dots_in_rows(
+    panels: Sequence[Axes],
+    frame: pd.DataFrame,
+    value: str,
+    *,
+    other: str = "",
+    note: str = "",
+    levels: Mapping[str, str] = MappingProxyType({}),
+    dodge: float = 0,
+) -> None:
+    """`value` in rows, one for each `of`, with intervals from `low` to `high`; names at the left.
+
+    `panels`: axes that share the rows, one for each `panel` of the frame. The other columns are
+    those of `dots`. `other`: a second quantity as a hollow mark, joined to the first. `note`: the
+    heading of the column `note`, which is written at the right. `levels`: names of levels, if they
+    are shown. `dodge`: how far levels that share a row are apart, in rows. A colon in a name breaks
+    the line. The figure is as tall as its rows need.
+    """
+    rows = frame.assign(**{n: default for n, default in DEFAULTS.items() if n not in frame})
+    names, order = (list(dict.fromkeys(rows[column])) for column in ("of", "level"))
+    shift = dodge * (rows["level"].map(order.index) - (len(order) - 1) / 2)
+    rows = rows.assign(place=len(names) - 1 - rows["of"].map(names.index) - shift)
+    for axes, (_, some) in zip(panels, rows.groupby("panel", sort=False), strict=False):
+        _draw_rows(axes, some, value, other, levels)
+        for at, words in zip(some["place"], some["note"] if note else [], strict=False):
+            _write_outside(axes, words, at)
+        axes.set(xlabel="" if other else value)
+        axes.label_outer()
+    if names:
+        figure: Any = panels[0].figure
+        grid = panels[0].get_subplotspec()
+        height = 1.2 + ROW * len(names) * (grid.get_gridspec().nrows if grid else 1)
+        figure.set_figheight(height * (1.25 if _name_rows(panels, names) else 1))
+        _write_outside(panels[-1], note, len(names) - 0.4)
+
+
+def stems(axes: Axes, values: Any, level: str, least: float = 6) -> None:
+    """A stem from 0 to each value (coordinates,); named are the tallest, where one stands out.
+
+    These are at least `least` times as large as the mean and a fifth of the largest.
+    """
+    size, colour = np.abs(values), LEVEL_STYLES[level].colour
+    axes.vlines(range(len(values)), 0, values, color=colour, linewidth=0.7)
+    for at in np.flatnonzero((size >= least * size.mean()) & (size > size.max() / 5)):
+        write_at_mark(axes, str(at), (float(at), values[at]))
+    axes.set(xlim=(-4, len(values) + 3), xlabel="coordinate")
+
+
+def heat_map(axes: Axes, values: Any, coordinates: Sequence[int], limit: float) -> Any:
+    """Images (rows) at some coordinates, in colours from −`limit` to `limit`; for the colour bar.
+
+    Left of the line is the first half of the coordinates, and the first of all is named.
+    """
+    drawn = axes.imshow(values, aspect="auto", cmap="PuOr_r", vmin=-limit, vmax=limit)
+    axes.axvline(len(coordinates) / 2 - 0.5, color=style.INK, linewidth=1)
+    axes.grid(False)
+    axes.set_xticks([0], [str(coordinates[0])])  # all names would be too small to read
+    axes.set(xlabel="coordinate", ylabel="image")
+    return drawn
 
 
 def lines(
@@ -195,10 +328,10 @@ def _panels(
     return figure, list(zip(grid.flat, names, rows, strict=False))
 
 
-def _looks_by_level(frame: pd.DataFrame) -> Iterator[tuple[str, Stroke]]:
+def _looks_by_level(frame: pd.DataFrame, by: str = "of") -> Iterator[tuple[str, Stroke]]:
     """The lines of each level in its colour, with other dashes for the second, third, …"""
     seen = Counter[str]()
-    for name, level in frame.groupby("of", sort=False)["level"].first().items():
+    for name, level in frame.groupby(by, sort=False)["level"].first().items():
         yield str(name), Stroke(LEVEL_STYLES[level].colour, DASHES[seen[level] % len(DASHES)])
         seen[level] += 1
 

@@ -9,7 +9,6 @@ replaces them by its theme's variables, so that axes and text follow dark mode.
 
 from __future__ import annotations
 
-import base64
 import io
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -101,13 +100,8 @@ class Drawing(NamedTuple):
         A part is what its panel and its row, line or mark are called; where there are `MANY`, a
         series or level. What is said of its rows is ``says``, such as `ranges` or `steps`.
         """
-        parts = (
-            f"{title}: {says(rows, quantities)}".removeprefix(": ")
-            for title, whole in _parts(data)
-            if not (rows := whole.dropna(subset=[*quantities])).empty
-        )
         what = f"{kind}: {' and '.join(quantities)}"
-        return cls(figure, minus(f"{what}. {'; '.join(parts)}."), data)
+        return cls(figure, minus(f"{what}. {told(data, *quantities, by=says)}."), data)
 
 
 def ranges(rows: pd.DataFrame, quantities: Sequence[str]) -> str:
@@ -119,6 +113,26 @@ def steps(rows: pd.DataFrame, quantities: Sequence[str]) -> str:
     """The first, the middle and the last of a line's x and y, in words."""
     chosen = rows[[*quantities]].iloc[sorted({0, len(rows) // 2, len(rows) - 1})]
     return ", ".join(f"{y:.4g} at {x:.4g}" for x, y in chosen.to_numpy(float))
+
+
+def peaks(rows: pd.DataFrame, quantities: Sequence[str]) -> str:
+    """The range of a quantity, and the coordinate where it is farthest from 0, in words."""
+    farthest = np.abs(rows[quantities[0]].to_numpy(float)).argmax()
+    at = rows["coordinate"].iloc[farthest]
+    return f"{ranges(rows, quantities)}, farthest from 0 at {at}"
+
+
+def told(data: pd.DataFrame, *quantities: str, by: Says = ranges) -> str:
+    """What a figure shows, in words: of each part of its data, `ranges`, `steps` or `peaks`.
+
+    A part is what its `panel` and its `of` are called; where there are `MANY`, a series or level.
+    """
+    parts = (
+        f"{title}: {by(rows, quantities)}".removeprefix(": ")
+        for title, whole in _parts(data)
+        if not (rows := whole.dropna(subset=[*quantities])).empty
+    )
+    return minus("; ".join(parts))
 
 
 def _parts(data: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -148,11 +162,11 @@ def new_figure(
     columns: int = 1, rows: int = 1, width: float = WIDTH, height: float = 4.2, **options: Any
 ) -> tuple[Figure, Any]:
     """A styled figure and its axes; `width`, `height` in inches, `options` go to `subplots`."""
-    import seaborn
+    import matplotlib.style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    seaborn.set_theme(context="notebook", style="ticks", rc=_STYLE)
+    matplotlib.style.use("results.book")
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)  # keeps the renderer that measures words
     return figure, figure.subplots(rows, columns, **options)
@@ -224,16 +238,13 @@ def to_svg(figure: Figure) -> str:
     return re.sub(tooltip, r"<g><title>\1</title>\2</g>", svg, flags=re.DOTALL)
 
 
-def to_png(figure: Figure) -> str:
-    """The figure as a picture on white paper, base64; the same bytes for the same figure."""
+def measure_again(figure: Figure) -> None:
+    """Words that were drawn as SVG would go on being as wide as there."""
     from matplotlib.text import Text
 
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150, facecolor=PAPER, metadata={"Software": None})
     canvas: Any = figure.canvas
-    for text in figure.findobj(Text):  # words would go on being as wide as among more dots
+    for text in figure.findobj(Text):
         text.get_window_extent(canvas.get_renderer())
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def to_csv(frame: pd.DataFrame) -> str:
@@ -386,25 +397,3 @@ def _numeric(column: pd.Series[str]) -> bool:
 
 
 _PERCENT = (0.5, 1, 2, 5, *range(10, 100, 10), 95)
-_STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.edgecolor": MUTED,
-    "axes.facecolor": "none",
-    "axes.grid": True,
-    "axes.labelcolor": INK,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "figure.facecolor": "none",
-    "grid.color": GRID,
-    "grid.linewidth": 0.7,
-    "legend.fontsize": 9,
-    "legend.frameon": False,
-    "text.color": INK,
-    "xtick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.color": MUTED,
-    "ytick.labelcolor": INK,
-}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.collections import PathCollection
+from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 
 from results import style
@@ -26,6 +27,8 @@ GAPS = (5, 10, 18)
 LETTERS, HANDLE = 13, 6
 #: Letters of an entry's line where the legend stands in the place of a panel.
 SIDE = 20
+#: Ticks of a logarithmic axis, at most.
+LOG_TICKS = 7
 
 
 def put(axes: Axes, words: str, at: Any, offset: tuple[float, float], **options: Any) -> Annotation:
@@ -39,17 +42,30 @@ def write_at_mark(axes: Axes, words: str, at: tuple[float, float]) -> None:
     put(axes, words, at, (0, 0), gid=MARK, fontsize=9, in_layout=False)
 
 
-def lay_out(figure: Figure) -> None:
+def series(figure: Figure) -> dict[str, Artist]:
+    """What a legend of all axes explains: name → handle. Legends of single axes are removed."""
+    handles: dict[str, Artist] = {}
+    for axes in figure.axes:
+        pairs: Any = zip(*axes.get_legend_handles_labels(), strict=True)
+        if own := axes.get_legend():  # such as seaborn's
+            texts = (text.get_text() for text in own.get_texts())
+            pairs = zip(own.legend_handles, texts, strict=True)
+            own.remove()
+        for handle, name in pairs:
+            handles.setdefault(name, handle)
+    return handles
+
+
+def lay_out(figure: Figure, handles: dict[str, Artist] | None = None) -> None:
     """Lay a figure out for good: a legend of its series, the names of marks apart from each other.
 
-    The legend is where there is no panel, or else below; one series needs none.
+    The legend is where there is no panel, or else below; one series needs none. ``handles``: its
+    entries, where `series` has them already.
     """
     for earlier in figure.legends:
         earlier.remove()
-    handles: dict[str, Artist] = {}
-    for axes in figure.axes:
-        for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
-            handles.setdefault(name, handle)
+    handles = series(figure) if handles is None else handles
+    _plain_ticks(figure)
     if len(handles) > 1:
         fits = int(LETTERS * figure.get_figwidth() / (HANDLE + max(map(len, handles))))
         place: dict[str, Any] = {"loc": "outside lower center", "ncols": min(3, max(1, fits))}
@@ -64,6 +80,22 @@ def lay_out(figure: Figure) -> None:
     for axes in figure.axes:
         _keep_apart(axes)
     figure.set_layout_engine(None)
+
+
+def _plain_ticks(figure: Figure) -> None:
+    """Plain numbers as ticks of logarithmic axes that have no ticks of their own."""
+    for axes in figure.axes:
+        for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+            if axis.get_scale() == "log" and isinstance(axis.get_major_locator(), LogLocator):
+                style.log_scale(axis, *limits, LOG_TICKS)
+                axes.set(**{f"{axis.axis_name}lim": limits})
+
+
+def described(figure: Figure) -> str:
+    """What a figure's axes show, in words: each pair of labels once."""
+    pairs = [[axes.get_ylabel(), axes.get_xlabel()] for axes in figure.axes if axes.get_visible()]
+    named = [" against ".join(filter(None, pair)) for pair in pairs]
+    return "; ".join(dict.fromkeys(filter(None, (" ".join(name.split()) for name in named))))
 
 
 def _labels_are_broken(axes: Axes) -> bool:

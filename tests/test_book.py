@@ -165,7 +165,7 @@ def test_below_each_figure_and_table_stand_its_data_its_citation_and_its_code(cl
         menus = re.findall(r'<div class="companion-menu docutils.*?</div>', text, re.DOTALL)
         assert len(menus) == len(numbers(clone)[name])
         assert all("</details>" in menu and 'csv">CSV</a>' in menu for menu in menus)
-        assert sum('.svg">SVG</a> · <a' in m for m in menus) == text.count('"companion-figure')
+        assert sum('.svg">SVG</a>' in m for m in menus) == text.count('"companion-figure')
         assert sum(menu.count('href="') for menu in menus) >= 4 * len(menus)
     folder = clone / "book/_build/html/results/measuring_robustness/paper"
     rows = (folder / "table-1.csv").read_text().splitlines()
@@ -174,7 +174,6 @@ def test_below_each_figure_and_table_stand_its_data_its_citation_and_its_code(cl
     points = (folder / "figure-1.csv").read_text()
     assert '\n"ViT-L/14, OpenAI WIT-400M",zero_shot,zero-shot,filled,75.' in points
     assert "<title>Scatter plot" in (folder / "figure-1.svg").read_text()
-    assert (folder / "figure-1.png").read_bytes().startswith(b"\x89PNG")
     cited = (folder / "figure-1.bib").read_text()
     assert re.match(r"@misc\{companion-measuring_robustness-paper-figure-1-[0-9a-f]{8},\n", cited)
     assert "Figure measuring\\_robustness/paper\\#figure-1 in: Interpreting CLIP" in cited

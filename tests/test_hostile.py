@@ -120,7 +120,7 @@ def test_slides(results):
 
 def test_downloads(results):
     files = dict(downloads.files(results, "hostile/mine", "abc", BOOK))
-    drawn = {f"seen.{end}" for end in ("svg", "png", "csv", "bib")}
+    drawn = {f"seen.{end}" for end in ("svg", "csv", "bib")}
     assert {*files} == drawn | {"listed.csv", "listed.bib"}
     got_in(files["seen.svg"].decode())
     for name, rows in (("seen.csv", len(TEXTS)), ("listed.csv", 2 * len(TEXTS))):

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from analysis.metrics import basis, quantisation
 from analysis.metrics.outliers import kurtosis
-from companion.chapters.figures import peaks
 from results import plots, style
 from results.plots import Stroke
-from results.style import Drawing, digits, percent
+from results.style import Drawing, digits, peaks, percent
 
 Array = NDArray[np.float64]
 Packed = dict[str, Any]

@@ -6,7 +6,7 @@ in which they are shown. Lines and marks are drawn by `plots`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -26,13 +26,6 @@ HEADS = {
     "importance": ("head as it is", Stroke(style.INK)),
     "importance_head_centred": ("mean-centred head", Stroke(style.MUTED, (4, 2), 1.2)),
 }
-
-
-def peaks(rows: pd.DataFrame, quantities: Sequence[str]) -> str:
-    """The range of a quantity, and the coordinate where it is farthest from 0, in words."""
-    farthest = np.abs(rows[quantities[0]].to_numpy(float)).argmax()
-    at = rows["coordinate"].iloc[farthest]
-    return f"{style.ranges(rows, quantities)}, farthest from 0 at {at}"
 
 
 def kurtosis(measurements: Mapping[str, Measurement]) -> Drawing:
@@ -94,7 +87,7 @@ def stems(frame: pd.DataFrame, y: str, horizontals: plots.Places = plots.NOWHERE
         plots.lines_at(axes, plots.NOWHERE, horizontals)
         axes.set(xlim=(-4, len(values) + 3), ylabel=y)
     panels[-1, 0].set(xlabel="coordinate")
-    return Drawing.of(figure, "Stem plots over all coordinates", frame, y, says=peaks)
+    return Drawing.of(figure, "Stem plots over all coordinates", frame, y, says=style.peaks)
 
 
 def heat_maps(measurements: Mapping[str, Measurement]) -> Drawing:
@@ -119,7 +112,7 @@ def heat_maps(measurements: Mapping[str, Measurement]) -> Drawing:
     panels[0, 0].set(ylabel="image")
     figure.colorbar(drawn, ax=panels, shrink=0.8, label="z (standard deviations)")
     kind = "Heat maps of standard deviations, images by coordinates"
-    return Drawing.of(figure, kind, style.stacked(data), "z", says=peaks)
+    return Drawing.of(figure, kind, style.stacked(data), "z", says=style.peaks)
 
 
 def clouds(

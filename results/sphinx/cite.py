@@ -44,7 +44,7 @@ def menu(
     endings = {end for kind, end in downloads.ENDINGS.items() if kind in result.data}
     drawing, numbers = (
         Html(" · ".join(tag("a", e.upper(), href=f"{at}.{e}") for e in ends if e in endings))
-        for ends in (("svg", "png"), ("csv", "json"))
+        for ends in (("svg",), ("csv", "json"))
     )
     source = tag("a", f"notebooks/{experiment}.py", href=f"{up}{code_place(reference)}")
     page = f"runs/{run}"
