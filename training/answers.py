@@ -21,9 +21,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from training import origin
 from training.objectives import batch_rows, draw_seed, wrong_captions
 from training.optimizers import BETAS, direction, soap
-from training.origin import LARGEST_SCALE, Locked, Projections, rate
+from training.origin import LARGEST_SCALE, Locked, Projections
 from training.pocket import Count, Positive, SecondMoment
 from training.relearn import RelearnSettings, Slopes, slopes
 
@@ -247,7 +248,7 @@ def train(
     past: deque[Tensor] = deque(maxlen=max(s.late + 1, s.gathered, DRIFT if s.keeps else 1))
     of_scale = torch.optim.Adam([own.log_scale], s.learning_rate, betas=BETAS)
     for step in range(s.steps):
-        batch, speed = batch_of(locked, s, seed, step, cloud), rate(s, step)
+        batch, speed = batch_of(locked, s, seed, step, cloud), origin.rate(s, step)
         factor = own.log_scale.exp().clamp(max=LARGEST_SCALE)
         factor = factor if s.scale is None else torch.tensor(s.scale)
         found = _slopes(own, batch, factor)
@@ -296,7 +297,7 @@ def _move(
         ratios = {} if follows_row else {"own": side.ratio}
         ratios |= {rule: shares(shadow) / shares(row) for rule, shadow in shadows.items()}
         side.note(ratios, math.ceil(EARLY * s.steps))
-    speed, decay = side.rate * rate(s, step), s.weight_decay
+    speed, decay = side.rate * origin.rate(s, step), s.weight_decay
     if side.rule == "lamb":
         change, decay = change + decay * side.weight, 0
         change = change * (side.weight.norm() / change.norm())

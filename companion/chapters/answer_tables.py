@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
-from companion.chapters.relearn_tables import FOLDER
+from companion.chapters import relearn_tables
 from training.answers import AnswerSettings
 
 USUAL = "vit_b_32-imagenet"
@@ -60,7 +60,7 @@ def interval(values: pd.Series[float]) -> Interval:
 
 def read(name: str = "answers") -> pd.DataFrame:
     """A table of `data/relearn`: a row for each training, or for each rule only compared."""
-    return pd.read_csv(FOLDER / f"{name}.csv")
+    return pd.read_csv(relearn_tables.FOLDER / f"{name}.csv")
 
 
 def cell(table: pd.DataFrame, /, **own: Any) -> pd.DataFrame:
