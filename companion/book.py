@@ -89,6 +89,31 @@ def front(found: pd.DataFrame) -> pd.DataFrame:
     return titled(found[found["record"].map(id).isin(kept)])
 
 
+def with_imagenets_head(found: pd.DataFrame) -> pd.DataFrame:
+    """The zero-shot models with the published 80-template head, on one set of images each."""
+    kept = {id(m) for m in titles.with_imagenets_head([*found["record"]])}
+    return titled(found[found["record"].map(id).isin(kept)])
+
+
+def one(found: pd.DataFrame, **wanted: object) -> pd.Series[Any]:
+    """The first row with these values of columns; MeasurementError if there is none."""
+    rows = found
+    for column, value in wanted.items():
+        rows = rows[rows[column] == value]
+    if rows.empty:
+        what = ", ".join(f"{column} {value}" for column, value in wanted.items())
+        raise MeasurementError(
+            f"the page needs a measurement ({what}) and there is no sound one: companion check "
+            "says what is wrong with a file, companion measure --record takes it."
+        )
+    return rows.iloc[0]
+
+
+def coverage(found: pd.DataFrame, *editions: Edition) -> str:
+    """How many zero-shot models are measured on images, and which of these are inferred."""
+    return titles.coverage([*found["record"]], *editions)
+
+
 def features(found: pd.DataFrame, family: str) -> arrays.Arrays:
     """Features `h` (images, components) of the first row whose very features are on this disk.
 

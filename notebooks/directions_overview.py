@@ -21,33 +21,90 @@ edition: str = "paper"  # which families
 threshold: float = 10.0  # times the mean importance: from there a direction is privileged
 
 # %%
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
-from companion.chapters import figures, measured
+from companion import book
+from results import plots, style
 from results.page import Page
 
-measurements = measured.of_editions("privileged_directions", edition, "reader")
-example = measured.example(measurements)
-clip, control = (measured.of_level(level, example) for level in ("zero_shot", "random"))
-page = Page("directions_overview", measurements)
-page.number(coverage=measured.coverage(measurements, edition, "reader"))
+plt.style.use("results.book")
+found = book.measured("privileged_directions", edition, "reader")  # a row for each head and images
+page = Page("directions_overview", found)
+coco = found[(found["family"] == "vit_b_16") & found["data_set"].str.startswith("coco_500_")]
+clip, control = (book.one(coco, level=level, captions=False) for level in ("zero_shot", "random"))
 
 # %% [markdown]
 # ## Importance of every direction
 
 # %%
 heads = {"ViT-B/16, 500 captions as the head": clip, "The same, random weights": control}
-for m in measured.with_imagenets_head(measurements):
-    heads[f"{measured.model_title(m)}, ImageNet's head"] = m
-exceeds = min(m.value("importance").max() for m in heads.values()) > threshold
-page.figure("importance", figures.importance(heads, threshold), heads.values(), holds=exceeds)
-first = {title: heads[title] for title in [*heads][:1]}
-page.slide("importance", figures.importance(first, threshold), 3)
+imagenets = book.with_imagenets_head(found)
+heads |= {f"{m['of']}, ImageNet's head": m for _, m in imagenets.iterrows()}
+lines = {"importance": "head as it is", "importance_head_centred": "mean-centred head"}
+looks = {"importance": {"color": style.INK}, "importance_head_centred": {"color": style.MUTED}}
+looks["importance_head_centred"] |= {"linestyle": (0, (4, 2)), "linewidth": 1.2}
+rank, value = "direction, by importance", "importance, times the mean"
+
+
+def sorted_importance(heads):
+    """The importance of the directions of each head, the largest first, as a figure and a frame."""
+    parts = []
+    figure, panels = plots.panels(heads, 2, 2.4, sharex=True, sharey=True)
+    for axes, (title, m) in zip(panels, heads.items(), strict=True):
+        for name, label in lines.items():
+            high = np.sort(m[name])[::-1]
+            parts.append(pd.DataFrame({"panel": title, "of": label, value: high}))
+            parts[-1].insert(2, rank, np.arange(1, len(high) + 1))
+            axes.plot(parts[-1][rank], high, label=label, **looks[name])
+        plots.lines_at(axes, {}, {"mean": 1, f"{threshold:g} ×": threshold})
+        axes.annotate(f"{style.digits(m['importance'].max())} ×", (1.2, m["importance"].max()))
+        axes.set(xscale="log", yscale="log", xlabel=rank, ylabel=value)
+        axes.label_outer()
+    axes.set_ylim(0.05, 2.4 * max(m["importance"].max() for m in heads.values()))
+    return figure, pd.concat(parts)
+
+
+largest = min(m["importance"].max() for m in heads.values())
+figure, frame = sorted_importance(heads)
+says = style.told(frame, rank, value, by=style.steps)
+page.figure("importance", figure, frame, says=says, holds=largest > threshold)
+figure, _ = sorted_importance(dict([*heads.items()][:1]))
+page.slide("importance", figure, 3, says)
+
+# %% [markdown]
+# ## What the most important direction lies along
+#
+# The dominant coordinate of the same images comes from another experiment.
 
 # %%
-rows = measured.frame(measurements, measured.top_direction)
-rows["title"] = [measured.full_title(m, data=m not in example) for m in measurements]
-page.table("directions", rows, chance=np.sqrt(2 / (np.pi * clip.counts["components"])))
+outliers = book.measured("outlier_features", edition, "reader")
+dominant = outliers[["model", "data_set", "persistence_coordinate"]]
+directions = found.merge(dominant, "left", on=["model", "data_set"], validate="one_to_one")
+directions["largest"] = [importance.max() for importance in found["importance"]]
+tops = zip(found["cosine_with_images"], found["top_direction"], strict=True)
+directions["cosine"] = [cosines[top] for cosines, top in tops]
+parts = zip(directions["top_components"], directions["persistence_coordinate"], strict=True)
+directions["in_dominant"] = [v[int(c)] ** 2 if c == c else None for v, c in parts]
+full = directions["backbone"] + ", " + directions["training"]
+of_coco = directions["record"].map(id).isin(coco["record"].map(id))
+directions["title"] = full.where(of_coco, full + ": " + directions["data"])
+columns = {
+    "model": "{title}",
+    "level": "{how_trained} | ",
+    "importance": "{largest:digits}",
+    "head centred": "{importance_head_centred[0]:digits}",
+    "cos with images": "{cosine:.3f}",
+    "with mean image": "{top_with_mean:.3f}",
+    "with mean head row": "{top_with_head_mean:.3f}",
+    "with gap": "{top_with_gap:.3f}",
+    "in dominant (%)": "{in_dominant:percent} ({persistence_coordinate:.0f}) | not measured",
+    "sd": "{top_cosine_deviation:.3f}",
+}
+chance = np.sqrt(2 / (np.pi * clip["components"]))
+means = {"cos with images": f"Mean |cos| of v with images; about {chance:.3f} by chance."}
+page.table("directions", directions, columns, also=book.declared(found), means=means)
 
 # %% [markdown]
 # ## What images and head share
@@ -65,31 +122,55 @@ clouds = {
     "images": ("zero_shot", images @ v.T),
     "rows of the head (captions)": ("", captions @ v.T),
 }
-axes = ("component in the head's first direction", "component in its second direction")
-drawing = figures.clouds(clouds, axes, "modality gap")
-page.figure("cone", drawing, "recorded")
-page.slide("cone", drawing, 3.7)
+x, y = "component in the head's first direction", "component in its second direction"
+cone = pd.concat(
+    pd.DataFrame(points, columns=[x, y]).assign(series=name, level=level, look="small")
+    for name, (level, points) in clouds.items()
+)
+figure, axes = plt.subplots(figsize=(4.7, 4.6))
+plots.dots(axes, cone, x, y)
+means = cone.groupby("series", sort=False)[[x, y]].mean()
+arrow = {"arrowstyle": "-|>", "color": style.INK, "shrinkA": 0, "shrinkB": 0}
+for mean in means.to_numpy():
+    axes.annotate("", mean, (0, 0), arrowprops=arrow, zorder=7)
+below = 1.15 * cone[y].min()
+bracket = arrow | {"arrowstyle": "|-|, widthA=0.4, widthB=0.4"}
+axes.annotate("", (means[x].iloc[0], below), (means[x].iloc[1], below), arrowprops=bracket)
+axes.text(means[x].mean(), 1.05 * below, "modality gap", ha="center", va="top")
+axes.set(aspect="equal", xlim=(-0.05, cone[x].max() + 0.02), ylim=(1.4 * cone[y].min(), None))
+says = style.told(cone, x, y)
+page.figure("cone", figure, cone, says=says, slide=3.7, evidence="recorded")
 
 # %% [markdown]
-# ## The example and its control
+# ## Numbers of the pages, and what they say
 
 # %%
-rows = measured.frame([clip, control], measured.top_direction)
-rows["spread_share"] = rows["top_cosine_deviation"] / rows["cosine"]
-page.holds(rows["spread_share"][0] < 0.5, "it is mostly common to all images")
-page.holds(rows["largest"][1] > threshold, "a large importance alone does not show")
-page.numbers("of-example", rows.iloc[0])
-page.numbers("of-control", rows.iloc[1])
+of_clip, of_control = (
+    book.one(directions[directions["data_set"] == m["data_set"]], model=m["model"])
+    for m in (clip, control)
+)
+page.number(coverage=book.coverage(found, edition, "reader"))
+spread = of_clip["top_cosine_deviation"] / of_clip["cosine"]
+numbers = {
+    "importance-largest": "{largest:digits}",
+    "importance-centred": "{importance_head_centred[0]:digits}",
+    "with-head-mean": "{top_with_head_mean:.3f}",
+    "with-gap": "{top_with_gap:.3f}",
+}
+page.numbers(of_clip, numbers)
+page.number({"spread-share": f"{100 * spread:.0f} %"})
+page.numbers(of_control, {"control-largest": "{largest:digits}"})
+page.holds(spread < 0.5, "it is mostly common to all images")
+page.holds(of_control["largest"] > threshold, "a large importance alone does not show")
 
-# %%
-parts = clip.value("top_components") ** 2
-of_data = measured.of_same_model(clip, "outlier_features")
-dominant = {data: int(m.value("persistence_coordinate")) for data, m in of_data.items()}
-images, most = dominant[clip.data.name], int(parts.argmax())
-captions = next(c for data, c in dominant.items() if "captions" in data)
-page.holds(most == captions != images, "which is dominant in captions")
+parts = clip["top_components"] ** 2
+of_clip = outliers[outliers["model"] == clip["model"]]
+on_images = int(book.one(of_clip, data_set=clip["data_set"])["persistence_coordinate"])
+on_captions = int(book.one(of_clip, captions=True)["persistence_coordinate"])
+most = int(parts.argmax())
+page.holds(most == on_captions != on_images, "which is dominant in captions")
 page.number(
-    images_part=f"{100 * parts[images]:.1f} %",
+    images_part=f"{100 * parts[on_images]:.1f} %",
     captions_dominant=most,
     captions_part=f"{100 * parts[most]:.1f} %",
 )

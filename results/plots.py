@@ -87,7 +87,8 @@ def panels(
     """
     from matplotlib import pyplot as plt
 
-    named, columns = list(titles), min(columns, 2)
+    named = list(titles)
+    columns = min(columns, 2, len(named)) or 1
     rows = -(-len(named) // columns) or 1
     options |= {"figsize": (style.WIDTH, 1.2 + height * rows), "squeeze": False}
     figure, grid = plt.subplots(rows, columns, **options)

@@ -82,6 +82,7 @@ def test_columns_are_named_in_the_notebook(outputs):  # noqa: F811
 
 
 CHANGES = {
+    "directions_overview": ('aspect="equal"', 'aspect="equal", title="Mine"'),
     "outlier_features": (
         'axes.set_xscale("log")',
         'axes.set_xscale("log"); axes.set_title("Mine")',
