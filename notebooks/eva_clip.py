@@ -22,12 +22,21 @@ edition: str = "paper"  # which families
 import numpy as np
 
 from analysis.families.registry import load_families
+from analysis.metrics.robustness import effective_robustness
 from companion.chapters import encoder_tables, measured
 from companion.measurements import accuracies
-from companion.measurements.effective_robustness import view
+from companion.measurements.effective_robustness import CLIP_V2, view
+from results import style
 from results.page import Page
 
 PHOTOGRAPHS, EVA, OPENAI = "clothes_9", "eva_clip_l_14_336-merged2b", "vit_l_14-openai"
+#: The published accuracies of both models' ViT-L/14 at two image sizes, by slug.
+SIZES = {
+    "eva-336": ("EVA02-L-14-336", "merged2b_s6b_b61k"),
+    "eva-224": ("EVA02-L-14", "merged2b_s4b_b131k"),
+    "openai-336": ("ViT-L-14-336", "openai"),
+    "openai-224": ("ViT-L-14", "openai"),
+}
 
 
 def of_photographs(experiment):
@@ -71,13 +80,28 @@ paper = er[[m.name for f in load_families(edition).values() for m in f.models if
 page.holds(er[EVA] > paper.max(), "more robust than any model of the paper's")
 
 # %% [markdown]
+# ## Both models at both image sizes
+
+# %%
+five = view("five")
+every = accuracies.wide(accuracies.load(), CLIP_V2, five.shifts).set_index(["model", "weights"])
+sizes = every.loc[list(SIZES.values()), ["imagenet", "shifted"]].set_axis(list(SIZES))
+sizes["er"] = effective_robustness(sizes["shifted"], sizes["imagenet"], five.reference)
+for name, of_size in sizes.to_dict("index").items():
+    page.numbers("of-size", {"name": name, **of_size})
+ahead = {size: sizes["er"][f"eva-{size}"] - sizes["er"][f"openai-{size}"] for size in (224, 336)}
+page.number(ahead=style.span(100 * np.array([*ahead.values()]), "{:.1f}".format))
+page.holds(np.isclose(sizes["er"]["eva-336"], er[EVA]), "sees them at 336 pixels")
+page.holds(0 < min(ahead.values()) < 0.02, "as robust as OpenAI's at equal image size")
+
+# %% [markdown]
 # ## Two models, equally robust
 #
 # A stem for each of the 768 numbers: how far it lies from the mean of its image, in standard
 # deviations, on average over the nine photographs.
 
 # %%
-names = {"OpenAI's ViT-L/14": OPENAI, "EVA-CLIP's ViT-L/14": EVA}
+names = {"OpenAI's ViT-L/14 (224 pixels)": OPENAI, "EVA-CLIP's ViT-L/14 (336)": EVA}
 drawing = encoder_tables.profiles_beside_robustness(
     {name: outliers[model] for name, model in names.items()},
     {name: er[model] for name, model in names.items()},

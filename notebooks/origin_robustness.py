@@ -73,6 +73,17 @@ for name in ("accuracy", "er"):
         if (name, kind) == ("er", "element"):
             page.holds((apart > 0).all() and apart.mean() < 0.005, "small, but of one sign")
 
+SETTING = ["towers", "seed", "width", "caption_noise", "scale", "steps", "learning_rate"]
+SETTING += ["weight_decay", "memory", "gain", "rotated"]
+six = runs[runs["of"] == CAPTIONS[True]].fillna({"scale": 0})
+twins = six.pivot(index=SETTING, columns="second_moment", values="er")[["element", "shared"]]
+apart = (twins["element"] - twins["shared"]).dropna()
+every = Interval.of_mean(apart.mean(), apart.sem(), len(apart))
+page.numbers(
+    "paired",
+    {"difference": every, "higher": (apart > 0).sum()} | {"seeds": len(apart), "of": "er-all"},
+)
+
 # %% [markdown]
 # ## All weights trained
 

@@ -50,7 +50,10 @@ def for_readme(drawing: Drawing) -> str:
 
 def two_clips() -> Drawing:
     """The book's first picture: two robust CLIP models on nine photographs, one with towers."""
-    encoders = {"OpenAI's ViT-L/14": "vit_l_14", "EVA-CLIP's ViT-L/14": "eva_clip_l_14_336"}
+    encoders = {
+        "OpenAI's ViT-L/14 (224 pixels)": "vit_l_14",
+        "EVA-CLIP's ViT-L/14 (336)": "eva_clip_l_14_336",
+    }
     measurements = {
         name: next(m for m in read_all("outlier_features", family) if m.data.name == "clothes_9")
         for name, family in encoders.items()
