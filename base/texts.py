@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,20 @@ class CompanionError(Exception):
     def __str__(self) -> str:
         """The message, which may quote files that anyone may have written, as it can be printed."""
         return printable(super().__str__())
+
+
+def decoded(content: bytes) -> str:
+    """A text file's words, in UTF-8 or UTF-16, with or without a mark, or as Windows writes ANSI.
+
+    >>> [decoded("Müller".encode(code)) for code in ("utf-8-sig", "utf-16", "cp1252")]
+    ['Müller', 'Müller', 'Müller']
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", errors="replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
 
 
 def plain(text: str) -> str:

@@ -44,9 +44,11 @@ def grade(
     print(*grades.table(students, tasks), sep="\n")
     earned = {student.name: 0.0 for student in students}
     if sheets:
-        earned, still_open = reading.read(sheets, students, tasks)
+        earned, still_open, others = reading.read(sheets, students, tasks)
         left = f"{still_open} cells are empty" if still_open else "all points are typed in"
         print(f"\nSheets to read by are in {sheets}: {left}.")
+        if others:
+            print(f"Rows of students without a file in {folder} are kept: {', '.join(others)}.")
     if parts:
         print("", *reading.final(students, tasks, earned, reading.points_of(parts, students)),
               sep="\n")  # fmt: skip

@@ -235,7 +235,7 @@ def test_words_are_read_on_a_sheet_whose_points_count_and_stay(tmp_path, capsys)
     assert "12 cells are empty" in said and said.count("open: lab, project, exam") == 2
     assert {path.name for path in sheets.iterdir()} == {"outlier-2.csv", "outlier-7.csv"}
     text = (sheets / "outlier-7.csv").read_text()
-    head, first, second = csv.reader(io.StringIO(text))
+    head, first, second = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
     assert head[6:] == [
         "persistence (1)", "random weights (1)", "same layer (1)", "rotation (1)",
         "each with the result that stops (1)",
@@ -253,11 +253,97 @@ def test_words_are_read_on_a_sheet_whose_points_count_and_stay(tmp_path, capsys)
     mark = 25 * 3.5 / 7 + 20 * 16 / 20 + 25 * 7 / 20 + 30 * 30 / 40
     assert re.search(rf"^Adams +3\.5 +16 +7 +30 +{mark:.1f} % +no: project too low$", said, re.M)
     assert re.search(r"^Baker +1 +10 +10 +20 +41\.1 % +no: less than half$", said, re.M)
-    assert "1,0,1" in (sheets / "outlier-7.csv").read_text()
+    assert "0;1;0;1;0,5" in (sheets / "outlier-7.csv").read_text()
     kept = (sheets / "outlier-7.csv").read_text()
-    (sheets / "outlier-7.csv").write_text(kept.replace('0,1,0,1,"0,5"', "0,1,0,2,0"))
+    (sheets / "outlier-7.csv").write_text(kept.replace("0;1;0;1;0,5", "0;1;0;2;0"))
     assert cli.main(command) == 1
-    assert "line 2: '2' is not between 0 and 1 points for 'rotation'" in capsys.readouterr().err
+    assert (
+        "outlier-7.csv, Adams: '2' is not between 0 and 1 points for 'rotation'"
+        in capsys.readouterr().err
+    )
+
+
+def said_in_words(folder, name, sentence="Controls."):
+    (folder / name).mkdir(parents=True)
+    answers = {"answers": {"outlier-7": {"sentence": sentence}}}
+    (folder / name / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
+
+
+NAMES = ["'t Hooft", "=1+1", "'=x", "Müller", "Roth, A.; B.", "“Q”", '"q"']
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_nothing_that_a_teacher_typed_is_ever_lost(tmp_path, encoding, delimiter, capsys):
+    sheets, parts = tmp_path / "reading", tmp_path / "parts.csv"
+    for name in NAMES:
+        said_in_words(tmp_path / "first", name)
+    said_in_words(tmp_path / "second", "Zoe")
+    command = ["--sheets", str(sheets), "--parts", str(parts)]
+    assert cli.main(["grade", str(tmp_path / "first"), *command]) == 0
+    for path in (sheets / "outlier-7.csv", parts):
+        head, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")))
+        rows = [[*(cell or "1" for cell in row), "seen"] for row in rows]
+        text = io.StringIO()
+        csv.writer(text, delimiter=delimiter).writerows([[*head, "mine"], *rows])
+        path.write_bytes(text.getvalue().encode(encoding))
+    capsys.readouterr()
+    for folder in ("second", "first", "first"):
+        assert cli.main(["grade", str(tmp_path / folder), *command]) == 0
+        said = capsys.readouterr().out
+        assert (
+            "Rows of students without a file" in said and "'t Hooft" in said
+        ) or folder == "first"
+    assert "5 cells are empty" not in said and "all points are typed in" in said
+    assert said.count(f"{25 * 5 / 5 + 20 / 20 + 25 / 20 + 30 / 40:.1f} %") == len(NAMES)
+    text = (sheets / "outlier-7.csv").read_text(encoding="utf-8-sig")
+    rows = [*csv.DictReader(io.StringIO(text), delimiter=delimiter)]
+    assert {row["student"]: row["mine"] for row in rows} == {
+        **dict.fromkeys(map(str, map(grade.as_cell, NAMES)), "seen"), "Zoe": ""
+    }  # fmt: skip
+
+
+def test_sheets_in_which_a_row_could_be_lost_are_refused_and_stay(tmp_path, capsys):
+    said_in_words(tmp_path / "in", "Adams")
+    path = tmp_path / "reading/outlier-7.csv"
+    command = ["grade", str(tmp_path / "in"), "--sheets", str(tmp_path / "reading")]
+    assert cli.main(command) == 0
+    head, row = path.read_text().splitlines()
+    for text, said in {
+        f"{head}\n{row}\n{row}": "row 3 is a second row of 'Adams'",
+        f"{head}\n{row},2": "row 2 has more cells than headings for 'Adams'",
+        f"{head},mine,mine\n{row},2,3": "two columns of one name",
+    }.items():
+        path.write_text(text)
+        assert cli.main(command) == 1
+        assert said in capsys.readouterr().err and path.read_text() == text
+
+
+def test_persons_of_one_name_are_told_apart_and_every_file_is_named(tmp_path, capsys):
+    answers = json.dumps({"answers": {"outlier-2": {"values": ANSWERS["outlier-2"]}}})
+    for name, content in {
+        "Ann Lee_123_assignsubmission_file/Answers.JSON": answers.encode("utf-16"),
+        "Ann Lee_456_assignsubmission_file/answers.json": b'{"answers": {}}',
+        "Bo_7_assignsubmission_file/answers.json": answers.encode("utf-8-sig"),
+        "Bo_7_assignsubmission_file/plot.png": b"",
+        "Cy/answers.txt": answers.encode(),
+        "dan.zip": b"PK",
+        "Mu\u0308ller/answers.json": answers.encode(),
+        "M\u00fcller/more.json": answers.encode(),
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    out = tmp_path / "grades.csv"
+    for _ in range(2):  # what it wrote is no student's
+        assert cli.main(["grade", str(tmp_path), "--csv", str(out)]) == 1
+    said = capsys.readouterr().out
+    rows = {row["student"]: row for row in csv.DictReader(out.open(encoding="utf-8"))}
+    assert [*rows] == ["Ann Lee (123)", "Ann Lee (456)", "Bo", "Cy", "M\u00fcller", "dan"]
+    earned = [row["points"] for row in rows.values()]
+    assert earned[0] == earned[2] == earned[4] == "1" and earned[3] == earned[5] == ""
+    assert "another student has this name" in rows["Ann Lee (456)"]["note"]
+    assert "Bo: not read: Bo_7_assignsubmission_file/plot.png; answers are a .json" in said
+    assert "Cy: not read: Cy/answers.txt" in said and "dan: not read: dan.zip" in said
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 A sheet is a table of one exercise (CSV, for any spreadsheet): a row for each student with what was
 written, and a column for each criterion of the answer key that needs a reader. Points that are
-typed in count at the next call, and are never overwritten. The parts of the final mark, their
+typed in count at the next call, and are never overwritten: rows of students who are not in the
+folder stay, as do columns of the teacher's own. The parts of the final mark, their
 points and weights are those that the page for teachers prints.
 """
 
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from base.files import write_text
 from base.quoting import as_cell
-from base.texts import aligned
+from base.texts import aligned, decoded
 from companion.course import key
 from companion.course.grade import Mark, Student
 from companion.course.key import CourseError, Criterion, Worth
@@ -65,50 +66,87 @@ def heading(criterion: Criterion) -> str:
     return str(as_cell(f"{criterion.text} ({criterion.points})"))
 
 
-def sheet(task: Worth, students: Iterable[Student], typed: dict[str, list[str]]) -> str:
-    """One exercise's sheet as CSV, with the points that were typed in before."""
+class Table(NamedTuple):
+    """A CSV as a teacher keeps it; a row's first cell names the student, as `named` writes it."""
+
+    headings: list[str]
+    rows: dict[str, dict[str, str]]
+    delimiter: str
+
+
+def opened(path: Path) -> Table:
+    """A CSV as any spreadsheet saves it; raises CourseError where two rows name one student."""
+    text = decoded(path.read_bytes())
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    try:
+        first_row, *lines = [*csv.reader(io.StringIO(text), delimiter=delimiter)] or [[]]
+    except csv.Error as error:
+        raise CourseError(
+            f"{path} is no table ({error}): save it as CSV, and call again."
+        ) from None
+    headings = [name or f"column {place}" for place, name in enumerate(first_row, 1)]
+    if len({*headings}) < len(headings):
+        raise CourseError(f"{path} has two columns of one name: rename one, and call again.")
+    rows: dict[str, dict[str, str]] = {}
+    for line, cells in enumerate(lines, 2):
+        if not any(cells):
+            continue
+        if cells[0] in rows or any(cells[len(headings) :]):
+            what = "is a second row of" if cells[0] in rows else "has more cells than headings for"
+            raise CourseError(
+                f"{path}, row {line} {what} {cells[0]!r}: correct it, and call again."
+            )
+        rows[cells[0]] = dict(zip(headings, [*cells, *[""] * len(headings)], strict=False))
+    return Table(headings, rows, delimiter)
+
+
+def named(student: Student) -> str:
+    """A student's name as it stands in a table."""
+    return str(as_cell(student.name))
+
+
+def sheet(task: Worth, students: Iterable[Student], typed: Table) -> str:
+    """One exercise's sheet as CSV, with all rows and cells that a teacher typed in before."""
     text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    criteria = to_read(task)
-    rows.writerow([*FIXED, *map(heading, criteria)])
+    headings = list(dict.fromkeys([*FIXED, *map(heading, to_read(task)), *typed.headings]))
+    rows = csv.DictWriter(text, headings, lineterminator="\n", delimiter=typed.delimiter)
+    rows.writeheader()
+    written = dict(typed.rows)
     for student in students:
         mark = student.marks.get(task.label) or Mark(task.label)
-        if mark.is_answered or student.name in typed:
+        if mark.is_answered or named(student) in written:
             right = " ".join("yes" if one else "no" for one in mark.right)
-            words = [right, mark.guess, mark.sentence, mark.code, mark.note]
-            points = typed.get(student.name, [""] * len(criteria))
-            rows.writerow([*map(as_cell, [student.name, *words]), *points])
-    return text.getvalue()
+            words = [student.name, right, mark.guess, mark.sentence, mark.code, mark.note]
+            new = {name: str(as_cell(word)) for name, word in zip(FIXED, words, strict=True)}
+            written[named(student)] = written.get(named(student), {}) | new
+    rows.writerows(written[name] for name in sorted(written))
+    return "\ufeff" + text.getvalue()  # without it Excel takes UTF-8 for another encoding
 
 
-def typed_in(path: Path, task: Worth) -> dict[str, list[str]]:
-    """Student → what was typed into the columns of a sheet; raises CourseError for no points."""
+def typed_in(path: Path, task: Worth) -> Table:
+    """What was typed into a sheet; raises CourseError for points that cannot be."""
+    criteria = to_read(task)
     if not path.exists():
-        return {}
-    criteria, found = to_read(task), dict[str, list[str]]()
-    text = path.read_text(encoding="utf-8-sig")
-    first = text.partition("\n")[0]
-    rows = csv.reader(io.StringIO(text), delimiter=";" if first.count(";") > 3 else ",")
-    headings = next(rows, [])
-    wanted = [heading(one) for one in criteria]
-    if headings[:1] != ["student"] or not {*wanted} <= {*headings}:
+        return Table([*FIXED, *map(heading, criteria)], {}, ",")
+    typed = opened(path)
+    if typed.headings[:1] != ["student"] or not {*map(heading, criteria)} <= {*typed.headings}:
         raise CourseError(
             f"{path} is no sheet of {task.label} with the key's criteria: move it, and call again."
         )
-    places = [headings.index(one) for one in wanted]
-    for line, row in enumerate(rows, 2):
-        if not any(row):
-            continue
-        cells = [*row, *[""] * len(headings)]
-        points = [cells[place].strip() for place in places]
-        for cell, one in zip(points, criteria, strict=True):
+    for name, row in typed.rows.items():
+        for cell, one in zip(points_in(row, task), criteria, strict=True):
             if cell and not 0 <= _number(cell) <= one.points:
                 raise CourseError(
-                    f"{path}, line {line}: {cell!r} is not between 0 and {one.points} points for "
+                    f"{path}, {name}: {cell!r} is not between 0 and {one.points} points for "
                     f"{one.text!r}."
                 )
-        found[row[0].removeprefix("'")] = points
-    return found
+    return typed
+
+
+def points_in(row: dict[str, str], task: Worth) -> list[str]:
+    """What was typed for each criterion of an exercise; empty cells where nothing was."""
+    return [row.get(heading(one), "").strip() for one in to_read(task)]
 
 
 def _number(cell: str) -> float:
@@ -118,8 +156,8 @@ def _number(cell: str) -> float:
 
 def read(
     folder: Path, students: Sequence[Student], tasks: Sequence[Worth]
-) -> tuple[dict[str, float], int]:
-    """Write or refresh the sheets; returns points for reasons by student, and how many are open.
+) -> tuple[dict[str, float], int, list[str]]:
+    """Write or refresh the sheets; points for reasons by student, open cells, rows of nobody here.
 
     Raises CourseError, before anything is written, for points that cannot be.
     """
@@ -131,12 +169,13 @@ def read(
         typed = before[task.label]
         write_text(folder / f"{task.label}.csv", sheet(task, students, typed))
         for student in students:
-            cells = typed.get(student.name, [""] * len(to_read(task)))
+            cells = points_in(typed.rows.get(named(student), {}), task)
             mark = student.marks.get(task.label)
             if mark and mark.is_answered:
                 still_open += sum(not cell for cell in cells)
             earned[student.name] += sum(_number(cell) for cell in cells if cell)
-    return earned, still_open
+    here = {*map(named, students)}
+    return earned, still_open, sorted({n for typed in before.values() for n in typed.rows} - here)
 
 
 # The final mark
@@ -150,20 +189,18 @@ def points_of(path: Path, students: Sequence[Student]) -> dict[str, dict[str, fl
     others = [part for part in parts() if part.points]
     if not path.exists():
         rows = [["student", *(part.name for part in others)]]
-        rows += [[str(as_cell(s.name)), *[""] * len(others)] for s in students]
-        write_text(path, "".join(",".join(map(_cell, row)) + "\n" for row in rows))
-    text = path.read_text(encoding="utf-8-sig")
-    delimiter = ";" if ";" in text.partition("\n")[0] else ","
-    rows_ = csv.DictReader(io.StringIO(text), delimiter=delimiter)
-    if not {"student", *(part.name for part in others)} <= {*(rows_.fieldnames or ())}:
+        rows += [[named(s), *[""] * len(others)] for s in students]
+        write_text(path, "\ufeff" + "".join(",".join(map(_cell, row)) + "\n" for row in rows))
+    table = opened(path)
+    if not {"student", *(part.name for part in others)} <= {*table.headings}:
         columns = ", ".join(["student", *(part.name for part in others)])
         raise CourseError(f"{path} has other columns than {columns}.")
     found: dict[str, dict[str, float | None]] = {}
-    for row in rows_:
-        name = str(row["student"]).removeprefix("'")
+    for row in table.rows.values():
+        name = row["student"]
         found[name] = {}
         for part in others:
-            cell = (row[part.name] or "").strip()
+            cell = row[part.name].strip()
             if cell and not 0 <= _number(cell) <= part.points:
                 raise CourseError(
                     f"{path}: {name} has {cell!r} points for the {part.name}, of {part.points}."
@@ -188,7 +225,7 @@ def final(
     rows = [["student", *(f"{p.name} (of {p.points or of})" for p in every), "mark", "passed"]]
     for student in students:
         points: dict[str, float | None] = {"exercises": student.points + earned[student.name]}
-        points |= results.get(student.name, {part.name: None for part in every if part.points})
+        points |= results.get(named(student), {part.name: None for part in every if part.points})
         missing = [part.name for part in every if points.get(part.name) is None]
         given = {part: points[part.name] or 0 for part in every}
         mark = sum(part.weight * value / (part.points or of or 1) for part, value in given.items())
