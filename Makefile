@@ -136,6 +136,11 @@ lint: ## Check style and types
 words: ## Count the words of pages, captions and notebooks' comments
 	@$(IN_VENV) python .ci/words.py
 
+snapshot: ## Keep the numbers that the notebooks publish now; its diff shows which moved
+	@sh -c "$$set_up" set_up extract
+	@$(IN_VENV) companion build --runs
+	@$(IN_VENV) python -m results.snapshot --write
+
 sizes: ## Report how large each room of the house is (no test holds it)
 	@$(IN_VENV) python .ci/sizes.py
 
