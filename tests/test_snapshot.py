@@ -51,8 +51,8 @@ def test_the_same_run_has_no_difference_and_what_is_kept_is_a_number_a_line(tmp_
             "verdict": "2 rows, 2 unlike",
         },
         "curve": {
-            "of": ["3 rows, 2 unlike"],
-            "x": ["3 rows, 3 numbers", "2.50000 1.00000 4.00000"],
+            "of": "3 rows, 2 unlike",
+            "x": "3 rows, 3 numbers: mean 2.50000, 1.00000 to 4.00000",
         },
     }
 
