@@ -1,4 +1,4 @@
-"""What the commands of `companion` do that help to teach: grades, exams, tests for a grader."""
+"""What the commands of `companion` do that help to teach: grades and exams."""
 
 from __future__ import annotations
 
@@ -75,22 +75,5 @@ def exam(
     print(*exams.written(seed, out, html=html), sep="\n")
 
 
-def otter(
-    folder: Annotated[Path, option("folder to write to", placed=True)],
-    exercises: Annotated[tuple[str, ...], option("only these (default: all)")] = (),
-) -> None:
-    """Write the exercises' answers as tests of otter-grader, with a notebook to answer in.
-
-    companion otter tests/ --exercises outlier-2 outlier-3
-    """
-    from companion.course import key
-    from companion.course import otter as tests
-    from results.check import HASHED
-
-    paths = tests.write(folder, key.chosen(exercises, {*HASHED}))
-    print(f"{len(paths)} files in {folder}. Next, there: otter check answers.ipynb, or")
-    print("otter generate -t tests -o autograder.zip check.py check.json")
-
-
 #: All of them read pages that a checkout alone has.
-COMMANDS = (grade, exam, otter)
+COMMANDS = (grade, exam)

@@ -5,19 +5,18 @@ import io
 import json
 import math
 import re
-import runpy
 from itertools import combinations, permutations
 
 import numpy as np
 import pytest
-from conftest import ROOT, python_in
+from conftest import ROOT
 from scipy.stats import kurtosis
 from sklearn.metrics import average_precision_score
 from statsmodels.stats.contingency_tables import mcnemar
 from test_exercises import make, of_seed
 
 from companion import cli
-from companion.course import exam, grade, handed_in, key, otter, reading
+from companion.course import exam, grade, handed_in, key, reading
 from companion.course.key import CourseError
 from results import check
 from results.course import ANSWERS
@@ -138,8 +137,7 @@ def test_values_that_are_none_earn_nothing(tmp_path, values):
         (["grade", "nowhere"], "nowhere is no folder: name the one with"),
         (["grade", "."], "has no answers: each student hands in one answers.json."),
         (["grade", ".", "--exercises", "outler-2"], "there is no exercise 'outler-2'"),
-        (["otter", ".", "--exercises", "outlier-1"], "outlier-1 has no values to check"),
-        (["otter", ".", "--exercises", "exam-1"], "there is no exercise 'exam-1'"),
+        (["grade", ".", "--exercises", "exam-1"], "there is no exercise 'exam-1'"),
     ],
 )
 def test_wrong_requests_are_refused_in_one_sentence(words, said, tmp_path, monkeypatch, capsys):
@@ -374,33 +372,6 @@ def test_the_final_mark_has_the_weights_that_the_page_prints():
     assert [tuple(part) for part in reading.parts()] == [
         ("exercises", 0, 25, 0), ("lab", 20, 20, 0), ("project", 20, 25, 8), ("exam", 40, 30, 16),
     ]  # fmt: skip
-
-
-# Tests for otter-grader. Its own program ran them: see the commit.
-
-
-def test_tests_of_otter_tell_right_from_wrong_answers(tmp_path, monkeypatch):
-    assert cli.main(["otter", str(tmp_path), "--exercises", "outlier-3", "start-4"]) == 0
-    notebook = json.loads((tmp_path / "answers.ipynb").read_text())
-    code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    assert "outlier_3 = ..." in code and 'grader.check("start_4")' in code
-    test = runpy.run_path(str(tmp_path / "tests/outlier_3.py"))["test"]
-    (suite,) = test["suites"]
-    assert test["points"] == 3 and [case["points"] for case in suite["cases"]] == [1, 2]
-    own = of_seed("outlier_features", 11)["outlier-3"]
-    passed = []
-    for given in ("outlier_3 = 16.3, 35", "outlier_3 = 16.3, 1",
-                  f"outlier_3, student_number = {own}, 4711"):  # fmt: skip
-        program = [given]
-        for case in suite["cases"]:
-            *lines, _ = case["code"].splitlines()
-            program += [line.removeprefix(">>> ") for line in lines[:-1]]
-            program.append(f"print({lines[-1].removeprefix('>>> ')})")
-        done = python_in(tmp_path, "-c", "\n".join(program), PYTHONPATH="")
-        passed.append(done.stdout.split())
-    assert passed == [["True", "True"], ["True", "False"], ["True", "True"]]
-    with pytest.raises(CourseError, match=r"answers\.ipynb is there already"):
-        otter.write(tmp_path, [])
 
 
 # Exams

@@ -73,16 +73,13 @@ def tasks(page: Path = PAGE) -> dict[str, Worth]:
     return found
 
 
-def chosen(labels: tuple[str, ...], checked: set[str] | None = None) -> list[Worth]:
-    """The exercises of these names, if ``checked`` is given only such as have values to check.
+def chosen(labels: tuple[str, ...]) -> list[Worth]:
+    """The exercises of these names, all of them if none is named.
 
-    All of them if none is named. Raises CourseError for a name that is unknown or has no values.
+    Raises CourseError for a name that is unknown.
     """
     known = tasks()
-    checked = {*known} if checked is None else checked
     for label in labels:
         if label not in known:
             raise CourseError(f"there is no exercise {label!r}: {suggestion(label, known)}.")
-        if label not in checked:
-            raise CourseError(f"{label} has no values to check: grade it by reading.")
-    return [task for label, task in known.items() if label in (labels or checked)]
+    return [task for label, task in known.items() if label in (labels or known)]
