@@ -2,8 +2,7 @@
 
 The version must be the same in `pyproject.toml`, `CITATION.cff` and the topmost heading of
 `CHANGELOG.md`, with one date in the last two, and nothing may be uncommitted. The wheel is then
-installed into an empty environment, which probes a shipped model in a folder of its own, and builds
-the companion to another paper.
+installed into an empty environment, which probes a shipped model in a folder of its own.
 """
 
 import json
@@ -17,7 +16,6 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ANOTHER = ROOT / "tests/another"
 MODEL = ROOT / "data/pocket/checkpoints/pocket-cnn-web-large.safetensors"
 PICTURES = (
     "from PIL import Image, ImageDraw\n"
@@ -56,7 +54,7 @@ def run(*command: object, cwd: Path = ROOT, **more: str) -> str:
 
 
 def tried(wheel: Path, version: str) -> str:
-    """What the installed wheel finds: of the shipped model, and of another paper's one claim."""
+    """What the installed wheel finds of the shipped model."""
     with tempfile.TemporaryDirectory() as place:
         folder, python = Path(place, "empty"), Path(place, "venv/bin/python")
         (folder / "pictures").mkdir(parents=True)
@@ -72,13 +70,8 @@ def tried(wheel: Path, version: str) -> str:
         found = json.loads((folder / "r.json").read_text())
         assert (folder / "r.html").stat().st_size > 10_000, "the report is empty"
         kappa = found["values"]["kurtosis_mean"]["value"]
-        another = shutil.copytree(ANOTHER, Path(place, "another"))
-        places = {"COMPANION_ROOT": str(another), "PYTHONPATH": str(another)}
-        run(python, "-m", "sphinx", "-q", "book", "book/_build/html", cwd=another, **places)
-        page = (another / "book/_build/html/claim.html").read_text()
-        assert "That holds" in page, "another paper's claim is not on its page"
         pictures = found["counts"]["images"]
-        return f"κ = {kappa:.2f} over {pictures} pictures; another paper's claim holds"
+        return f"κ = {kappa:.2f} over {pictures} pictures"
 
 
 def main() -> None:

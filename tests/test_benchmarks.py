@@ -1,9 +1,5 @@
 """The benchmark of engines runs."""
 
-import csv
-import re
-import sys
-
 import numpy as np
 import pytest
 from conftest import ROOT

@@ -96,18 +96,6 @@ def test_the_engine_brings_its_scripts_and_styles(python, tmp_path):
     assert said.startswith("True") and str(ROOT) not in said
 
 
-@pytest.mark.slow
-def test_another_papers_book_needs_nothing_but_the_wheel(python, tmp_path):
-    folder = shutil.copytree(ROOT / "tests/another", tmp_path / "it")
-    places = {"COMPANION_ROOT": str(folder), "PYTHONPATH": str(folder)}
-    words = ("-m", "sphinx", "-q", "book", "book/_build/html")
-    done = python_in(folder, *words, python=python, **places)
-    assert done.returncode == 0, done.stderr[-3000:]
-    html = folder / "book/_build/html"
-    assert "That holds, as" in (html / "claim.html").read_text()
-    assert (html / "_static/vendor/mathjax/tex-svg-full.js").is_file()
-
-
 def test_where_the_root_is(python, tmp_path):
     def root(folder, **more):
         program = "import base.roots as c; print(c.ROOT, c.WORKSPACE, sep='\\n')"
@@ -128,3 +116,29 @@ def test_where_the_root_is(python, tmp_path):
 def test_a_checkout_is_not_another_folder(tmp_path):
     done = python_in(ROOT, "-m", "companion.cli", "status", COMPANION_ROOT=str(tmp_path))
     assert done.returncode == 1 and "which is no checkout" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "root"),
+    [
+        ('[tool.results]\nproject = "yours.project:PROJECT"\n', "it"),  # as the guide prints it
+        ('[tool]\nresults = {project = "yours.project:PROJECT"}\n', "it"),
+        ('[project]\nname = "a"  # [tool.results]\n', "which is no checkout of a companion: set"),
+        ("[tool.results\n", "which is no checkout, since its pyproject.toml is no TOML (Expected"),
+        (None, "which is no checkout of a companion: set it to"),
+    ],
+)
+def test_a_root_is_the_folder_that_is_named_or_an_error(tmp_path, text, root):
+    """Never this checkout instead."""
+    folder = tmp_path / "it"
+    folder.mkdir()
+    if text is not None:
+        (folder / "pyproject.toml").write_text(text)
+    places = {"COMPANION_ROOT": str(folder), "PYTHONPATH": str(ROOT)}
+    done = python_in(folder, "-c", "import base.roots as c; print(c.ROOT)", **places)
+    if root == "it":
+        assert done.stdout == f"{folder}\n"
+    else:
+        assert (done.returncode, done.stdout) == (1, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"companion: COMPANION_ROOT is '{folder}'") and root in line

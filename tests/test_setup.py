@@ -80,7 +80,7 @@ def undeclared(folders, lines):
     """Packages that Python files below `folders` import and no line of requirements names."""
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     imported = {name.split(".")[0] for path in paths for name, _ in imports(path)}
-    homes = ("data/benchmarks", "tests", "tests/another", "tests/faults", "book/_extensions")
+    homes = ("data/benchmarks", "tests", "tests/faults", "book/_extensions")
     ours = {path.stem for home in homes for path in (ROOT / home).iterdir()}
     ours |= {path.name for path in ROOT.iterdir()}
     outside = imported - ours - set(sys.stdlib_module_names)
