@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,10 +29,11 @@ from base.quoting import Html, in_html, tag
 from base.roots import ROOT
 from base.strict import read_yaml
 from base.texts import CompanionError, aligned
+from companion import recipes
 from companion.measurements.bits import standard_error, without_one_vector
 from companion.measurements.unread import Texts
 from companion.probe import measure, rotation
-from companion.sources.rows import as_stack, of_array
+from companion.sources.rows import Comparison, as_stack, of_array
 from results import policy, style
 from results.cells import cell
 from results.svg import inline_svg
@@ -43,10 +45,12 @@ Array = NDArray[np.float64]
 
 #: Of more vectors so many take part, evenly spaced, and neighbours are looked for of so many.
 MOST_ROWS, QUERIES = 20_000, 500
+#: Scores are at most 1; those that differ by less are equal but for rounding in float32.
+TIED = 4e-6
 #: Characters of a line in a terminal.
 LINE = 79
-#: Below this share of distinct vectors the others are mentioned.
-MOST_DISTINCT = 0.95
+#: Below this share of distinct vectors nothing is advised.
+LEAST_DISTINCT = 0.5
 #: Fewer vectors are few for ten neighbours.
 FEW_ROWS = 200
 #: The share of values that a clipped range leaves out at each end.
@@ -78,18 +82,30 @@ def by_length(features: ArrayLike) -> Array:
     return np.trunc(127 * basis.at_length_one(features))
 
 
+def product(features: ArrayLike) -> Array:
+    """Codes of 4 bits for 4 numbers, as faiss's IndexPQ learns them from the vectors: (N, d)."""
+    import faiss
+
+    h = np.ascontiguousarray(features, dtype=np.float32)
+    codes: Any = faiss.ProductQuantizer(h.shape[1], h.shape[1] // metrics.PART, 4)
+    codes.cp.min_points_per_centroid = 1
+    codes.train(h)
+    decoded: Array = codes.decode(codes.compute_codes(h)).astype(np.float64)
+    return decoded
+
+
 class Scheme(NamedTuple):
     """How vectors are stored: bits per number, bytes besides, and a quantiser (N, d) → (N, d).
 
-    `returns`: whether a mean that was taken off can be put back: an engine that compares vectors by
-    Euclidean distance sees the same distances without it. Signs are compared with signs alone, and
-    what divides by a length divides by another one without the mean.
+    `alike`: queries are compressed like the stored vectors and compared by cosine, whatever else
+    the engine does; elsewhere queries stay whole. `faiss`: the name of its scalar quantiser.
     """
 
     bits: int
     quantiser: Callable[[ArrayLike], Array]
     besides: int = 0
-    returns: bool = True
+    alike: bool = False
+    faiss: str = ""
 
     def bytes(self, width: int) -> int:
         """Bytes of a vector's code."""
@@ -97,16 +113,80 @@ class Scheme(NamedTuple):
 
 
 SCHEMES: dict[str, Scheme] = {
-    "range-4": Scheme(4, partial(metrics.ranged, bits=4, of="tensor")),
+    "range-4": Scheme(4, partial(metrics.ranged, bits=4, of="tensor"), faiss="QT_4bit_uniform"),
     "vector-4": Scheme(4, partial(metrics.uniform, bits=4), besides=4),
-    "dimension-4": Scheme(4, partial(metrics.ranged, bits=4, of="dimension")),
-    "range-8": Scheme(8, partial(metrics.ranged, bits=8, of="tensor")),
+    "dimension-4": Scheme(4, partial(metrics.ranged, bits=4, of="dimension"), faiss="QT_4bit"),
+    "range-8": Scheme(8, partial(metrics.ranged, bits=8, of="tensor"), faiss="QT_8bit_uniform"),
     "clipped-8": Scheme(8, partial(clipped, bits=8)),
-    "length-8": Scheme(8, by_length),
+    "length-8": Scheme(8, by_length, alike=True),
     "vector-8": Scheme(8, partial(metrics.uniform, bits=8), besides=4),
-    "dimension-8": Scheme(8, partial(metrics.ranged, bits=8, of="dimension")),
-    "sign-1": Scheme(1, metrics.sign, returns=False),
+    "dimension-8": Scheme(8, partial(metrics.ranged, bits=8, of="dimension"), faiss="QT_8bit"),
+    "product-1": Scheme(1, product),
+    "sign-1": Scheme(1, metrics.sign, alike=True),
 }
+
+
+def schemes(width: int, by: Comparison) -> dict[str, Scheme]:
+    """Those that can be measured: usearch's by cosine, product codes where faiss is installed."""
+    left_out = {"length-8"} if by != "cosine" else set()
+    if width % metrics.PART or not find_spec("faiss"):
+        left_out.add("product-1")
+    return {key: scheme for key, scheme in SCHEMES.items() if key not in left_out}
+
+
+# Searching
+
+
+def _scores(
+    asked: Array, stored: Array, queries: NDArray[np.intp], by: Comparison
+) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Scores of queries (q, d) with stored vectors (N, d), best highest, −∞ for themselves.
+
+    By Euclidean distance the score is q·x − |x|²/2, which orders as the distance does.
+    """
+    if by == "cosine":
+        asked, stored = (x / np.maximum(_lengths(x), 1e-300) for x in (asked, stored))
+    largest = max(_lengths(asked).max(), _lengths(stored).max(), 1e-300)
+    asked, stored = asked / largest, stored / largest
+    if by == "euclidean":
+        asked = np.column_stack([asked, np.ones(len(asked))])
+        stored = np.column_stack([stored, -(stored**2).sum(axis=1) / 2])
+    columns = stored.T.astype(np.float32)
+    for start in range(0, len(queries), metrics.BLOCK):
+        part = slice(start, start + metrics.BLOCK)
+        scores = asked[part].astype(np.float32) @ columns
+        scores[np.arange(len(scores)), queries[part]] = -np.inf
+        yield part, scores
+
+
+def _lengths(h: Array) -> Array:
+    lengths: Array = np.linalg.norm(h, axis=1, keepdims=True)
+    return lengths
+
+
+def nearest(h: Array, queries: NDArray[np.intp], by: Comparison) -> NDArray[np.intp]:
+    """The ten best of some vectors, without themselves: (N, d), (q,) → (q, 10), in no order."""
+    most = metrics.NEIGHBOURS
+    parts = (np.argpartition(-s, most - 1) for _, s in _scores(h[queries], h, queries, by))
+    return np.concatenate([part[:, :most] for part in parts])
+
+
+def kept(
+    found: NDArray[np.intp], asked: Array, stored: Array, queries: NDArray[np.intp], by: Comparison
+) -> Array:
+    """The share of each query's neighbours that a search among stored vectors still finds: (q,).
+
+    Among equal scores each counts with the probability that it is taken.
+    """
+    most, shares = found.shape[1], np.empty(len(queries))
+    for part, scores in _scores(asked, stored, queries, by):
+        last = np.partition(scores, -most, axis=1)[:, -most, None]
+        free = most - (scores > last + TIED).sum(axis=1, keepdims=True)
+        tied = (np.abs(scores - last) <= TIED).sum(axis=1, keepdims=True)
+        own = np.take_along_axis(scores, found[part], axis=1)
+        chance = (own > last + TIED) + (np.abs(own - last) <= TIED) * free / tied
+        shares[part] = chance.mean(axis=1)
+    return shares
 
 
 class Won(NamedTuple):
@@ -141,6 +221,16 @@ class Row(NamedTuple):
         return "; ".join(engine["name"] for engine in WORDS["schemes"][self.scheme]["engines"])
 
     @property
+    def bits(self) -> int:
+        """Bits per number."""
+        return SCHEMES[self.scheme].bits
+
+    @property
+    def faiss(self) -> str:
+        """The name of faiss's scalar quantiser, or nothing."""
+        return SCHEMES[self.scheme].faiss
+
+    @property
     def advice(self) -> str:
         """What is worth it: rotation, mean_off, either, or nothing."""
         turn, mean = self.won["rotated"], self.won.get("mean_off")
@@ -150,14 +240,21 @@ class Row(NamedTuple):
             return "mean_off"
         return "rotation" if turn.won - mean.won >= rotation.WORTH else "either"
 
+    @property
+    def best(self) -> tuple[str, float]:
+        """The frame that is worth storing in, and what it keeps."""
+        frame = {"nothing": "as_written", "mean_off": "mean_off"}.get(self.advice, "rotated")
+        return frame, self.kept[frame]
+
 
 @dataclass(frozen=True, repr=False)
 class Bits:
     """What few bits cost embeddings: a row for each scheme, and one sentence of advice.
 
-    `mean`: (d,), of the vectors at length 1; `sha256`: of the vectors that took part.
+    `mean`: (d,), of the vectors, by cosine at length 1; `sha256`: of those that took part.
     """
 
+    by: Comparison
     rows: tuple[Row, ...]
     advice: str
     about: str
@@ -174,7 +271,15 @@ class Bits:
             fill(text, LINE, initial_indent="  ", subsequent_indent="    ") for text in named
         ]
         parts = [fill(self.advice, LINE), "", *lines, "", *notes, "", "Engines that store so:"]
-        return "\n".join([*parts, *engines])
+        return "\n".join([*parts, *engines, "", self.recipe()])
+
+    def recipe(self) -> str:
+        """Lines to paste for faiss and Qdrant, each with the remedy that is worth it there."""
+        faiss = max((row for row in self.rows if row.bits == 4 and row.faiss), key=_after_remedy)
+        (qdrant,) = (row for row in self.rows if row.scheme == "range-8")
+        return recipes.of_faiss(self.by, faiss.best[0], faiss.faiss) + recipes.of_qdrant(
+            self.by, qdrant.best[0], len(self.mean)
+        )
 
     def _repr_html_(self) -> str:
         return Html(tag("p", tag("strong", self.advice)) + self._table() + self._notes())
@@ -225,7 +330,23 @@ class Bits:
         return figure
 
     def save(self, path: str | Path) -> None:
-        """Write the advice, the picture and the table as a page of HTML that loads nothing."""
+        """Write what the ending says: .html (all, a page that loads nothing), .svg, .csv, .txt.
+
+        Raises BitsError for another ending.
+        """
+        ending = Path(path).suffix.lower()
+        if ending not in (".html", ".svg", ".csv", ".txt"):
+            raise BitsError(f"{path} ends in none of .html, .svg, .csv and .txt: choose one.")
+        if ending == ".html":
+            text = self.page()
+        elif ending == ".svg":
+            text = style.to_svg(self.picture())
+        else:
+            text = style.to_csv(self.to_frame()) if ending == ".csv" else f"{self}\n"
+        write_output(Path(path), text)
+
+    def page(self) -> str:
+        """The advice, the picture and the table as a page of HTML that loads nothing."""
         from string import Template
 
         from results import single_page
@@ -236,14 +357,14 @@ class Bits:
         advice = tag("div", tag("p", self.advice), class_="sentences")
         body = advice + figure + self._table() + self._notes() + origin
         template = Template(single_page.PAGE.read_text(encoding="utf-8"))
-        page = template.substitute(title=in_html(title), policy=policy.of_single_page(), body=body)
-        write_output(Path(path), page)
+        return template.substitute(title=in_html(title), policy=policy.of_single_page(), body=body)
 
 
 def bits(
     embeddings: ArrayLike | pd.Series[Any],
     texts: ArrayLike | None = None,
     *,
+    by: Comparison = "cosine",
     rows: int = MOST_ROWS,
     total: int | None = None,
     rows_are_vectors: bool = False,
@@ -251,46 +372,61 @@ def bits(
 ) -> Bits:
     """What storing embeddings (N, d) in few bits costs, and whether a rotation helps.
 
-    Each scheme of `SCHEMES` compresses the vectors, at length 1, as they are written; without their
-    mean, which is put back where the scheme allows it; rotated at random (the rotation that
-    `--rotation` writes); and, with `texts` (M, d) of the same model, without the part of the mean
-    that lies where texts vary least. Counted is the share of the ten nearest neighbours that
-    stay. Of more than `rows` vectors so many take part, evenly spaced; `total`: how many there
-    were, if some were left out before. `rows_are_vectors`: whether that is known, so that no guess
-    about a transposed array is made. Raises BitsError for anything that cannot be measured.
+    `by`: how the engine compares; by cosine, vectors are taken at length 1. Each scheme compresses
+    the stored vectors as they are written; without their mean (by Euclidean distance it is taken
+    off queries, too; by inner product and cosine queries stay as they are, since a constant taken
+    off all stored vectors changes each score of a query by the same number); rotated at random;
+    and, with `texts` (M, d) of the same model, without the part of the mean that lies where texts
+    vary least. Counted is the share of the ten nearest neighbours that stay. Copies are left out.
+    Of more than `rows` vectors so many take part, evenly spaced; `total`: how many there were.
+    `rows_are_vectors`: whether that is known, so that no guess about a transposed array is made.
+    Raises BitsError for anything that cannot be measured.
     """
     try:
         array, count = _some(embeddings, rows)
-        h, sha256 = _checked(array, rows_are_vectors or isinstance(embeddings, pd.Series))
-        others = None if texts is None else _texts(texts, h.shape[1])
+        h, sha256, copies = _checked(array, rows_are_vectors or isinstance(embeddings, pd.Series))
+        h = basis.at_length_one(h) if by == "cosine" else np.asarray(h, dtype=np.float64)
+        others = None if texts is None else _texts(texts, array)
+        about = partial(_about, h, by, count if total is None else total, copies)
+        table = tuple(_rows(h, by, others, progress))
+        return Bits(by, table, advice(table), *about(table), h.mean(axis=0), sha256)
     except ValueError as error:
         raise BitsError(f"the bits cannot be counted: {error}") from None
-    mean, queries = h.mean(axis=0), metrics.evenly(len(h), QUERIES)
-    found, shares = metrics.nearest(h, queries), dict[str, dict[str, Array]]()
-    frames = 3 if others is None else 4
-    with tqdm(total=frames * len(SCHEMES), leave=False, disable=None if progress else True) as bar:
-        for frame, images in _frames(h, mean, others):
-            for key, scheme in SCHEMES.items():
+
+
+def _rows(h: Array, by: Comparison, texts: Texts | None, progress: bool) -> Iterator[Row]:
+    """A row for each scheme."""
+    queries, measured = metrics.evenly(len(h), QUERIES), schemes(h.shape[1], by)
+    found, shares = nearest(h, queries, by), dict[str, dict[str, Array]]()
+    frames = 3 if texts is None else 4
+    with tqdm(total=frames * len(measured), leave=False, disable=None if progress else True) as bar:
+        for frame, stored in _frames(h, texts, by):
+            for key, scheme in measured.items():
                 bar.update()
                 if frame == "mean_off" and key == "length-8":
                     continue
-                decoded = scheme.quantiser(images)
-                if frame == "mean_off" and scheme.returns:
-                    decoded += mean
-                kept = metrics.kept(found, decoded, queries)
-                shares.setdefault(key, {})[frame] = kept
-    table = tuple(_row(key, of, h.shape[1]) for key, of in shares.items())
-    about = _about(h, count if total is None else total, table)
-    return Bits(table, advice(table), *about, mean, sha256)
+                decoded = scheme.quantiser(stored)
+                whole = frame == "mean_off" and by != "euclidean"
+                asked = decoded if scheme.alike else h if whole else stored
+                how: Comparison = "cosine" if scheme.alike else _by_scores(by)
+                some = kept(found, asked[queries], decoded, queries, how)
+                shares.setdefault(key, {})[frame] = some
+    yield from (_row(key, of, h.shape[1]) for key, of in shares.items())
 
 
-def _frames(h: Array, mean: Array, texts: Texts | None) -> Iterator[tuple[str, Array]]:
+def _by_scores(by: Comparison) -> Comparison:
+    """How vectors at length 1 are compared by cosine: nothing divides by a code's length."""
+    return "inner-product" if by == "cosine" else by
+
+
+def _frames(h: Array, texts: Texts | None, by: Comparison) -> Iterator[tuple[str, Array]]:
     """The vectors in each frame, one after the other, so that one copy is in memory."""
     yield "as_written", h
-    yield "mean_off", h - mean
+    yield "mean_off", h - h.mean(axis=0)
     yield "rotated", h @ basis.random_rotation(h.shape[1], rotation.SEED)
     if texts is not None:
-        yield "one_vector_off", without_one_vector(h, texts)
+        less = without_one_vector(h, texts)
+        yield "one_vector_off", basis.at_length_one(less) if by == "cosine" else less
 
 
 def _row(key: str, shares: Mapping[str, Array], width: int) -> Row:
@@ -311,9 +447,10 @@ def _row(key: str, shares: Mapping[str, Array], width: int) -> Row:
 def advice(rows: Sequence[Row]) -> str:
     """One sentence: what to do with which schemes, and what that wins."""
     by = {kind: [row for row in rows if row.advice == kind] for kind in WORDS["advice"]}
+    answers = " ".join(_answer(rows, size) for size in (4, 8))
     if len(by["nothing"]) == len(rows):
         best = max((row.won["rotated"] for row in rows), key=lambda won: won.won)
-        return cell(WORDS["advice"]["nothing"], _points(best)) + "."
+        return f"{answers} {cell(WORDS['advice']['nothing'], _points(best))}."
     parts = []
     for kind, of in by.items():
         if of and kind != "nothing":
@@ -323,7 +460,21 @@ def advice(rows: Sequence[Row]) -> str:
     parts = [parts[0], *(part[:1].lower() + part[1:] for part in parts[1:])]
     if by["nothing"]:
         parts.append(WORDS["advice"]["rest"])
-    return "; ".join(parts) + "."
+    return f"{answers} {'; '.join(parts)}."
+
+
+def _after_remedy(row: Row) -> tuple[float, float]:
+    """A remedy must win enough over the best scheme that needs none."""
+    frame, share = row.best
+    return share - (0 if frame == "as_written" else rotation.WORTH), share
+
+
+def _answer(rows: Sequence[Row], size: int) -> str:
+    """With so many bits, the scheme of an engine that keeps most, and in which frame."""
+    best = max((row for row in rows if row.bits == size and row.engines), key=_after_remedy)
+    frame, share = best.best
+    engine = WORDS["schemes"][best.scheme]["engines"][0]["name"].partition(",")[0]
+    return str(cell(WORDS["answer"][frame], {"bits": size, "engine": engine, "kept": 100 * share}))
 
 
 def _named(rows: Sequence[Row]) -> str:
@@ -349,20 +500,25 @@ def _points(won: Won) -> dict[str, float]:
     return {name: 100 * value for name, value in won._asdict().items()}
 
 
-def _about(h: Array, total: int, rows: Sequence[Row]) -> tuple[str, tuple[str, ...]]:
+def _about(
+    h: Array, by: Comparison, total: int, copies: int, rows: Sequence[Row]
+) -> tuple[str, tuple[str, ...]]:
     """What was measured, and what must be kept in mind."""
-    of = f"of {total:,} " if total > len(h) else ""
+    of = f"of {total:,} " if total > len(h) + copies else ""
     values = {"rows": len(h), "of": of, "components": h.shape[1], "neighbours": metrics.NEIGHBOURS}
     values |= {"queries": min(len(h), QUERIES), "kurtosis": outliers.kurtosis(h).mean()}
+    values |= {"by": WORDS["by"][by], "copies": copies}
     words, said = WORDS["cautions"], []
     if len(h) < FEW_ROWS:
         said.append(cell(words["few"], values))
     if of:
         said.append(words["sample"])
-    values["distinct"] = len({row.tobytes() for row in h})
-    if values["distinct"] < MOST_DISTINCT * len(h):
+    if copies:
         said.append(cell(words["copies"], values))
     for row in rows:
+        if row.scheme == "product-1" and row.won["rotated"].won < rotation.WORTH:
+            ends = {"written": 100 * row.kept["as_written"], "rotated": 100 * row.kept["rotated"]}
+            said.append(cell(words["product"], ends))
         if (lost := row.won["rotated"]).high < 0 and lost.won <= -0.01:
             least = Won(-lost.won, -lost.high, -lost.low)
             said.append(cell(words["loses"], {**_points(least), "name": row.name}))
@@ -384,8 +540,11 @@ def _some(embeddings: Any, most: int) -> tuple[NDArray[Any], int]:
     return measure.as_array("the embeddings", taken), count
 
 
-def _checked(array: NDArray[Any], rows_are_vectors: bool) -> tuple[Array, str]:
-    """The vectors that take part, at length 1, and their checksum; ValueError for others."""
+def _checked(array: NDArray[Any], rows_are_vectors: bool) -> tuple[NDArray[Any], str, int]:
+    """The vectors that take part, their checksum, and how many copies were left out.
+
+    Raises ValueError for others.
+    """
     if array.ndim != 2:
         raise ValueError(
             f"the embeddings have the shape {array.shape}, where a vector per row is expected, "
@@ -409,15 +568,28 @@ def _checked(array: NDArray[Any], rows_are_vectors: bool) -> tuple[Array, str]:
             f"{len(array)} vectors have no {metrics.NEIGHBOURS} neighbours each: give more than "
             f"{metrics.NEIGHBOURS}, preferably hundreds."
         )
-    return basis.at_length_one(array), measure.sha256(array)
+    constant = np.flatnonzero(array.min(axis=1) == array.max(axis=1))
+    if len(constant) and array[constant[0], 0]:
+        raise ValueError(f"all numbers of row {constant[0]} are equal: leave that row out.")
+    first = {row.tobytes(): place for place, row in reversed([*enumerate(array)])}
+    if len(first) < max(LEAST_DISTINCT * len(array), metrics.NEIGHBOURS + 1):
+        raise ValueError(
+            f"only {len(first):,} of {len(array):,} vectors differ, and neighbours among copies "
+            "mean nothing: give each vector once."
+        )
+    whole = len(first) == len(array)
+    distinct = array if whole else array[sorted(first.values())]
+    return distinct, measure.sha256(distinct), len(array) - len(distinct)
 
 
-def _texts(given: ArrayLike, width: int) -> Texts:
-    """The texts, of the same width; ValueError for others."""
+def _texts(given: ArrayLike, embeddings: NDArray[Any]) -> Texts:
+    """The texts, of the embeddings' width; ValueError for others, and for the embeddings."""
     rows = outliers.checked_features(measure.as_array("the texts", as_stack(given)))
-    if rows.shape[1] != width:
+    if rows.shape[1] != (width := embeddings.shape[1]):
         raise ValueError(
             f"the texts have {rows.shape[1]} components, the embeddings {width}: take both from "
             "one model."
         )
+    if np.array_equal(rows, embeddings):
+        raise ValueError("the texts are the embeddings themselves: give embeddings of texts.")
     return Texts(rows)

@@ -272,9 +272,10 @@ def bits(options: Storing) -> None:
 
     companion bits embeddings.npy
     companion bits images.parquet --column embedding --html bits.html
-    companion bits chroma.sqlite3 --rotation rotation.safetensors
+    companion bits index.faiss --by inner-product --rotation rotation.safetensors
     """
     from companion import bits as the_bits
+    from companion import recipes
     from companion.probe import rotation
     from companion.sources import vectors
     from results import style
@@ -290,25 +291,29 @@ def bits(options: Storing) -> None:
     found = the_bits.bits(
         held.rows,
         texts,
+        by=options.by or held.by or "cosine",
         rows=options.rows,
         total=held.total,
         rows_are_vectors=held.rows_are_vectors,
         progress=True,
     )
     if options.html:
-        found.save(options.html)
+        write_output(options.html, found.page())
     if options.svg:
         write_output(options.svg, style.to_svg(found.picture()))
     if options.csv:
         write_output(options.csv, style.to_csv(found.to_frame()))
-    said = sys.stderr if any(map(is_stream, wanted)) else sys.stdout
-    print(found, *wanted, sep="\n", file=said)
+    blocks = []
     if options.rotation:
         rotation.write(len(found.mean), options.rotation)
-        print(rotation.lines(options.rotation, "embeddings", also=""), file=said)
+        blocks.append(recipes.of_file(found.by, "rotated", options.rotation))
     if options.mean:
         rotation.write_mean(found.mean, options.mean)
-        print(rotation.mean_lines(options.mean), file=said)
+        blocks.append(recipes.of_file(found.by, "mean_off", options.mean))
+    if len(blocks) == 2:
+        blocks = ["# Either rotate:", blocks[0], "\n# or take the mean off, not both:", blocks[1]]
+    said = sys.stderr if any(map(is_stream, wanted)) else sys.stdout
+    print(found, *wanted, *blocks, sep="\n", file=said)
 
 
 #: In the order of the help.

@@ -1,8 +1,8 @@
 """`companion bits`: what few bits cost, the advice, files of vectors, and what is refused."""
 
+import json
 import re
-import sqlite3
-import struct
+import sys
 
 import numpy as np
 import pandas as pd
@@ -10,11 +10,10 @@ import pytest
 
 from analysis.metrics.basis import random_rotation
 from companion import bits as the_bits
-from companion import cli
+from companion import cli, recipes
 from companion.bits import BitsError, bits
 from companion.probe import rotation
 from companion.sources import vectors
-from companion.sources.indices import HNSW
 from companion.sources.rows import VectorsError
 
 WIDTH = 48
@@ -44,8 +43,10 @@ def top_ten(h):
 
 
 def by_hand(h, quantise):
-    """The share of the ten nearest that stay, by brute force."""
-    pairs = zip(top_ten(h), top_ten(quantise(h)), strict=True)
+    """The share of the ten nearest that stay, by brute force: whole queries, inner product."""
+    stored = quantise(h)
+    found = [set(np.argsort(-row)[:10]) for row in h @ stored.T - 10 * np.eye(len(h))]
+    pairs = zip(top_ten(h), found, strict=True)
     return np.mean([len(before & after) / 10 for before, after in pairs])
 
 
@@ -77,29 +78,79 @@ def test_the_shares_are_those_of_brute_force(towering, found, scheme, quantise):
     assert kept["as_written"] == pytest.approx(by_hand(h, quantise), abs=0.006)  # ties
     turned = by_hand(h @ turn, quantise)
     assert kept["rotated"] == pytest.approx(turned, abs=0.006)
-    less_mean = by_hand(h, lambda h: quantise(h - mean) + mean)
+    less_mean = by_hand(h, lambda h: quantise(h - mean))
     assert kept["mean_off"] == pytest.approx(less_mean, abs=0.006)
 
 
-def test_faiss_keeps_as_many_or_more_by_euclidean_distance(towering, found):
-    """It compares whole queries with compressed vectors, which loses less than two compressed."""
+def made_by_faiss(faiss, scheme, metric):
+    """The index of faiss that stores as a scheme does; None where it has no such one."""
+    if scheme == "sign-1":
+        return faiss.IndexLSH(WIDTH, WIDTH, False, False)
+    if scheme == "product-1":
+        index = faiss.IndexPQ(WIDTH, WIDTH // 4, 4, metric)
+        index.pq.cp.min_points_per_centroid = 1
+        return index
+    kind = "QT_8bit_uniform" if scheme == "clipped-8" else the_bits.SCHEMES[scheme].faiss
+    if not kind:
+        return None
+    index = faiss.IndexScalarQuantizer(WIDTH, getattr(faiss.ScalarQuantizer, kind), metric)
+    if scheme == "clipped-8":
+        index.sq.rangestat, index.sq.rangestat_arg = faiss.ScalarQuantizer.RS_quantiles, 0.005
+    return index
+
+
+def found_by_faiss(index, stored, asked):
+    """The share of its own ten, if an index has `stored` whole."""
+    index.train(stored)
+    index.add(stored)
+    near = index.search(asked, 11)[1]
+    return [[other for other in row if other != i][:10] for i, row in enumerate(near)]
+
+
+@pytest.mark.parametrize("by", ["cosine", "inner-product", "euclidean"])
+def test_every_row_is_what_faiss_keeps(by, towering):
+    """As pasted: by Euclidean distance the mean goes off queries, too; else they stay."""
     faiss = pytest.importorskip("faiss")
-    h = (towering / np.linalg.norm(towering, axis=1, keepdims=True)).astype(np.float32)
-    frames = {"as_written": h, "mean_off": h - h.mean(axis=0)}
-    frames["rotated"] = (h @ random_rotation(WIDTH, rotation.SEED)).astype(np.float32)
-    for scheme, name in [("range-4", "QT_4bit_uniform"), ("dimension-4", "QT_4bit")]:
-        row = next(row for row in found.rows if row.scheme == scheme)
-        for frame, images in frames.items():
-            index = faiss.IndexScalarQuantizer(WIDTH, getattr(faiss.ScalarQuantizer, name))
-            index.train(images)
-            index.add(images)
-            near = index.search(images, 11)[1]
-            kept = [
-                len((set(some) - {i}) & true) / 10
-                for i, (some, true) in enumerate(zip(near, top_ten(h), strict=True))
-            ]
-            assert -0.02 < np.mean(kept) - row.kept[frame] < 0.15
-        assert row.bytes == index.code_size
+    metric = faiss.METRIC_L2 if by == "euclidean" else faiss.METRIC_INNER_PRODUCT
+    h = towering * np.random.default_rng(1).uniform(0.8, 1.2, (300, 1)).astype(np.float32)
+    found = bits(h, by=by)
+    if by == "cosine":
+        h = h / np.linalg.norm(h, axis=1, keepdims=True)
+    less, turned = h - h.mean(axis=0), (h @ random_rotation(WIDTH, 0)).astype(np.float32)
+    frames = {"as_written": (h, h), "rotated": (turned, turned)}
+    frames["mean_off"] = (less, less if by == "euclidean" else h)
+    true, compared = found_by_faiss(faiss.IndexFlat(WIDTH, metric), h, h), 0
+    for row in found.rows:
+        for frame, (stored, asked) in frames.items():
+            if (index := made_by_faiss(faiss, row.scheme, metric)) is None:
+                continue
+            near = found_by_faiss(
+                index, stored, less if "sign" in row.scheme and frame == "mean_off" else asked
+            )
+            kept = np.mean([len({*a} & {*b}) / 10 for a, b in zip(near, true, strict=True)])
+            assert row.kept[frame] == pytest.approx(kept, abs=0.02), (row.scheme, frame)
+            assert row.bytes == getattr(index, "code_size", row.bytes)
+            compared += 1
+    assert compared == 7 * 3
+
+
+@pytest.mark.parametrize("by", ["cosine", "inner-product", "euclidean"])
+@pytest.mark.parametrize("frame", ["as_written", "rotated", "mean_off"])
+def test_the_lines_for_faiss_keep_what_the_table_says(by, frame, towering):
+    pytest.importorskip("faiss")
+    row = next(row for row in bits(towering, by=by).rows if row.scheme == "range-4")
+    names = {"stored": towering, "queries": towering}
+    exec(recipes.of_faiss(by, frame, row.faiss), names)
+    names["index"].search(names["queries"].astype("float32"), 11)
+    near = names["index"].search(names["queries"].astype("float32"), 11)[1]
+    h = towering.astype(np.float64)
+    if by == "cosine":
+        h /= np.linalg.norm(h, axis=1, keepdims=True)
+    scores = h @ h.T - (h**2).sum(axis=1) / 2 * (by == "euclidean") - 1e6 * np.eye(len(h))
+    found = [{*(other for other in row if other != i)} for i, row in enumerate(near)]
+    true = [{*np.argsort(-row)[:10]} for row in scores]
+    kept = np.mean([len(a & b) / 10 for a, b in zip(found, true, strict=True)])
+    assert row.kept[frame] == pytest.approx(kept, abs=0.03)  # of eleven, without itself
 
 
 def test_usearch_makes_the_codes_that_we_say(towering):
@@ -111,29 +162,36 @@ def test_usearch_makes_the_codes_that_we_say(towering):
     assert np.mean(codes.reshape(towering.shape) == the_bits.by_length(towering)) > 0.99
 
 
-def test_the_advice_is_a_sentence_with_its_size_and_its_interval(plain, found):
+def test_the_advice_answers_and_gives_the_size_of_what_a_remedy_wins(plain, found):
     assert re.fullmatch(
-        r"(Rotate|Take the mean off).* points \(95 % interval \d+ to \d+\).*; with the others no "
-        r"rotation is needed\.",
+        r"4 bits: faiss QT_4bit\w* keeps \d+ % .*\. "
+        r"8 bits: faiss QT_8bit\w* keeps \d+ % as it is\. "
+        r"(Rotate|Take the mean off).* points \(95 % interval \d+ to \d+\).*\.",
         found.advice,
     )
-    assert "one scale per vector at 4 bits" in found.advice and "dimension" not in found.advice
+    assert "one scale per vector at 4 bits" in found.advice and "a range per" not in found.advice
     calm = bits(plain).advice
-    assert re.fullmatch(r"No rotation is needed: .* points \(95 % interval .* to .*\)\.", calm)
-    assert "Rotate" not in bits(plain @ random_rotation(WIDTH, 3)).advice
+    assert "No rotation is needed" in calm and "Rotate" not in calm
 
 
 def test_it_is_shown_everywhere(found, tmp_path):
     assert " ".join(str(found).split()).startswith(found.advice) and "pgvector" in str(found)
-    assert max(map(len, str(found).splitlines())) <= the_bits.LINE
+    assert max(map(len, str(found).partition("# faiss")[0].splitlines())) <= the_bits.LINE
     assert "<table" in found._repr_html_() and "one scale per vector, 4 bits" in str(found)
     frame = found.to_frame()
     assert len(frame) == len(the_bits.SCHEMES) == len(found.rows)
     assert (frame["rotated_low"] <= frame["rotated_won"]).all()
-    found.save(tmp_path / "bits.html")
+    for ending in ("html", "csv", "txt", "svg"):
+        found.save(tmp_path / f"bits.{ending}")
     page = (tmp_path / "bits.html").read_text(encoding="utf-8")
     assert "<svg" in page and "<table" in page and 'http-equiv="Content-Security-Policy"' in page
     assert found.sha256 in page
+    assert len(pd.read_csv(tmp_path / "bits.csv")) == len(found.rows)
+    assert (tmp_path / "bits.txt").read_text(encoding="utf-8") == f"{found}\n"
+    assert (tmp_path / "bits.svg").read_text(encoding="utf-8").count("<svg") == 1
+    with pytest.raises(BitsError, match=r"ends in none of"):
+        found.save(tmp_path / "bits.pdf")
+    assert not (tmp_path / "bits.pdf").exists()
 
 
 def test_every_engine_has_an_address():
@@ -150,7 +208,12 @@ def test_texts_add_a_column_and_a_data_frame_gives_its_column(plain, towering, f
     column = pd.DataFrame({"embedding": list(towering)})["embedding"]
     assert bits(column).to_frame().equals(found.to_frame())
     rows = {row.scheme: row.kept for row in with_texts.rows}
-    assert rows["vector-4"]["one_vector_off"] > rows["vector-4"]["as_written"] + 0.2
+    unit = towering / np.linalg.norm(towering, axis=1, keepdims=True)
+    less = np.where(np.arange(WIDTH) == 7, 0, unit)
+    less /= np.linalg.norm(less, axis=1, keepdims=True)
+    near = np.argsort(10 * np.eye(300) - less @ per_vector(less).T, axis=1)[:, :10]
+    by_brute = np.mean([len(a & {*b}) / 10 for a, b in zip(top_ten(unit), near, strict=True)])
+    assert rows["vector-4"]["one_vector_off"] == pytest.approx(by_brute, abs=0.03)
     assert "one vector off" in str(with_texts) and "one vector off" not in str(found)
 
 
@@ -162,10 +225,11 @@ def test_of_many_rows_evenly_spaced_ones_take_part(towering):
     )
 
 
-def test_copies_are_mentioned(plain, towering):
+def test_copies_change_nothing_and_are_mentioned(plain, towering, found):
     assert "copies" not in " ".join(bits(plain).cautions)
-    (said,) = (c for c in bits(np.repeat(towering, 2, axis=0)).cautions if "copies" in c)
-    assert said.startswith("Only 300 vectors differ")
+    twice = bits(np.repeat(towering, 2, axis=0))
+    assert twice.to_frame().equals(found.to_frame()) and twice.advice == found.advice
+    assert "300 copies of other vectors were left out." in twice.cautions
 
 
 REFUSED = {
@@ -178,6 +242,9 @@ REFUSED = {
     "seem to be transposed": lambda h: (h + 15 * np.eye(WIDTH)[7]).T,
     "columns that are no numbers, such as 'e'": lambda h: pd.DataFrame({"e": list(h)}),
     "is zero": lambda h: np.where(np.arange(len(h))[:, None] == 4, 0, h),
+    "only 50 of 300 vectors differ": lambda h: np.repeat(h[:50], 6, axis=0),
+    "all numbers of row 4 are equal": lambda h: np.where(np.arange(len(h))[:, None] == 4, 1, h),
+    "'id' holds whole numbers": lambda h: pd.DataFrame(h).assign(id=range(len(h))),
     "real numbers": lambda h: h.astype(str),
 }
 
@@ -192,6 +259,8 @@ def test_what_cannot_be_measured_is_refused_in_a_sentence(plain, said):
 def test_texts_of_another_width_are_refused(plain):
     with pytest.raises(BitsError, match="take both from one model"):
         bits(plain, plain[:, :5])
+    with pytest.raises(BitsError, match="are the embeddings themselves"):
+        bits(plain, plain.copy())
 
 
 # Files
@@ -251,14 +320,31 @@ def as_faiss_graph(h, folder):
     return folder / "g.index", None
 
 
-def as_turned_faiss(h, folder):
-    faiss = pytest.importorskip("faiss")
-    turn = faiss.RandomRotationMatrix(h.shape[1], h.shape[1])
-    turn.init(3)
-    index = faiss.IndexPreTransform(turn, faiss.IndexFlatL2(h.shape[1]))
-    index.add(h)
-    faiss.write_index(index, str(folder / "t.index"))
-    return folder / "t.index", None
+def as_csv(h, folder):
+    pd.DataFrame(h).to_csv(folder / "h.csv", index=False, header=False)
+    return folder / "h.csv", None
+
+
+def as_csv_of_postgres(h, folder):
+    rows = [str(row.tolist()) for row in h]
+    pd.DataFrame({"id": range(len(h)), "embedding": rows}).to_csv(folder / "p.csv", index=False)
+    return folder / "p.csv", "embedding"
+
+
+def as_json_lines(h, folder):
+    lines = [json.dumps({"text": "x", "embedding": row.tolist()}) for row in h]
+    (folder / "h.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return folder / "h.jsonl", None
+
+
+def as_langchain(h, folder):
+    (folder / "store").mkdir()
+    as_faiss(h, folder / "store")[0].rename(folder / "store/index.faiss")
+    return folder / "store", None
+
+
+def as_faiss_without_ending(h, folder):
+    return as_faiss(h, folder)[0].rename(folder / "h"), None
 
 
 def as_parts(h, folder):
@@ -280,88 +366,16 @@ def as_tensors_by_name(h, folder):
     return folder / "h.pt", None
 
 
-def as_chroma(h, folder):
-    with sqlite3.connect(folder / "chroma.sqlite3") as database:
-        database.execute("CREATE TABLE collections (id TEXT, name TEXT)")
-        database.execute("INSERT INTO collections VALUES ('c1', 'pictures')")
-        database.execute(
-            "CREATE TABLE embeddings_queue (seq_id INTEGER PRIMARY KEY, operation INTEGER, "
-            "topic TEXT, id TEXT, vector BLOB)"
-        )
-        rows = [(0, "persistent://a/b/c1", str(i), v.tobytes()) for i, v in enumerate(h)]
-        gone = [
-            (0, "persistent://a/b/c1", "gone", h[0].tobytes()),
-            (3, "persistent://a/b/c1", "gone", None),
-        ]
-        database.executemany(
-            "INSERT INTO embeddings_queue (operation, topic, id, vector) VALUES (?, ?, ?, ?)",
-            rows + gone,
-        )
-    return folder, None  # a folder, as its users name it
-
-
-def level_0(h, links=32, deleted=()):
-    """The rows of hnswlib's lowest level, of vectors without neighbours, and deleted ones."""
-    vectors = [(v, 0) for v in h]
-    for place in deleted:
-        vectors.insert(place, (-h[place], 1))
-    rows = [
-        struct.pack("<HBB", 0, mark, 0) + bytes(4 * links) + v.tobytes() + struct.pack("<Q", i)
-        for i, (v, mark) in enumerate(vectors)
-    ]
-    return b"".join(rows)
-
-
-def as_chroma_with_an_index(h, folder):
-    """As Chroma keeps a collection since 0.5.6: what has gone into the index leaves the queue."""
-    as_chroma(h[200:], folder)
-    made = level_0(h[:200], deleted=(7, 8))
-    (folder / "s1").mkdir()
-    (folder / "s1/data_level0.bin").write_bytes(made)
-    row, at = len(made) // 202, 4 + 4 * 32
-    header = struct.pack(HNSW, 0, 999, 202, row, row - 8, at, 1, 0, 16, 16, 32, 1.0, 100)
-    (folder / "s1/header.bin").write_bytes(struct.pack("<i", 1) + header)
-    with sqlite3.connect(folder / "chroma.sqlite3") as database:
-        database.executescript(
-            """CREATE TABLE segments (id TEXT, scope TEXT, collection TEXT);
-            INSERT INTO segments VALUES ('s1', 'VECTOR', 'c1'), ('m1', 'METADATA', 'c1');
-            CREATE TABLE max_seq_id (segment_id TEXT, seq_id INTEGER);
-            INSERT INTO max_seq_id VALUES ('s1', 0);
-            CREATE TABLE embeddings (segment_id TEXT, seq_id BLOB);"""
-        )
-        database.executemany("INSERT INTO embeddings VALUES ('m1', ?)", [(i,) for i in range(300)])
-    return folder, None
-
-
-def as_level_0(h, folder):
-    (folder / "data_level0.bin").write_bytes(level_0(h))
-    return folder / "data_level0.bin", None
-
-
-def as_hnswlib(h, folder):
-    hnswlib = pytest.importorskip("hnswlib")
-    index = hnswlib.Index("l2", h.shape[1])
-    index.init_index(len(h) + 7, M=12)
-    index.add_items(h)
-    index.save_index(str(folder / "h.bin"))
-    return folder / "h.bin", None
-
-
 FILES = [as_npy, as_npz, as_pt, as_tensors_by_name, as_safetensors, as_parquet, as_parts, as_arrow]
-FILES += [as_feather, as_faiss, as_faiss_graph, as_turned_faiss]
-FILES += [as_chroma, as_chroma_with_an_index, as_level_0, as_hnswlib]
+FILES += [as_feather, as_faiss, as_faiss_graph, as_langchain, as_faiss_without_ending]
+FILES += [as_csv, as_csv_of_postgres, as_json_lines]
 
 
 @pytest.mark.parametrize("write", FILES)
 def test_a_file_gives_its_vectors(write, plain, tmp_path):
     path, column = write(plain, tmp_path)
     held = vectors.read(path, column)
-    if write is as_hnswlib:  # threads may add them in another order
-        assert {row.tobytes() for row in held.rows} == {row.tobytes() for row in plain}
-    elif write is as_turned_faiss:  # and turned back
-        assert np.allclose(held.rows, plain, atol=1e-5)
-    else:
-        assert np.array_equal(held.rows, plain)
+    assert np.array_equal(np.asarray(held.rows, dtype=np.float32), plain)
     some = vectors.read(path, column, most=20)
     assert len(some.rows) == 20 and some.total == len(held.rows) == 300
 
@@ -374,29 +388,36 @@ def refused(said, path, column=None):
 
 def test_files_without_vectors_are_refused_in_a_sentence(plain, tmp_path):
     refused("there is no file of vectors", tmp_path / "none.npy")
-    (tmp_path / "h.csv").write_text("1,2")
-    refused("ends in none of", tmp_path / "h.csv")
+    (tmp_path / "h.txt").write_text("1,2")
+    refused("ends in none of", tmp_path / "h.txt")
+    pd.DataFrame(plain).assign(id=range(300)).to_csv(tmp_path / "i.csv", index=False)
+    refused("'id' holds whole numbers beside", tmp_path / "i.csv")
     np.save(tmp_path / "o.npy", np.array([{}], dtype=object), allow_pickle=True)
     refused("cannot be read as vectors", tmp_path / "o.npy")
     path, _ = as_npz(plain, tmp_path)
     refused("name one of them with --column", path)
     refused("has no 'imges'", path, "imges")
     refused("leave --column out", as_npy(plain, tmp_path)[0], "images")
-    (tmp_path / "i.bin").write_bytes(bytes(500))
-    refused("its header is not hnswlib's", tmp_path / "i.bin")
-    (tmp_path / "data_level0.bin").write_bytes(bytes(1001))
-    refused("no length of a row fits", tmp_path / "data_level0.bin")
+    for name, said in {"i.bin": "index.get_items", "chroma.sqlite3": "collection.get"}.items():
+        (tmp_path / name).write_bytes(bytes(500))
+        refused(said, tmp_path / name)
     (tmp_path / "empty").mkdir()
-    refused("which has none of chroma.sqlite3", tmp_path / "empty")
+    refused("which has none of index.faiss", tmp_path / "empty")
 
 
-def test_a_collection_that_is_not_known_whole_is_refused(plain, tmp_path):
-    as_chroma_with_an_index(plain, tmp_path)
-    with sqlite3.connect(tmp_path / "chroma.sqlite3") as database:  # one of the index's is gone
-        database.execute("DELETE FROM embeddings WHERE seq_id = 5")
-    refused("was changed after its index was written", tmp_path)
-    (tmp_path / "s1/data_level0.bin").rename(tmp_path / "elsewhere")
-    refused("holds 100 of the 299 vectors of 'pictures'", tmp_path / "chroma.sqlite3")
+def test_without_faiss_the_refusal_says_what_to_install(plain, tmp_path, monkeypatch):
+    path, _ = as_faiss(plain, tmp_path)
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    refused("pip install faiss-cpu", path)
+
+
+def test_bfloat16_is_read(plain, tmp_path):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    rows = torch.from_numpy(plain).bfloat16()
+    save_file({"h": rows}, tmp_path / "h.safetensors")
+    assert np.array_equal(vectors.read(tmp_path / "h.safetensors").rows, rows.float().numpy())
 
 
 def test_a_mapped_array_gives_its_own_rows(towering, found, tmp_path):
@@ -406,12 +427,29 @@ def test_a_mapped_array_gives_its_own_rows(towering, found, tmp_path):
     assert bits(mapped[:, None]).to_frame().equals(found.to_frame())
 
 
-def test_a_compressed_index_is_refused(plain, tmp_path):
+@pytest.mark.parametrize(
+    "kind", ["SQ8", "PQ12x4", "IVF4,PQ12x4np", "PCA24,Flat", "OPQ4,Flat", "L2norm,Flat", "LSH"]
+)
+def test_an_index_that_changes_vectors_is_refused_by_name(kind, plain, tmp_path):
     faiss = pytest.importorskip("faiss")
-    index = faiss.IndexScalarQuantizer(WIDTH, faiss.ScalarQuantizer.QT_8bit)
+    index = faiss.index_factory(WIDTH, kind)
     index.train(plain)
-    faiss.write_index(index, str(tmp_path / "sq.index"))
-    refused("compressed already", tmp_path / "sq.index")
+    index.add(plain)
+    faiss.write_index(index, str(tmp_path / "c.index"))
+    refused(type(faiss.downcast_index(index)).__name__, tmp_path / "c.index")
+
+
+@pytest.mark.parametrize("metric", [0, 1, 2, 3, 4, 20, 21, 22])
+def test_a_flat_index_is_read_whatever_it_compares_by(metric, plain, tmp_path):
+    faiss = pytest.importorskip("faiss")
+    for kind in ("Flat", "IVF4,Flat", "IDMap,Flat"):
+        index = faiss.index_factory(WIDTH, kind, metric if "IVF" not in kind else metric % 2)
+        index.train(plain)
+        index.add_with_ids(plain, np.arange(300)) if "IDMap" in kind else index.add(plain)
+        faiss.write_index(index, str(tmp_path / "f.index"))
+        held = vectors.read(tmp_path / "f.index")
+        assert np.array_equal(held.rows, plain)
+        assert held.by == {0: "inner-product", 1: "euclidean"}.get(index.metric_type)
 
 
 def test_the_columns_of_a_table_that_hold_no_vectors_are_refused(plain, tmp_path):
@@ -433,12 +471,20 @@ def test_the_command_writes_what_is_to_be_applied(towering, tmp_path, capsys, mo
     assert cli.main(["bits", str(path), *wanted]) == 0
     said = capsys.readouterr().out
     assert " ".join(said.split()).startswith(bits(towering).advice)
-    names = {"np": np, "embeddings": towering}
-    exec(said[said.index("from safetensors") : said.index("mean = ")], names)  # as a reader would
-    assert np.allclose(names["embeddings"], towering @ random_rotation(WIDTH, 0), atol=1e-4)
-    names["embeddings"] = towering
-    exec(said[said.index("mean = ") :], names)
-    assert np.allclose(names["embeddings"].mean(axis=0), 0, atol=1e-6)
+    either, other = said[said.index("# Either") :].split("# or take the mean off")
+    blocks = {"rotated": either, "mean_off": other.partition("\n")[2]}
+    for frame, block in blocks.items():  # as a reader would, each alone
+        names = {"stored": towering, "queries": towering}
+        exec(block, names)
+        unit = towering / np.linalg.norm(towering, axis=1, keepdims=True)
+        if frame == "rotated":
+            assert np.allclose(names["stored"], unit @ random_rotation(WIDTH, 0), atol=1e-5)
+            assert np.allclose(names["queries"], names["stored"])
+        else:
+            assert np.allclose(names["stored"].mean(axis=0), 0, atol=1e-6)
+            assert np.allclose(names["queries"], unit, atol=1e-6)
+    modes = {(tmp_path / name).stat().st_mode & 0o777 for name in wanted[1::2]}
+    assert modes == {0o644}
     assert len(pd.read_csv("b.csv")) == len(the_bits.SCHEMES)
 
 

@@ -60,27 +60,19 @@ def write(width: int, path: Path) -> None:
     matrix = basis.random_rotation(width, SEED).astype(np.float32)
     with replaced(path) as part:
         save_file({"rotation": matrix}, part, metadata={"seed": str(SEED)})
+        part.chmod(0o644)  # safetensors keeps its files to their owner
 
 
-def lines(path: Path, what: str = "features", also: str = "the head's rows, and ") -> str:
-    """The lines of NumPy that apply it."""
+def lines(path: Path) -> str:
+    """The lines of NumPy that apply it to features and a head."""
     return (
         "from safetensors.numpy import load_file\n"
         f'rotation = load_file("{path.as_posix()}")["rotation"]\n'
-        f"{what} = {what} @ rotation  # and {also}every query"
+        "features = features @ rotation  # and the head's rows, and every query"
     )
 
 
 def write_mean(mean: NDArray[Any], path: Path) -> None:
-    """Write the mean of vectors at length 1, (d,), as float32."""
+    """Write the mean of vectors, (d,), as float32."""
     with replaced(path) as part, part.open("wb") as file:
         np.save(file, mean.astype(np.float32))
-
-
-def mean_lines(path: Path) -> str:
-    """The lines of NumPy that take it off."""
-    return (
-        f'mean = np.load("{path.as_posix()}")\n'
-        "embeddings = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True) - mean\n"
-        "# and every query; then search by Euclidean distance, which a constant does not change"
-    )

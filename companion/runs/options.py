@@ -23,6 +23,7 @@ from analysis.families.registry import (
 from analysis.features.plan import ExtractionSettings
 from analysis.features.store import Precision
 from base.strict import Strict, Text
+from companion.sources.rows import Comparison
 from results.experiments import RunError, load_experiments
 
 if TYPE_CHECKING:
@@ -161,18 +162,23 @@ class Storing(Strict):
     """The file of embeddings, and what to write."""
 
     file: Path = option(
-        "embeddings: .npy, .npz, .pt, .safetensors, .parquet, .arrow, an index of faiss or "
-        "hnswlib, or a folder or database of Chroma",
+        "embeddings: .npy, .npz, .pt, .safetensors, .parquet, .arrow, .csv, .jsonl, or a flat "
+        "index of faiss, also in LangChain's folder",
         placed=True,
     )
     column: str | None = option("the column of a table, the array of a file of several", None)
+    by: Comparison | None = option(
+        "how the engine compares (default: as the index says, else by cosine)", None
+    )
     texts: Path | None = option("embeddings of texts by the same model", None)
     rows: int = option("take so many rows, evenly spaced (default: 20,000)", 20_000, least=11)
     html: Path | None = option("file for the table and the picture", None)
     svg: Path | None = option("file for the picture", None)
     csv: Path | None = option("file for the table", None)
     rotation: Path | None = option("file (.safetensors) for a random rotation", None)
-    mean: Path | None = option("file (.npy) for the mean of the embeddings at length 1", None)
+    mean: Path | None = option(
+        "file (.npy) for the mean of the embeddings, by cosine at length 1", None
+    )
 
 
 class SaidOfCheckpoint(Strict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from base.texts import CompanionError, suggestion
 
 Array = NDArray[Any]
+Comparison = Literal["cosine", "inner-product", "euclidean"]
 
 
 class VectorsError(CompanionError):
@@ -23,11 +24,13 @@ class Vectors(NamedTuple):
     """Vectors (N, d), which may be evenly spaced ones of `total`.
 
     `rows_are_vectors`: whether the file says so, as a table or an index does and an array does not.
+    `by`: how an index compares them, where it says so.
     """
 
     rows: Array
     total: int
     rows_are_vectors: bool = False
+    by: Comparison | None = None
 
 
 def named_column(path: Path, column: str | None, names: Iterable[str]) -> str:
@@ -78,6 +81,13 @@ def as_stack(given: Any) -> Any:
             raise ValueError(
                 f"the data frame has columns that are no numbers, such as {objects[0]!r}: give the "
                 'column of vectors alone, as in frame["embedding"].'
+            )
+        kinds = {name: given[name].dtype.kind for name in given}
+        whole = [name for name, kind in kinds.items() if kind in "iub"]
+        if whole and len(whole) < len(kinds):
+            raise ValueError(
+                f"the column {whole[0]!r} holds whole numbers beside floating ones, as an id does: "
+                f"leave it out, frame.drop(columns={whole[0]!r})."
             )
         return given.to_numpy()
     if not isinstance(given, pd.Series) and not (

@@ -1,23 +1,22 @@
-"""Stored vectors as their users keep them: arrays, tables of Arrow, indices of vector stores.
+"""Stored vectors as their users keep them: arrays, tables, and flat indices of faiss.
 
-Nothing is unpickled. Of what can be read in part, the rows that are wanted alone are read. Vector
-stores are read in `indices`.
+Nothing is unpickled. Of arrays and Arrow tables the rows that are wanted alone are read.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import struct
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from analysis.metrics.quantisation import evenly
 from base.texts import suggestion
 from companion.sources import indices
-from companion.sources.rows import Array, Vectors, VectorsError, named_column, of_array
+from companion.sources.rows import Array, Vectors, VectorsError, as_stack, named_column, of_array
 
 #: Vectors of a Parquet file that are in memory at a time.
 BATCH = 10_000
@@ -26,13 +25,15 @@ BATCH = 10_000
 def read(path: Path, column: str | None = None, most: int | None = None) -> Vectors:
     """The vectors of a file or folder, at most so many of them, evenly spaced.
 
-    `column`: of a table, the name of an array or tensor in a file of several, or Chroma's
-    collection. Raises VectorsError for what is not there, not of a known kind, or not read without
-    a library that is missing.
+    `column`: of a table, or the name of an array or tensor in a file of several. Raises
+    VectorsError for what is not there, not of a known kind, or not read without a library that is
+    missing.
     """
     files = _inside(path)
     path = files[0]
-    kind = path.suffix.lower()
+    kind = ".faiss" if not path.suffix and _is_faiss(path) else path.suffix.lower()
+    if kind in STORES:
+        raise VectorsError(f"{path.name} is {STORES[kind]}, and give that file.")
     if kind not in (*READERS, *TABLES):
         raise VectorsError(
             f"{path.name} ends in none of {', '.join([*READERS, *TABLES])}: save the vectors as an "
@@ -47,15 +48,21 @@ def read(path: Path, column: str | None = None, most: int | None = None) -> Vect
         if np.ndim(found) != 2 or most is None:
             return Vectors(found, len(found) if np.ndim(found) else 0)
         return Vectors(of_array(found, evenly(len(found), most)), len(found))
-    except (ValueError, KeyError, EOFError, OSError, struct.error, sqlite3.Error) as error:
+    except (ValueError, KeyError, TypeError, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
         reason = " ".join(str(error).split()).rstrip(".")
         raise VectorsError(f"{path.name} cannot be read as vectors ({reason}).") from None
 
 
+def _is_faiss(path: Path) -> bool:
+    """Whether a file without an ending begins as faiss's do."""
+    with path.open("rb") as file:
+        return file.read(1) == b"I"
+
+
 def _inside(path: Path) -> Sequence[Path]:
-    """The file, or those of a folder that are read together: a store, or the parts of a table."""
+    """The file, or those of a folder that are read together: an index, or the parts of a table."""
     if path.is_file():
         return [path]
     for pattern in KNOWN_INSIDE if path.is_dir() else ():
@@ -117,11 +124,49 @@ def _safetensors(path: Path, column: str | None, most: int | None) -> Array:
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as held:
-        array: Array = held.get_tensor(named_column(path, column, held.keys()))
-    return array
+        name = named_column(path, column, held.keys())
+        if held.get_slice(name).get_dtype() != "BF16":  # which NumPy does not have
+            array: Array = held.get_tensor(name)
+            return array
+    try:
+        with safe_open(path, framework="pt") as held:
+            return _numbers(held.get_tensor(name))
+    except ModuleNotFoundError:
+        raise VectorsError(
+            f"{path.name} has bfloat16, which PyTorch reads: pip install torch, or save float32."
+        ) from None
 
 
 # Tables
+
+
+def _csv(path: Path, column: str | None, most: int | None) -> Vectors:
+    """Numbers in columns, with their names or without, or a column of "[1.0, 2.0]"."""
+    table = pd.read_csv(path)
+    if pd.to_numeric(pd.Series(table.columns), errors="coerce").notna().all():
+        table = pd.read_csv(path, header=None)
+    return _of_frame(path, table, column, most)
+
+
+def _json_lines(path: Path, column: str | None, most: int | None) -> Vectors:
+    with path.open(encoding="utf-8") as file:
+        table = pd.DataFrame([json.loads(line) for line in file if line.strip()])
+    return _of_frame(path, table, column, most)
+
+
+def _of_frame(path: Path, table: pd.DataFrame, column: str | None, most: int | None) -> Vectors:
+    """The column of lists, as such or as text, or else all columns of numbers."""
+    if not len(table):
+        raise ValueError("it has no rows")
+    table = table.rename(columns=str)
+    lists = [str(name) for name in table if str(table[name].iloc[0]).startswith("[")]
+    if column is not None or lists:
+        given = table[named_column(path, column, lists)]
+        given = given.map(lambda one: json.loads(one) if isinstance(one, str) else one)
+        array = as_stack(given)
+    else:
+        array = as_stack(table)
+    return Vectors(array[evenly(len(array), most or len(array))], len(array), True)
 
 
 def _table(files: Sequence[Path], column: str | None, most: int | None) -> Vectors:
@@ -219,8 +264,14 @@ def _matrix(column: Any) -> Array:
 
 PARQUET = (".parquet", ".pq")
 TABLES = (*PARQUET, ".arrow", ".feather")
-#: What is looked for in a folder, such as Chroma's; of tables all parts, in the order of names.
-KNOWN_INSIDE = ("chroma.sqlite3", "data_level0.bin", "*.arrow", "*.parquet")
+#: What is looked for in a folder, such as LangChain's; of tables all parts, in the order of names.
+KNOWN_INSIDE = ("index.faiss", "chroma.sqlite3", "*.arrow", "*.parquet")
+#: Stores that their own programs read, and how.
+STORES = {
+    ".sqlite3": "a database of Chroma: save "
+    'np.array(collection.get(include=["embeddings"])["embeddings"]) with np.save',
+    ".bin": "perhaps an index of hnswlib: save index.get_items(index.get_ids_list()) with np.save",
+}
 
 READERS: Mapping[str, Callable[[Path, str | None, int | None], Vectors | Array]] = {
     ".npy": _npy,
@@ -228,10 +279,10 @@ READERS: Mapping[str, Callable[[Path, str | None, int | None], Vectors | Array]]
     ".pt": _pt,
     ".pth": _pt,
     ".safetensors": _safetensors,
+    ".csv": _csv,
+    ".jsonl": _json_lines,
     ".faiss": indices.index,
     ".index": indices.index,
-    ".bin": indices.index,
-    ".sqlite3": indices.chroma,
 }
 #: Files that have one array, without a name.
-UNNAMED = (".npy", ".faiss", ".index", ".bin")
+UNNAMED = (".npy", ".faiss", ".index")

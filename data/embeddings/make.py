@@ -15,8 +15,10 @@ and the accuracy of the model's published head where there are labels.
 from __future__ import annotations
 
 import json
+import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,6 @@ from analysis.families.registry import Family, Model, load_families, load_family
 from analysis.features import store
 from analysis.images import imagenet
 from base.roots import ROOT
-from companion.sources import indices
 from companion.sources.public import artifact, fetch
 
 TABLE = yaml.safe_load((ROOT / "data" / "embeddings.yaml").read_text(encoding="utf-8"))
@@ -172,7 +173,9 @@ def read_array(name: str, under: str | None = None, field: str | None = None) ->
         array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
         return array
     if path.suffix == ".sqlite3":
-        return indices.chroma(path).rows
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            held = database.execute("SELECT vector FROM embeddings_queue ORDER BY seq_id")
+            return np.array([np.frombuffer(vector, dtype="<f4") for (vector,) in held])
     if path.suffix == ".json":
         content = json.loads(path.read_bytes())
     else:
