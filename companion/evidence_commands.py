@@ -118,9 +118,7 @@ def _differs(m: Measurement, record: bool) -> bool:
     from companion.measurements import records
     from companion.measurements.measurement import MeasurementError
 
-    kinds = {m.experiment, *agreement.OF_COORDINATES}
-    others = [o for name in kinds for o in records.read_all(name, m.family)]
-    wrong = [*agreement.copies(m, others)]
+    wrong = [*agreement.copies(m, records.read_all(m.experiment, m.family))]
     differing = wrong or ([] if record else records.compare_with_recorded(m))
     compared = f"{m.file_name}: {'; '.join(differing) or 'as recorded'}"
     try:
@@ -129,8 +127,6 @@ def _differs(m: Measurement, record: bool) -> bool:
         differing = [str(error)]
         print(f"{m.file_name}: {error}")
     print(f"  {in_brief(m)}")
-    for said in agreement.unlike_its_model(m, others):
-        print(f"  unusual: {said}")
     return differing not in ([], ["not recorded"])  # which is no difference
 
 
@@ -140,7 +136,7 @@ def check(
         option("files or folders (default: data/measurements)", placed=True),
     ] = (),
 ) -> int:
-    """Check recorded measurements: form, provenance, plausible ranges, agreement with families.
+    """Check recorded measurements: form, provenance, sums, agreement with families and other files.
 
     companion check data/measurements/pruning/rn50-openai--imagenet.json
     """

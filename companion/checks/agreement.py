@@ -1,8 +1,8 @@
 """Does a measurement repeat or contradict the others of its model, its images and its kind?
 
 Refused is what cannot be true of both: one quantity with two values, features with two checksums, a
-list that was copied to the digit. What is only unlike the rest is called *unusual* and stays, since
-it may be the evidence that this book lacks: a leader that hangs on the images, say.
+list that was copied to the digit. What is only unlike the rest stays, since it may be the evidence
+that this book lacks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from companion.measurements.measurement import Measurement
 from companion.measurements.provenance import OWN_CLASSIFIER
-from companion.measurements.quantities import Measurable, Measured, declared
+from companion.measurements.quantities import Measured, declared
 
 Array = NDArray[np.float64]
 
@@ -26,21 +26,6 @@ ROUNDING = 2e-3
 DIFFERENT = 5
 #: Counts of so much information are of one model and its images, too.
 MOST_BITS = 64
-#: How far beyond all recorded values a value is unusual, as a factor.
-UNUSUAL = 3.0
-#: A number of two digits or more in words on images, no part of a name or checksum.
-NUMBER = re.compile(r"(?<![\w.-])[1-9][\d,]*\d(?![\w-])")
-#: The experiments that say which coordinate leads.
-OF_COORDINATES: tuple[Measurable, ...] = ("outlier_features", "unread", "interventions")
-#: In all recorded files, a coordinate that leads in so many images leads on the model's other ones.
-LEADS = 0.9
-#: In all recorded pairs, ranks of a model's coordinates on two sets of images correlate by more.
-ALIKE = 0.2
-#: Profiles of fewer images are of what these show as much as of the model: nine photographs of
-#: clothes and aerial ones, by one model, correlate by less.
-FEWEST = 30
-
-
 # What is refused
 
 
@@ -133,74 +118,11 @@ def copies(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
             return
 
 
-# What is unusual
-
-
-def unusual(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
-    """What is unlike all that is recorded of its kind, a clause each: no reason to refuse it."""
-    yield from unlike_its_model(m, others)
-    said = {int(number.replace(",", "")) for number in NUMBER.findall(m.data.what)}
-    if said and m.counts["images"] not in said:
-        yield f"counts.images is {m.counts['images']}, and data.what says: {m.data.what}"
-    peers = [o for o in others if o.experiment == m.experiment and _key(o) != _key(m)]
-    for name in m.values:
-        known = np.array([size for o in peers if name in o.values if (size := _size(o, name))])
-        if not (size := _size(m, name)) or len(known) < 3:
-            continue
-        if not known.min() / UNUSUAL <= size <= known.max() * UNUSUAL:
-            yield (
-                f"{name} is {size:.4g} on average, and {known.min():.4g} to {known.max():.4g} in "
-                f"{len(known)} other files"
-            )
-
-
-def unlike_its_model(m: Measurement, others: Sequence[Measurement]) -> Iterator[str]:
-    """Whether coordinates do not lead and lie as on the model's other images, in a clause.
-
-    Features of another model or layer look so, and so do narrow or unlike sets of images.
-    """
-    if m.experiment not in OF_COORDINATES:
-        return
-    ours, share = _leader(m)
-    for other in others:
-        same = (other.model, _of_texts(other)) == (m.model, _of_texts(m))
-        if not same or other.experiment not in OF_COORDINATES or other.data.name == m.data.name:
-            continue
-        theirs, often = _leader(other)
-        if min(share, often) >= LEADS and ours != theirs:
-            yield (
-                f"coordinate {ours} leads, and on {other.data.name} coordinate {theirs} does in "
-                f"{often:.0%} of the images: other images, or features of another model or layer"
-            )
-            return
-        few = min(o.counts["images"] for o in (m, other)) < FEWEST
-        if m.experiment == other.experiment == "outlier_features" and not few:
-            first, second = (np.argsort(np.argsort(o.value("profile"))) for o in (m, other))
-            if len(first) == len(second) and np.corrcoef(first, second)[0, 1] < ALIKE:
-                yield (
-                    f"its profile is unlike that on {other.data.name}: other images, or "
-                    "features of another model or layer"
-                )
-                return
-
-
-def _leader(m: Measurement) -> tuple[int, float]:
-    """The coordinate that leads, and in what share of the images, where that is measured."""
-    names = {"outlier_features": ("persistence_coordinate", "persistence_fraction")}
-    names |= {"unread": ("leader", "persistence")}
-    leader, share = names.get(m.experiment, ("leader", ""))
-    return int(m.value(leader)), float(m.value(share)) if share else 0.0
-
-
 # What a file is of
 
 
 def _key(m: Measurement) -> tuple[str, str, str]:
     return m.experiment, m.model, m.data.name
-
-
-def _of_texts(m: Measurement) -> bool:
-    return "captions" in m.data.name
 
 
 def _same_weights(one: Measurement, other: Measurement) -> bool:
@@ -213,14 +135,6 @@ def _same_weights(one: Measurement, other: Measurement) -> bool:
 def _checksums(m: Measurement) -> dict[str, str]:
     made = m.provenance.made_from
     return {name: of for name, of in made.items() if name.startswith("features of ")}
-
-
-def _size(m: Measurement, name: str) -> float:
-    """The mean magnitude of a quantity; 0 for what is no magnitude."""
-    if m.values[name].unit in ("coordinate", "direction", "concept", "images", "count"):
-        return 0.0
-    values = np.abs(np.asarray(m.value(name), dtype=np.float64))
-    return float(values.mean()) if values.size else 0.0
 
 
 def _tells(m: Measurement, name: str) -> bool:

@@ -19,7 +19,7 @@ from base.quoting import on_a_line
 from base.roots import ROOT
 from base.strict import read_yaml
 from base.texts import suggestion
-from companion.checks.agreement import contradictions, unusual
+from companion.checks.agreement import contradictions
 from companion.checks.relations import coherence
 from companion.measurements import atlas, records
 from companion.measurements.measurement import Measurement, MeasurementError
@@ -59,7 +59,7 @@ def report(paths: Sequence[Path], families: Mapping[str, Family]) -> tuple[list[
         lacks = sound.lacks if sound else []
         earlier += [path.name] if sound and records.changed_code(sound) else []
         but = f", not measured: {', '.join(lacks)}" if lacks else ""
-        lines += faults or [f"{path.name}: sound{but}", *surprises(path, beside)]
+        lines += faults or [f"{path.name}: sound{but}"]
         wrong, older = wrong + bool(faults), older + bool(lacks)
     lines.append(f"{len(paths) - wrong} of {len(paths)} measurement files are sound.")
     if older:
@@ -86,11 +86,6 @@ def evidence(paths: Sequence[Path]) -> list[Measurement]:
             continue
         found[m.experiment, m.file_name] = m
     return [*found.values()]
-
-
-def surprises(path: Path, beside: Sequence[Measurement]) -> list[str]:
-    """What is unusual in a sound file, a sentence each: a reviewer should ask for the reason."""
-    return [f"{path.name}: unusual: {said}." for said in unusual(records.read(path), beside)]
 
 
 def problems(

@@ -2,7 +2,7 @@
 
 Each rule is an identity but for rounding, or a bound that holds of all features and images: sums,
 nested sets, shares of counted things, errors of paired differences, the kurtosis of a vector that
-is rotated at random. What is merely usual is no rule: it is called unusual, by `agreement`.
+is rotated at random. What is merely usual is no rule.
 """
 
 from __future__ import annotations

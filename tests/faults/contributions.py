@@ -27,7 +27,7 @@ from companion.measurements.measurement import MeasurementError
 
 #: The rates that the guide to contributions prints.
 FILE = ROOT / "data" / "rates" / "contributions.csv"
-HEADING = ("what is wrong", "tried", "refused", "unusual")
+HEADING = ("what is wrong", "tried", "refused")
 #: Parts of names of lists whose entries are draws, so that their order says nothing.
 DRAWS = ("rotated", "random", "permuted", "halves", "draws", "other", "control", "sample")
 #: What identifies a model, which a mistaken contribution keeps.
@@ -214,7 +214,7 @@ WAYS = {
 
 
 def rates(count, seed):
-    """Way → how many of ``count`` contributions were refused, and how many called unusual."""
+    """Way → how many of ``count`` contributions were refused."""
     rng, known, families = np.random.default_rng(seed), recorded(), load_families()
     paths, made, seen = [*known], Counter(), Counter()
     for way, change in WAYS.items():
@@ -224,10 +224,8 @@ def rates(count, seed):
                 continue
             made[way] += 1
             gone = {} if change is not another_checkpoint else _sources(files, known)
-            refused, unusual = noticed(files, gone, families)
-            seen[way, "refused"] += bool(refused)
-            seen[way, "unusual"] += bool(unusual)
-    return {way: (seen[way, "refused"], seen[way, "unusual"], made[way]) for way in WAYS}
+            seen[way] += bool(noticed(files, gone, families))
+    return {way: (seen[way], made[way]) for way in WAYS}
 
 
 def _sources(files, known):
@@ -258,26 +256,21 @@ def noticed(files, gone, families):
         for path in copies:
             with contextlib.suppress(MeasurementError):
                 beside.append(records.read(path))
-        refused = [said for path in copies for said in plausible.problems(path, families, beside)]
-        unusual = (
-            [] if refused else [s for path in copies for s in plausible.surprises(path, beside)]
-        )
-        return refused, unusual
+        return [said for path in copies for said in plausible.problems(path, families, beside)]
 
 
 def table(found):
     """The rates as the guide prints them: rows of texts, the sum last."""
     every = {**found, "all": tuple(map(sum, zip(*found.values(), strict=True)))}
     yield HEADING
-    for way, (refused, unusual, count) in every.items():
-        shares = (f"{100 * of / count:.0f} %" for of in (refused, unusual))
-        yield way, f"{count:,}", *shares
+    for way, (refused, count) in every.items():
+        yield way, f"{count:,}", f"{100 * refused / count:.0f} %"
 
 
 if __name__ == "__main__":
     rows = [*table(rates(int(sys.argv[1]), seed=0))]
     for row in rows:
-        print("{:32} {:>6} {:>8} {:>8}".format(*row))
+        print("{:32} {:>6} {:>8}".format(*row))
     if "--record" in sys.argv[2:]:
         with FILE.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows(rows)
