@@ -11,7 +11,6 @@ from pathlib import Path
 from analysis.families.registry import Model
 from analysis.features import plan, store
 from analysis.images.imagelist import ImageList
-from companion.runs import rates
 from companion.runs.options import Extraction
 
 
@@ -39,8 +38,7 @@ def extracted(
                 print(f"{path}: {how}, because of {'; '.join(why)}", file=sys.stderr, flush=True)
     with gpu(asked.device if data else "cpu") as device:
         settings = replace(asked.settings(), device=device if data else asked.device)
-        with rates.noted(models, data, loading.load) as load:
-            paths = extract(models, data, settings, load=load, checkpoint=checkpoint)
+        paths = extract(models, data, settings, load=loading.load, checkpoint=checkpoint)
     for path in paths:
         left_out = store.read_features(path).sidecar["data"]["left_out"]
         yield f"{path} ({len(left_out)} left out: {', '.join(left_out)})" if left_out else str(path)

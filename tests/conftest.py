@@ -441,7 +441,6 @@ def own_store(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPANION_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("COMPANION_DATA_CONFIG", raising=False)
     monkeypatch.setattr("companion.sources.sets.CONFIG", tmp_path / "no-configuration.yaml")
-    monkeypatch.setattr("companion.runs.rates.FILE", tmp_path / "rates.csv")  # of no reader
     return tmp_path / "store"
 
 

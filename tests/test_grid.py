@@ -13,11 +13,10 @@ from conftest import cases, make_project, programs, refused, run_in, start_in
 from tiny import save_folder
 
 from analysis.families.registry import load_families
-from analysis.features import store
 from analysis.features.plan import ExtractionSettings
 from analysis.images import imagelist
 from companion.cli import main
-from companion.runs import cluster, dry_run, grid, grid_jobs, rates, sizes
+from companion.runs import cluster, dry_run, grid, grid_jobs, sizes
 from companion.runs.grid import Grid
 from companion.runs.options import Choice
 from companion.sources import find, sets
@@ -94,8 +93,7 @@ def test_a_job_has_as_many_models_as_memory_holds(published):
     assert sizes.parameters(load_families()["pocket_cnn"].models)["pocket-cnn-web-large"] > 1e5
 
 
-def test_larger_networks_and_more_images_ask_for_more_memory(published, monkeypatch, tmp_path):
-    monkeypatch.setattr(rates, "FILE", tmp_path / "rates.csv")
+def test_larger_networks_and_more_images_ask_for_more_memory(published):
 
     def needs(family, **more):
         choice = Choice(families=(family,), data=("imagenet",), memory=100, **more)
@@ -111,14 +109,7 @@ def test_larger_networks_and_more_images_ask_for_more_memory(published, monkeypa
     assert few - large.mem_mb == pytest.approx(9 * 4 * 427.6 + beside, rel=0.01)
     batch = 500 * 224**2 * (sizes.PIXEL + sizes.DECODED) / 1e6
     assert many - few == pytest.approx(batch - 4 * 427.6, rel=0.01)
-    assert small.runtime == sizes.UNTIMED
-    rates._add(rate(("vit_b_32-openai",), 1000, 1000.0))
-    assert needs("vit_b_32").runtime == sizes.SPARE  # of the only image
-    looked = []
-    monkeypatch.setattr(rates, "read", lambda: looked.append(1) or [])
-    plan = grid.plan(Grid(data=("imagenet",), each_model=True))
-    assert len([plan.needs(*job) for job in plan.lacking().items()]) > 9
-    assert len(looked) == 1  # however many jobs there are, of which each adds lines
+    assert small.runtime == sizes.MINUTES
 
 
 @pytest.mark.parametrize(("architecture", "count", "size", "batch", "peak"), CASES["peaks"])
@@ -129,7 +120,7 @@ def test_a_job_asks_for_more_memory_than_such_jobs_took(architecture, count, siz
     about = {"architecture": architecture, "preprocessing": look}
     models = [first.model_copy(update={"name": f"one-{n}", **about}) for n in range(count)]
     settings = ExtractionSettings(device="cpu", batch_size=batch)
-    assert peak < sizes.extracting(models, 256, settings, None).mem_mb < 3 * peak
+    assert peak < sizes.extracting(models, 256, settings).mem_mb < 3 * peak
 
 
 @pytest.mark.parametrize(("choice", "message"), CASES["wrong"])
@@ -174,8 +165,7 @@ def test_wrong_counts_stop_the_grid(tmp_path, answer):
 # The dry run
 
 
-def test_a_dry_run_says_jobs_images_and_disk(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(rates, "FILE", tmp_path / "rates.csv")
+def test_a_dry_run_says_jobs_images_and_disk(capsys):
     arguments = ["grid", "--edition", "pocket", "--families", "pocket_cnn", "--dry-run"]
     assert main([*arguments, "--data", "pocket-noto-test", "imagenet-r"]) == 0
     printed = capsys.readouterr()
@@ -185,63 +175,7 @@ def test_a_dry_run_says_jobs_images_and_disk(monkeypatch, tmp_path, capsys):
     assert re.search(r"up to 0.1 GB more for each job's shards.*; [\d.,]+ GB are fr", printed.out)
     # six models of 128 float32 components, and a label and a row number of 8 bytes each
     images, row = 484 + 30_000, printed.out.splitlines()[2].split()
-    assert row[1:] == ["2", "6", f"{images:,}", f"{images * 6 * 528 / 1e6:,.0f}", "–"]
-    assert "no rate of pocket_cnn is measured yet" in printed.out
-
-
-def rate(models, images, seconds, precision="fp32"):
-    about = ("2026-01-01T00:00:00+00:00", "node1", "H100", precision, "pictures")
-    return rates.Rate(*about, models, images, seconds)
-
-
-def test_a_dry_run_gives_hours_by_the_last_rate_of_a_family(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(rates, "FILE", tmp_path / "state" / "rates.csv")
-    rates._add(rate(("pocket-cnn-web-large",), 1000, 1.0))
-    rates._add(rate(("pocket-cnn-web-large", "pocket-cnn-random"), 1000, 20.0))  # 100 a second
-    rates._add(rate(("pocket-cnn-web-large",), 1000, 1.0, "bf16"))
-    with rates.FILE.open("a") as file:
-        file.write("half a li")
-    given = ["--edition", "pocket", "--families", "pocket_cnn", "pocket_vit", "--data"]
-    assert main(["grid", *given, "imagenet-r", "--dry-run"]) == 0
-    printed = capsys.readouterr().out
-    rows = {line.split()[0]: line.split() for line in printed.splitlines()[2:4]}
-    assert rows["pocket_cnn"][-1] == f"{6 * 30_000 / 100 / 3600:.1f}"
-    assert rows["pocket_vit"][-1] == "–" and "no rate of pocket_vit is measured yet" in printed
-    assert "0.5 hours one after the other" in printed and "H100 of node1" in printed
-
-
-def test_an_extraction_notes_its_rate_unless_all_was_there(monkeypatch, tmp_path):
-    monkeypatch.setattr(rates, "FILE", tmp_path / "state" / "rates.csv")
-    models = load_families("pocket")["pocket_cnn"].models[:3]
-    images = imagelist.ImageList("two", [Path()] * 2, ("a", "b"), np.array([0, 0]), ("a",))
-
-    def make(model, **more):
-        about = {"model": {}, "data": {"classes": ["a"]}, "device": "cpu", "precision": "fp32"}
-        arrays = np.ones((2, 3), dtype="f4"), images.labels, np.arange(2, dtype="u8")
-        path = store.features_path(model.name, "two")
-        store.write_features(path, *arrays, sidecar=about | more)
-
-    def slow(model):
-        time.sleep(0.3)
-        return model
-
-    with rates.noted(models, [images], slow) as load:
-        assert load(models[0]) is models[0]
-        make(models[0])
-        make(models[1])
-        time.sleep(0.01)
-        make(models[2], kept={})  # of which a sample was compared
-    (noted,) = rates.read()
-    assert noted.models == tuple(m.name for m in models[:2]) and noted.encoded == 4
-    assert noted.seconds > 0 and (noted.device, noted.data) == ("cpu", "two")
-    assert noted.loading >= 0.3 and noted.memory > 10
-    older = rates.FILE.read_text().strip().rsplit(",", 2)[0]
-    rates.FILE.write_text(f"{older}\n")  # as earlier versions wrote
-    assert rates.read() == [noted._replace(loading=0, memory=0)]
-    time.sleep(0.02)
-    with rates.noted(models, [images], slow):
-        pass
-    assert len(rates.read()) == 1
+    assert row[1:] == ["2", "6", f"{images:,}", f"{images * 6 * 528 / 1e6:,.0f}"]
 
 
 def test_the_papers_weights_are_counted_once_and_their_bytes_told(published, capsys):

@@ -1,22 +1,22 @@
-"""What a grid still has to do, without doing it: jobs, images, hours, weights and disk."""
+"""What a grid still has to do, without doing it: jobs, images, weights and disk."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from analysis.families.registry import Family, Model
 from analysis.features.store import Precision, default_folder, local_weights
 from base.texts import aligned
-from companion.runs import rates, sizes
-from companion.runs.grid import NAMED, GridPlan, Lacks, Task, extractions
+from companion.runs import sizes
+from companion.runs.grid import GridPlan, Lacks, Task, extractions
 
 #: Bytes of an image's label and row number.
 LABEL_BYTES = 16
 
 
 def describe(plan: GridPlan) -> str:
-    """Describe the jobs of a plan: images, hours by the last measured rates, disk and weights.
+    """Describe the jobs of a plan: images, disk and weights.
 
     A data set that is not here counts with the number of images that its authors published.
     """
@@ -26,19 +26,13 @@ def describe(plan: GridPlan) -> str:
         here += len(extractions(plan.grid, family, lacks))
         absent = {name: plan.grid.of(family) for name in plan.absent}
         left |= extractions(plan.grid, family, lacks | absent)
-    table, known = [("family", "data sets", "models", "images", "MB", "hours")], rates.read()
-    space, hours, without = list[list[int]](), 0.0, set[str]()
+    table, space = [("family", "data sets", "models", "images", "MB")], list[list[int]]()
     for job, lacks in left.items():
         images = {name: plan.images(name) for name in lacks}
         space.append([images[name] * _each(precision, lacks[name]) for name in lacks])
-        encoded = sum(images[name] * len(models) for name, models in lacks.items())
-        time = rates.hours(job.models, encoded, precision, known)
-        hours += time or 0
-        without |= {job.family} if time is None else set()
         data = next(iter(images)) if len(images) == 1 else str(len(images))
         row = (f"{job.family} {job.part}".strip(), data, str(len(job.models)))
-        numbers = (f"{sum(images.values()):,}", f"{sum(space[-1]) / 1e6:,.0f}")
-        table.append((*row, *numbers, "–" if time is None else f"{time:.1f}"))
+        table.append((*row, f"{sum(images.values()):,}", f"{sum(space[-1]) / 1e6:,.0f}"))
     others = f", {len(plan.absent)} more are not here" if plan.absent else ""
     first = (
         f"{len(plan.families)} families on {len(plan.data)} data sets of "
@@ -47,7 +41,7 @@ def describe(plan: GridPlan) -> str:
     )
     if not left:
         return f"{first}\nnothing is left to extract"
-    after = [_time(hours, without, known), _space(space), _weights(plan.families, left)]
+    after = [_space(space), _weights(plan.families, left)]
     return "\n".join([first, *aligned(table), *after])
 
 
@@ -55,16 +49,6 @@ def _each(precision: Precision, models: Sequence[Model]) -> int:
     """Bytes that the store keeps of an image, for all of some models together."""
     number = 4 if precision in ("fp32", "tf32") else 2
     return sum(model.width * number + LABEL_BYTES for model in models)
-
-
-def _time(hours: float, without: Collection[str], known: Sequence[rates.Rate]) -> str:
-    """How long the jobs take one after the other, and of which nothing is known."""
-    names = sorted(without)
-    unknown = ", ".join(names) if len(names) <= NAMED else f"{len(names)} families"
-    if not hours:
-        return f"hours: not known, for no rate of {unknown} is measured yet (a first job does so)"
-    more = f"; no rate of {unknown} is measured yet" if unknown else ""
-    return f"{hours:.1f} hours one after the other, at the last rates, as of {known[-1]}{more}"
 
 
 def _space(jobs: Sequence[Sequence[int]]) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from analysis.families.registry import Edition, Family, Model, load_families
@@ -21,7 +20,7 @@ from analysis.images.imagelist import ImageList
 from base.texts import suggestion
 from companion.measurements import pending
 from companion.measurements.quantities import Measurable
-from companion.runs import rates, sizes
+from companion.runs import sizes
 from companion.runs.sizes import Needs
 from companion.sources import find, sets
 from results.experiments import RunError
@@ -133,10 +132,6 @@ class GridPlan:
             jobs |= extractions(self.grid, family, self.lacks(family))
         return jobs
 
-    @cached_property
-    def _rates(self) -> list[rates.Rate]:
-        return rates.read()  # a grid of two thousand models adds some ten thousand lines
-
     def images(self, data: str) -> int:
         """How many images a data set has, here or as its authors published it."""
         return sum(map(len, self.data[data])) if data in self.data else sets.images(data)
@@ -145,11 +140,9 @@ class GridPlan:
         """What a job that extracts asks a cluster for, by the size of its networks and data."""
         if isinstance(about, list):
             return None
-        encoded = sum(self.images(data) * len(models) for data, models in about.items())
-        hours = rates.hours(job.models, encoded, self.grid.settings.precision, self._rates)
         models = {model.name: model for some in about.values() for model in some}
         most = max(len(listed) for data in about for listed in self.data[data])
-        return sizes.extracting([*models.values()], most, self.grid.settings, hours)
+        return sizes.extracting([*models.values()], most, self.grid.settings)
 
     def unrecorded(self) -> dict[Task, list[Model]]:
         """The jobs that measure what is in the store of these data sets and not recorded."""

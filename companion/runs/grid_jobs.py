@@ -22,7 +22,7 @@ from analysis.families.registry import Family, Model, load_family
 from analysis.features.plan import ExtractionSettings
 from base.texts import CompanionError
 from companion.measurements import from_store, pending, records
-from companion.runs import cluster, rates
+from companion.runs import cluster
 from companion.runs.grid import (
     NAMED,
     Grid,
@@ -122,7 +122,7 @@ def _do(
     places = cores or os.cpu_count() or 1
     if profile is None and next(iter(jobs)).kind == "features":
         places, grid = _shared(grid, places, len(jobs))
-    asked, before = GRID.dump_python(grid, mode="json"), len(rates.read())
+    asked = GRID.dump_python(grid, mode="json")
     does: dict[str, Callable[..., LeftOut]] = {"features": features, "measure": measure}
     calls = [Call(str(job), does[job.kind], (asked, *job.arguments)) for job in jobs]
     if profile is None:
@@ -131,8 +131,6 @@ def _do(
         config = {"workers": grid.settings.workers, "gpu": int(grid.settings.device != "cpu")}
         needs = [need._asdict() if need else {} for need in jobs.values()]
         left_out = cluster.do_all(what, calls, profile, cores, config, needs)
-    for rate in rates.read()[before:]:  # of whoever extracted meanwhile, on this machine or another
-        print(f"{what}: {rate}", file=sys.stderr)
     problems = [
         f"{name}, left out: {said}" for name, reasons in left_out.items() for said in _said(reasons)
     ]
@@ -194,8 +192,7 @@ def features(grid: dict[str, Any], family: str, models: Sequence[str]) -> LeftOu
 
     with gpu(asked.settings.device) as device:
         settings = replace(asked.settings, device=device)
-        with rates.noted([*lacking.values()], lists, loading.load) as load:
-            extract([*lacking.values()], lists, settings, load=load, onerror=leave_out)
+        extract([*lacking.values()], lists, settings, load=loading.load, onerror=leave_out)
     if left_out and whole.lacks(whole.families[0]) == lacks:
         raise RunError("no model is left: " + "; ".join(_said(left_out)))
     return left_out

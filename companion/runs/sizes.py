@@ -30,8 +30,8 @@ PIXEL = 400
 #: Bytes for each pixel of a batch in the images that were decoded ahead: three colours in up to
 #: thirteen batches, two turns of four and five under way (`analysis.features.decode`).
 DECODED = 3 * 13
-#: Minutes that a job may take whose rate was never measured, and those besides a known one.
-UNTIMED, SPARE = 240, 30
+#: Minutes that a job may take, unless the profile says otherwise.
+MINUTES = 240
 
 
 class Needs(NamedTuple):
@@ -67,9 +67,7 @@ def together(models: Sequence[Model], gigabytes: float) -> list[list[Model]]:
     return [[*models[start:end]] for start, end in pairwise(ends)]
 
 
-def extracting(
-    models: Sequence[Model], images: int, settings: ExtractionSettings, hours: float | None
-) -> Needs:
+def extracting(models: Sequence[Model], images: int, settings: ExtractionSettings) -> Needs:
     """What it takes to extract features by some models, of at most ``images`` at once.
 
     All networks are loaded, each of which is held twice meanwhile, before the first batch is
@@ -84,5 +82,4 @@ def extracting(
     else:
         there, encoding = BASE_GPU + max(weights), pixels * DECODED
     memory = there + max(*weights, encoding) + arrays
-    minutes = UNTIMED if hours is None else SPARE + 2 * 60 * hours
-    return Needs(round(memory / 1e6), round(minutes))
+    return Needs(round(memory / 1e6), MINUTES)
