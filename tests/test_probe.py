@@ -170,6 +170,20 @@ def test_numbers_agree_with_other_implementations():
     assert needed > 12 and any(f"about {needed} images" in c for c in few.cautions)
 
 
+def test_sentences_say_what_a_measurement_makes_of_its_quantities():
+    """Nearly equal images count once: in the sentences, too, that say how many there are."""
+    near = np.tile(SIGNED, (2, 1))
+    near += 1e-4 * np.random.default_rng(7).normal(size=near.shape)
+    measured = probe(near).measurement
+    row = facts.values_of(measured)
+    assert value(probe(near), "distinct_images") == len(near) > measured.distinct_images
+    shared = [name for name in row if hasattr(type(measured), name)]
+    assert "distinct_images" in shared
+    assert all(row[name] == getattr(measured, name) for name in shared)
+    (said,) = [text for text in probe(near).cautions if "are copies of others" in text]
+    assert f"{len(near)} are given, and they tell as much as {len(SIGNED)} different" in said
+
+
 def test_the_head_is_looked_at_if_there_is_one():
     head = RNG.normal(size=(10, 128)) + 3 * SIGNED.mean(axis=0) + np.eye(128)[7] * 20
     result = probe(with_outlier(), head=head)

@@ -144,7 +144,9 @@ def facts_of(m: Measurement) -> Facts:
 def values_of(m: Measurement) -> dict[str, Any]:
     """All that templates say of a measurement, by name: its quantities, its counts, the facts.
 
-    Quantities that it lacks are None.
+    Quantities that it lacks are None. What a `Measurement` makes of a quantity of the same name
+    stands for it: nearly equal images, too, count once.
     """
     quantities = {name: m.value(name) for name in m.values}
+    quantities |= {name: getattr(m, name) for name in m.values if hasattr(type(m), name)}
     return {**THRESHOLDS, **dict.fromkeys(m.lacks), **m.counts, **quantities, **vars(facts_of(m))}
