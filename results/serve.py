@@ -24,6 +24,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     """Files, with how long they may be kept, and without a line for each request."""
 
     protocol_version = "HTTP/1.1"
+    timeout = 15  # seconds after which an idle connection ends
     extensions_map = {  # noqa: RUF012
         **http.server.SimpleHTTPRequestHandler.extensions_map,
         ".mjs": "text/javascript",
@@ -41,6 +42,12 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """A server that a whole room can call at one moment."""
+
+    request_queue_size = 128
+
+
 def addresses(host: str, port: int) -> list[str]:
     """Where the book can be opened, the room's address first."""
     if host != EVERYBODY:
@@ -54,6 +61,18 @@ def addresses(host: str, port: int) -> list[str]:
     return [f"http://{name}:{port}/" for name in [*own, socket.gethostname()]]
 
 
+def allow_connections(wanted: int = 4096) -> None:
+    """Let a room's browsers connect at once; macOS allows a process 256 files and connections."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def main(words: list[str] | None = None) -> int:
     """Serve until it is stopped."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -63,11 +82,12 @@ def main(words: list[str] | None = None) -> int:
     given = parser.parse_args(words)
     handler = functools.partial(Handler, directory=str(given.folder))
     try:
-        server = http.server.ThreadingHTTPServer((given.host, given.port), handler)
+        server = Server((given.host, given.port), handler)
     except OSError as error:
         why = error.strerror or error
         print(f"{given.host}:{given.port} cannot be used ({why}): try PORT=8001.", file=sys.stderr)
         return 1
+    allow_connections()
     with server:
         places = addresses(given.host, server.server_address[1])
         print(f"The book is at {' or '.join(places)} (Ctrl-C stops)", flush=True)

@@ -1,6 +1,9 @@
 """Public artefacts: what is refused, what is kept, what the user reads. No network is needed."""
 
+import contextlib
+import errno
 import hashlib
+import os
 import re
 import shutil
 import threading
@@ -109,7 +112,7 @@ def test_offline_and_not_cached_says_how_to_get_it(server, cache):
         (404, b"404: Not Found", None, r"could not be downloaded .*404"),
         (200, CONTENT.replace(b"76.13", b"99.99"), None, "checksum differs.*nothing was kept"),
         (200, CONTENT[:100], len(CONTENT), f"{NAME} is not on this machine"),
-        (200, CONTENT * 1000, None, "checksum differs"),
+        (200, CONTENT * 1000, None, f"sends more than the file's {len(CONTENT):,} bytes"),
     ],
     ids=["a missing page", "another content", "truncated", "longer"],
 )
@@ -119,6 +122,38 @@ def test_another_file_is_refused_and_not_kept(server, cache, status, body, decla
     assert not files(cache)
     server.status, server.body, server.declared = 200, CONTENT, None
     assert fetch(NAME).read_bytes() == CONTENT
+
+
+def test_a_body_without_end_or_too_slow_is_stopped_at_once(server, cache, monkeypatch):
+    sent = []
+
+    def body(answer, piece, pause):
+        answer.send_response(200)
+        answer.end_headers()
+        with contextlib.suppress(OSError):
+            while sum(sent) < 50_000_000:
+                sent.append(answer.wfile.write(piece))
+                threading.Event().wait(pause)  # the fixture keeps `time.sleep` from waiting
+
+    monkeypatch.setattr(Answer, "do_GET", lambda answer: body(answer, b"x" * 65_536, 0))
+    refused("sends more than the file's", fetch, NAME)
+    assert sum(sent) < 20_000_000 and not files(cache)  # what the sockets hold, at most
+    sent.clear()
+    monkeypatch.setattr(public, "WITHIN", 0.3)
+    monkeypatch.setattr(Answer, "do_GET", lambda answer: body(answer, b"x", 0.05))
+    refused(r"fewer than 10,000 bytes in 0\.3 seconds", fetch, NAME)
+    assert sum(sent) < 50 and not files(cache)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENOTDIR])
+def test_what_the_disk_refuses_is_no_fault_of_the_network(server, cache, number, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number), str(cache))
+
+    monkeypatch.setattr("pooch.core.os.makedirs", refuse)
+    said = sentence(fetch, NAME)
+    assert f"cannot be kept in {cache}. {os.strerror(number)}" in said
+    assert "COMPANION_CACHE" in said and "online" not in said
 
 
 def test_mirrors_are_tried_in_turn_and_checked(server, cache, monkeypatch):

@@ -15,16 +15,18 @@ Environment variables:
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterable
-from functools import lru_cache
+import time
+from collections.abc import Iterable, Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, PositiveInt, ValidationError
 
-from base.files import sha256_of
+from base.files import about_disk, sha256_of
 from base.roots import ROOT, ArtifactError
 from base.strict import Sha256, Strict, read_yaml
 from base.texts import suggestion
@@ -33,6 +35,8 @@ CATALOGUE = ROOT / "data" / "artifacts.yaml"
 HOST = "https://raw.githubusercontent.com"
 #: Seconds without a byte after which a download counts as failed.
 TIMEOUT = 30
+#: A download that brings fewer bytes in so many seconds is stopped.
+SLOW, WITHIN = 10_000, 60
 #: How often a download is tried again before the next address.
 RETRIES = 2
 
@@ -156,7 +160,7 @@ def _from_cache_or_network(wanted: Artifact, progress: bool) -> Path:
     import pooch
 
     registry = {wanted.place: f"sha256:{wanted.sha256}"}
-    download = pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT)
+    download = partial(_download, most=wanted.bytes, progress=progress)
     failed: dict[str, str] = {}
     pooch.get_logger().setLevel("WARNING")  # its remarks would stand in executed notebooks
     for url in wanted.urls:
@@ -165,16 +169,61 @@ def _from_cache_or_network(wanted: Artifact, progress: bool) -> Path:
         )
         try:
             return Path(downloads.fetch(wanted.place, downloader=download))
-        except OSError as error:  # all that requests raises is one
+        except OSError as error:  # all that requests raises is one, without a number
+            # Of a folder that it may not write to, pooch tells in words of its own.
+            number = errno.EACCES if isinstance(error, PermissionError) else error.errno
+            if number:
+                refused = OSError(number, os.strerror(number))
+                raise ArtifactError(
+                    f"{wanted.name} cannot be kept in {cache_folder()}. {about_disk(refused)} "
+                    "COMPANION_CACHE names another folder."
+                ) from None
             reason = " ".join(str(error).split()).partition(" for url")[0]
             if not 0 < len(reason) < 100:  # connection errors spell out every layer below them
                 reason = type(error).__name__
             failed[url] = reason
         except ValueError:  # pooch's word for a checksum that does not hold; it keeps nothing
             failed[url] = "its checksum differs; nothing was kept"
+    raise _not_found(wanted, failed)
+
+
+class _StoppedError(OSError):
+    """What a server sends is not the file, or comes too slowly."""
+
+
+def _download(url: str, file: str, _: object, *, most: int, progress: bool) -> None:
+    """Write what an address gives, for pooch; _StoppedError beyond ``most`` bytes, or if `SLOW`."""
+    import requests
+    import urllib3
+    from tqdm import tqdm
+
+    plain = {"Accept-Encoding": "identity"}
+    with (
+        requests.get(url, stream=True, timeout=TIMEOUT, headers=plain) as response,
+        Path(file).open("wb") as out,
+        tqdm(total=most, unit="B", unit_scale=True, disable=not progress) as bar,
+    ):
+        response.raise_for_status()
+        since, before = time.monotonic(), 0
+        try:
+            while chunk := response.raw.read1(65_536):
+                out.write(chunk)
+                bar.update(len(chunk))
+                if out.tell() > most:
+                    raise _StoppedError(f"it sends more than the file's {most:,} bytes")
+                if time.monotonic() - since > WITHIN:
+                    if out.tell() - before < SLOW:
+                        raise _StoppedError(f"fewer than {SLOW:,} bytes in {WITHIN} seconds")
+                    since, before = time.monotonic(), out.tell()
+        except urllib3.exceptions.HTTPError as error:  # cut, or silent
+            raise requests.exceptions.ConnectionError(error) from None
+
+
+def _not_found(wanted: Artifact, failed: Mapping[str, str]) -> ArtifactError:
+    """The sentence that says why each address failed."""
     (origin, why), *others = failed.items()
     mirrors = "".join(f", nor from {urlsplit(url).netloc} ({reason})" for url, reason in others)
-    raise ArtifactError(
+    return ArtifactError(
         f"{wanted.name} is not on this machine and could not be downloaded from {origin} "
         f"({why}){mirrors}: go online and run `companion fetch {wanted.name}`, or set "
         f"COMPANION_MIRROR to a folder that holds it as {wanted.repository}/{wanted.path}."
