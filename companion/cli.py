@@ -42,6 +42,14 @@ from base.texts import CompanionError
 from results import threads
 
 M = TypeVar("M", bound=BaseModel)
+#: What commands are for, in the order of the help.
+GROUPS = {
+    "read": ("status", "claims", "export", "fetch"),
+    "rerun": ("run", "build", "add", "rerun", "remove"),
+    "measure": ("bits", "probe", "extract", "measure", "grid"),
+    "contribute": ("new", "check"),
+    "teach": ("grade", "exam"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @cache
 def verbs() -> dict[str, Callable[..., int | None]]:
-    """What each command does, by its name, in the order of the help.
+    """What each command does, by its name.
 
     A function's parameters are its options, or models of some; its docstring ends with examples.
     """
@@ -133,10 +141,7 @@ def _unforeseen(verb: str, error: Exception) -> str:
 
 def _check_root(command: str) -> None:
     """Raise CompanionError if a checkout is needed and absent."""
-    from companion import commands, course_commands
-
-    in_checkout = (*commands.IN_CHECKOUT, *course_commands.COMMANDS)
-    if command in [do.__name__ for do in in_checkout] and ROOT == SHIPPED:
+    if command in _in_checkout() and ROOT == SHIPPED:
         raise CompanionError(
             f"companion {command} needs a checkout of the companion, and {Path.cwd()} is not in "
             "one: change to a checkout, or set COMPANION_ROOT to it; probe, bits, "
@@ -144,22 +149,45 @@ def _check_root(command: str) -> None:
         )
 
 
+def _in_checkout() -> set[str]:
+    """The commands that need a checkout."""
+    from companion import commands, course_commands
+
+    return {do.__name__ for do in (*commands.IN_CHECKOUT, *course_commands.COMMANDS)}
+
+
+def _about(do: Callable[..., Any]) -> tuple[str, str]:
+    """What a command does, in sentences, and its examples."""
+    *about, examples = inspect.cleandoc(do.__doc__ or "").split("\n\n")
+    return " ".join(" ".join(about).split()), examples
+
+
+def _listed() -> str:
+    """The commands with their first sentences, by what they are for."""
+    lines, known = list[str](), verbs()
+    for group, names in GROUPS.items():
+        lines.append(f"\n{group}:")
+        for name in names:
+            mark, (first, *_) = " *"[name in _in_checkout()], _about(known[name])[0].split(". ")
+            lines.append(f"    {name:8}{mark} {first.rstrip('.')}")
+    return "\n".join([*lines, "", "* needs a checkout of the companion"])
+
+
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """The parser, with the options of the commands that the words name."""
     style: Any = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     title, _, more = (__doc__ or "").partition("\n\n")
+    title = f"{title}\n{_listed()}"
     parser = argparse.ArgumentParser("companion", description=title, epilog=more, **style)
     version = f"companion {version_of('interpreting-clip-companion')}"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     for name, do in verbs().items():
-        *about, examples = inspect.cleandoc(do.__doc__ or "").split("\n\n")
-        text = " ".join(" ".join(about).split())
-        first = text.split(". ")[0].rstrip(".")
+        text, examples = _about(do)
+        marked = text + " It needs a checkout of the companion." * (name in _in_checkout())
         command = commands.add_parser(
             name,
-            help=first[:1].lower() + first[1:],
-            description=textwrap.fill(text, 78),
+            description=textwrap.fill(marked, 78),
             epilog="examples:\n" + textwrap.indent(examples, "  "),
             argument_default=argparse.SUPPRESS,  # the models have the defaults
             **style,

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from textwrap import shorten
-from typing import Annotated, Literal
+from typing import Annotated
 
 from analysis.families import registry
 from base.files import looks
@@ -187,23 +187,6 @@ def rerun(
     print("next: jupyter-book build book/")
 
 
-def families(
-    edition: Annotated[Literal["zoo"], option("which edition", placed=True)],
-    weights: Annotated[Path | None, option("folder of ARCHITECTURE--TAG.safetensors files")] = None,
-) -> None:
-    """Write a family file per architecture for every published CLIP checkpoint of open_clip. It
-    must have published accuracies, and the installed library must be able to load it. The files are
-    for `companion grid --edition zoo` and go to families/zoo/, which git ignores and each call
-    replaces; the book has no pages on them.
-
-    companion families zoo
-    companion families zoo --weights /scratch/weights
-    """
-    from companion import zoo
-
-    print(*zoo.make(weights), sep="\n")
-
-
 def grid(
     choice: Choice,
     dry_run: Annotated[bool, option("print the jobs and the disk space")] = False,
@@ -289,6 +272,6 @@ def new(
     )
 
 
-#: In the order of the help; and those that work in a checkout alone.
-COMMANDS = (run, build, status, add, remove, rerun, families, grid, fetch, new)
-IN_CHECKOUT = (run, build, status, rerun, families, grid, new)
+#: All, and those that work in a checkout alone.
+COMMANDS = (run, build, status, add, remove, rerun, grid, fetch, new)
+IN_CHECKOUT = (run, build, status, rerun, grid, new)

@@ -312,5 +312,4 @@ def bits(options: Storing) -> None:
     print(found, *wanted, *blocks, sep="\n", file=said)
 
 
-#: In the order of the help.
 COMMANDS = (extract, measure, check, claims, export, probe, bits)

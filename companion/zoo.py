@@ -3,10 +3,14 @@
 The files are made from the published table and from what the installed open_clip can load, so they
 lie in a folder of their own, which git ignores, and are written whole each time. No page of the
 book is about them; their measurements are compared with effective robustness.
+
+    python -m companion.zoo              # into families/zoo/
+    python -m companion.zoo FOLDER       # with weights in FOLDER/ARCHITECTURE--TAG.safetensors
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +23,7 @@ from companion.measurements import accuracies, atlas
 from companion.readers import as_yaml
 from results.jobs import alone
 
-HEADER = "# Written by `companion families zoo`, with the whole folder: edit nothing here.\n"
+HEADER = "# Written by `python -m companion.zoo`, with the whole folder: edit nothing here.\n"
 
 
 def describe(table: pd.DataFrame, weights: Path | None = None) -> tuple[list[Family], list[str]]:
@@ -70,7 +74,7 @@ def write(families: Sequence[Family], folder: Path = FAMILIES / ZOO) -> None:
 def make(weights: Path | None = None) -> list[str]:
     """Describe the zoo, write it and return a report. CompanionError if there is no folder."""
     if weights is not None and not weights.is_dir():
-        raise CompanionError(f"--weights {weights} is not a folder: create it or correct the path.")
+        raise CompanionError(f"{weights} is not a folder: create it or correct the path.")
     families, left_out = describe(accuracies.load(), weights)
     write(families)
     models = sum(len(family.models) for family in families)
@@ -79,3 +83,10 @@ def make(weights: Path | None = None) -> list[str]:
         f"families/{ZOO}: {len(families)} architectures, {models} checkpoints",
         f"next: companion grid --edition {ZOO} --dry-run",
     ]
+
+
+if __name__ == "__main__":
+    try:
+        print(*make(Path(sys.argv[1]) if sys.argv[1:] else None), sep="\n")
+    except CompanionError as error:
+        sys.exit(str(error))

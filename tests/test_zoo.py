@@ -74,7 +74,8 @@ def test_weights_of_a_folder_are_named_by_architecture_and_tag(table, tmp_path):
 
 def test_without_files_the_grid_says_how_to_write_them(tmp_path, monkeypatch):
     monkeypatch.setattr(registry.load_families, "__defaults__", (None, tmp_path))
-    refused("no family: run `companion families zoo` first", grid.plan, grid.Grid("zoo"))
+    refused("no family: run `python -m companion.zoo` first", grid.plan, grid.Grid("zoo"))
+    refused("nowhere is not a folder: create it", zoo.make, tmp_path / "nowhere")
 
 
 def measured(table, folder, value, models=40):

@@ -224,7 +224,7 @@ def _families(grid: Grid) -> tuple[Family, ...]:
     of_edition = load_families(grid.edition)
     wanted = list(dict.fromkeys(grid.families or of_edition))
     if not wanted:
-        first = "run `companion families zoo`" if grid.edition == "zoo" else "add one"
+        first = "run `python -m companion.zoo`" if grid.edition == "zoo" else "add one"
         raise RunError(f"the edition {grid.edition} has no family: {first} first.")
     _check(wanted, of_edition, f"the edition {grid.edition} has no family")
     models = {model.name: model for name in wanted for model in of_edition[name].models}
