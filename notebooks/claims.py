@@ -79,7 +79,6 @@ ledger = [
 page.table("ledger", ledger, style.kinds("published", style.kind(evidence.measurements)))
 page.texts(counts=claim_cards.counts(verdicts), strip=claim_cards.strip(claims, verdicts))
 lacking = [v for v in verdicts.values() if v.outcome in claim_cards.OPEN]
-page.texts(strip_open=claim_cards.strip(claims, verdicts, lacking=True))
 page.number(lacking=len(lacking))
 days = (m.provenance.taken or "" for m in evidence.measurements)
 page.number(number=len(claims), day=max(days, default=""))

@@ -25,6 +25,7 @@ edition: str = "paper"  # which families
 import numpy as np
 import pandas as pd
 
+from analysis.metrics import quantisation
 from analysis.metrics.basis import quarter_turn
 from analysis.metrics.outliers import kurtosis
 from companion.chapters import explorables, origin_figures
@@ -54,24 +55,24 @@ assert np.allclose(images @ halfway @ (captions @ halfway).T, images @ captions.
 
 # %%
 photographs = [f"photograph {n + 1}" for n in range(14)]
-typical = explorables.examples(images, captions)[0]  # the photograph of the story
+shown = explorables.examples(images, captions)  # first the photograph of the story
+tall = [int(kurtosis(images).argmax())]  # the one with the tallest tower
 sources = [
-    explorables.turning("CLIP", images, words, captions),
-    explorables.turning("random weights", controls["random"], words, first=typical),
+    explorables.turning("CLIP", images, words, captions, places=shown),
+    explorables.turning("random weights", controls["random"], words, places=shown),
     explorables.turning("a ReLU network", controls["supervised"], photographs),
 ]
 first = sources[0]
-sizes = np.sort(np.abs(images[typical]))
+sizes = np.sort(np.abs(images[shown[0]]))
 page.figure(
     "tower",
-    explorables.tower(images[typical]),
-    leader=int(np.abs(images[typical]).argmax()),
+    explorables.tower(images[shown[0]]),
+    leader=int(np.abs(images[shown[0]]).argmax()),
     holds=sizes[-1] > 3 * sizes[-2],
 )
-page.figure("hero", explorables.in_two_bases(images, captions))
 page.figure(
     "turn-axes",
-    explorables.in_two_bases(images, captions),
+    explorables.in_two_bases(images, captions, shown[0], bits=32),
     touch={"turn_axes": {"sources": sources}},
     holds={*first["unchanged"]} == {len(images)} and first["kurtosis"][-1] < 3.2,
 )
@@ -81,8 +82,28 @@ page.number(
     found=f"{100 * first['found']:.1f} %",
 )
 page.holds(kurtosis(controls["random"] @ turn).mean() < 3.2, "nothing happens")
-few = first["coarse"]["unchanged"]
-page.holds(few[0] < 0.6 * len(images) < 0.7 * few[-1], "but few in turned axes")
+
+# %% [markdown]
+# ## Store the numbers in few bits
+
+# %%
+few, each = (
+    explorables.turning("CLIP", images, words, captions, places=tall, bits=bits)
+    for bits in ([explorables.FEW], explorables.BITS)
+)
+(stored,) = few["stored"]
+of = {
+    "written": stored["unchanged"][0],
+    "turned": stored["unchanged"][-1],
+    "bits": explorables.FEW,
+    "photographs": len(images),
+}
+holds = of["written"] < 0.1 * len(images) < 0.7 * len(images) < of["turned"]
+for name, source in {"front": few, "bits-and-axes": each}.items():
+    drawing = explorables.in_two_bases(images, captions, tall[0], explorables.FEW)
+    page.figure(name, drawing, touch={"turn_axes": {"sources": [source]}}, holds=holds, **of)
+kept = (quantisation.uniform(images[tall], explorables.FEW) != 0).sum()
+page.number(few_kept=str(kept), width=str(images.shape[1]))
 
 # %% [markdown]
 # ## Drop what texts never say

@@ -84,14 +84,17 @@ def test_nothing_is_wrong_on_any_other_page(browser, site, names):
     assert wrong(visit(browser, site, names[1])) == {}
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_front_page_shows_what_was_found_without_scrolling(width, open_page, site):
-    page = open_page(f"{site}/index.html", {"width": width, "height": 800 if width > 600 else 844})
-    drawing = page.locator("article figure svg:visible").first.bounding_box()
-    claims = page.locator(".claim-strip a").count()
-    assert claims == len(load_claims()) and page.locator(".doors a").count() == 5
-    assert 0 < page.locator("details .claim-strip a").count() < claims  # folded: not decided
-    assert drawing["y"] + drawing["height"] <= page.viewport_size["height"]
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_front_page_has_its_figure_and_its_doors_without_scrolling(width, open_page, site):
+    high = 900 if width > 600 else 844
+    page = open_page(f"{site}/index.html#turn=90", {"width": width, "height": high})
+    assert page.locator(".explorable-stage").get_attribute("data-degrees") == "90"
+    for part in (".explorable-stage", ".doors"):
+        box = page.locator(part).bounding_box()
+        assert box["y"] + box["height"] <= high
+    exact, stored = page.locator(".explorable-found q").all_inner_texts()
+    assert exact == stored and page.locator(".doors a").count() == 3
+    assert 0 < page.locator(".claim-strip a").count() < len(load_claims())  # decided ones
 
 
 def test_no_script_holds_back_the_first_paint(open_page, site):

@@ -51,9 +51,9 @@
   };
 
   /** A stem at each coordinate; the largest is named. `values` are drawn between −most and most. */
-  const stems = (of = "one image") => {
+  const stems = (of = "one image", tall = 170) => {
     let [values, most] = [[], 1];
-    const drawing = canvas(170, (node, width, height) => {
+    const drawing = canvas(tall, (node, width, height) => {
       const [left, middle] = [34, height / 2];
       const x = (i) => left + ((i + 0.5) / values.length) * (width - left - 4);
       const y = (value) => middle - (value / most) * (middle - 16);
@@ -177,9 +177,9 @@
   };
 
   /** Buttons of which one is pressed. */
-  const choice = (label, names, choose) => {
+  const choice = (label, names, choose, pressed = 0) => {
     const buttons = names.map((name, n) =>
-      make("button", { type: "button", "aria-pressed": String(n === 0), onclick: () => {
+      make("button", { type: "button", "aria-pressed": String(n === pressed), onclick: () => {
         buttons.forEach((button, other) => button.setAttribute("aria-pressed", String(other === n)));
         choose(n);
       } }, name));

@@ -10,12 +10,12 @@
   start("grow_outlier", (stage, { steps, optimisers, width }) => {
     const shared = optimisers.findIndex(({ title }) => title.includes("shared"));
     const chosen = [0, Math.max(shared, 0)];
-    let [seed, frame, guessing, at] = [0, 0, false, 1];
+    let [seed, frame, guessing, at] = [optimisers[0].seeds[0].seed, 0, false, 1];
     let guess = [];
     const says = make("p", { class: "explorable-says", "aria-live": "polite" });
     const run = (side) => {
       const { seeds } = optimisers[chosen[side]];
-      return seeds[seed % seeds.length];
+      return seeds.find((one) => one.seed === seed) ?? seeds[0]; // the same seed on both sides, where both have it
     };
     const title = (side) => optimisers[chosen[side]].title;
 
@@ -44,9 +44,9 @@
       bars.forEach((bar, side) => bar.show(means[side], most));
       names.forEach((name, side) => { name.textContent = title(side); });
       for (const [key, plot] of Object.entries(plots)) plot.show(frame, series(key), key === "kurtosis" ? guess : []);
-      const each = SIDES.map((_, side) => `${title(side)}: κ ${digits(run(side).kurtosis[frame])}, ` +
+      const each = SIDES.map((_, side) => `${title(side)}, seed ${run(side).seed}: κ ${digits(run(side).kurtosis[frame])}, ` +
         `accuracy ${percent(run(side).accuracy[frame])}, ${percent(run(side).mean_share[frame])} of the energy in the mean image.`);
-      says.textContent = `After ${steps[frame].toLocaleString("en")} steps, with seed ${run(0).seed}, one of ${optimisers[chosen[0]].seeds.length}. ${each.join(" ")}`;
+      says.textContent = `After ${steps[frame].toLocaleString("en")} steps. ${each.join(" ")}`;
       SIDES.forEach((side, n) => {
         const values = { kurtosis: run(n).kurtosis[frame], accuracy: run(n).accuracy[frame], mean_share: run(n).mean_share[frame], largest: largest(means[n]).toFixed(5) };
         for (const [key, value] of Object.entries(values)) stage.dataset[n ? `${side}_${key}` : key] = value;
@@ -65,10 +65,11 @@
     });
     const choices = SIDES.map((side, n) => make("select", { "aria-label": `Optimiser on the ${side}`, onchange: (event) => {
       chosen[n] = event.target.selectedIndex;
-      again();
+      draw();
     } }, ...optimisers.map(({ title: name }, of) => make("option", { selected: of === chosen[n] }, name))));
     const next = make("button", { type: "button", onclick: () => {
-      seed = (seed + 1) % Math.max(...optimisers.map(({ seeds }) => seeds.length));
+      const { seeds } = optimisers[chosen[0]];
+      seed = seeds[(seeds.indexOf(run(0)) + 1) % seeds.length].seed;
       again();
     } }, "Another seed");
 

@@ -1,4 +1,5 @@
-// Turn the axes: one image's numbers on the way to random axes, with κ, and with what it finds.
+// Turn the axes: one image's numbers on the way to random axes, and what it finds. Where the data say
+// so, each number is stored in few bits. The address has the angle and the bits: `#bits=3&turn=90`.
 (() => {
   "use strict";
 
@@ -6,12 +7,15 @@
     window.companionExplorable;
 
   start("turn_axes", (stage, { sources }) => {
-    let [source, example, degrees, coarse] = [0, 0, 0, false];
-    let vectors = [];
-    const numbers = stems();
+    const address = new URLSearchParams(location.hash.slice(1));
+    const stored = sources[0].stored ?? []; // for each number of bits
+    let few = stored.find(({ bits }) => String(bits) === address.get("bits")) ?? stored.find(({ bits }) => bits === 3);
+    let [source, example, degrees, vectors, later] = [0, 0, 0, [], 0];
+    const chosen = stored.length > 1; // a reader chooses the bits, and sees the numbers as they are stored
+    const numbers = stems("one image", few && !chosen ? 130 : 170);
     const needle = gauge();
     const heading = make("p", { class: "explorable-name" });
-    const found = make("ol", { class: "explorable-found" });
+    const found = make(few ? "div" : "ol", { class: "explorable-found", "aria-live": few ? "polite" : null });
     const says = make("p", { class: "explorable-says", "aria-live": "polite" });
 
     /** A vector at the chosen angle, in the plane of itself and what a quarter turn makes of it. */
@@ -26,37 +30,50 @@
       return h.map((x) => step * Math.round(x / step));
     };
 
+    /** The caption that is found unrounded, the one that is found when rounded, and how many keep theirs. */
+    const compare = ({ images, unchanged, words, examples }, kept) => {
+      const [exact, now] = [examples[0].captions[0], words[few.finds[degrees]]];
+      const line = (label, text, count, wrong) => make("p", {}, make("span", {}, label),
+        make("q", { class: wrong ? "is-wrong" : null }, text), make("small", {}, count));
+      found.replaceChildren(
+        line("CLIP finds the caption of", exact, `${unchanged[degrees]} of ${images} photographs find the same caption`),
+        line(`With ${few.bits} bits a number, the caption of`, now,
+          `${few.unchanged[degrees]} of ${images} photographs find the same caption${kept}`, now !== exact));
+    };
+
+    /** The five captions that are nearest, and κ. */
+    const list = ({ images, kurtosis: means, unchanged, found: own }, captions, image) => {
+      needle.show(kurtosis(image), means[degrees]);
+      found.replaceChildren(...captions.map((words, n) => {
+        const caption = at(n + 1);
+        const cosine = dot(image, caption) / Math.sqrt(dot(image, image) * dot(caption, caption));
+        return make("li", { "data-cosine": cosine.toFixed(5) }, make("span", {}, words), make("b", {}, cosine.toFixed(2)));
+      }));
+      const kept = unchanged ? `; ${unchanged[degrees]} of ${images} find the same caption as before, and ${percent(own)} find their own.` : ".";
+      says.textContent = `On average over ${images} images κ is ${digits(means[degrees])}${kept}`;
+    };
+
     const draw = () => {
       const from = sources[source];
-      const { captions } = from.examples[example];
-      bits.hidden = !from.coarse;
-      const few = coarse && from.coarse;
-      const image = few ? rounded(at(0), from.coarse.bits) : at(0);
-      const most = Math.max(...vectors[0].map(Math.abs), ...vectors[1].map(Math.abs));
-      numbers.show(image, 1.1 * most);
-      const [own, mean] = [kurtosis(at(0)), from.kurtosis[degrees]]; // of the unrounded numbers
-      needle.show(own, mean);
-      const exact = captions.map((words, n) => {
-        const caption = at(n + 1);
-        return [words, dot(image, caption) / Math.sqrt(dot(image, image) * dot(caption, caption))];
-      });
-      const now = few ? from.coarse.best[degrees][example].map(([n, cosine]) => [from.coarse.words[n], cosine]) : exact;
-      found.replaceChildren(...now.map(([words, cosine]) => {
-        return make("li", { "data-cosine": cosine.toFixed(5) }, make("span", {}, words),
-          make("b", {}, cosine.toFixed(2)));
-      }));
-      const average = `On average over ${from.images} images κ is ${digits(mean)}${few ? " before rounding" : ""}`;
-      const kept = from.unchanged
-        ? `; ${(few ? from.coarse : from).unchanged[degrees]} of ${from.images} find the same caption as before, and ${percent(few ? from.coarse.found[degrees] : from.found)} find their own.`
-        : ".";
-      says.textContent = average + kept;
-      Object.assign(stage.dataset, { kurtosis: own.toFixed(4), mean: mean.toFixed(4), degrees });
+      const exact = at(0);
+      const image = chosen ? rounded(exact, few.bits) : exact;
+      const kept = chosen ? `; ${image.filter((x) => x !== 0).length} of ${image.length} numbers are not 0` : "";
+      numbers.show(image, 1.1 * Math.max(...vectors[0].map(Math.abs), ...vectors[1].map(Math.abs)));
+      if (few) compare(from, kept);
+      else list(from, from.examples[example].captions, exact);
+      Object.assign(stage.dataset, { kurtosis: kurtosis(exact).toFixed(4), mean: from.kurtosis[degrees].toFixed(4), degrees });
     };
 
     const dial = slider("Turn the axes", 90, (value) => `by ${value}°`, (value) => {
       degrees = value;
       draw();
+      keep();
     });
+    /** The state in the address, as soon as a reader rests: browsers refuse many changes at once. */
+    const keep = () => {
+      clearTimeout(later);
+      if (stage.dataset.moved) later = setTimeout(() => history.replaceState(null, "", `#${few ? `bits=${few.bits}&` : ""}turn=${degrees}`), 300);
+    };
     const pick = () => {
       const one = sources[source].examples[example];
       vectors = unpack(one);
@@ -67,19 +84,21 @@
       example = (example + 1) % sources[source].examples.length;
       pick();
     } }, "Another image");
-    const bits = make("button", { type: "button", "aria-pressed": "false", onclick: () => {
-      coarse = !coarse;
-      bits.setAttribute("aria-pressed", String(coarse));
-      draw();
-    } }, "Round to 4 bits");
     const models = choice("Features of", sources.map(({ title }) => title), (n) => {
       [source, example] = [n, 0];
       pick();
       dial.set(0); // where each model's numbers stand as it writes them
     });
-    stage.append(make("div", { class: "explorable-row" }, models, next, bits), heading, numbers.node,
-      needle.node, dial.node, found, says);
+    const bits = choice("Bits a number", stored.map((one) => `${one.bits} bits`), (n) => {
+      few = stored[n];
+      draw();
+      keep();
+    }, stored.indexOf(few));
+    const more = few ? [dial.node, found] : [needle.node, dial.node, found, says];
+    stage.append(...(few ? [bits] : [make("div", { class: "explorable-row" }, models, next), heading]), numbers.node, ...more);
+    bits.hidden = !chosen;
     pick();
-    dial.set(0);
+    dial.set(Math.min(90, Math.max(0, Number.parseInt(address.get("turn"), 10) || 0)));
+    for (const kind of ["input", "click"]) stage.addEventListener(kind, () => { stage.dataset.moved = "yes"; }, true);
   });
 })();

@@ -111,12 +111,10 @@ def brief(claim: Claim, verdict: Verdict) -> str:
 OPEN = ("undecided", "not measured")
 
 
-def strip(
-    claims: Mapping[str, Claim], verdicts: Mapping[str, Verdict], lacking: bool = False
-) -> str:
-    """Claims by outcome, each a link to its card, as a list (MyST): decided ones, or the others."""
+def strip(claims: Mapping[str, Claim], verdicts: Mapping[str, Verdict]) -> str:
+    """Decided claims by outcome, each a link to its card, as a list (MyST)."""
     rows = []
-    for outcome in [outcome for outcome in OUTCOMES if (outcome in OPEN) == lacking]:
+    for outcome in [outcome for outcome in OUTCOMES if outcome not in OPEN]:
         names = [name for name, verdict in verdicts.items() if verdict.outcome == outcome]
         links = [f"{{ref}}`{claims[name].short} <claim-{name}>`" for name in names]
         if names:

@@ -18,15 +18,15 @@ from analysis.metrics import basis, quantisation
 from analysis.metrics.outliers import kurtosis
 from results import plots, style
 from results.plots import Stroke
-from results.style import Drawing, digits, peaks, percent
+from results.style import Drawing, peaks
 
 Array = NDArray[np.float64]
 Packed = dict[str, Any]
 
 #: Angles on the way, in degrees.
 ANGLES = range(91)
-#: Bits per number to which images are rounded, one scale for each, if a reader asks for it.
-BITS = 4
+#: Bits per number among which a reader chooses, one scale a vector; and of the first figure.
+BITS, FEW = (32, 8, 4, 3, 2), 3
 #: Captions that a page shows of a photograph.
 BEST = 5
 #: What is played of a training, and the looks of lines where the step size differs, or not.
@@ -92,18 +92,16 @@ def found(images: Array, captions: Array) -> NDArray[np.int64]:
     return best
 
 
-def examples(images: Array, captions: Array | None = None, first: int | None = None) -> list[int]:
+def examples(images: Array, captions: Array | None = None) -> list[int]:
     """The image whose κ is nearest to the mean, and those with the smallest and the largest κ.
 
-    Where there are captions, a row for each image, the first is one that finds its own. Or the
-    first is the image of a given number.
+    Where there are captions, a row for each image, the first is one that finds its own.
     """
     each = kurtosis(images)
     apart = np.abs(each - each.mean())
     if captions is not None:
         apart[found(images, captions) != np.arange(len(images))] = np.inf
-    typical = apart.argmin() if first is None else first
-    return list(dict.fromkeys(map(int, (typical, each.argmin(), each.argmax()))))
+    return list(dict.fromkeys(map(int, (apart.argmin(), each.argmin(), each.argmax()))))
 
 
 def turning(
@@ -112,52 +110,51 @@ def turning(
     names: Sequence[str],
     captions: Array | None = None,
     *,
-    first: int | None = None,
+    places: Sequence[int] | None = None,
+    bits: Sequence[int] = (),
     seed: int = 0,
 ) -> dict[str, Any]:
     """One encoder's images (N, d) along a path of rotations, with captions (N, d) if there are any.
 
-    `names` are those of the images, `first` is the number of the one to show first. Each example
-    has its vector and what a quarter turn makes of it; all vectors at other angles lie between.
+    `names` are those of the images, `places` the numbers of those to show. Each has its vector and
+    what a quarter turn makes of it; all vectors at other angles lie between. For each of `bits`
+    there is what all images, and the first one shown, find when each number is stored so.
     """
-    turn, places = basis.quarter_turn(images.shape[1], seed), examples(images, captions, first)
-    ends = [(images, images @ turn)]
-    if captions is not None:
-        ends.append((captions, captions @ turn))
-        before = found(images, captions)
-    angles = np.radians(ANGLES)
+    turn, angles = basis.quarter_turn(images.shape[1], seed), np.radians(ANGLES)
+    places = examples(images, captions) if places is None else places
+    both = [images] if captions is None else [images, captions]
+    steps = [[np.cos(a) * of + np.sin(a) * (of @ turn) for of in both] for a in angles]
     data: dict[str, Any] = {"title": title, "images": len(images)}
-    steps = [[np.cos(a) * start + np.sin(a) * end for start, end in ends] for a in angles]
     data["kurtosis"] = [round(float(kurtosis(turned[0]).mean()), 4) for turned in steps]
     if captions is not None:
+        before = found(images, captions)
         data["unchanged"] = [int((found(*turned) == before).sum()) for turned in steps]
         data["found"] = float((before == np.arange(len(images))).mean())
-        coarse = [(quantisation.uniform(turned, BITS), words) for turned, words in steps]
-        now = np.array([found(*rounded) for rounded in coarse])
-        best = [[_best(rounded[n], words) for n in places] for rounded, words in coarse]
-        named = sorted({n for step in best for some in step for n, _ in some})
-        data["coarse"] = {
-            "unchanged": (now == before).sum(axis=1).tolist(),
-            "found": (now == np.arange(len(images))).mean(axis=1).round(4).tolist(),
-            "best": best,
-            "bits": BITS,
-            "words": {n: names[n] for n in named},
-        }
+        data["stored"] = [_stored(steps, before, places[0], of) for of in bits]
+        shown = {n for stored in data["stored"] for n in stored["finds"]}
+        data["words"] = {n: names[n] for n in sorted(shown)}
+    texts = images[:0] if captions is None else captions
     data["examples"] = []
     for place in places:
-        near = [] if captions is None else [n for n, _ in _best(images[place], captions)]
-        theirs = images[:0] if captions is None else captions[near]
-        vectors = np.concatenate([images[[place]], theirs])
+        near: NDArray[np.intp] | list[int]
+        near = np.argsort(-basis.at_length_one(texts) @ images[place])[:BEST] if len(texts) else []
+        vectors = np.concatenate([images[[place]], *(texts[[n]] for n in near)])
         pair = np.concatenate([(v, v @ turn) for v in vectors])
         own = {"name": names[place], "captions": [names[n] for n in near], **packed(pair)}
         data["examples"].append(own)
     return data
 
 
-def _best(image: Array, captions: Array) -> list[tuple[int, float]]:
-    """The captions (N, d) of the largest cosine with an image (d,), and the cosines."""
-    cosines = basis.at_length_one(captions) @ image / np.linalg.norm(image)
-    return [(int(n), round(float(cosines[n]), 4)) for n in np.argsort(-cosines)[:BEST]]
+def _stored(
+    steps: Sequence[Sequence[Array]], before: NDArray[np.int64], place: int, bits: int
+) -> dict[str, Any]:
+    """At each step, with a few bits a number: how many images find what they found `before`.
+
+    `finds` has the number of the caption that the image at `place` finds.
+    """
+    now = np.array([found(quantisation.uniform(h, bits), texts) for h, texts in steps])
+    unchanged = (now == before).sum(axis=1).tolist()
+    return {"bits": bits, "unchanged": unchanged, "finds": now[:, place].tolist()}
 
 
 def rotation(turn: Array, degrees: float) -> Array:
@@ -179,15 +176,18 @@ def tower(image: Array) -> Drawing:
     return Drawing.of(figure, "Stem plot of one image", frame, "number", says=peaks)
 
 
-def in_two_bases(images: Array, captions: Array, seed: int = 0) -> Drawing:
-    """A typical image's numbers as written and after a quarter turn, with what all images find."""
-    turn, place = basis.quarter_turn(images.shape[1], seed), examples(images, captions)[0]
+def in_two_bases(images: Array, captions: Array, place: int, bits: int, seed: int = 0) -> Drawing:
+    """The numbers of the image at `place`, stored in a few bits, as written and in turned axes.
+
+    Each panel says how many of all images (N, d) find the caption that they find unrounded.
+    """
+    turn, before = basis.quarter_turn(images.shape[1], seed), found(images, captions)
     parts: list[dict[str, Any]] = []
     for title, axes in (("as CLIP writes it", np.eye(len(turn))), ("axes turned", turn)):
-        right = (found(images @ axes, captions @ axes) == np.arange(len(images))).mean()
-        h = (images @ axes)[place]
-        says = f"κ = {digits(kurtosis(h[None])[0])} · finds {percent(right)} % of captions"
-        parts.append({"of": f"{title}\n{says}", "number": h, "coordinate": np.arange(len(h))})
+        stored = quantisation.uniform(images @ axes, bits)
+        same = int((found(stored, captions @ axes) == before).sum())
+        says = f"{title}, {bits} bits a number\n{same} of {len(images)} keep their caption"
+        parts.append({"of": says, "number": stored[place], "coordinate": np.arange(len(turn))})
     frame = style.stacked(part | {"level": "zero_shot"} for part in parts)
     figure, panels = style.panels(frame["of"].unique(), 2, 1.35, sharey=True)
     for panel, (_, rows) in zip(panels.flat, frame.groupby("of", sort=False), strict=True):
