@@ -72,13 +72,14 @@ for name, claim in claims.items():
 # %%
 ledger = [
     {"name": name, "claim": claim, "verdict": verdicts[name]}
-    | {"chip": claim_cards.chip(verdicts[name]), "sentence": claim_cards.sentence(verdicts[name])}
+    | {"chip": claim_cards.chip(verdicts[name]), "sentence": claim_cards.reckoned(verdicts[name])}
     | {"brief": claim_cards.brief(claim, verdicts[name])}
     for name, claim in claims.items()
 ]
 page.table("ledger", ledger, style.kinds("published", style.kind(evidence.measurements)))
 page.texts(counts=claim_cards.counts(verdicts), strip=claim_cards.strip(claims, verdicts))
 lacking = [v for v in verdicts.values() if v.outcome in claim_cards.OPEN]
+page.texts(strip_open=claim_cards.strip_open(claims, verdicts, evidence))
 page.number(lacking=len(lacking))
 days = (m.provenance.taken or "" for m in evidence.measurements)
 page.number(number=len(claims), day=max(days, default=""))

@@ -11,13 +11,13 @@ with "(%)" or "(points)" gives the unit, and points have a sign.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import groupby
 
 import pandas as pd
 
-from companion.claims import rates
+from companion.claims import rates, reasons
 from companion.claims.evidence import Evidence
 from companion.claims.ledger import (
     OUTCOMES,
@@ -67,6 +67,7 @@ def card(claim: Claim, verdict: Explained, evidence: Evidence) -> str:
         "Measured": {
             "Measured": f"{sentence(verdict)[:1].upper()}{sentence(verdict)[1:]}. {note}{numbers}",
             "To measure it": f"We need {claim.needs}" if absent else "",
+            "Public weights, run here by nobody yet": commands(claim, verdict, evidence),
         },
         "Rule": {
             "Expected": claim.expected,
@@ -81,6 +82,17 @@ def card(claim: Claim, verdict: Explained, evidence: Evidence) -> str:
     blocks = [_folded(title, texts) for title, texts in folded.items()]
     shown_in = f"**Shown in:** {{bearing}}`{claim.id}`"
     return "\n\n".join([f"::::{{div}} claim-card\n{head}", *open_, *blocks, shown_in]) + "\n::::"
+
+
+def commands(claim: Claim, verdict: Verdict, evidence: Evidence) -> str:
+    """What to run, by checkpoint, where all that is missing has public weights (MyST)."""
+    if verdict.outcome not in OPEN:
+        return ""
+    families = {m.name: f.name for f in evidence.families.values() for m in f.models}
+    return ", ".join(
+        f"`companion extract {families[m.name]} --model {m.name} --data imagenet`"
+        for m in reasons.runnable(claim, verdict, evidence)
+    )
 
 
 def _folded(title: str, texts: Mapping[str, str]) -> str:
@@ -111,16 +123,44 @@ def brief(claim: Claim, verdict: Verdict) -> str:
 OPEN = ("undecided", "not measured")
 
 
-def strip(claims: Mapping[str, Claim], verdicts: Mapping[str, Verdict]) -> str:
-    """Decided claims by outcome, each a link to its card, as a list (MyST)."""
+def strip(claims: Mapping[str, Claim], verdicts: Mapping[str, Explained]) -> str:
+    """The decided claims by outcome, each a link to its card and its reason, as a list (MyST)."""
     rows = []
     for outcome in [outcome for outcome in OUTCOMES if outcome not in OPEN]:
         names = [name for name, verdict in verdicts.items() if verdict.outcome == outcome]
-        links = [f"{{ref}}`{claims[name].short} <claim-{name}>`" for name in names]
         if names:
             counted = chip(verdicts[names[0]]).replace("[", f"[{len(names)} ", 1)
-            rows.append(f"- {counted} {' · '.join(links)}")
+            rows.append(f"- {counted} {' · '.join(_linked(claims, verdicts, names))}")
     return "\n".join([":::{div} claim-strip", *rows, ":::"])
+
+
+def strip_open(
+    claims: Mapping[str, Claim], verdicts: Mapping[str, Explained], evidence: Evidence
+) -> str:
+    """The other claims by what is missing, as `strip`."""
+    names = [name for name, verdict in verdicts.items() if verdict.outcome in OPEN]
+    ready = [n for n in names if reasons.runnable(claims[n], verdicts[n], evidence)]
+    kinds = {
+        "Public weights, run here by nobody yet": ready,
+        "Not public": [name for name in names if name not in ready],
+    }
+    rows = [
+        f"- **{kind}** ({len(of)}): {' · '.join(_linked(claims, verdicts, of))}"
+        for kind, of in kinds.items()
+        if of
+    ]
+    return "\n".join([":::{div} claim-strip", *rows, ":::"])
+
+
+def _linked(
+    claims: Mapping[str, Claim],
+    verdicts: Mapping[str, Explained],
+    names: Iterable[str],
+) -> Iterator[str]:
+    """Links to cards in the words of lists; what is reproduced has its reason."""
+    for name in names:
+        why = verdicts[name].reason if verdicts[name].outcome == "reproduced" else ""
+        yield f"{{ref}}`{claims[name].short} <claim-{name}>`{f' ({why})' if why else ''}"
 
 
 def rule(claim: Claim, evidence: Evidence) -> str:
@@ -161,6 +201,12 @@ def sentence(verdict: Verdict) -> str:
             said = f"{number}{of}" if aside == "no test" else _counted(verdict.count(aside), of)
             text += f"; {said}"
     return text
+
+
+def reckoned(verdict: Explained) -> str:
+    """A `sentence` with the reason of *reproduced*, which limits it."""
+    why = verdict.reason if verdict.outcome == "reproduced" else ""
+    return f"{sentence(verdict)}; {why}" if why else sentence(verdict)
 
 
 def _counted(results: Mapping[Result, int], who: str = "") -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from analysis.families.registry import Model
 from companion.claims.evidence import Evidence
 from companion.claims.ledger import Claim, Missing, Reason, Standing, Verdict
 from companion.measurements.measurement import Measurement
@@ -26,7 +27,23 @@ STATES: Mapping[Standing, Callable[[Verdict], bool]] = {
 def reason(claim: Claim, found: Verdict, evidence: Evidence) -> str:
     """Why the outcome is what it is, as a clause; "" if nobody wrote it or it is true no longer."""
     written = claim.reason(found.outcome)
-    return written.says if written and not stale(written, found, evidence) else ""
+    if not written or stale(written, found, evidence):
+        return ""
+    scale = {"fraction": 100}
+    return written.says.format(**{n.name: n.value * scale.get(n.unit, 1) for n in found.numbers})
+
+
+def runnable(claim: Claim, found: Verdict, evidence: Evidence) -> list[Model]:
+    """The models whose features are missing, if the weights of all of them are public; else []."""
+    written = claim.reason(found.outcome)
+    every = [
+        model
+        for missing in (written.missing if written else ())
+        for model in evidence.models.values()
+        if (not missing.levels or model.level in missing.levels)
+        and (not missing.pretraining or model.pretraining in missing.pretraining)
+    ]
+    return every if all(model.loadable and not model.stand_in for model in every) else []
 
 
 def stale(written: Reason, found: Verdict, evidence: Evidence) -> list[str]:
