@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -69,9 +69,11 @@ class Quantity(Strict):
 class Kind(Strict):
     """One experiment: what it needs, what decides its numbers, and which these are.
 
-    ``code`` is the function that measures, where that is not one of `from_store.TAKE`.
+    ``version`` is raised when it gives other numbers. ``code`` is the function that measures, where
+    that is not one of `from_store.TAKE`.
     """
 
+    version: Annotated[int, Field(ge=1)]
     head: Literal["own", "largest", "optional", "none", "texts", "texts if any"] = "own"
     labels: bool = False
     code: str = ""
