@@ -66,10 +66,6 @@ page.table(
     style.kinds(of_robustness, kind),
 )
 
-robust = everywhere[everywhere["robust"].eq(True)]
-named = (robust["backbone"] + ", " + robust["title"]).tolist()
-page.holds(edition == "paper" or named == ["Pocket CNN, finetuned"], "a robust one among them")
-
 # %% [markdown]
 # ## Language and robustness
 
