@@ -150,7 +150,6 @@ of_clip, of_control = (
     for m in (clip, control)
 )
 page.number(coverage=book.coverage(found, edition, "reader"))
-spread = of_clip["top_cosine_deviation"] / of_clip["cosine"]
 numbers = {
     "importance-largest": "{largest:digits}",
     "importance-centred": "{importance_head_centred[0]:digits}",
@@ -158,19 +157,16 @@ numbers = {
     "with-gap": "{top_with_gap:.3f}",
 }
 page.numbers(of_clip, numbers)
-page.number({"spread-share": f"{100 * spread:.0f} %"})
 page.numbers(of_control, {"control-largest": "{largest:digits}"})
-page.holds(spread < 0.5, "it is mostly common to all images")
-page.holds(of_control["largest"] > threshold, "a large importance alone does not show")
+page.holds(of_control["largest"] > threshold, "a large importance alone shows no learning")
 
 parts = clip["top_components"] ** 2
 of_clip = outliers[outliers["model"] == clip["model"]]
 on_images = int(book.one(of_clip, data_set=clip["data_set"])["persistence_coordinate"])
 on_captions = int(book.one(of_clip, captions=True)["persistence_coordinate"])
 most = int(parts.argmax())
-page.holds(most == on_captions != on_images, "which is dominant in captions")
+page.holds(most == on_captions != on_images, "and the captions' holds")
 page.number(
     images_part=f"{100 * parts[on_images]:.1f} %",
-    captions_dominant=most,
     captions_part=f"{100 * parts[most]:.1f} %",
 )

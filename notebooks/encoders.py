@@ -50,6 +50,8 @@ drawn = [m for sets in image_sets.values() for m in sets]
 page.figure("kappa-persistence", drawing, drawn, holds=least > 2 * most_often)
 page.slide("kappa-persistence", drawing, 3.7)
 page.number(least_often=style.share(least), most_often=style.share(most_often))
+least = min(m.value("persistence_fraction") for sets in clip.values() for m in sets)
+page.number(least_on_any=style.share(least))
 
 # %%
 several = [m for sets in clip.values() if len(sets) > 1 for m in sets]

@@ -27,7 +27,7 @@ from results.page import Page
 from results.style import spread
 from training.pocket import load_recipes, warmed_cosine
 
-runs, mechanism = map(origin_figures.read, ("origin", "origin_mechanism"))
+runs = origin_figures.read("origin")
 two = runs[runs["second_moment"].isin(["element", "shared"])]
 web = {name: two[two["towers"] == f"{name.lower()}-web"] for name in ("ViT", "CNN")}
 vit = web["ViT"]
@@ -111,13 +111,3 @@ least = varied(vit, "second_moment")["mean_share"].min()
 page.holds(right["mean_share"].max() < least / 2, "With right captions and a learned scale")
 cnn = varied(web["CNN"])
 page.holds((cnn["kurtosis_less_mean"] > cnn["kurtosis"]).all(), "in the CNN it even rises")
-growth = mechanism.query("towers == 'vit-web'")
-drawing = origin_figures.links(growth)
-page.figure("links", drawing, holds=(drawing.data["low"] > 0).all())
-_, grows, noise = (rows for _, rows in drawing.data.groupby("of", sort=False))
-latest = grows["rank correlation"].idxmin() == grows.index[-1]
-page.holds(latest, "This relation is weakest late in training")
-of_cnn = mechanism.query("towers == 'cnn-captions' and step == step.max()")
-turned = len(of_cnn) == 1 and (of_cnn["image growth, 1/image root"] < 0).all()
-page.holds(turned, "in the CNN, on captions of one style (one seed), it even turns negative")
-page.holds(noise["rank correlation"].is_monotonic_increasing, "more and more so during training")

@@ -223,7 +223,7 @@ for row in answer_tables.summary(answers, CELLS):
 page.holds(
     kappa["stopped"].low > 50
     and max(kappa[name].high for name in ("row", "penalty", "adam-penalty")) < 4,
-    "with the tower on that very coordinate",
+    "the tower rises on that very coordinate",
 )
 page.holds(kappa["own-adam"].high < 4 < kappa["near"].low, "on the images alone no image tower")
 tall = pd.concat([runs, answers]).query("kurtosis > 10 and pairs == @answers.pairs[0]")
@@ -239,6 +239,7 @@ page.number(
     missing=len(relearn_tables.missing()), planned=len(runs) + len(relearn_tables.missing())
 )
 judged = relearn_tables.judged(runs).items()
+page.number(predicted=len(judged), failures=sum(not holds for _, holds in judged))
 page.number({f"predicted-{n}": "held" if holds else "failed" for n, holds in judged})
 page.number(
     kept=", ".join(str(number) for number, holds in judged if holds),

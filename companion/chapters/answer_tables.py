@@ -1,8 +1,8 @@
 """Rows of the trainings of `data/relearn/answers.py`: the curve by hand, the answer, the penalty.
 
-Cells are asked for by what is not the default of `training.answers.AnswerSettings`. A median has
-the exact interval of two order statistics: of ten seeds the second to the ninth (97.9 %), of three
-the least to the largest (75 %).
+Cells are asked for by what is not as in the plain training (`training.answers.AnswerSettings`).
+A median has the exact interval of two order statistics: of ten seeds the second to the ninth
+(97.9 %), of three the least to the largest (75 %).
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import pandas as pd
 from scipy.stats import binom
 
 from companion.chapters import relearn_tables
-from training.answers import AnswerSettings
 
 USUAL = "vit_b_32-imagenet"
-#: What is usual where it is not as in `AnswerSettings`: as in `plan.yaml`.
+#: What is usual elsewhere: as in `plan.yaml`.
 OWN: dict[str, dict[str, Any]] = {
     "vit_b_16-coco": {"steps": 1000, "batch": 32, "learning_rate": 0.006},
     "emoji": {
@@ -69,10 +68,15 @@ def cell(table: pd.DataFrame, /, **own: Any) -> pd.DataFrame:
     ``pairs`` is one of these, ViT-B/32's if it is left out.
     """
     pairs = own.pop("pairs", USUAL)
-    settings = AnswerSettings(**OWN.get(pairs, {}) | own)
-    given = settings.model_dump(exclude_defaults=True, exclude={"shadows"})
-    words = "".join(f" {name}={value}" for name, value in given.items())
-    found = table[table["key"] == pairs + " " + table["seed"].astype(str) + words]
+    own = OWN.get(pairs, {}) | own
+    column = own.pop("column", None)  # the table has its number, the key its name
+    base = table[table["key"].str.fullmatch(rf"{USUAL} \d+")].iloc[0]
+    names = [name for name in table.loc[:, "caption_noise":"one_matrix"] if name != "column"]
+    wanted = pd.Series({name: own.get(name, base[name]) for name in names}, dtype=object)
+    named = table["key"].str.extract(r" column=(\w+)")[0]
+    same = (table[names] == wanted) | (table[names].isna() & wanted.isna())
+    of_column = named.isna() if column is None else named == column
+    found = table[(table["pairs"] == pairs) & of_column & same.all(axis=1)]
     return pd.DataFrame(found.set_index("seed", drop=False).sort_index())
 
 
