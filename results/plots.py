@@ -20,7 +20,7 @@ Names of marks are tooltips in the book. What no frame describes is drawn in `fi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from textwrap import fill
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -142,6 +142,32 @@ def dots(axes: Axes, frame: pd.DataFrame, x: str, y: str) -> None:
     axes.set(xlabel=x, ylabel=y)
 
 
+def on_logit_axes(
+    axes: Axes,
+    inside: pd.DataFrame,
+    frame: pd.DataFrame,
+    lines: Mapping[str, Callable[[Any], Any]],
+    refits: Sequence[Any],
+) -> None:
+    """Lines on a plane of two accuracies in percent, with the spacing of logits.
+
+    The axes' labels name the columns of the frames; all of `inside` fits. `lines`: name → what each
+    predicts from fractions, the first with the 95 % band of `refits` (with a `predict` each).
+    """
+    names = axes.get_xlabel(), axes.get_ylabel()
+    inside = frame if inside.empty else inside
+    lowest = 0.85 if len(inside) == len(frame) else 0.6
+    ends = [(lowest * inside[of].min(), 100 - 0.85 * (100 - frame[of].max())) for of in names]
+    at = np.linspace(*ends[0], 300)
+    band = np.percentile([line.predict(at / 100) for line in refits], [2.5, 97.5], axis=0)
+    axes.fill_between(at, *(100 * band), color=style.INK, alpha=0.18, linewidth=0)
+    for (name, expects), dash in zip(lines.items(), ("-", (0, (4, 3))), strict=False):
+        look: Any = {"color": style.INK, "linewidth": 1.2, "linestyle": dash}
+        axes.plot(at, 100 * expects(at / 100), label=name, **look)
+    for axis, limits in zip((axes.xaxis, axes.yaxis), ends, strict=True):
+        style.logit_scale(axis, *limits)
+
+
 def dots_in_rows(
     panels: Sequence[Axes],
     frame: pd.DataFrame,
@@ -162,8 +188,9 @@ def dots_in_rows(
     """
     rows = frame.assign(**{n: default for n, default in DEFAULTS.items() if n not in frame})
     names, order = (list(dict.fromkeys(rows[column])) for column in ("of", "level"))
-    shift = dodge * (rows["level"].map(order.index) - (len(order) - 1) / 2)
-    rows = rows.assign(place=len(names) - 1 - rows["of"].map(names.index) - shift)
+    place, level = ([*map(of.index, rows[c])] for of, c in ((names, "of"), (order, "level")))
+    shift = dodge * (np.array(level) - (len(order) - 1) / 2)
+    rows = rows.assign(place=len(names) - 1.0 - np.array(place) - shift)
     for axes, (_, some) in zip(panels, rows.groupby("panel", sort=False), strict=False):
         _draw_rows(axes, some, value, other, levels)
         for at, words in zip(some["place"], some["note"] if note else [], strict=False):

@@ -365,8 +365,10 @@ def listed(numbers: Iterable[Any]) -> str:
 
 
 def span(values: Iterable[float], write: Callable[[float], str] = digits) -> str:
-    """Lowest to highest, or the one value, as they are written."""
+    """Lowest to highest, or the one value, as they are written; "n/a" of none."""
     every = list(values)
+    if not every:
+        return "n/a"
     return " to ".join(dict.fromkeys(write(end(every)) for end in (np.min, np.max)))
 
 

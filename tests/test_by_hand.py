@@ -10,6 +10,7 @@ from analysis.families import registry
 from analysis.families.registry import Family
 from analysis.features.store import Head
 from base.roots import ROOT
+from companion import book
 from companion.chapters import arrays, measured
 from companion.measurements import from_store, pending, records
 from results import execute
@@ -26,7 +27,7 @@ MINE = Family.model_construct(
 def mine(own_store, tmp_path, monkeypatch):
     """A family whose features are of three of its head's forty classes, some images of none."""
     monkeypatch.setattr(records, "FOLDER", tmp_path / "recorded")
-    for module in (registry, measured):
+    for module in (registry, measured, book):
         monkeypatch.setattr(module, "load_family", {"mine": MINE}.__getitem__)
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(CLASSES, WIDTH)).astype(np.float32)

@@ -1,5 +1,7 @@
 """What a notebook meets: measurements as a frame, and a page that takes any figure."""
 
+import re
+
 import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
@@ -11,7 +13,7 @@ from test_page import outputs  # noqa: F401 - a fixture
 
 from companion import book
 from companion.chapters import measured as titles
-from results import execute, plots
+from results import captions, execute, plots
 from results.page import Page
 
 CURVES = pd.DataFrame({"x": [1, 2, 1, 2], "y": [1.0, 2, 3, 4], "of": [*"aabb"]})
@@ -81,7 +83,21 @@ def test_columns_are_named_in_the_notebook(outputs):  # noqa: F811
     refused("has no columns", page.table, "first", CURVES, means={"z": "None."}, command="")
 
 
+@pytest.mark.parametrize(
+    ("name", "family"), [("outlier_features", "rn50x64"), ("effective_robustness", "siglip_b_16")]
+)
+def test_a_notebook_needs_no_measurement(name, family, outputs, monkeypatch):  # noqa: F811
+    """A family of which nothing was measured: boxes and empty texts, and no error."""
+    monkeypatch.setattr(captions, "CAPTIONS_FOLDER", ROOT / "book/captions")
+    monkeypatch.setattr(book, "available", lambda *_: [])
+    source = (ROOT / f"notebooks/{name}.py").read_text()
+    exec(re.sub(r'^family: str = "\w+"', f'family = "{family}"', source, flags=re.M), {})
+    kinds = [about["kind"] for _, about in outputs]
+    assert "figure" not in kinds and "text" in kinds
+
+
 CHANGES = {
+    "effective_robustness": ("dodge=0.16)", 'dodge=0.16); axes.set_title("Mine")'),
     "directions_overview": ('aspect="equal"', 'aspect="equal", title="Mine"'),
     "outlier_features": (
         'axes.set_xscale("log")',

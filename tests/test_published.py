@@ -26,6 +26,7 @@ from companion.measurements.effective_robustness import (
     in_paper_order,
     view,
 )
+from companion.measurements.effective_robustness import drawn as er_drawn
 from companion.sources.public import fetch
 
 CASES = cases("accuracies")
@@ -111,7 +112,7 @@ def test_models_of_one_pretraining_set_are_two(families):
     assert len(in_paper_order(family, rows)) == 0  # no supervised model is known
     table = robustness_figures.level_table(by_pretraining(rows, {"mine": family}))
     assert table["pretraining"].tolist() == ["LAION-2B (late)", "LAION-2B (early)"]
-    drawn = robustness_figures.drawn(rows[rows["level"] == "zero_shot"], "reader")
+    drawn = er_drawn(rows[rows["level"] == "zero_shot"], "reader")
     assert drawn["of"].nunique() == 2
 
 

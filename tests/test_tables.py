@@ -62,7 +62,7 @@ def test_the_seven_encoders_and_their_dominant_coordinates():
 
 
 LISTS = [("pruning", "kept"), ("pruning", "leave-one-out"), ("own_accuracies", "own-accuracies")]
-LISTS += [("own_accuracies", "own-robustness"), ("outlier_features", "kurtosis")]
+LISTS += [("own_accuracies", "own-robustness")]
 LISTS += [("outliers_overview", "kurtosis"), ("checkpoint_report", "verdicts")]
 
 

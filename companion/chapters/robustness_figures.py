@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.families.registry import LEVELS, Edition, Family, Level, level_title
+from analysis.families.registry import Edition, Level, level_title
 from analysis.metrics.indicators import interval
 from analysis.metrics.robustness import (
-    PAPER_BASELINE,
     Baseline,
     bootstrap_baselines,
     effective_robustness,
 )
-from companion.measurements.accuracies import MEASURED, MODEL_KEY
-from companion.measurements.atlas import SHIFT_TITLES
-from companion.measurements.effective_robustness import (
-    ORDER,
-    POOL_TITLES,
-    SHIFTS_OF,
-    View,
-    fit_choices,
-    once,
-)
+from companion.measurements.accuracies import MODEL_KEY
+from companion.measurements.effective_robustness import ORDER, WORDS, View, drawn, trained_on
 from results import plots, style
 from results.cells import joined
 from results.style import Drawing, minus, points
@@ -47,49 +38,12 @@ ADDRESSES = {
 }
 
 
-class Words(NamedTuple):
-    """The names of a view's axes and of its shifts."""
-
-    inside: str
-    outside: str
-    shifts: str
-
-
-IN_POCKET = "accuracy in the training style"
-WORDS = {
-    SHIFTS_OF["five"]: Words("ImageNet top-1", "mean top-1 of five shifts", "five shifts"),
-    SHIFTS_OF["four"]: Words("ImageNet top-1", "mean top-1 of four shifts", "four shifts"),
-    SHIFTS_OF["unseen"]: Words(IN_POCKET, "mean accuracy in unseen styles", "unseen styles"),
-    SHIFTS_OF["seen"]: Words(IN_POCKET, "accuracy in the seen style", "the seen style"),
-}
-
-
 def evidence(*models: pd.DataFrame) -> str:
     """The kind of evidence of accuracies, by their sources."""
     return style.kinds(*(kind for rows in models for kind in rows["evidence"])) or "published"
 
 
 # Figures
-
-
-def drawn(models: pd.DataFrame, edition: Edition) -> pd.DataFrame:
-    """The models by level, with the columns that a figure needs: `of`, `series` and `look`.
-
-    Many checkpoints of one description are small marks; measured accuracies, and those of the
-    pocket lab's second zero-shot model, are hollow ones.
-    """
-    soups, measured = (models["source"] == name for name in ("model_soups", MEASURED))
-    small = models["name"].str.endswith("web-small")
-    large = models["level"].isin(models.loc[small, "level"]) & ~small
-    many = f" (model soups, {models.loc[soups, 'model'].nunique()} models)"
-    which = [many, ", measured here", ", small web", ", large web"]
-    titles = models["level"].map(lambda level: level_title(level, edition))
-    models = models.assign(
-        series=titles + np.select([soups, measured, small, large], which, ""),
-        look=np.select([soups, measured | small], ["small", "hollow"], "filled"),
-        of=models["model"].where(soups, models["title"] + ", " + trained_on(models)),
-    )
-    return models.sort_values("level", key=lambda level: level.map(LEVELS.index), kind="stable")
 
 
 def against_baseline(
@@ -134,17 +88,7 @@ def on_logit_axes(
     frame = about.assign(**{x: 100 * models["imagenet"], y: 100 * models["shifted"]})
     drawing = plots.scatter(frame.drop(columns="label"), x, y, height=4.4)
     (axes,) = drawing.figure.axes
-    inside = frame[frame["level"] != ""] if crop else frame
-    lowest = 0.6 if crop else 0.85
-    ends = [(lowest * inside[of].min(), 100 - 0.85 * (100 - frame[of].max())) for of in (x, y)]
-    at = np.linspace(*ends[0], 300)
-    band = np.percentile([line.predict(at / 100) for line in refits], [2.5, 97.5], axis=0)
-    axes.fill_between(at, *(100 * band), color=style.INK, alpha=0.18, linewidth=0)
-    for (name, expects), dash in zip(lines.items(), ("-", (0, (4, 3))), strict=False):
-        (drawn_line,) = axes.plot(at, 100 * expects(at / 100), color=style.INK, linewidth=1.2)
-        drawn_line.set(linestyle=dash, label=name)
-    for axis, limits in zip((axes.xaxis, axes.yaxis), ends, strict=True):
-        style.logit_scale(axis, *limits)
+    plots.on_logit_axes(axes, frame[frame["level"] != ""] if crop else frame, frame, lines, refits)
     for text, places in frame[frame["label"] != ""].groupby("label")[[x, y]]:
         write_at_mark(axes, str(text), tuple(places.mean()))
     return drawing
@@ -225,26 +169,10 @@ def by_level(models: pd.DataFrame) -> Drawing:
 
 def spans_of_lines(models: pd.DataFrame, view: View) -> Drawing:
     """Effective robustness under the first of a view's candidate lines, and the range under all."""
-    under = np.array([er_under(models, line) for _, line, _ in candidate_lines(view)])
+    under = np.array([er_under(models, line) for _, line, _ in view.candidates()])
     spans = models.assign(of=short(models), low=under.min(axis=0), high=under.max(axis=0))
     frame = in_points(spans.assign(er=under[0]))
     return plots.marks(frame, ER, levels=level_names(spans["level"]), limits=(0, 41))
-
-
-def each_shift(
-    models: pd.DataFrame, lines: Mapping[str, Baseline], edition: Edition
-) -> Drawing | None:
-    """Effective robustness on each shift alone (`by_shift`), with the correlation of its line."""
-    models = models[(models["level"] != "random") & models["er"].notna()]
-    if models.empty:
-        return None
-    names = {shift: SHIFT_TITLES.get(shift, shift.replace("_", " ")) for shift in lines}
-    titles = {shift: minus(f"{names[shift]}: r = {line.r:.2f}") for shift, line in lines.items()}
-    frame = drawn(models, edition)
-    frame = frame.sort_values("shift", key=lambda of: of.map([*titles].index), kind="stable")
-    frame = frame.assign(name=frame["of"], of=frame["shift"].map(titles))
-    levels = level_names(frame["level"], edition)
-    return plots.marks(in_points(frame), ER, levels=levels, dodge=0.16, verticals={"": 0})
 
 
 def level_names(levels: Iterable[Level], edition: Edition = "paper") -> dict[str, str]:
@@ -263,14 +191,6 @@ def short(models: pd.DataFrame) -> list[str]:
     """The backbone and the pretraining set of each model or group, in few words."""
     names = trained_on(models).str.replace("OpenAI WIT-400M", "OpenAI")
     return list(models["title"] + ", " + names)
-
-
-def trained_on(models: pd.DataFrame) -> pd.Series[Any]:
-    """The pretraining set of each model or group, with a name where one set has several models."""
-    first = models.loc[models["level"] == ORDER[0]]
-    several = first.groupby(["family", "pretraining"])["name"].transform("nunique") > 1
-    named = models["name"].isin(first.loc[several, "name"])
-    return models["pretraining"].where(~named, models["pretraining"] + " (" + models["name"] + ")")
 
 
 # Tables
@@ -302,57 +222,6 @@ def level_table(groups: pd.DataFrame, of_many: str = "") -> pd.DataFrame:
     table = groups.assign(pretraining=trained_on(groups))
     table = table.loc[groups["level"] == ORDER[0], ["title", "pretraining"]]
     return table.assign(**{level: cells[groups["level"] == level].to_list() for level in ORDER})
-
-
-def model_table(family: Family, view: View, averages: pd.DataFrame) -> pd.DataFrame:
-    """Rows of Table 1: one for each model and source of a view (`averaged`)."""
-    few = averages["each"].map(len).between(2, 9)
-    each = averages["each"].map(lambda er: " / ".join(map(points, er)))
-    titles = averages["name"].map(lambda name: family.model(name).title)
-    column = "seeds" if few.any() else "checkpoints"
-    many = each.where(few, averages["each"].map(len).astype(str))
-    rows = averages.assign(model=titles, ends=intervals(averages), seeds=None, checkpoints=None)
-    return rows.assign(shifts=WORDS[view.shifts].shifts, **{column: many})
-
-
-def views_table(rows: Iterable[tuple[View, Sequence[bool]]]) -> pd.DataFrame:
-    """How well each view's line fits its pool, and how often the paper's order of levels holds."""
-    table = []
-    for view, answers in rows:
-        row = {"shifts": WORDS[view.shifts].shifts, "pool": len(view.pool), "r": view.line.r}
-        row["scatter"] = np.std(er_under(view.pool, view.line))
-        order = f"{sum(answers)} of {len(answers)}" if answers else "not known"
-        table.append(row | {"order": order})
-    return pd.DataFrame(table)
-
-
-def under_each_line(family: Family, view: View, models: pd.DataFrame) -> pd.DataFrame:
-    """The lines that could be a view's baseline, and each model's effective robustness under it.
-
-    Checkpoints of one description are left out; of seeds the mean is given.
-    """
-    models = once(models)
-    models = models[models["source"] != "model_soups"]
-    titles = models["name"].map(lambda name: family.model(name).title)
-    titles += np.where(models["source"] == MEASURED, " (this book)", "")
-    rows = []
-    for title, line, count in candidate_lines(view):
-        means = pd.Series(er_under(models, line), models.index).groupby(titles, sort=False).mean()
-        row = {"fit": title, "models in the pool": "" if count is None else count}
-        row |= {"slope": f"{line.slope:.3f}", "intercept": minus(f"{line.intercept:.3f}")}
-        rows.append(row | {"r": f"{line.r:.2f}"} | means.map(points).to_dict())
-    return pd.DataFrame(rows)
-
-
-def candidate_lines(view: View) -> list[tuple[str, Baseline, int | None]]:
-    """The candidates for a view's baseline: title, line, and how many models it is fitted to."""
-    if view.shifts != SHIFTS_OF["five"]:
-        return [(WORDS[view.shifts].shifts, view.line, len(view.pool))]
-    choices = fit_choices()
-    names = "V2 " + choices["v2"].str.replace("_", " ") + ", " + choices["kinds"].map(POOL_TITLES)
-    lines = [Baseline(*c) for c in choices[["slope", "intercept", "r"]].to_numpy().tolist()]
-    first = ("printed constants", PAPER_BASELINE, None)
-    return [first, *zip(names, lines, choices["models"], strict=True)]
 
 
 def er_under(models: pd.DataFrame, line: Baseline) -> Array:

@@ -10,8 +10,7 @@ import pandas as pd
 
 from analysis.families.registry import load_families
 from base.texts import CompanionError, suggestion
-from companion.chapters.robustness_figures import WORDS
-from companion.measurements.effective_robustness import View
+from companion.measurements.effective_robustness import WORDS, View
 from companion.sources import sets
 from results import plots, style
 from results.style import INK, Drawing, points

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.families.registry import Edition, Family, Level
+from analysis.families.registry import LEVELS, Edition, Family, Level, level_title
 from analysis.metrics.robustness import (
     NORMAL_95,
     PAPER_BASELINE,
@@ -62,6 +62,23 @@ ORDER: tuple[Level, ...] = ("zero_shot", "finetuned", "supervised")
 MODELS = ["family", "title", "name", "pretraining", "level", "seed", "source", "model"]
 
 
+class Words(NamedTuple):
+    """The names of a view's axes and of its shifts."""
+
+    inside: str
+    outside: str
+    shifts: str
+
+
+IN_POCKET = "accuracy in the training style"
+WORDS = {
+    SHIFTS_OF["five"]: Words("ImageNet top-1", "mean top-1 of five shifts", "five shifts"),
+    SHIFTS_OF["four"]: Words("ImageNet top-1", "mean top-1 of four shifts", "four shifts"),
+    SHIFTS_OF["unseen"]: Words(IN_POCKET, "mean accuracy in unseen styles", "unseen styles"),
+    SHIFTS_OF["seen"]: Words(IN_POCKET, "accuracy in the seen style", "the seen style"),
+}
+
+
 class View(NamedTuple):
     """The shifts that are averaged, and the models that the baseline is fitted to.
 
@@ -70,6 +87,11 @@ class View(NamedTuple):
 
     shifts: tuple[str, ...]
     pool: pd.DataFrame
+
+    @property
+    def words(self) -> Words:
+        """The names of its axes and of its shifts."""
+        return WORDS[self.shifts]
 
     @property
     def line(self) -> Baseline:
@@ -90,6 +112,17 @@ class View(NamedTuple):
         if self.shifts == FOUR_SHIFTS:
             table = table[~table["source"].isin(["model_soups", MEASURED])]
         return effective(table, self.shifts, self.reference)
+
+    def candidates(self) -> list[tuple[str, Baseline, int | None]]:
+        """The candidates for its baseline: title, line, and how many models it is fitted to."""
+        if self.shifts != SHIFTS_OF["five"]:
+            return [(self.words.shifts, self.line, len(self.pool))]
+        choices = fit_choices()
+        names = "V2 " + choices["v2"].str.replace("_", " ") + ", "
+        names += choices["kinds"].map(POOL_TITLES)
+        lines = [Baseline(*c) for c in choices[["slope", "intercept", "r"]].to_numpy().tolist()]
+        first = ("printed constants", PAPER_BASELINE, None)
+        return [first, *zip(names, lines, choices["models"], strict=True)]
 
 
 def view(name: Name, v2: V2 = CLIP_V2) -> View:
@@ -228,6 +261,35 @@ def by_shift(
     return rows.assign(er=rows["accuracy"].astype(float) - expects), lines
 
 
+def drawn(models: pd.DataFrame, edition: Edition) -> pd.DataFrame:
+    """The models by level with the columns that figures need: `of`, `series` and `look`.
+
+    Many checkpoints of one description are small marks; measured accuracies, and those of the
+    pocket lab's second zero-shot model, are hollow ones.
+    """
+    soups, measured = (models["source"] == name for name in ("model_soups", MEASURED))
+    small = models["name"].str.endswith("web-small")
+    large = models["level"].isin(models.loc[small, "level"]) & ~small
+    many = f" (model soups, {models.loc[soups, 'model'].nunique()} models)"
+    which = [many, ", measured here", ", small web", ", large web"]
+    titles = models["level"].map(lambda level: level_title(level, edition))
+    models = models.assign(
+        level_title=titles,
+        series=titles + np.select([soups, measured, small, large], which, ""),
+        look=np.select([soups, measured | small], ["small", "hollow"], "filled"),
+        of=models["model"].where(soups, models["title"] + ", " + trained_on(models)),
+    )
+    return models.sort_values("level", key=lambda level: level.map(LEVELS.index), kind="stable")
+
+
+def trained_on(models: pd.DataFrame) -> pd.Series[Any]:
+    """The pretraining set of each model or group, with a name where one set has several models."""
+    first = models.loc[models["level"] == ORDER[0]]
+    several = first.groupby(["family", "pretraining"])["name"].transform("nunique") > 1
+    named = models["name"].isin(first.loc[several, "name"])
+    return models["pretraining"].where(~named, models["pretraining"] + " (" + models["name"] + ")")
+
+
 # Intervals
 
 
@@ -258,8 +320,11 @@ def resampled_lab(view: View, models: pd.DataFrame, resamples: int, seed: int) -
 
     Model name → (resamples, seeds of training), fractions. Every resample draws the test concepts
     with replacement, the same ones for all styles and models (near-duplicates are drawn alone),
-    and refits the baseline to a resample of the pool.
+    and refits the baseline to a resample of the pool. Empty of models that were not trained there.
     """
+    models = models[models["source"] == TRAININGS]
+    if models.empty:
+        return {}
     pool = view.pool
     refits = bootstrap_baselines(pool["imagenet"], pool["shifted"], resamples, seed + 1)
     accuracy = _accuracy_resampled(resamples, seed)
