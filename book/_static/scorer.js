@@ -1,10 +1,8 @@
-// How the search orders what it finds: chapters first, then guides and the appendix, then the pages
-// of single runs. Before them all come the counterpart of a figure or table of the paper that was
-// asked for by its number, and the glossary's entry or the page that was asked for by its name.
-// Abbreviations of the field are searched for in full, and what may be a model's name leads to the
-// explorer. A page that answers a common question comes
-// first, and the report of six pages, which has a word of everything, after the chapters. Otherwise as
-// Sphinx does.
+// How the search orders what it finds: by relevance. First comes the counterpart of a figure or table of
+// the paper that was asked for by its number, the page or the glossary's entry that has the words as its
+// name, and the page that answers a common question. Then what has every word in its title or heading.
+// Chapters and guides are a little ahead of the pages of single runs. Abbreviations of the field are
+// searched for in full, and what may be a model's name leads to the explorer.
 var companionAnswers = {
   "run it": "guide/use_this_book",
   run: "guide/use_this_book",
@@ -18,6 +16,15 @@ var companionAnswers = {
   "outlier features": "outlier_features",
   pdf: "guide/use_this_book",
   emoji: "guide/pocket_lab",
+  cite: "guide/use_this_book",
+  "to cite": "guide/use_this_book",
+  checkpoint: "guide/your_checkpoint",
+  "my checkpoint": "guide/your_checkpoint",
+  "run on my checkpoint": "guide/your_checkpoint",
+  kurtosis: "appendix/glossary",
+  exercise: "guide/teach",
+  exercises: "guide/teach",
+  "data sets": "appendix/datasets",
 };
 var companionQuery = (text) =>
   text
@@ -26,7 +33,7 @@ var companionQuery = (text) =>
     .replace(/\bvlms?\b/g, "vision language models")
     .replace(/\bfig\.?(?= ?\d)/g, "figure")
     .replace(/\bood\b/g, "distribution shift")
-    .replace(/\bdatasets?\b/g, "data sets")
+    .replace(/\bdatasets?\b|\bdownload(ing)? (the )?data\b/g, "data sets")
     .replace(/[^\p{L}\p{N}-]+/gu, " ")
     .replace(/^((what (is|are)|how (do|can) (i|you|we)) )?(an? |the )?/, "")
     .trim();
@@ -41,18 +48,19 @@ var companionOffer = (asked, results) => {
   line.append(link);
   results.before(line);
 };
+/** Words as they are compared: those of a query or of a title, without hyphens. */
+var companionWords = (text) => companionQuery(text).replace(/-/g, " ");
 var Scorer = {
   score: ([page, heading, anchor, , score]) => {
-    const title = heading.replace(/<[^>]*>/g, ""); // a chapter's number is in a span
-    const query = companionQuery(new URLSearchParams(location.search).get("q") ?? "");
-    const asked = query.replace(/-/g, " ");
+    const title = companionWords(heading.replace(/<[^>]*>/g, "").replace(/^\s*\w+\. /, "")); // no number
+    const asked = companionWords(new URLSearchParams(location.search).get("q") ?? "");
     const name = (anchor || "").replace(/^#(term-)?/, "").replace(/-/g, " ").toLowerCase();
     const entry = page === "appendix/glossary" && `${name}s`.startsWith(asked);
     const counterpart = page === "appendix/paper" && name === asked;
-    const titled = !anchor && title.toLowerCase().replace(/^\w+\. /, "") === query;
+    const titled = !anchor && title === asked;
     if (asked && (entry || counterpart || titled || companionAnswers[asked] === page)) return score + 1000;
-    const chapter = Number.parseInt(title, 10) || 99; // of equals, in the order of the book
-    return score - chapter / 1000 + (page.startsWith("runs/") ? 0 : page.includes("/") || page === "summary" ? 100 : 200);
+    const named = asked && asked.split(" ").every((word) => title.split(" ").includes(word));
+    return score + (named ? 300 : 0) + (page.startsWith("runs/") ? 0 : page.includes("/") ? 10 : 20);
   },
   objNameMatch: 11,
   objPartialMatch: 6,
