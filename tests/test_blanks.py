@@ -143,3 +143,27 @@ def test_checks_leave_the_names_of_the_notebook_alone(name):
 
     checks = "\n".join(re.findall(r"^#: (.*)$", SOURCES[name], re.M))
     assert assigned(checks) & assigned(course.teachers(SOURCES[name])) == set()
+
+
+FALSE = [
+    ("mean_share", lambda h: ((h / CHECKS._length(h)) ** 2).mean(axis=0).sum(), "axis 1"),
+    ("adam", lambda m, s: m / s, "Add 1e-8 to the root"),
+    ("kurtosis", lambda h: (CHECKS._scaled(CHECKS._own(h)) ** 4).mean(axis=1).min(), "first"),
+    (
+        "kurtosis_and_share",
+        lambda h: (
+            (CHECKS._scaled(CHECKS._own(h)) ** 4).mean(),
+            np.bincount(np.abs(h).argmax(axis=1)).max() / len(h),
+        ),
+        "take np.abs",
+    ),
+    ("accuracy", lambda h, head, y: ((h @ head.T).argmax(axis=0) == y).mean(), "shape"),
+]
+
+
+@pytest.mark.parametrize(("name", "function", "said"), FALSE)
+def test_no_mistake_is_named_that_was_not_made(name, function, said):
+    """Where two mistakes give one result, the sentence is the recipe."""
+    with pytest.raises(AssertionError) as stopped, np.errstate(all="ignore"):
+        CHECKS.check(function, name)
+    assert said not in str(stopped.value)
