@@ -132,6 +132,7 @@ lint: ## Check style and types
 	@$(IN_VENV) ruff check .
 	@$(IN_VENV) ruff format --check .
 	@$(IN_VENV) mypy
+	@$(IN_VENV) mypy --config-file .ci/notebooks.ini
 
 words: ## Count the words of pages, captions and notebooks' comments
 	@$(IN_VENV) python .ci/words.py

@@ -155,7 +155,8 @@ if edition == "paper" and len(whole):
     foreign = pd.read_csv(ROOT / "data" / "embeddings" / "foreign.csv")
     images = int(front["images"])
     foreign["change"] = [
-        Interval.of_paired(*each, images) for each in foreign[["change", "error"]].to_numpy()
+        Interval.of_paired(change, error, images)
+        for change, error in foreign[["change", "error"]].to_numpy()
     ]
     page.table("foreign", foreign.assign(what=foreign["images"].str.replace("_", " ")))
     others = foreign.iloc[1:]
