@@ -115,3 +115,60 @@ def test_no_layer_is_read_along_a_wrong_axis(named):
         over = tuple(axis for axis in range(1, one.ndim) if axis != channels)
         taken = features_of(net, x, layer=name, progress=False)
         np.testing.assert_allclose(taken, one.mean(over).numpy(), rtol=1e-3, atol=1e-4)
+
+
+class TalkingHeads(torch.nn.Module):
+    """Attention whose heads are mixed by a convolution, so that they look like channels."""
+
+    def __init__(self, num_heads, width=48):
+        super().__init__()
+        self.num_heads, self.width = num_heads, width
+        self.patch, self.mix = (
+            torch.nn.Conv2d(3, width, 16, 16),
+            torch.nn.Conv2d(num_heads, num_heads, 1),
+        )
+        self.drop = torch.nn.Dropout()
+
+    def forward(self, x):
+        tokens = self.patch(x).flatten(2).mT.unflatten(2, (self.num_heads, -1)).movedim(2, 1)
+        maps = self.drop(self.mix((tokens @ tokens.mT).softmax(-1)))
+        return (maps @ tokens).movedim(1, 2).flatten(2).mean(1)
+
+
+@pytest.mark.parametrize(
+    ("named", "size", "heads"),
+    [
+        ("vit_tiny_patch16_224", 64, [(3,), (6,)]),
+        ("eva02_tiny_patch14_224", 56, [(3,), (6,)]),
+        ("cait_xxs24_224", 64, [(4,), (8,)]),
+        ("vit_relpos_small_patch16_224", 64, [(6,), (12,)]),
+        ("swinv2_tiny_window8_256", 64, [(3, 6, 12, 24), (6, 12, 24, 24)]),
+        (None, 64, [(4,), (6,)]),
+    ],
+)
+def test_heads_are_never_taken_for_components(named, size, heads):
+    """Layers whose shape depends on the number of heads give four axes; each is refused."""
+
+    def built(numbers):
+        given = numbers if len(numbers) > 1 else numbers[0]
+        if named is None:
+            return TalkingHeads(given).eval()
+        return timm.create_model(named, num_classes=5, img_size=size, num_heads=given).eval()
+
+    net, other = map(built, heads)
+    made, changed = outputs(net, size), outputs(other, size)
+    parts = dict(net.named_modules())
+    by_head = [
+        name for name, one in made.items() if one.ndim == 4 and one.shape != changed[name].shape
+    ]
+    assert by_head
+    for name in by_head:
+        with pytest.raises(DatasetError, match="give a function as pool"):
+            layers._axis(made[name], name, parts)
+    sample = torch.zeros(2, 3, size, size)
+    with pytest.raises(DatasetError, match="give a function as pool"):
+        features_of(net, sample, layer=by_head[0], progress=False)
+    own = features_of(
+        net, sample, layer=by_head[0], pool=lambda one: one.flatten(1), progress=False
+    )
+    assert own.shape == (2, made[by_head[0]][0].numel())

@@ -27,6 +27,9 @@ WIDTHS = (
 #: Layers whose own output has its components in the second axis; these very types, in the last.
 SECOND = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm)
 LAST = (nn.Linear, nn.LayerNorm, nn.MultiheadAttention)
+#: Numbers of modules that say how many heads an attention has.
+HEADS = ("num_heads", "num_attention_heads", "num_key_value_heads", "num_kv_heads", "n_heads",
+         "n_head", "heads")  # fmt: skip
 #: What is said where no rule decides.
 OWN_POOL = "give a function as pool, from what the layer gives to (images, components)"
 
@@ -137,13 +140,14 @@ def _axis(made: Tensor, layer: str, parts: Mapping[str, nn.Module]) -> int:
     The sizes of the layer's own modules decide, or else of the nearest module around it that has
     any of them, if a picture as wide as high does not contradict them. Of convolutions alone it is
     the second. Tokens as many as something in the network is wide leave it open: layers that mix
-    tokens have their own width there.
+    tokens have their own width there. What an attention gives for each head is left open, too.
     """
-    if isinstance(parts[layer], SECOND):
+    heads = _has_heads(made, layer, parts)
+    if isinstance(parts[layer], SECOND) and not heads:
         return 1
     name = layer
     open_tokens = made.ndim == 3 and {*made.shape[1:]} <= _widths(parts[""])
-    said = None if open_tokens else _said_by(parts[name], made)
+    said = None if open_tokens or heads else _said_by(parts[name], made)
     while said == 0 and name:
         name = name.rpartition(".")[0]
         said = _said_by(parts[name], made)
@@ -153,6 +157,18 @@ def _axis(made: Tensor, layer: str, parts: Mapping[str, nn.Module]) -> int:
             f"components: {OWN_POOL}."
         )
     return said
+
+
+def _has_heads(made: Tensor, layer: str, parts: Mapping[str, nn.Module]) -> bool:
+    """Whether an axis of four may be the heads of the nearest attention around a layer."""
+    around = layer if made.ndim == 4 else ""
+    axes = made.shape[1:2] if isinstance(parts[layer], SECOND) else made.shape[1:]
+    while around:
+        around = around.rpartition(".")[0]
+        numbers = [getattr(parts[around], name, None) for name in HEADS]
+        if any(isinstance(number, int) for number in numbers):
+            return any(number in axes for number in numbers if isinstance(number, int))
+    return False
 
 
 def _said_by(module: nn.Module, made: Tensor) -> int | None:
