@@ -24,7 +24,7 @@ from companion.claims.ledger import (
 )
 from companion.measurements.accuracies import CLIP_V2
 from companion.measurements.effective_robustness import POOL_TITLES
-from companion.measurements.intervals import Interval
+from companion.measurements.intervals import Interval, Result
 
 Row = Mapping[Hashable, Any]
 #: The methods of `Evidence.elsewhere` that a claim on training regimes is about.
@@ -116,7 +116,8 @@ def _er(row: Row) -> Interval:
 def er_range(claim: Claim, evidence: Evidence) -> Findings:
     """The lowest and the highest zero-shot model have the printed values, and the named data.
 
-    While models are missing, an end fails only if a known model lies beyond the printed value, and
+    An end fails only if its whole 95 % interval lies farther off than the tolerance, or if the data
+    are others; while models are missing, only if a known model lies beyond the printed value, and
     is undecided otherwise. Own accuracies count where none are published. Also given is the range
     against the line of the pool on the variant of ImageNet-V2 that CLIP's accuracies are of.
     """
@@ -138,10 +139,12 @@ def er_range(claim: Claim, evidence: Evidence) -> Findings:
     for end, row, sign in (("lowest", low, -1), ("highest", high, 1)):
         printed = claim.values[end]
         beyond = sign * (row["er"] - printed)
-        result = holds(named[end] and abs(beyond) <= claim.tolerance)
+        er = Interval(row["er"], row["low"], row["high"])
+        off = max(er.low - printed, printed - er.high) > claim.tolerance
+        result: Result = "fails" if off or not named[end] else "undecided"
+        result = "holds" if named[end] and abs(beyond) <= claim.tolerance else result
         decides = len(every) == len(models) or beyond > claim.tolerance
         yield end, Case(result if decides else "undecided")
-        er = Interval(row["er"], row["low"], row["high"])
         yield from numbers(row["name"], **{f"{end}_robustness": er})
         yield from numbers(row["name"], **{f"printed_{end}": printed})
     for fit in evidence.fits.to_dict("records"):
