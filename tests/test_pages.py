@@ -35,7 +35,7 @@ def test_a_result_is_found_of_a_family_of_any_name():
 
 
 def test_a_chapter_repeats_once_what_is_said_of_a_run_that_it_shows(tmp_path, monkeypatch):
-    """As of recorded measurements that older code took; the run's own page ends with it anyway."""
+    """As of recorded measurements of an earlier version; the run's own page ends with it anyway."""
     metadata = {"companion": {"kind": "table", "label": "models"}}
     cells = [
         {"cell_type": "code", "outputs": [{"data": {}, "metadata": metadata}]},

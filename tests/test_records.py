@@ -20,7 +20,14 @@ from companion.chapters import measured, notes
 from companion.checks import plausible
 from companion.measurements import quantities, records
 from companion.measurements.measurement import Measurement
-from companion.measurements.records import FOLDER, STYLES_BY_ROLE, changed_code, differences, read
+from companion.measurements.records import (
+    FOLDER,
+    STYLES_BY_ROLE,
+    VERSION,
+    differences,
+    is_older,
+    read,
+)
 from companion.sources import sets
 from results import cells, execute, experiments, style
 
@@ -273,19 +280,20 @@ def test_differences_are_more_than_rounding(edited, where, new, said):
     assert differences(read(IMAGES), read(edited("outlier_features", (where, new)))) == said
 
 
-def test_no_recorded_file_is_of_older_code():
-    """Else its pages say so: take it again, and sign it if its numbers are equal."""
-    changed = {f"{p.parent.name}/{p.name}": changed_code(read(p)) for p in RECORDED}
-    said = "run python data/measurements/sign.py"
-    assert not {name: modules for name, modules in changed.items() if modules}, said
+def test_every_recorded_file_is_of_its_experiments_version_and_names_no_code():
+    """Else its pages say so: take it again."""
+    measured = {f"{p.parent.name}/{p.name}": read(p) for p in RECORDED}
+    assert not [name for name, m in measured.items() if is_older(m)]
+    ours = ("analysis.", "base.", "companion.")
+    assert not [
+        n for n, m in measured.items() for of in m.provenance.made_from if of.startswith(ours)
+    ]
 
 
-def test_an_earlier_version_of_the_code_is_shown(edited, tmp_path, monkeypatch):
+def test_an_earlier_version_of_an_experiment_is_shown(edited, tmp_path, monkeypatch):
     """On the page of every run that shows such a file, whatever its notebook publishes."""
-    module = "analysis.metrics.outliers"
-    older = [("provenance/version", "0.0.9"), (f"provenance/made_from/{module}", "0" * 16)]
-    measurement = read(edited("outlier_features", *older))
-    assert module in changed_code(measurement)
+    older = [("provenance/version", "0.0.9"), (f"provenance/made_from/{VERSION}", "0")]
+    assert is_older(read(edited("outlier_features", *older)))
     monkeypatch.setattr(records, "FOLDER", tmp_path)
     for experiment, boxes in (("outlier_features", 1), ("pruning", 0)):
         run = experiments.find_run(experiment, "vit_b_16")
@@ -293,9 +301,7 @@ def test_an_earlier_version_of_the_code_is_shown(edited, tmp_path, monkeypatch):
         assert len(added) == boxes
         for cell in added:
             assert cell["source"].startswith(":::{admonition} Older code\n")
-            said = (
-                "`outlier_features`: 1 of 1 (vit_b_16-openai); changed: `analysis.metrics.outliers"
-            )
+            said = "`outlier_features`: 1 of 1 (vit_b_16-openai)"
             assert said in cell["source"]
 
 

@@ -57,7 +57,7 @@ def report(paths: Sequence[Path], families: Mapping[str, Family]) -> tuple[list[
         faults = problems(path, families, beside)
         sound = None if faults else records.read(path)
         lacks = sound.lacks if sound else []
-        earlier += [path.name] if sound and records.changed_code(sound) else []
+        earlier += [path.name] if sound and records.is_older(sound) else []
         but = f", not measured: {', '.join(lacks)}" if lacks else ""
         lines += faults or [f"{path.name}: sound{but}"]
         wrong, older = wrong + bool(faults), older + bool(lacks)
@@ -69,9 +69,9 @@ def report(paths: Sequence[Path], families: Mapping[str, Family]) -> tuple[list[
         )
     if earlier:
         lines.append(
-            f"{len(earlier)} were taken with an earlier version of the code ({earlier[0]}"
-            f"{', …' * bool(earlier[1:])}): companion measure EXPERIMENT FAMILY --record signs "
-            "those whose numbers are equal."
+            f"{len(earlier)} were taken with an earlier version of their experiment ({earlier[0]}"
+            f"{', …' * bool(earlier[1:])}): companion measure EXPERIMENT FAMILY --record takes "
+            "them again."
         )
     return [*map(on_a_line, lines)], wrong
 

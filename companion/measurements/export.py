@@ -30,9 +30,9 @@ def everything(families: Mapping[str, Family]) -> pd.DataFrame:
 
     Raises MeasurementError if a file cannot be read, since the table would lack its numbers.
     Columns: experiment, family, model, level, data, images (what they are), n (how many), evidence,
-    inferred (why the model's identity is not certain, if it is not), code_changed (since it was
-    taken), quantity, place (of a list its index from 0, of a table row and column; else empty),
-    value and unit. A standard error is a quantity of its own.
+    inferred (why the model's identity is not certain, if it is not), older (than the version of
+    its experiment), quantity, place (of a list its index from 0, of a table row and column; else
+    empty), value and unit. A standard error is a quantity of its own.
     """
     return table_of(_all(families))
 
@@ -113,7 +113,7 @@ def _about(m: Measurement) -> dict[str, Any]:
     about = {name: getattr(m, name) for name in ("experiment", "family", "model", "level")}
     about |= {"data": m.data.name, "images": m.data.what, "n": m.counts.get("images")}
     about |= {"evidence": "live" if m.live else "recorded", "inferred": m.provenance.inferred}
-    return about | {"code_changed": bool(records.changed_code(m))}
+    return about | {"older": records.is_older(m)}
 
 
 def _quantities(m: Measurement) -> Iterator[tuple[str, NDArray[Any], str]]:

@@ -241,7 +241,8 @@ def made_from(job: Job) -> dict[str, str]:
     """
     reads = declared()[job.experiment].reads
     files = {name: sha256_of(ROOT / name) for name in reads.get(job.data, reads.get("any", ()))}
-    return {**_arrays(job), **files, **records.code_parts(job.experiment)}
+    version = records.version_parts(job.experiment)
+    return {**_arrays(job), **files, **version, **records.code_parts(job.experiment)}
 
 
 def current(job: Job) -> bool:

@@ -69,14 +69,12 @@ class Quantity(Strict):
 class Kind(Strict):
     """One experiment: what it needs, what decides its numbers, and which these are.
 
-    ``version`` is raised when it gives other numbers. ``code`` is the function that measures, where
-    that is not one of `from_store.TAKE`.
+    ``version`` is raised when it gives other numbers.
     """
 
     version: Annotated[int, Field(ge=1)]
     head: Literal["own", "largest", "optional", "none", "texts", "texts if any"] = "own"
     labels: bool = False
-    code: str = ""
     reads: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     counts: tuple[str, ...] = ()
     names: tuple[str, ...] = ()

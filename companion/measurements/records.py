@@ -46,12 +46,13 @@ TRAINING = STYLES_BY_ROLE["training"][0]
 DIGITS = 7
 #: The part of a number by which the arithmetic of another machine may change it.
 ROUNDING = 1e-4
+#: What a measurement's provenance calls the version of its experiment.
+VERSION = "version of the experiment"
 #: The table of the functions that measure, one for each experiment.
 MEASURES = "companion.measurements.from_store.TAKE"
-#: Features, models and images count by their content, not by how they are read and described.
+#: Models and images count by their content, not by how they are read and described.
 COUNTED_OTHERWISE = (
     "analysis.families",
-    "analysis.features",
     "base.files",
     "companion.checkpoints",
     "companion.sources.sets",
@@ -90,9 +91,14 @@ def live_path(model: str, data: str, experiment: Measured) -> Path:
 
 
 def write(measurement: Measurement, folder: Path | None = None) -> Path:
-    """Record a measurement: write it whole to its place, or below `folder`; return the path."""
+    """Record a measurement: write it whole to its place, or below `folder`; return the path.
+
+    Of the code only the experiment's version is kept.
+    """
     path = (folder or FOLDER) / measurement.experiment / measurement.file_name
-    write_text(path, to_text(measurement))
+    kept = {"made_from": _without_code(measurement.provenance.made_from)}
+    provenance = measurement.provenance.model_copy(update=kept)
+    write_text(path, to_text(measurement.model_copy(update={"provenance": provenance})))
     return path
 
 
@@ -272,11 +278,11 @@ def differences(recorded: Measurement, fresh: Measurement) -> list[str]:
 
 
 def record(fresh: Measurement) -> Path:
-    """Record a measurement; a recorded one of equal numbers is signed again. Return the path.
+    """Record a measurement; a recorded one of equal numbers is kept. Return the path.
 
-    Signed again, a file keeps its numbers, their day and their machine: only the code that they
-    are known to come from is that of now, and quantities that it lacked are added. Raises
-    MeasurementError if a number differs by more than rounding.
+    It keeps its numbers, their day and their machine: only the experiment's version is that of now,
+    and quantities that it lacked are added. Raises MeasurementError if a number differs by more
+    than rounding.
     """
     path = FOLDER / fresh.experiment / fresh.file_name
     try:
@@ -288,9 +294,8 @@ def record(fresh: Measurement) -> Path:
             f"recorded are other numbers ({'; '.join(differing)}), which stay; if these are right, "
             f"remove data/measurements/{path.parent.name}/{path.name} and record them again."
         )
-    taken = {n: of for n, of in known.provenance.made_from.items() if not _is_code(n)}
-    code = {n: of for n, of in fresh.provenance.made_from.items() if _is_code(n)}
-    by = {"made_from": taken | code, "version": fresh.provenance.version}
+    taken = known.provenance.made_from | version_parts(fresh.experiment)
+    by = {"made_from": taken, "version": fresh.provenance.version}
     provenance = known.provenance.model_copy(update=by)
     # In the order of the file; its own numbers last, which are those that stay.
     values = known.values | {**fresh.values, **known.values}
@@ -303,11 +308,21 @@ def compare_with_recorded(fresh: Measurement) -> list[str]:
     return differences(read(path), fresh) if path.exists() else ["not recorded"]
 
 
+def version_parts(experiment: Measured) -> dict[str, str]:
+    """The version of an experiment, as what a measurement was made from names it.
+
+    It is raised when the experiment gives other numbers, which `tests/golden.py` notices.
+    """
+    return {VERSION: str(declared()[experiment].version)}
+
+
 @cache
-def code_parts(experiment: Measured) -> Mapping[str, str]:
-    """A hash of the definitions that decide the experiment's numbers, by module."""
-    start = declared()[experiment].code or f"{MEASURES}[{experiment}]"
-    return _code().from_name(start).by_module()
+def code_parts(experiment: Measurable) -> Mapping[str, str]:
+    """A hash of the definitions that decide the experiment's numbers, by module.
+
+    For live measurements alone: who edits a metric and builds again is to see other numbers.
+    """
+    return _code().from_name(f"{MEASURES}[{experiment}]").by_module()
 
 
 @cache
@@ -315,17 +330,15 @@ def _code() -> reach.Code:
     return reach.Code(beyond=COUNTED_OTHERWISE)
 
 
-def changed_code(measurement: Measurement) -> list[str]:
-    """Modules whose code has changed since the measurement was taken; empty if none has."""
-    taken = measurement.provenance.made_from
-    was = {name for name in taken if _is_code(name)}
-    now = code_parts(measurement.experiment)
-    return sorted(name for name in {*was, *now} if taken.get(name) != now.get(name))
+def is_older(measurement: Measurement) -> bool:
+    """Whether an earlier version of its experiment took a measurement."""
+    now = version_parts(measurement.experiment)
+    return not now.items() <= measurement.provenance.made_from.items()
 
 
-def _is_code(name: str) -> bool:
-    """Whether what a measurement was made from is one of our modules."""
-    return name.startswith(("analysis.", "base.", "companion."))
+def _without_code(made_from: Mapping[str, str]) -> dict[str, str]:
+    ours = ("analysis.", "base.", "companion.")
+    return {name: of for name, of in made_from.items() if not name.startswith(ours)}
 
 
 def to_text(measurement: Measurement, *, seal: bool = False) -> str:

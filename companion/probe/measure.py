@@ -71,7 +71,7 @@ def of_arrays(
             head="",
             device="not known",
             precision=f"{array.dtype}; measured in float64",
-            **of_today({CHECKPOINT: as_words(name), **records.code_parts("probe")}),
+            **of_today({CHECKPOINT: as_words(name), **records.version_parts("probe")}),
         )
         of = f" of {len(whole):,}, evenly spaced" if len(array) < len(whole) else ""
         what = Data(name="images", what=f"{len(array)} images{of}, given as features")

@@ -73,7 +73,7 @@ def _source(sidecar: Mapping[str, Any], model: Model, typed: Mapping[str, str]) 
         "features": sidecar["sha256"],
     }
     made_from = {name: as_words(text) for name, text in named.items() if text}
-    whole = provenance.of_sidecars([sidecar], {**made_from, **records.code_parts("probe")})
+    whole = provenance.of_sidecars([sidecar], {**made_from, **records.version_parts("probe")})
     notes = " ".join(filter(None, [whole.weights_note, model.note]))
     libraries = whole.libraries | sidecar.get("versions", {})
     return whole.model_copy(update={"weights_note": notes, "libraries": libraries})

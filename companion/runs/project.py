@@ -119,8 +119,8 @@ class Companion(Project):
         return status.why_nothing(run)
 
     def code(self, kind: str) -> Mapping[str, str]:
-        """What is reached of our modules."""
-        return records.code_parts(_kind(kind))
+        """The version of the experiment that takes them."""
+        return records.version_parts(_kind(kind))
 
     def recorded(self, kind: str) -> Path:
         """The folder of the recorded measurements of an experiment."""
@@ -153,7 +153,7 @@ class Companion(Project):
         return [default_folder(), *folders, *(folder / "measurements" for folder in folders)]
 
     def closing(self, run: Run) -> str:
-        """A box on its recorded measurements that older code took."""
+        """A box on its recorded measurements of an earlier version."""
         return status.older_code([*map(_kind, run.experiment.measurements)], families_read(run))
 
     def shelves(self) -> Mapping[str, str]:

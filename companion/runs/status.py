@@ -65,18 +65,17 @@ def _noted(run: Run, evidence: Collection[str], recorded: Sequence[Measurement])
 
 
 def older_code(kinds: Sequence[Measurable], families: Sequence[Family]) -> str:
-    """A box (MyST) on recorded measurements that older code took; "" if none is.
+    """A box (MyST) on recorded measurements of earlier versions; "" if none is.
 
-    For each kind: how many of them, of which models, and which modules have changed since.
+    For each kind: how many of them, and of which models.
     """
     rows = []
     for kind in kinds:
         every = [m for family in families for m in records.available(kind, family) if not m.live]
-        older = [(m, changed) for m in every if (changed := records.changed_code(m))]
-        models = ", ".join(dict.fromkeys(m.model for m, _ in older))
-        modules = ", ".join(sorted({f"`{name}`" for _, changed in older for name in changed}))
+        older = [m for m in every if records.is_older(m)]
+        models = ", ".join(dict.fromkeys(m.model for m in older))
         if older:
-            rows.append(f"- `{kind}`: {len(older)} of {len(every)} ({models}); changed: {modules}")
+            rows.append(f"- `{kind}`: {len(older)} of {len(every)} ({models})")
     return _filled("older_code.md", rows) if rows else ""
 
 
