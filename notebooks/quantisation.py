@@ -5,6 +5,7 @@
 #     editions: [paper, pocket]
 #     measurements: [quantisation]
 #     reads:
+#     - data/benchmarks/stores.csv
 #     - data/embeddings.yaml
 #     - data/emoji/emoji.zip
 #     - data/engines.csv
@@ -137,6 +138,25 @@ if len(errors):
 # %%
 if edition == "paper":
     page.table("engines", pd.read_csv("data/engines.csv"), "recorded")
+
+# %% [markdown]
+# ## Stores of texts
+#
+# Public stores of other people, as `data/benchmarks/bits.py` measures them.
+
+# %%
+if edition == "paper":
+    stores = pd.read_csv("data/benchmarks/stores.csv")
+    frames = {"written": "written", "turned": "turned", "mean off": "mean_off"}
+    shares = {name: f"{{{column}:whole}}" for name, column in frames.items()}
+    about = {"encoder": "{encoder}", "vectors": "{vectors}", "κ": "{kurtosis:digits}"}
+    page.table("stores", stores, about | {"bits": "{bits}"} | shares, evidence="recorded")
+    short = {"text-embedding-ada-002": "ada", "text-embedding-3-small": "small"}
+    for (encoder, bits), of in stores.groupby(["encoder", "bits"]):
+        if encoder in short:
+            for column in ("written", "turned", "mean_off"):
+                shares = style.span(of[column], "{:.2f}".format)
+                page.number({f"{short[encoder]}-{bits}-{column}": shares})
 
 # %% [markdown]
 # ## The same models, grown with and without outlier features
