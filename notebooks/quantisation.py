@@ -155,8 +155,8 @@ if edition == "paper":
     for (encoder, bits), of in stores.groupby(["encoder", "bits"]):
         if encoder in short:
             for column in ("written", "turned", "mean_off"):
-                shares = style.span(of[column], "{:.2f}".format)
-                page.number({f"{short[encoder]}-{bits}-{column}": shares})
+                found = style.span(100 * of[column], "{:.0f}".format)
+                page.number({f"{short[encoder]}-{bits}-{column}": f"{found} %"})
 
 # %% [markdown]
 # ## The same models, grown with and without outlier features
