@@ -1,5 +1,6 @@
 """The built book, opened page by page in headless Chromium, as a reader would."""
 
+import json
 import re
 from pathlib import Path
 from urllib.parse import quote
@@ -255,6 +256,26 @@ def test_a_link_unfolds_the_card_to_which_it_leads(browser, site):
     window.emulate_media(media="print")
     assert first.locator(table).bounding_box()["height"] > 50
     window.close()
+
+
+ADDRESSES = ("%", "a%b", "constructor=1", "toString=", "__proto__=", "hasOwnProperty=x")
+KEPT = ('{"answers":null}', "[]", "null", '"text"', '{"answers":{"outlier-2":null}}', "{")
+
+
+@pytest.mark.parametrize("name", ["guide/explore.html", "indicators.html"])
+def test_no_address_and_no_kept_text_ends_a_script(browser, site, name):
+    """The page has as many elements as without them."""
+    counts, wrong = {}, []
+    for address, kept in [("", ""), *((a, "") for a in ADDRESSES), *(("", k) for k in KEPT)]:
+        context = browser.new_context()
+        window = context.new_page()
+        window.on("pageerror", lambda error: wrong.append(str(error)))
+        script = f"localStorage.setItem('companion-answers', {json.dumps(kept)})"
+        window.add_init_script(script if kept else "")
+        window.goto(f"{site}/{name}#{address}", wait_until="load")
+        counts[address, kept] = window.locator("button, svg *").count()
+        context.close()
+    assert not wrong and {*counts.values()} == {counts["", ""]} != {0}
 
 
 def test_sorting_understands_signs_uncertainties_and_gaps(table):

@@ -102,7 +102,7 @@
     const fromHash = () => {
       choice = structuredClone(DEFAULTS);
       for (const [key, text] of new URLSearchParams(location.hash.slice(1))) {
-        if (!(key in DEFAULTS)) continue;
+        if (!Object.hasOwn(DEFAULTS, key)) continue;
         if (Array.isArray(DEFAULTS[key])) {
           choice[key] = text.split(",").filter((part) => ALLOWED[key].includes(part));
         } else if (!ALLOWED[key] || ALLOWED[key].includes(text)) choice[key] = text;

@@ -285,7 +285,7 @@
 
   /** Unfold the card of a claim to which the address leads. */
   const openCard = () => {
-    const card = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const card = document.getElementById(location.hash.slice(1)); // may hold anything
     if (!card?.matches(".claim-card")) return;
     for (const details of card.querySelectorAll("details")) details.open = true;
   };

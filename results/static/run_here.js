@@ -56,7 +56,9 @@
 
   const answers = () => {
     try {
-      return { answers: {}, ...JSON.parse(kept(ANSWERS)) };
+      const all = JSON.parse(kept(ANSWERS));
+      const whole = Object.entries(all.answers).filter(([, of]) => of?.constructor === Object);
+      return { ...all, answers: Object.fromEntries(whole) };
     } catch {
       return { answers: {} };
     }
