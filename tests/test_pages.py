@@ -123,6 +123,11 @@ def test_contents_made_once_are_on_each_page_what_the_theme_makes(tmp_path, monk
                 if not item.select("a.current"):  # the third level is left to the pages around it
                     item.details.extract()
                     item["class"].remove("has-children")
+            contents.fold(made)
+            parts = made.select("details.companion-part")
+            here = [part for part in parts if part.select("a.current")]
+            for part in here or parts[:1]:
+                part["open"] = "open"
             return made
 
         context["generate_toctree_html"] = named
@@ -144,6 +149,7 @@ def test_contents_made_once_are_on_each_page_what_the_theme_makes(tmp_path, monk
     assert first == second
     assert 'aria-label="Pages below B"' in first["a.html"]
     assert first["f.html"].count('<details open="open">') == 2
+    assert first["f.html"].count('<details class="companion-part" open="open">') == 1
     assert ">f</a>" in first["part/deep/c.html"] and ">f</a>" not in first["e.html"]
 
 

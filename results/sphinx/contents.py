@@ -54,6 +54,7 @@ def share_contents(app: Sphinx, name: str, _: str, context: dict[str, Any], __: 
             contents = BeautifulSoup(str(made(*given, **options)), "html.parser")
             context["toctree"] = of_page
             name_toggles(contents)
+            fold(contents)
             everywhere[key] = contents, cut(contents)
         contents, taken = everywhere[key]
         return seen_from(contents, taken, builder.get_target_uri(name))
@@ -66,6 +67,18 @@ def name_toggles(contents: Any) -> None:
     for toggle in contents.select("a.reference + details > summary"):
         link = toggle.parent.find_previous_sibling("a")
         toggle["aria-label"] = f"Pages below {re.sub(NUMBER, '', link.get_text())}"
+
+
+def fold(contents: Any) -> None:
+    """Fold each part below its caption, and leave numbers to the chapters of the first part."""
+    for place, caption in enumerate(contents.select("p.caption")):
+        part: Any = BeautifulSoup("<details><summary></summary></details>", "html.parser").details
+        part["class"], pages = ["companion-part"], caption.find_next_sibling("ul")
+        caption.insert_before(part)
+        part.summary.append(caption.extract())
+        part.append(pages.extract())
+        for link in pages.select("a.internal") if place else ():
+            link.string = re.sub(NUMBER, "", link.get_text())
 
 
 def cut(contents: Any) -> dict[str, tuple[str, Any]]:
@@ -105,6 +118,10 @@ def seen_from(contents: Any, taken: dict[str, tuple[str, Any]], page: str) -> An
         if here and (below := link.find_next_sibling("details")):
             below["open"] = "open"
         link["href"] = relative_uri(page, link["href"]) or "#"
+    if (parts := seen.select("details.companion-part")) and not any(
+        "open" in p.attrs for p in parts
+    ):
+        parts[0]["open"] = "open"
     return seen
 
 
