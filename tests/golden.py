@@ -135,6 +135,8 @@ def put_head(data, classes, seed, bias=False, centres=None):
         weight[:100] += 0.7 * near
     if data == "golden":
         weight += 2 * np.random.RandomState(0).normal(size=weight.shape)  # the images' centres
+    if data == "texts_golden":  # directions of less and less variance, for each limit on its share
+        weight *= 10 ** (-np.arange(COMPONENTS) / 8)
     scales = drawn.normal(size=len(classes)).astype(np.float32) if bias else None
     head = store.Head(weight.astype(np.float32), tuple(classes), scales, normalize=True)
     store.write_head(store.head_path(MODEL.name, data), head, about(prompts="b" * 64))
