@@ -55,7 +55,7 @@ endef
 export set_up PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help venv book serve pdf lite lab sphinx runs pocket check test test-slow test-slurm lint words sizes release clean
+.PHONY: help venv book serve pdf lite lab sphinx runs pocket check test test-slow test-slurm lint words snapshot sizes release clean
 
 help: ## List the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name what; do \

@@ -43,22 +43,10 @@ OF_TORCH = (
 HEAVY = ("torch", "torchvision", "open_clip", "timm", "lightning")
 #: Takes long to import, so that a module which needs it at once may be imported in a function.
 SLOW = (*HEAVY, "IPython", "pandas")
-#: What draws, computes or downloads: imported once a notebook does so.
-LATE = {"matplotlib.figure", "numba", "pooch", "requests", "scipy.sparse", "scipy.stats", "seaborn"}
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for package in OURS
     for path in sorted((ROOT / package).rglob("*.py"))
-}
-#: Words that several modules define and others import by themselves, since they mean one thing.
-PROTOCOLS = {
-    "an array, by what it holds": {"Integers"},
-    "a quantity, where it is computed, measured, read or drawn": {
-        *("concepts", "importance", "kurtosis", "outlier_features"),
-        "recognised",
-    },
-    "what judges claims and what a card leaves open, of each module": {"RULES", "ASIDES"},
-    "doing jobs, on this machine or on a cluster": {"do_all"},
 }
 
 
@@ -108,48 +96,6 @@ def breaks_a_rule(module, name, hidden):
 def test_imports_go_one_way(module):
     wrong = {n for n, hidden in imports(MODULES[module]) if breaks_a_rule(module, n, hidden)}
     assert not wrong, "the direction is in ROOMS"
-
-
-@functools.cache
-def defined(module):
-    """The public names at the top of a module."""
-    found = set()
-    for node in ast.parse(MODULES[module].read_text()).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
-        names = (getattr(each, "name", getattr(each, "id", "_")) for each in targets)
-        found |= {name for name in names if not name.startswith("_")}
-    return found
-
-
-def used(path):
-    """What a file uses of our modules, as (module, name, whether it stands there by itself)."""
-    tree, modules = ast.parse(path.read_text()), {}
-    for node in ast.walk(tree):
-        for alias in node.names if isinstance(node, ast.ImportFrom) else ():
-            whole = f"{node.module}.{alias.name}"
-            if whole in MODULES:
-                modules[alias.asname or alias.name] = whole
-            elif node.module in MODULES:
-                yield node.module, alias.name, True
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) in modules:
-            yield modules[node.value.id], node.attr, False
-
-
-def test_one_word_means_one_thing():
-    """Where two modules give others the same name, it is read with its module: `store.write`."""
-    code = ("notebooks", "book/_extensions", "data")
-    paths = [*MODULES.values(), *(p for room in code for p in (ROOT / room).rglob("*.py"))]
-    uses = {use for path in paths for use in used(path)}
-    homes, alone = {}, {(module, name) for module, name, by_itself in uses if by_itself}
-    for module, name in {(module, name) for module, name, _ in uses}:
-        if name in defined(module):
-            homes.setdefault(name, set()).add(module)
-    several = {name: found for name, found in homes.items() if len(found) > 1}
-    unclear = {n for n, found in several.items() if any((module, n) in alone for module in found)}
-    said = "import the module instead, or give one of them a name of its own"
-    allowed = set.union(*PROTOCOLS.values())
-    assert not unclear - allowed, f"{ {name: several[name] for name in unclear - allowed} }: {said}"
 
 
 def test_the_page_lists_all_packages_each_importing_only_those_above_it():
@@ -220,6 +166,6 @@ def test_a_notebook_that_reads_measurements_imports_little():
     nodes = [node for tree in reading for node in tree.body]
     code = "\n".join(ast.unparse(n) for n in nodes if isinstance(n, ast.Import | ast.ImportFrom))
     first = "import sys, scipy.special\nown = {*sys.modules}\n"  # of which SciPy 1.15 makes more
-    code = f"{first}{code}\nprint({LATE | set(HEAVY)} & (sys.modules.keys() - own))"
+    code = f"{first}{code}\nprint({set(HEAVY)} & (sys.modules.keys() - own))"
     done = python_in(ROOT, "-c", code)
     assert reading and done.stdout == "set()\n", done.stderr
