@@ -188,7 +188,7 @@ def test_a_link_to_another_student_is_named_and_not_read(tmp_path, link, capsys)
 def test_what_files_say_oddly_is_understood_or_named(tmp_path, capsys):
     own = of_seed("what_kurtosis_measures", 11)
     label = next(one for one in own if not check.is_right(one, own[one]))
-    answers = {label: {"values": own[label], "attempts": -5}}
+    answers = {label: {"values": own[label], "attempts": -5}, "outler-2": {"values": [1]}}
     for name, student in (("Adams", "4711"), ("Baker", None), ("Cruz", 12)):
         (tmp_path / f"{name}.json").write_text(json.dumps({"answers": answers, "student": student}))
     (tmp_path / "Dole.json").write_bytes((tmp_path / "Adams.json").read_bytes())
@@ -196,7 +196,9 @@ def test_what_files_say_oddly_is_understood_or_named(tmp_path, capsys):
     text = capsys.readouterr().out
     assert all(check.judged(label, own[label], 11).right)
     assert f"Baker: {label}: right for seed 11, Dole's, and the file has no number." in text
-    assert "Dole: the same file, to the letter, as Adams's; 2 students give the number" in text
+    assert text.count("there is no exercise 'outler-2'") == 4
+    assert text.count(f"{label}: -5 attempts are impossible") == 4
+    assert "the same file, to the letter, as Adams's; 2 students give the number" in text
     guess = {"answers": {"outlier-2": {"values": [3]}}}  # which is near a seed's answer, by chance
     (tmp_path / "Evans.json").write_text(json.dumps(guess))
     assert cli.main(["grade", str(tmp_path)]) == 0

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from base.quoting import as_cell, printable
+from base.quoting import as_cell, on_a_line, printable, quoted
 from base.texts import aligned
+from companion.course import key
 from companion.course.handed_in import Answers, Work, works
 from companion.course.key import Worth
 from results import check
@@ -82,11 +83,26 @@ def graded(folder: Path, tasks: Sequence[Worth]) -> list[Student]:
 
 
 def _student(work: Work, tasks: Sequence[Worth]) -> Student:
-    student = Student(work.name, work.number, note="; ".join(dict.fromkeys(work.notes)))
+    notes = dict.fromkeys([*_odd(work), *work.notes])
+    student = Student(work.name, work.number, note="; ".join(notes))
     student.problem = "; ".join(dict.fromkeys(work.problems))
     if work.files:
         student.marks = {task.label: _best(task, work.files) for task in tasks}
     return student
+
+
+def _odd(work: Work) -> Iterator[str]:
+    """What no file that `check` wrote holds: exercises that are none, attempts that cannot be."""
+    known = key.tasks()
+    for label, given in (one for _, answers in work.files for one in answers.items()):
+        if label not in known:
+            yield f"there is no exercise {quoted(on_a_line(label))}"
+        elif "attempts" in given and not _possible(given["attempts"]):
+            yield f"{label}: {quoted(given['attempts'])} attempts are impossible"
+
+
+def _possible(attempts: object) -> bool:
+    return type(attempts) is int and 0 <= attempts < MOST_ATTEMPTS
 
 
 def _best(task: Worth, files: Sequence[tuple[int | None, Answers]]) -> Mark:
@@ -108,7 +124,7 @@ def _mark(task: Worth, number: int | None, answers: Answers) -> Mark:
     attempts, time = given.get("attempts"), given.get("time")
     mark = Mark(
         task.label,
-        attempts=attempts if type(attempts) is int and 0 <= attempts < MOST_ATTEMPTS else 0,
+        attempts=attempts if _possible(attempts) else 0,
         time=printable(time)[:30] if isinstance(time, str) else "",
         guess=_text(given.get("guess")),
         sentence=_text(given.get("sentence")),
