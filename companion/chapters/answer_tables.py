@@ -70,9 +70,11 @@ def cell(table: pd.DataFrame, /, **own: Any) -> pd.DataFrame:
     pairs = own.pop("pairs", USUAL)
     own = OWN.get(pairs, {}) | own
     column = own.pop("column", None)  # the table has its number, the key its name
-    base = table[table["key"].str.fullmatch(rf"{USUAL} \d+")].iloc[0]
-    names = [name for name in table.loc[:, "caption_noise":"one_matrix"] if name != "column"]
-    wanted = pd.Series({name: own.get(name, base[name]) for name in names}, dtype=object)
+    plain = table[table["key"].str.fullmatch(rf"{USUAL} \d+")].iloc[0].to_dict()
+    every = [str(name) for name in table.columns]
+    first, last = map(every.index, ("caption_noise", "one_matrix"))
+    names = [name for name in every[first : last + 1] if name != "column"]
+    wanted: pd.Series[Any] = pd.Series({name: own.get(name, plain[name]) for name in names})
     named = table["key"].str.extract(r" column=(\w+)")[0]
     same = (table[names] == wanted) | (table[names].isna() & wanted.isna())
     of_column = named.isna() if column is None else named == column

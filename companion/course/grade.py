@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from base.quoting import as_cell, on_a_line, printable, quoted
 from base.texts import aligned
@@ -101,7 +101,7 @@ def _odd(work: Work) -> Iterator[str]:
             yield f"{label}: {quoted(given['attempts'])} attempts are impossible"
 
 
-def _possible(attempts: object) -> bool:
+def _possible(attempts: object) -> TypeGuard[int]:
     return type(attempts) is int and 0 <= attempts < MOST_ATTEMPTS
 
 

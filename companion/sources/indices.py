@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from analysis.metrics.quantisation import evenly
 from companion.sources.rows import Array, Comparison, Vectors, VectorsError
@@ -26,7 +28,7 @@ def index(path: Path, column: str | None = None, most: int | None = None) -> Vec
     }
     try:
         whole = faiss.read_index(str(path))  # it owns what is inside: kept until the end
-        inner = faiss.downcast_index(whole)
+        inner: Any = faiss.downcast_index(whole)
         while type(inner).__name__ in ("IndexIDMap", "IndexIDMap2"):
             inner = faiss.downcast_index(inner.index)
         kind = type(inner).__name__
@@ -37,7 +39,7 @@ def index(path: Path, column: str | None = None, most: int | None = None) -> Vec
             )
         if hasattr(inner, "make_direct_map"):
             inner.make_direct_map()
-        rows = evenly(inner.ntotal, most or inner.ntotal) if inner.ntotal else []
+        rows: Iterable[int] = evenly(inner.ntotal, most or inner.ntotal) if inner.ntotal else ()
         array: Array = np.array([inner.reconstruct(int(row)) for row in rows])
     except RuntimeError as error:
         reason = str(error).rpartition("Error: ")[2].partition("\n")[0][:100]
