@@ -77,7 +77,7 @@ page.figure(
     holds=most < both["κ"].max(),
 )
 page.slide("beside-robustness", drawing)
-page.holds(most < both["κ"].max(), "the most robust of these encoders does not have the highest κ")
+page.holds(most < both["κ"].max(), "Even then κ does not follow robustness")
 page.number({f"pairs-{key}": n for key, n in encoder_tables.orders(certain).items()})
 laion, openai = (certain.set_index("of").loc[f"ViT-B/32 {of}"] for of in ("LAION-2B", "OpenAI"))
 for name, row in (("openai", openai), ("laion", laion)):

@@ -134,8 +134,11 @@ page.figure("heat-map", figure, z, says=style.told(z, "z", by=style.peaks))
 # %%
 styles = every.dropna(subset="role")
 roles = styles.groupby(["training", "role"], sort=False)
-means = roles[["kurtosis_mean", "persistence_fraction"]].mean().unstack()
+MEANS = ["kurtosis_mean", "persistence_fraction"]
+means = roles[MEANS].mean().unstack()
 means.columns = ["_".join(names) for names in means]
+every_role = [f"{name}_{role}" for name in MEANS for role in ("training", "seen", "unseen")]
+means = means.reindex(columns=every_role)  # a reader's checkpoint may have seen one style alone
 unseen = styles.loc[styles["role"] == "unseen"].groupby("training").size()
 means["styles"] = unseen if unseen.nunique() > 1 else None
 columns = {

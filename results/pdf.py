@@ -86,9 +86,11 @@ def alone(page: Path, section: str) -> Path:
     return copied(page, section, f"html {{ font-size: 90%; }} {hide}")
 
 
-def of_part(contents: Mapping[str, Any], caption: str) -> set[str]:
-    """The pages of a part of the book, by the table of contents."""
-    waiting = [part for part in contents.get("parts", ()) if part.get("caption") == caption]
+def of_part(contents: Mapping[str, Any], name: str) -> set[str]:
+    """The pages of a part of the book, or of a chapter with its sections, by the contents."""
+    parts = contents.get("parts", ())
+    waiting = [part for part in parts if part.get("caption") == name]
+    waiting += [each for part in parts for each in part["chapters"] if each.get("file") == name]
     names = set()
     while waiting:
         entry = waiting.pop()
