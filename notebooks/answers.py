@@ -64,7 +64,13 @@ RULES = {
     "between": "between Adam and row", "column": "one per column", "root": "root",
     "power": "power 1.5", "cautious": "cautious", "muon": "Muon",
 }  # fmt: skip
-LEFT = {"Adam", "sign", "one per column", "Muon"}  # written left of their marks
+LEFT = {
+    "Adam",
+    "sign",
+    "one per column",
+    "between Adam and row",
+    "Muon",
+}  # written left of their marks
 marks = pd.DataFrame(
     {
         "rule": name,

@@ -158,7 +158,7 @@ def thumbnail(reference: str, up: str, places: Mapping[str, str]) -> str:
     """A small picture of a figure, HTML, which leads to the figure."""
     page = places.get(reference, f"runs/{reference.split('#')[0]}")
     uri = f"{up}{page}.html#{nodes.make_id(name_of(reference))}"
-    small = f"{up}results/{reference.replace('#', '/')}.png"
+    small = f"{up}results/{reference.replace('#', '/')}.svg"
     picture = tag("img", src=small, alt="the figure, small")
     return tag("a", picture, class_="thumbnail", href=uri, tabindex="-1", aria_hidden="true")
 
