@@ -21,6 +21,7 @@ threshold: float = 6.0  # times the mean coordinate: from there a coordinate is 
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 
 from analysis.families.registry import UNTRAINED, load_family
@@ -135,7 +136,7 @@ page.figure("heat-map", figure, z, says=style.told(z, "z", by=style.peaks))
 styles = every.dropna(subset="role")
 roles = styles.groupby(["training", "role"], sort=False)
 MEANS = ["kurtosis_mean", "persistence_fraction"]
-means = roles[MEANS].mean().unstack()
+means = pd.DataFrame(roles[MEANS].mean().unstack())
 means.columns = ["_".join(names) for names in means]
 every_role = [f"{name}_{role}" for name in MEANS for role in ("training", "seen", "unseen")]
 means = means.reindex(columns=every_role)  # a reader's checkpoint may have seen one style alone
