@@ -18,31 +18,26 @@
 edition: str = "paper"  # which families
 
 # %%
+from functools import partial
+
 import pandas as pd
 
 from companion.chapters import answer_tables
+from companion.chapters.answer_tables import FACTORS, HAND, NEAREST
 from results import style
 from results.page import Page
 from results.style import Drawing, digits
 
-runs = pd.read_csv("data/relearn/answers.csv")  # a row for each training
-settings = runs["key"].str.split().str[2:].map(frozenset)  # what is not as usual
+runs = answer_tables.read()  # a row for each training
 page = Page("answers")
-ADAM, LONGEST = "texts=element", "column=longest"
-NEAREST = {"fresh=True", "caption_noise=0.1"}  # new images in every batch, 10 % wrong captions
-COCO = {"steps=1000", "batch=32", "learning_rate=0.006"}
-
-
-def cell(*changed, pairs="vit_b_32-imagenet"):
-    """The trainings with these settings, a row for each seed."""
-    usual = COCO if "coco" in pairs else set()
-    found = runs[(runs["pairs"] == pairs) & (settings == frozenset({*changed, *usual}))]
-    assert len(found), f"nothing was trained with {changed}"
-    return found
+cell = partial(answer_tables.cell, runs)  # the trainings with these settings, a row for each seed
+ADAM = {"texts": "element"}
 
 
 def spread(values, write=digits):
-    """The median, then the least and the largest."""
+    """The median, then the least and the largest; a dash where nothing was trained."""
+    if values.empty:
+        return "–"
     return f"{write(values.median())} ({write(values.min())}–{write(values.max())})"
 
 
@@ -54,11 +49,7 @@ def spread(values, write=digits):
 # length of its column, relative to the row rule's, each over its whole matrix.
 
 # %%
-hand = {0.0: "factor=0.0"} | {f: f"factor={f}" for f in (0.1, 0.3, 0.5, 0.6, 0.7, 0.85, 1.5)}
-curve = pd.concat(
-    [cell(LONGEST, word).assign(strength=factor) for factor, word in hand.items()]
-    + [cell(LONGEST).assign(strength=1.0)]
-).sort_values("strength")
+curve = pd.concat([cell(**HAND, factor=f).assign(strength=f) for f in FACTORS])
 RULES = {
     "element": "Adam", "adafactor": "Adafactor", "sign": "sign", "clipped": "clipped momentum",
     "between": "between Adam and row", "column": "one per column", "root": "root",
@@ -74,7 +65,7 @@ LEFT = {
 marks = pd.DataFrame(
     {
         "rule": name,
-        "strength": (own := cell(f"texts={rule}"))["ratio_texts"].median(),
+        "strength": (own := cell(texts=rule))["ratio_texts"].median(),
         "κ": own["kurtosis"].median(),
         "least": own["kurtosis"].min(),
         "largest": own["kurtosis"].max(),
@@ -127,26 +118,24 @@ page.figure("curve", Drawing(figure, alt, data), "recorded", holds=falls)
 
 # %%
 CHANGED = {
-    "all as usual": {LONGEST},
-    "stopped": {LONGEST, "factor=0.0"},
-    "a middling column, stopped": {"column=middling", "factor=0.0"},
-    "answers another batch": {LONGEST, "other_batch=True"},
-    "answers 1 step late": {LONGEST, "late=1"},
-    "answers 20 steps late": {LONGEST, "late=20"},
-    "answers 100 steps late": {LONGEST, "late=100"},
-    "keeps the drift, not the answer": {LONGEST, "keeps=drift"},
-    "keeps the answer, not the drift": {LONGEST, "keeps=answer"},
+    "all as usual": HAND,
+    "stopped": HAND | {"factor": 0},
+    "a middling column, stopped": {"column": "middling", "factor": 0},
+    "answers another batch": HAND | {"other_batch": True},
+    "answers 1 step late": HAND | {"late": 1},
+    "answers 20 steps late": HAND | {"late": 20},
+    "answers 100 steps late": HAND | {"late": 100},
+    "keeps the drift, not the answer": HAND | {"keeps": "drift"},
+    "keeps the answer, not the drift": HAND | {"keeps": "answer"},
 }
 page.table(
     "answer",
     pd.DataFrame(
         {
             "texts' longest column": name,
-            "κ of images": spread((own := cell(*words))["kurtosis"]),
+            "κ of images": spread((own := cell(**words))["kurtosis"]),
             "leads": f"{(own['leader'] == own['column']).sum()} of {len(own)}",
-            "fresh images, 10 % wrong captions": spread(cell(*words, *NEAREST)["kurtosis"])
-            if (settings == frozenset(words | NEAREST)).any()
-            else "–",
+            "fresh images, 10 % wrong captions": spread(cell(**words, **NEAREST)["kurtosis"]),
         }
         for name, words in CHANGED.items()
     ),
@@ -157,27 +146,25 @@ page.table(
 # ## The penalty in its place
 
 # %%
-STOPPED = {LONGEST, "factor=0.0"}
+STOPPED = HAND | {"factor": 0}
 PENALTY = {
     "column stopped": STOPPED,
-    "column stopped, penalty ⅛": STOPPED | {"penalty=0.125"},
-    "column stopped, penalty ¼ (the theory's)": STOPPED | {"penalty=0.25"},
-    "column stopped, penalty 1": STOPPED | {"penalty=1.0"},
-    "texts by Adam": {ADAM},
-    "texts by Adam, penalty ¼ for what Adam leaves out": {ADAM, "penalty=0.25"},
-    "texts by Adam, columns as long as the row rule's": {ADAM, "text_lengths=shared"},
-    "texts by row, columns as long as Adam's": {"text_lengths=element"},
+    "column stopped, penalty ⅛": STOPPED | {"penalty": 0.125},
+    "column stopped, penalty ¼ (the theory's)": STOPPED | {"penalty": 0.25},
+    "column stopped, penalty 1": STOPPED | {"penalty": 1},
+    "texts by Adam": ADAM,
+    "texts by Adam, penalty ¼ for what Adam leaves out": ADAM | {"penalty": 0.25},
+    "texts by Adam, columns as long as the row rule's": ADAM | {"text_lengths": "shared"},
+    "texts by row, columns as long as Adam's": {"text_lengths": "element"},
 }
 page.table(
     "penalty",
     pd.DataFrame(
         {
             "training": name,
-            "ViT-B/32": spread((own := cell(*words))["kurtosis"]),
+            "ViT-B/32": spread((own := cell(**words))["kurtosis"]),
             "seeds": len(own),
-            "ViT-B/16": spread(cell(*words, pairs="vit_b_16-coco")["kurtosis"])
-            if ((runs["pairs"] == "vit_b_16-coco") & (settings == frozenset(words | COCO))).any()
-            else "–",
+            "ViT-B/16": spread(cell(**words, pairs="vit_b_16-coco")["kurtosis"]),
         }
         for name, words in PENALTY.items()
     ),
@@ -188,21 +175,21 @@ page.table(
 # ## Errors must live on: wrong captions
 
 # %%
-BOTH = {"images=element", ADAM, "fresh=True"}
+BOTH = ADAM | {"images": "element", "fresh": True}
 NOISE = {
     "right captions": BOTH,
-    "1 % wrong": BOTH | {"caption_noise=0.01"},
-    "3 % wrong": BOTH | {"caption_noise=0.03"},
-    "10 % wrong": BOTH | {"caption_noise=0.1"},
-    "30 % wrong": BOTH | {"caption_noise=0.3"},
-    "10 % wrong, with the penalty": BOTH | {"caption_noise=0.1", "penalty=0.25"},
+    "1 % wrong": BOTH | {"caption_noise": 0.01},
+    "3 % wrong": BOTH | {"caption_noise": 0.03},
+    "10 % wrong": BOTH | {"caption_noise": 0.1},
+    "30 % wrong": BOTH | {"caption_noise": 0.3},
+    "10 % wrong, with the penalty": BOTH | {"caption_noise": 0.1, "penalty": 0.25},
 }
 page.table(
     "noise",
     pd.DataFrame(
         {
             "fresh images in every batch, Adam on both sides": name,
-            "κ of images": spread((own := cell(*words))["kurtosis"]),
+            "κ of images": spread((own := cell(**words))["kurtosis"]),
             "κ of texts": spread(own["kurtosis_texts"]),
             "held-out (%)": spread(100 * own["accuracy"], "{:.1f}".format),
             "seeds": len(own),
@@ -217,14 +204,12 @@ page.table(
 
 # %%
 FAILS = {
-    "scale 30, not 100": cell(*STOPPED, *NEAREST, "scale=30.0"),
-    "scale 300": cell(*STOPPED, *NEAREST, "scale=300.0"),
-    "ViT-L/14, 338 news pairs, 30 % wrong": runs[
-        (runs["pairs"] == "vit_l_14-news")
-        & settings.map(lambda words: words > STOPPED and "penalty=0.25" not in words)
-        & (runs["caption_noise"] == 0.3)
-    ],
-    "one matrix for both sides": cell(*STOPPED, "start=random", "one_matrix=True"),
+    "scale 30, not 100": cell(**STOPPED, **NEAREST, scale=30),
+    "scale 300": cell(**STOPPED, **NEAREST, scale=300),
+    "ViT-L/14, 338 news pairs, 30 % wrong": cell(
+        **STOPPED, pairs="vit_l_14-news", caption_noise=0.3
+    ),
+    "one matrix for both sides": cell(**STOPPED, start="random", one_matrix=True),
 }
 page.table(
     "fails",
@@ -239,8 +224,8 @@ page.table(
 # ## Numbers of sentences, and what guards them
 
 # %%
-adam, felt, near = cell(ADAM), cell(ADAM, "penalty=0.25"), cell(*NOISE["10 % wrong"])
-stopped, other = cell(*STOPPED), cell(LONGEST, "other_batch=True")
+adam, felt, near = cell(**ADAM), cell(**ADAM, penalty=0.25), cell(**NOISE["10 % wrong"])
+stopped, other = cell(**STOPPED), cell(**HAND, other_batch=True)
 ranks = adam["rank_texts"].dropna()
 tables = map(answer_tables.read, ("answers", "answer_shadows", "whole"))
 judged = pd.Series(answer_tables.judged(*tables)).dropna()
@@ -249,22 +234,23 @@ page.number(
     predicted=len(judged),
     failed=int((~judged.astype(bool)).sum()),
     stopped=spread(stopped["kurtosis"]),
+    led=f"{(stopped['leader'] == stopped['column']).sum()} of {len(stopped)}",
     stopped_median=digits(stopped["kurtosis"].median()),
     half=digits(middle[0.5]),
     usual=digits(middle[1]),
     other=spread(other["kurtosis"]),
-    late=digits(cell(LONGEST, "late=20")["kurtosis"].median()),
-    answer=digits(cell(LONGEST, "keeps=answer")["kurtosis"].median()),
+    late=digits(cell(**HAND, late=20)["kurtosis"].median()),
+    answer=digits(cell(**HAND, keeps="answer")["kurtosis"].median()),
     adam=spread(adam["kurtosis"]),
     adam_ratio=f"{adam['ratio_texts'].median():.2f}",
     adam_penalty=spread(felt["kurtosis"]),
-    theory=spread(cell(*STOPPED, "penalty=0.25")["kurtosis"]),
-    images_adam=spread(cell("images=element", *NEAREST)["kurtosis"]),
+    theory=spread(cell(**STOPPED, penalty=0.25)["kurtosis"]),
+    images_adam=spread(cell(images="element", **NEAREST)["kurtosis"]),
     near=spread(near["kurtosis"]),
     near_texts=spread(near["kurtosis_texts"]),
-    near_penalty=digits(cell(*NOISE["10 % wrong, with the penalty"])["kurtosis"].median()),
-    right=digits(cell(*BOTH)["kurtosis"].median()),
-    one_percent=digits(cell(*NOISE["1 % wrong"])["kurtosis"].median()),
+    near_penalty=digits(cell(**NOISE["10 % wrong, with the penalty"])["kurtosis"].median()),
+    right=digits(cell(**BOTH)["kurtosis"].median()),
+    one_percent=digits(cell(**NOISE["1 % wrong"])["kurtosis"].median()),
     large_scale=digits(FAILS["scale 300"]["kurtosis"].median()),
     news=digits(FAILS["ViT-L/14, 338 news pairs, 30 % wrong"]["kurtosis"].median()),
     best_with_tower=f"{100 * runs[runs['kurtosis'] > 10]['accuracy'].max():.1f}",
@@ -273,9 +259,10 @@ led = [(own["leader"] == own["column"]).all() for own in (stopped, other)]
 page.holds(all(led), "the tower rises on that very coordinate")
 page.holds(felt["kurtosis"].max() < 3.3, "Adam's tower is gone")
 page.holds(
-    cell("images=element", *NEAREST)["kurtosis"].max() < 3.5, "A side's own Adam builds it no tower"
+    cell(images="element", **NEAREST)["kurtosis"].max() < 3.5,
+    "A side's own Adam builds it no tower",
 )
 page.holds((ranks <= 10).all() and len(ranks) >= 9, "among the ten shortest of 512")
 page.holds(
-    cell(*BOTH)["kurtosis"].max() < 3.5, "With fresh images and right captions nothing grows"
+    cell(**BOTH)["kurtosis"].max() < 3.5, "With fresh images and right captions nothing grows"
 )

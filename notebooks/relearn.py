@@ -21,8 +21,7 @@ edition: str = "paper"  # which families
 import numpy as np
 import pandas as pd
 
-from companion.chapters import answer_tables, relearn_tables
-from companion.chapters.answer_tables import HAND, NEAREST
+from companion.chapters import relearn_tables
 from companion.chapters.relearn_tables import KINDS, SLUGS, THREE
 from results import plots, style
 from results.page import Page
@@ -182,54 +181,6 @@ without = [style.spread(part["kurtosis"], middle=np.median) for part in (planned
 page.number(without_planned=without[0], without=without[1])
 page.number(cost=style.spread(cost, middle=np.median))
 page.holds(max(most["kurtosis"]) < 6 and cost.mean() < 1, "One vector carries them, as in CLIP")
-
-# %% [markdown]
-# ## Where the texts do not answer
-#
-# One column of the texts is changed by hand, or a side is trained by Adam, all else by row.
-
-# %%
-answers = answer_tables.read()
-PENALTY, BOTH = {"penalty": 0.25}, {"images": "element", "texts": "element"}
-CELLS = {
-    "stopped": HAND | {"factor": 0.0},
-    "slow": HAND | {"factor": 0.7},
-    "row": HAND | {"factor": 1.0},
-    "middling": {"column": "middling", "factor": 0.0},
-    "batch": HAND | {"other_batch": True},
-    "penalty": HAND | {"factor": 0.0} | PENALTY,
-    "adam": {"texts": "element"},
-    "adam-penalty": {"texts": "element"} | PENALTY,
-    "own-adam": NEAREST | {"images": "element"},
-    "clipped": {"texts": "clipped"},
-    "soap": {"texts": "soap"},
-    "near": NEAREST | BOTH,
-    "near-penalty": NEAREST | BOTH | PENALTY,
-    "right": {"fresh": True} | BOTH,
-    "sharp": NEAREST | HAND | {"factor": 0.0, "scale": 300.0},
-    "news": HAND | {"factor": 0.0, "pairs": "vit_l_14-news", "caption_noise": 0.3},
-}
-kappa = {}
-for row in answer_tables.summary(answers, CELLS):
-    kappa[row["name"]] = of = row["kurtosis"]
-    texts = row["kurtosis_texts"]
-    page.number(
-        {
-            f"answer-{row['name']}": f"{digits(of.median)} ({digits(of.low)} to {digits(of.high)})",
-            f"answer-{row['name']}-texts": f"{digits(texts.median)}",
-            f"answer-{row['name']}-led": f"{row['led']} of {of.seeds}",
-        }
-    )
-page.holds(
-    kappa["stopped"].low > 50
-    and max(kappa[name].high for name in ("row", "penalty", "adam-penalty")) < 4,
-    "the tower rises on that very coordinate",
-)
-page.holds(kappa["own-adam"].high < 4 < kappa["near"].low, "on the images alone no image tower")
-tall = pd.concat([runs, answers]).query("kurtosis > 10 and pairs == @answers.pairs[0]")
-page.number(tall_accuracy=f"{100 * tall['accuracy'].max():.1f}")
-place = answer_tables.cell(answers, texts="element")["place"]
-page.number(adam_place=f"{place.median():.0f} ({place.min()} to {place.max()})")
 
 # %% [markdown]
 # ## The plan
