@@ -165,7 +165,7 @@ def test_what_came_later_is_not_measured_and_outdates_nothing(edited, monkeypatc
         rows = measured.frame(files).assign(title="of one")
         written = cells.written(rows, rows.attrs["more"].cells)
         assert written["of sum"].tolist() == shown
-        assert rows.attrs["more"].columns == {"of sum": "κ of the sum"}
+        assert rows.attrs["more"].columns["of sum"] == "κ of the sum"
     assert differences(old, read(new)) == []
     assert differences(read(new), old) == ["kurtosis_of_sum: is no longer measured"]
     said = answer("check", IMAGES, new)
