@@ -86,7 +86,7 @@ def test_a_set_that_is_named_otherwise_outdates_what_shows_it(outdated):
 
 def test_a_new_quantity_outdates_what_reads_its_experiment(outdated):
     of = "    kurtosis_mean: {unit: kurtosis}\n"
-    new = "    only_in_this_test: {unit: fraction, optional: true, column: Hoyer, means: sparsity}\n"
+    new = "    of_this_test: {unit: fraction, optional: true, column: Hoyer, means: sparsity}\n"
     found = outdated(entries.FILES[1], lambda text: text.replace(of, of + new, 1))
     assert found == reading("outlier_features") and 0 < len(found) < len(RUNS) / 2
     unit = outdated(
