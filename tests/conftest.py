@@ -470,6 +470,29 @@ def table():
     return accuracies.load()
 
 
+@pytest.fixture
+def extracted(own_store):
+    """Extracts a family's features into a store of the test's own; skips without its weights."""
+    pytest.importorskip("timm", reason="extraction is not installed")
+    pytest.importorskip("open_clip")
+    from analysis.families.registry import load_family
+    from base.roots import ArtifactError
+    from companion import cli
+    from companion.checkpoints.loading import load
+    from companion.sources.find import find
+
+    def extract(family, images):
+        try:
+            found = find(images), *map(load, load_family(family).models)
+        except ArtifactError as error:
+            pytest.skip(f"what it is made from is not here: {error}")
+        assert all(found)
+        words = ["extract", family, "--data", images, "--device", "cpu", "--workers", "1", "-q"]
+        assert cli.main(words) == 0
+
+    return extract
+
+
 @pytest.fixture(scope="session")
 def artefacts():
     """The script that enters others' features into the store, where these can be had."""

@@ -7,7 +7,6 @@ import pytest
 from conftest import ROOT
 
 from base.roots import ArtifactError
-from companion import cli
 
 MADE = ["imagenet", "moments", "published", "teach"]
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("teach/lab",)]
@@ -18,13 +17,9 @@ EXTRACTED = {
 
 
 @pytest.mark.parametrize("folder", MADE + SLOW)
-def test_what_is_committed_is_what_its_script_makes(folder, own_store, monkeypatch, capsys):
-    pytest.importorskip("timm", reason="extraction is not installed")
-    pytest.importorskip("open_clip")
+def test_what_is_committed_is_what_its_script_makes(folder, extracted, monkeypatch, capsys):
     if folder in EXTRACTED:
-        family, images = EXTRACTED[folder]
-        extract = ["extract", family, "--data", images, "-q"]
-        assert cli.main([*extract, "--device", "cpu", "--workers", "1"]) == 0
+        extracted(*EXTRACTED[folder])
     monkeypatch.setattr(sys, "argv", ["make.py", "--check"])
     try:
         runpy.run_path(str(ROOT / "data" / folder / "make.py"), run_name="__main__")

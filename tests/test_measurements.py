@@ -11,7 +11,6 @@ from scipy import sparse
 
 from analysis.families.registry import load_family
 from analysis.metrics import concept_counts
-from companion import cli
 from companion.measurements import (
     from_store,
     measures,
@@ -86,10 +85,8 @@ def test_recorded_equals_taken_again(entered, own_store, monkeypatch, experiment
         assert records.compare_with_recorded(fresh) == []
 
 
-def test_the_photographs_taken_again(own_store):
-    pytest.importorskip("timm", reason="extraction is not installed")
-    extract = ["extract", "efficientnet_lite0", "--data", "scikit_image_photographs", "-q"]
-    assert cli.main([*extract, "--device", "cpu", "--workers", "1"]) == 0
+def test_the_photographs_taken_again(extracted):
+    extracted("efficientnet_lite0", "scikit_image_photographs")
     (fresh,), _ = from_store.of_family("outlier_features", load_family("efficientnet_lite0"))
     kept = recorded("outlier_features", fresh.file_name.removesuffix(".json"))
     # another version of torch or Pillow rounds differently

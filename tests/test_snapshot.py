@@ -108,6 +108,20 @@ def test_a_number_that_is_written_otherwise_is_the_same(tmp_path, change):
     assert changed(tmp_path, numbers=change)[0] == []
 
 
+def test_neither_the_day_nor_nearly_equal_live_rows_that_swap_are_a_difference(tmp_path):
+    """A rank correlation of live rows moves by 2/n when two rows swap; a recorded one may not."""
+    table = "scheme,ρ,day\nsign,−0.66,2026-12-03\n"
+    later = table.replace("−0.66", "−0.64").replace("12-03", "12-04")
+    snapshot.write(runs=notebook(tmp_path, number="2026-12-03", t=table), folder=tmp_path / "kept")
+    found = snapshot.differences(
+        notebook(tmp_path, evidence="live", number="2026-12-04", t=later), folder=tmp_path / "kept"
+    )
+    assert found == []
+    notebook(tmp_path, number="2026-12-04", t=later)
+    (fault,) = snapshot.differences(tmp_path / "runs", folder=tmp_path / "kept")
+    assert fault == ("told/paper t, ρ", "row 1 was -0.66, is -0.64", True)
+
+
 @pytest.mark.parametrize(
     ("before", "now", "recorded", "live"),
     [
