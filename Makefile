@@ -71,21 +71,21 @@ book: ## Set up what is missing, bring all runs up to date, build the book
 
 serve: ## Show the built book here (PORT=8000), or to a room: HOST=0.0.0.0
 	@test -f $(INDEX) || { echo "There is no built book yet: run 'make book' first." >&2; exit 1; }
-	@.venv/bin/python -m results.serve $(BUILD)/html --host $(HOST) --port $(PORT)
+	@.venv/bin/python -m companion.engine.serve $(BUILD)/html --host $(HOST) --port $(PORT)
 
 pdf: ## Print the whole book to one PDF (needs Chromium)
 	@sh -c "$$set_up" set_up "$(EXTRAS)"
-	@$(IN_VENV) python -m results.pdf
+	@$(IN_VENV) python -m companion.engine.pdf
 
 lite: ## Let exercises and notebooks run in the book's pages (27 MB, once)
 	@sh -c "$$set_up" set_up "$(EXTRAS)"
-	@$(IN_VENV) python -m results.lite
+	@$(IN_VENV) python -m companion.engine.lite
 	@$(IN_VENV) jupyter-book build book/
 	@echo "'make serve' shows it: in a page that is opened as a file, nothing runs."
 
 lab: ## Open the teaching notebooks in JupyterLab, in a folder lab/ of your own
 	@sh -c "$$set_up" set_up teach
-	@$(IN_VENV) python -m results.course lab
+	@$(IN_VENV) python -m companion.engine.course lab
 	@$(IN_VENV) jupyter lab lab
 
 # conf.py is what Jupyter Book makes of its settings; without its extension, and with the runs made
@@ -97,7 +97,7 @@ sphinx: ## Build the book with the newest Sphinx alone (a check for the end of J
 	@$(IN_VENV) python -c 'import tomllib; print("\n".join(d for d in tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if not d.startswith("jupyter-book")))' > .venv-sphinx/needs.txt
 	@.venv-sphinx/bin/python -m pip install --quiet --upgrade --requirement .venv-sphinx/needs.txt myst-nb sphinx-book-theme sphinx-copybutton sphinx-design sphinx-togglebutton
 	@$(IN_VENV) jupyter-book config sphinx book/ >/dev/null
-	@sed "s/'jupyter_book', //; s/'results.sphinx.runs', //" book/conf.py > .venv-sphinx/conf.py; mv .venv-sphinx/conf.py book/conf.py
+	@sed "s/'jupyter_book', //; s/'companion.engine.sphinx.runs', //" book/conf.py > .venv-sphinx/conf.py; mv .venv-sphinx/conf.py book/conf.py
 	@trap 'rm -f book/conf.py' EXIT; cd book && PYTHONPATH="$(CURDIR):_extensions" ../.venv-sphinx/bin/python -m sphinx -W -b html . ../.venv-sphinx/html
 	@printf 'Built by plain Sphinx: %s\n' "$(CURDIR)/.venv-sphinx/html/index.html"
 
@@ -140,7 +140,7 @@ words: ## Count the words of pages, captions and notebooks' comments
 snapshot: ## Keep the numbers that the notebooks publish now; its diff shows which moved
 	@sh -c "$$set_up" set_up extract
 	@$(IN_VENV) companion build --runs
-	@$(IN_VENV) python -m results.snapshot --write
+	@$(IN_VENV) python -m companion.engine.snapshot --write
 
 sizes: ## Report how large each room of the house is (no test holds it)
 	@$(IN_VENV) python .ci/sizes.py

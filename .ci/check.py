@@ -19,10 +19,10 @@ from typing import NamedTuple
 
 import yaml
 
-from base.code import imported_names
+from analysis.base.code import imported_names
 
 #: What every test depends on: only `make test` tells what a change to it breaks.
-EVERYTHING = ("base/*", "tests/conftest.py", "tests/cases/suite.yaml", "pyproject.toml")
+EVERYTHING = ("analysis/base/*", "tests/conftest.py", "tests/cases/suite.yaml", "pyproject.toml")
 #: Tests that read all files of a kind, whatever these are called.
 READ_ALL = {
     "*.py": "house",
@@ -31,7 +31,7 @@ READ_ALL = {
     "notebooks/*.py": "claims page",
     "families/*.yaml": "registry",
     "data/measurements/*.json": "measurements records tables",
-    "results/static/*": "explorables explorer lite quoting",
+    "companion/engine/static/*": "explorables explorer lite quoting",
     "book/_static/*": "explorables explorer",
     ".github/workflows/*": "setup",
 }

@@ -22,21 +22,21 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from tqdm import tqdm
 
+from analysis.base.files import write_output
+from analysis.base.quoting import Html, in_html, tag
+from analysis.base.roots import ROOT
+from analysis.base.strict import read_yaml
+from analysis.base.texts import CompanionError, aligned
 from analysis.metrics import basis, outliers, paired
 from analysis.metrics import quantisation as metrics
-from base.files import write_output
-from base.quoting import Html, in_html, tag
-from base.roots import ROOT
-from base.strict import read_yaml
-from base.texts import CompanionError, aligned
-from companion import recipes
+from companion.cli import recipes
+from companion.engine import policy, style
+from companion.engine.cells import cell
+from companion.engine.svg import inline_svg
 from companion.measurements.bits import standard_error, without_one_vector
 from companion.measurements.unread import Texts
 from companion.probe import measure, rotation
 from companion.sources.rows import Comparison, as_stack, of_array
-from results import policy, style
-from results.cells import cell
-from results.svg import inline_svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -349,7 +349,7 @@ class Bits:
         """The advice, the picture and the table as a page of HTML that loads nothing."""
         from string import Template
 
-        from results import single_page
+        from companion.engine import single_page
 
         title = "Should I rotate before I quantise?"
         figure = tag("figure", Html(inline_svg(style.to_svg(self.picture()), self.advice)))

@@ -23,12 +23,12 @@ import pandas as pd
 from analysis.families.registry import Edition, load_family
 from companion.chapters import arrays, notes
 from companion.chapters import measured as titles
+from companion.engine.page import Also
+from companion.engine.style import LEVEL_STYLES
 from companion.measurements.measurement import Measurement, MeasurementError
 from companion.measurements.quantities import Measurable
 from companion.measurements.quantities import declared as kinds
 from companion.measurements.records import STYLES_BY_ROLE, TRAINING, available
-from results.page import Also
-from results.style import LEVEL_STYLES
 
 ROLES = {name: role for role, names in STYLES_BY_ROLE.items() for name in names}
 NAMES = {

@@ -24,9 +24,9 @@ import pandas as pd
 
 from companion.chapters import answer_tables
 from companion.chapters.answer_tables import FACTORS, HAND, NEAREST
-from results import style
-from results.page import Page
-from results.style import Drawing, digits
+from companion.engine import style
+from companion.engine.page import Page
+from companion.engine.style import Drawing, digits
 
 runs = answer_tables.read()  # a row for each training
 page = Page("answers")

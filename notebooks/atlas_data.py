@@ -25,11 +25,11 @@ from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.robustness import bootstrap_baselines, fit_baseline, inverse_logit, logit
 from companion.chapters import robustness_figures
 from companion.chapters.peers import curvature, left_out_error, off_the_line, share_explained
+from companion.engine import plots
+from companion.engine.cells import joined
+from companion.engine.page import Page
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import FIVE_SHIFTS
-from results import plots
-from results.cells import joined
-from results.page import Page
 
 table = accuracies.load()
 clip = atlas.clip(table)

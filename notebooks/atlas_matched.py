@@ -26,11 +26,11 @@ import pandas as pd
 from analysis.metrics.indicators import interval, rank_correlation
 from analysis.metrics.robustness import effective_robustness, fit_baseline, logit, matched_excess
 from companion.chapters import robustness_figures
+from companion.engine import style
+from companion.engine.cells import joined
+from companion.engine.page import Page
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import CLIP_V2
-from results import style
-from results.cells import joined
-from results.page import Page
 
 table = accuracies.load()
 four = atlas.on_four_shifts(table)

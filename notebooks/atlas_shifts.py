@@ -28,11 +28,11 @@ import pandas as pd
 from analysis.metrics.indicators import interval, partial_rank_correlation, rank_correlation
 from companion.chapters import robustness_figures
 from companion.chapters.peers import off_the_line
+from companion.engine import plots, style
+from companion.engine.page import Page
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import FIVE_SHIFTS
 from companion.measurements.atlas import SHIFT_TITLES
-from results import plots, style
-from results.page import Page
 
 clip = atlas.clip(accuracies.load())
 page = Page("atlas_shifts", "published", resamples=resamples, seed=seed)

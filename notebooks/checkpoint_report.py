@@ -33,11 +33,11 @@ from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
 from companion.chapters import figures
 from companion.chapters.notes import absent_models
+from companion.engine.page import Page
+from companion.engine.style import items, unusable
 from companion.probe import report
 from companion.probe.facts import HOW_JUDGED, title_of, values_of
 from companion.probe.judge import said_next
-from results.page import Page
-from results.style import items, unusable
 
 if numbers:
     judged = report.of_file(Path(numbers))

@@ -34,9 +34,9 @@ from companion.chapters import claim_cards
 from companion.claims.evidence import Cuts, gather
 from companion.claims.ledger import load_claims
 from companion.claims.rules import judge_all
+from companion.engine import style
+from companion.engine.page import Page
 from companion.sources import sets
-from results import style
-from results.page import Page
 
 claims = {name: claim.of(edition) for name, claim in load_claims().items()}
 cuts = Cuts(near_gaussian=near_gaussian, privileged=privileged_threshold)

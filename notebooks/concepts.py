@@ -34,10 +34,10 @@ from companion.chapters.notes import closing_notes
 from companion.claims import ledger
 from companion.claims.evidence import evidence_of_family
 from companion.claims.rules import judge
+from companion.engine import plots, style
+from companion.engine.page import Page
 from companion.measurements import concept_probe
 from companion.measurements.kept_counts import counts_of
-from results import plots, style
-from results.page import Page
 
 BASES = {"": "right singular vectors", "coordinates_": "coordinates"}
 backbone = load_family(family)

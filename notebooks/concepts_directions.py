@@ -28,9 +28,9 @@ from analysis.families.registry import load_family
 from companion.chapters import concept_tables, picture_rows
 from companion.chapters.measured import model_of
 from companion.chapters.notes import closing_notes
+from companion.engine import plots, style
+from companion.engine.page import Page
 from companion.measurements.kept_counts import counts_of
-from results import plots, style
-from results.page import Page
 
 backbone = load_family(family)
 measured = concept_tables.of_family(backbone)

@@ -24,7 +24,7 @@ from analysis.families.registry import load_families
 from analysis.metrics.concept_counts import totals
 from companion.chapters import concept_tables, measured, picture_rows
 from companion.claims import ledger
-from results.page import Page
+from companion.engine.page import Page
 
 families = load_families(edition)
 on_broden = [m for m in measured.of_editions("concepts", edition) if m.data.name == "broden"]

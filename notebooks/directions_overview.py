@@ -26,10 +26,10 @@ import numpy as np
 import pandas as pd
 
 from companion import book
-from results import plots, style
-from results.page import Page
+from companion.engine import plots, style
+from companion.engine.page import Page
 
-plt.style.use("results.book")
+plt.style.use("companion.engine.book")
 found = book.measured("privileged_directions", edition, "reader")  # a row for each head and images
 page = Page("directions_overview", found)
 coco = found[(found["family"] == "vit_b_16") & found["data_set"].str.startswith("coco_500_")]

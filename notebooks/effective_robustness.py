@@ -31,15 +31,15 @@ import pandas as pd
 
 from analysis.families.registry import load_family
 from analysis.metrics.robustness import bootstrap_baselines, effective_robustness
+from companion.engine import plots, style
+from companion.engine.page import Page
 from companion.measurements import accuracies
 from companion.measurements import effective_robustness as er
 from companion.measurements.atlas import SHIFT_TITLES
 from companion.measurements.records import available
 from companion.sources import sets
-from results import plots, style
-from results.page import Page
 
-plt.style.use("results.book")
+plt.style.use("companion.engine.book")
 backbone = load_family(family)
 table = accuracies.known([backbone], available("accuracy", backbone, sets.GRID))
 views = er.views(backbone.edition, pool_v2)  # which shifts are averaged, and a pool of models

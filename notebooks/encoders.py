@@ -24,10 +24,10 @@ from analysis.families.registry import load_families
 from companion.chapters import encoder_tables, figures, measured
 from companion.chapters.robustness_figures import ER
 from companion.claims.evidence import gather
+from companion.engine import plots, style
+from companion.engine.page import Page
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import view
-from results import plots, style
-from results.page import Page
 
 image_sets = measured.image_sets()
 clip = {name: sets for name, sets in image_sets.items() if sets[0].level == "zero_shot"}

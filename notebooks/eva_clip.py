@@ -24,10 +24,10 @@ import numpy as np
 from analysis.families.registry import load_families
 from analysis.metrics.robustness import effective_robustness
 from companion.chapters import encoder_tables, measured
+from companion.engine import style
+from companion.engine.page import Page
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import CLIP_V2, view
-from results import style
-from results.page import Page
 
 PHOTOGRAPHS, EVA, OPENAI = "clothes_9", "eva_clip_l_14_336-merged2b", "vit_l_14-openai"
 #: The published accuracies of both models' ViT-L/14 at two image sizes, by slug.

@@ -29,8 +29,8 @@ from analysis.metrics import quantisation
 from analysis.metrics.basis import quarter_turn
 from analysis.metrics.outliers import kurtosis
 from companion.chapters import explorables, origin_figures
-from results.page import Page
-from results.style import percent
+from companion.engine.page import Page
+from companion.engine.style import percent
 
 with np.load("notebooks/teach/embeddings.npz") as file:
     images, captions = (file[name].astype(float) for name in ("images", "captions"))

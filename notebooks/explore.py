@@ -22,8 +22,8 @@ import numpy as np
 from analysis.families.registry import ZOO, load_families
 from analysis.metrics.robustness import fit_baseline
 from companion.chapters import explore
+from companion.engine.page import Page
 from companion.measurements import accuracies, atlas, records
-from results.page import Page
 
 table = accuracies.load()
 families = load_families(edition)

@@ -23,8 +23,8 @@ import pandas as pd
 
 from analysis.metrics.image_by_image import by_fifths, pooled, rank_interval
 from companion.chapters import measured
-from results import plots
-from results.page import Page
+from companion.engine import plots
+from companion.engine.page import Page
 
 taken = measured.of_editions("image_by_image", edition)
 trained = [m for m in taken if m.level != "random"]

@@ -20,10 +20,10 @@ share: float = 0.8  # of the directions pruned, the least important first: from 
 
 # %%
 from companion.chapters import concept_tables, encoder_tables, measured, pruning_figures
+from companion.engine import plots
+from companion.engine.page import Page
 from companion.measurements import records
 from companion.measurements.pruned import in_each_order
-from results import plots
-from results.page import Page
 
 directions = measured.with_imagenets_head(measured.of_editions("privileged_directions", edition))
 pruning = measured.with_imagenets_head(measured.of_editions("pruning", edition))

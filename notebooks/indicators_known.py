@@ -32,9 +32,9 @@ from companion.chapters import indicator_tables, robustness_figures, sketches
 from companion.chapters.indicator_tables import CHANCE, EXPERIMENTS, LEAST
 from companion.claims.evidence import gather
 from companion.claims.ledger import load_claims
+from companion.engine import plots, style
+from companion.engine.page import Page
 from companion.measurements import records
-from results import plots, style
-from results.page import Page
 
 evidence = gather(edition, experiments=("accuracy", *EXPERIMENTS))
 measurements = indicator_tables.measured(evidence, anywhere=True)

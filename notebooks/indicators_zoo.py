@@ -28,9 +28,9 @@ import pandas as pd
 from companion.chapters import indicator_tables
 from companion.chapters.indicator_tables import LEAST_OF_THE_ZOO, ZOO_QUANTITIES
 from companion.chapters.peers import expected_by_others, left_out_error
+from companion.engine import plots
+from companion.engine.page import Page
 from companion.measurements import accuracies, atlas
-from results import plots
-from results.page import Page
 
 every, on = atlas.measured_zoo(accuracies.load())
 usable = every[every["imagenet"] > least].reset_index(drop=True)

@@ -28,9 +28,9 @@ import pandas as pd
 
 from companion.chapters import figures, pocket_models
 from companion.chapters.measured import of_captions
+from companion.engine import cells, plots
+from companion.engine.page import Page
 from companion.measurements import records
-from results import cells, plots
-from results.page import Page
 
 models = pocket_models.models(edition, pruned_share)
 trained = models[models["level"] != "random"]

@@ -24,9 +24,9 @@ import numpy as np
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
 from companion.chapters import measured
+from companion.engine.page import Page
+from companion.engine.style import digits
 from companion.measurements.intervals import Interval
-from results.page import Page
-from results.style import digits
 
 changed = measured.of_editions("interventions", edition)
 tried = measured.one_set_each([m for m in changed if m.level != "random"])

@@ -26,6 +26,8 @@ import pandas as pd
 
 from analysis.families.registry import load_families
 from companion.chapters import robustness_figures
+from companion.engine import style
+from companion.engine.page import Page
 from companion.measurements import accuracies, records
 from companion.measurements.accuracies import CLIP_V2
 from companion.measurements.effective_robustness import (
@@ -35,8 +37,6 @@ from companion.measurements.effective_robustness import (
     view,
 )
 from companion.sources import sets
-from results import style
-from results.page import Page
 
 families = load_families(edition) | load_families("reader")
 table = accuracies.known(families.values())

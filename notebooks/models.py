@@ -21,10 +21,10 @@ edition: str = "paper"  # which families
 # %%
 from analysis.families.registry import load_families
 from companion.chapters import measured, robustness_figures
+from companion.engine import style
+from companion.engine.page import Page
 from companion.measurements import accuracies
 from companion.sources import public
-from results import style
-from results.page import Page
 
 families = load_families(edition) | load_families("reader")
 page = Page("models", "published")

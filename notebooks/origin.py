@@ -20,12 +20,12 @@
 family: str = "pocket_vit"  # the backbone
 
 # %%
-from base.roots import ROOT
-from base.strict import read_yaml
+from analysis.base.roots import ROOT
+from analysis.base.strict import read_yaml
 from companion.chapters import origin_figures
 from companion.chapters.origin_figures import varied
-from results import plots
-from results.page import Page
+from companion.engine import plots
+from companion.engine.page import Page
 
 kind = family.removeprefix("pocket_")
 runs, curves, coordinates = (

@@ -23,10 +23,10 @@ import pandas as pd
 
 from companion.chapters import origin_figures
 from companion.chapters.origin_figures import varied
-from results import plots, style
-from results.page import Page
-from results.plots import Stroke
-from results.style import digits
+from companion.engine import plots, style
+from companion.engine.page import Page
+from companion.engine.plots import Stroke
+from companion.engine.style import digits
 
 runs, rotations = map(origin_figures.read, ("origin", "origin_rotations"))
 page = Page("origin_axes")

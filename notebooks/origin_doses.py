@@ -23,9 +23,9 @@ import pandas as pd
 
 from companion.chapters import origin_figures
 from companion.chapters.origin_figures import varied
-from results.page import Page
-from results.style import spread
-from training.pocket import load_recipes, warmed_cosine
+from companion.engine.page import Page
+from companion.engine.style import spread
+from companion.pocket.pocket import load_recipes, warmed_cosine
 
 runs = origin_figures.read("origin")
 two = runs[runs["second_moment"].isin(["element", "shared"])]

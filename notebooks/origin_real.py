@@ -22,11 +22,11 @@ draws: int = 100_000  # random choices of coordinates, for the p value
 import numpy as np
 import pandas as pd
 
+from analysis.base.roots import ROOT
 from analysis.families.registry import load_families
-from base.roots import ROOT
-from results import plots
-from results.page import Page
-from results.style import LEVEL_STYLES, minus, span
+from companion.engine import plots
+from companion.engine.page import Page
+from companion.engine.style import LEVEL_STYLES, minus, span
 
 models = {m.name: (f, m) for f in load_families(hide=["reader"]).values() for m in f.models}
 table = pd.read_csv(ROOT / "data/modalities/quiet.csv")

@@ -21,10 +21,10 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from companion.chapters import origin_figures
+from companion.engine import plots
+from companion.engine.page import Page
+from companion.engine.style import minus, spread
 from companion.measurements.intervals import Interval
-from results import plots
-from results.page import Page
-from results.style import minus, spread
 
 CAPTIONS = {True: "captions of six styles", False: "captions of one style"}
 runs, models = map(origin_figures.read, ("origin", "origin_models"))

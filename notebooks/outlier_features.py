@@ -27,10 +27,10 @@ import seaborn as sns
 from analysis.families.registry import UNTRAINED, load_family
 from analysis.metrics.outliers import far_above_mean, kurtosis
 from companion import book
-from results import plots, style
-from results.page import Page
+from companion.engine import plots, style
+from companion.engine.page import Page
 
-plt.style.use("results.book")
+plt.style.use("companion.engine.book")
 every = book.measured("outlier_features", family)  # a row for each model and set of images or texts
 found = book.titled(every[every["main"]])  # of the pocket lab's styles the one that plays ImageNet
 page = Page("outlier_features", found, backbone=load_family(family).title, threshold=threshold)

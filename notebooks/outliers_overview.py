@@ -19,9 +19,9 @@ threshold: float = 6.0  # times the mean coordinate: from there a coordinate is 
 # %%
 from analysis.metrics.outliers import far_above_mean
 from companion.chapters import figures, measured
+from companion.engine.page import Page
+from companion.engine.style import digits
 from companion.measurements import records
-from results.page import Page
-from results.style import digits
 
 measurements = measured.of_editions("outlier_features", edition, "reader")
 example = measured.example(measurements)

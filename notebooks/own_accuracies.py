@@ -23,12 +23,12 @@ family: str = "rn50"  # the model family that is shown
 # %%
 from analysis.families.registry import load_family
 from companion.chapters import reproduced
+from companion.engine import style
+from companion.engine.page import Page
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import effective, view
 from companion.measurements.records import available, unusable_features
 from companion.sources import sets
-from results import style
-from results.page import Page
 
 backbone = load_family(family)
 table = accuracies.load()

@@ -27,8 +27,8 @@ from analysis.metrics import average_precision, directions, pruning
 from analysis.metrics.basis import at_length_one
 from companion.chapters import pruning_figures
 from companion.chapters.explorables import examples
-from results import plots, style
-from results.page import Page
+from companion.engine import plots, style
+from companion.engine.page import Page
 
 with np.load("notebooks/teach/embeddings.npz") as file:
     images, head = (at_length_one(file[name].astype(float)) for name in ("images", "captions"))

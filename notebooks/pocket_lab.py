@@ -24,17 +24,16 @@ family: str = "pocket_cnn"  # the model family that is shown
 import numpy as np
 import pandas as pd
 
+from analysis.base.roots import ROOT
 from analysis.families.registry import level_title, load_family
 from analysis.features import store
 from analysis.metrics.robustness import recognised
-from base.roots import ROOT
 from companion.chapters import emoji_sheet
 from companion.chapters.pocket_models import look
-from companion.sources import sets
-from results import plots
-from results.cells import joined
-from results.page import Page
-from training import emoji
+from companion.engine import plots
+from companion.engine.cells import joined
+from companion.engine.page import Page
+from companion.sources import emoji, sets
 
 backbone = load_family(family)
 data = emoji.load()

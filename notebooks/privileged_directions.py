@@ -25,10 +25,10 @@ from analysis.families.registry import load_family
 from analysis.metrics.directions import importance
 from analysis.metrics.outliers import far_above_mean
 from companion.chapters import arrays, figures, measured, notes
+from companion.engine import plots
+from companion.engine.page import Page
+from companion.engine.style import digits, span
 from companion.measurements.records import available
-from results import plots
-from results.page import Page
-from results.style import digits, span
 
 backbone = load_family(family)
 taken = available("privileged_directions", backbone)

@@ -22,10 +22,10 @@ import pandas as pd
 from analysis.families.registry import load_family
 from analysis.metrics import directions, pruning
 from companion.chapters import arrays, measured, notes, pruning_figures
+from companion.engine.page import Page
+from companion.engine.style import percent, points, span
 from companion.measurements.pruned import in_each_order
 from companion.measurements.records import available
-from results.page import Page
-from results.style import percent, points, span
 
 KEPT = (1, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # shares of directions shown in the table
 

@@ -18,8 +18,8 @@ share: float = 0.8  # of the directions pruned, the least important first: from 
 
 # %%
 from companion.chapters import encoder_tables, measured, pruning_figures
+from companion.engine.page import Page
 from companion.measurements.pruned import in_each_order, pruned
-from results.page import Page
 
 measurements = measured.of_editions("pruning", edition, "reader")
 first = measured.example(measurements)[0]

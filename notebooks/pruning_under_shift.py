@@ -28,12 +28,12 @@ from analysis.families.registry import load_family
 from companion.chapters import pruning_figures
 from companion.chapters.notes import closing_notes
 from companion.chapters.pocket_models import pruning_losses, pruning_rows, pruning_steps
+from companion.engine import style
+from companion.engine.page import Page
+from companion.engine.style import percent
 from companion.measurements.effective_robustness import view
 from companion.measurements.measures import RESAMPLES, SEED
 from companion.measurements.records import available
-from results import style
-from results.page import Page
-from results.style import percent
 
 KEPT = (1, 0.5, 0.3, 0.2, 0.1)  # shares of directions shown in the table
 #: What the training distribution is called, and the shifts; the view with the shifts' baseline,

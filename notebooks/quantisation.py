@@ -31,9 +31,9 @@ from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
 from companion.chapters import measured, quantisation_figures
 from companion.claims import ours
-from results import style
-from results.page import Page
-from results.style import digits
+from companion.engine import style
+from companion.engine.page import Page
+from companion.engine.style import digits
 
 editions = (edition, "contrast") if edition == "paper" else (edition,)
 measurements = measured.of_editions("quantisation", *editions)

@@ -23,10 +23,10 @@ import pandas as pd
 
 from companion.chapters import relearn_tables
 from companion.chapters.relearn_tables import KINDS, SLUGS, THREE
-from results import plots, style
-from results.page import Page
-from results.plots import Stroke
-from results.style import digits
+from companion.engine import plots, style
+from companion.engine.page import Page
+from companion.engine.plots import Stroke
+from companion.engine.style import digits
 
 runs, curves, profiles = map(relearn_tables.read, ("runs", "curves", "profiles"))
 main, clip = relearn_tables.usual(runs), relearn_tables.published()

@@ -24,10 +24,10 @@ from analysis.families.registry import load_families
 from analysis.metrics.robustness import effective_robustness
 from companion.chapters.robustness_figures import ER, in_points, intervals, level_names
 from companion.claims.order import REGIMES
+from companion.engine import plots, style
+from companion.engine.page import Page
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import effective, view
-from results import plots, style
-from results.page import Page
 
 families = load_families(edition)
 page = Page("robustness_elsewhere", "published")

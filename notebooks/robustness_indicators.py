@@ -30,8 +30,8 @@ from analysis.metrics import indicators
 from companion.chapters import figures, indicator_tables, robustness_figures
 from companion.chapters.indicator_tables import TO_BEAT
 from companion.claims.evidence import gather
-from results import plots, style
-from results.page import Page
+from companion.engine import plots, style
+from companion.engine.page import Page
 
 evidence = gather(edition, experiments=("accuracy", *indicator_tables.EXPERIMENTS))
 measurements = indicator_tables.measured(evidence)

@@ -29,11 +29,11 @@ from analysis.families.registry import load_families, load_family
 from analysis.metrics.robustness import effective_robustness, fit_baseline, matched_excess
 from companion.chapters import sketches
 from companion.chapters.robustness_figures import ER, in_points
+from companion.engine import plots, style
+from companion.engine.page import Page
 from companion.measurements import accuracies, atlas
 from companion.measurements.effective_robustness import view
-from results import plots, style
-from results.page import Page
-from training import emoji
+from companion.sources import emoji
 
 page = Page("robustness_pictures", "published")
 

@@ -24,9 +24,9 @@ from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
 from companion.chapters import figures
 from companion.chapters.explorables import examples
-from results import style
-from results.page import Page
-from results.style import digits
+from companion.engine import style
+from companion.engine.page import Page
+from companion.engine.style import digits
 
 with np.load("notebooks/teach/embeddings.npz") as file:
     images, captions = (file[name].astype(float) for name in ("images", "captions"))

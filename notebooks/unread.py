@@ -23,15 +23,15 @@ edition: str = "paper"  # which families
 import numpy as np
 import pandas as pd
 
+from analysis.base.roots import ROOT
 from analysis.metrics import basis
 from analysis.metrics.outliers import kurtosis
-from base.roots import ROOT
 from companion.chapters import measured, unread_figures
+from companion.engine import style
+from companion.engine.page import Page
+from companion.engine.style import digits
 from companion.measurements.intervals import Interval
 from companion.measurements.unread import LARGEST, ORTHOGONAL
-from results import style
-from results.page import Page
-from results.style import digits
 
 editions = (edition, "contrast") if edition == "paper" else (edition,)
 measurements = measured.of_editions("unread", *editions)

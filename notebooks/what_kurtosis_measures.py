@@ -30,9 +30,9 @@ from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.outliers import kurtosis
 from companion.chapters import figures, measured
 from companion.claims.evidence import gather
-from results import plots, style
-from results.page import Page
-from results.style import digits
+from companion.engine import plots, style
+from companion.engine.page import Page
+from companion.engine.style import digits
 
 editions = (edition, "contrast") if edition == "paper" else (edition,)
 bases = [m for m in measured.of_editions("basis", *editions) if not measured.of_captions(m)]

@@ -168,7 +168,7 @@ def make_project(folder, families, notebooks=None, files=None, data=()):
     """
     tables = ("looks.yaml", "quantities.yaml", "published/models.csv")
     data = ("pyproject.toml", "data/imagenet", *(f"data/{name}" for name in tables), *data)
-    ours = ("analysis", "base", "companion", "results", "training", "profiles")
+    ours = ("analysis", "companion", "profiles")
     for name in (*ours, *data):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).is_dir():
@@ -197,7 +197,9 @@ def run_in(folder, *module):
 
 def start_in(folder, *words, **more):
     """Start the command line in `folder`; ``more`` environment."""
-    return start_line(folder, [sys.executable, "-m", "companion.cli", *map(str, words)], **more)
+    return start_line(
+        folder, [sys.executable, "-m", "companion.cli.main", *map(str, words)], **more
+    )
 
 
 def start_line(folder, line, stderr=subprocess.PIPE, **more):
@@ -222,7 +224,7 @@ def companion_in(folder, *lines, python=sys.executable, **more):
 
 def companion(folder, *words):
     """What a command line prints in `folder`; it must succeed."""
-    done = run_in(folder, "companion.cli", *words)
+    done = run_in(folder, "companion.cli.main", *words)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
@@ -287,7 +289,7 @@ def sphinx_build(folder, pages, *extensions, **settings):
 
 def solutions_in(folder):
     """The files of a folder, and of archives in it, that have a line of a blank's solution."""
-    from results import course
+    from companion.engine import course
 
     sources = [(course.TEACH / f"{name}.py").read_text() for name in course.names()]
     bodies = [body[3] for text in (*sources, course.LAB.read_text())
@@ -320,7 +322,7 @@ def refuses(*rows):
 
 def sentence(call, *given, **named):
     """What a call is refused with, in one line."""
-    from base.texts import CompanionError
+    from analysis.base.texts import CompanionError
 
     with pytest.raises((CompanionError, ValueError)) as caught:
         call(*given, **named)
@@ -357,7 +359,7 @@ def browser():
     """Chromium, without root's sandbox; no host but this one has an address."""
     from playwright import sync_api
 
-    from results.pdf import BROWSERS
+    from companion.engine.pdf import BROWSERS
 
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if executable is None:
@@ -425,7 +427,7 @@ def what_axe_finds(page, context, options):
 @pytest.fixture
 def answer(capsys):
     """Do a command line in this process: what it prints or, where it must fail, says."""
-    from companion.cli import main
+    from companion.cli.main import main
 
     def done(*words, fails=False):
         assert main([*map(str, words)]) == fails
@@ -457,7 +459,7 @@ def file(tmp_path):
 def static(tmp_path_factory):
     """The address of a folder like `_static` in a built book: the engine's files and the book's."""
     folder = tmp_path_factory.mktemp("static")
-    for place in ("results/static", "book/_static"):
+    for place in ("companion/engine/static", "book/_static"):
         shutil.copytree(ROOT / place, folder, dirs_exist_ok=True)
     return folder.as_uri()
 
@@ -475,10 +477,10 @@ def extracted(own_store):
     """Extracts a family's features into a store of the test's own; skips without its weights."""
     pytest.importorskip("timm", reason="extraction is not installed")
     pytest.importorskip("open_clip")
+    from analysis.base.roots import ArtifactError
     from analysis.families.registry import load_family
-    from base.roots import ArtifactError
-    from companion import cli
     from companion.checkpoints.loading import load
+    from companion.cli import main as cli
     from companion.sources.find import find
 
     def extract(family, images):
@@ -508,7 +510,7 @@ def artefacts():
 
 BUILT = "book/_build/html"
 #: What pages are made from, whether git has it or not.
-MADE_FROM = ("analysis", "base", "companion", "results", "training", "notebooks", "families")
+MADE_FROM = ("analysis", "companion", "notebooks", "families")
 MADE_FROM += ("data", "book", "store")
 
 

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.base.files import write_text
 from analysis.families.registry import Model
 from analysis.features import store
 from analysis.images import imagenet
-from base.files import write_text
 from companion.measurements import concept_probe, from_store, records
 from companion.measurements.pending import CONCEPTS, SHIFTED, TOGETHER, Job
 from companion.measurements.quantities import declared

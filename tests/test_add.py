@@ -18,19 +18,20 @@ from safetensors.torch import load_file, save_file
 from tiny import CLASSES, WIDTH, architectures, image_list, save_clip, save_folder  # noqa: F401 - a fixture
 from tiny import model as tiny_model
 
+from analysis.base.files import sha256_of
 from analysis.families import registry
 from analysis.families.registry import load_families, load_family
 from analysis.features import encoders, store
 from analysis.features.encoders import ModelError
 from analysis.features.plan import ExtractionError
-from base.files import sha256_of
-from companion import cli, readers
 from companion.checkpoints import loading
-from companion.cli import main
-from companion.readers import AddError, Wish, add
+from companion.cli import main as cli
+from companion.cli import readers
+from companion.cli.main import main
+from companion.cli.readers import AddError, Wish, add
+from companion.engine import processes
+from companion.engine.jobs import STATE
 from companion.sources import find
-from results import processes
-from results.jobs import STATE
 
 torch.set_num_threads(1)
 
@@ -321,7 +322,7 @@ def test_completion_knows_verbs_options_and_names(line, expected, tmp_path):
     asking = {"COMP_LINE": line, "COMP_POINT": str(len(line)), "COMP_TYPE": "9", "IFS": "\x0b"}
     answering = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\x0b"}
     answering["_ARGCOMPLETE_STDOUT_FILENAME"] = str(answers)
-    python_in(ROOT, "-m", "companion.cli", **asking, **answering)
+    python_in(ROOT, "-m", "companion.cli.main", **asking, **answering)
     assert (sorted(answers.read_text().split()) if answers.exists() else []) == expected
 
 
@@ -329,15 +330,15 @@ def test_a_root_that_is_not_there_is_not_made(tmp_path):
     """A typing error in COMPANION_ROOT: whatever is asked for, nothing is written anywhere."""
     environment = {"PYTHONPATH": str(ROOT), "COMPANION_ROOT": str(tmp_path / "nowhere")}
     line = ("add", "mine", "random", "--architecture", "pocket-cnn")
-    done = python_in(tmp_path, "-m", "companion.cli", *line, **environment)
+    done = python_in(tmp_path, "-m", "companion.cli.main", *line, **environment)
     assert done.returncode == 1 and "nowhere', which is not there: set it to" in done.stderr
     assert not list(tmp_path.iterdir())
 
 
 def test_nothing_to_measure_says_what_is_lacking(file, folder, extract):
+    from companion.engine import experiments
     from companion.measurements import pending
     from companion.runs import status
-    from results import experiments
 
     def why(experiment):
         family = load_family("mine", folder)
@@ -388,7 +389,7 @@ def test_a_reader_who_has_seen_enough_gets_no_traceback():
 
 def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
     (tmp_path / "é.json").write_text("{")
-    line = ("-m", "companion.cli", "check", tmp_path / "é.json")
+    line = ("-m", "companion.cli.main", "check", tmp_path / "é.json")
     done = python_in(ROOT, *line, PYTHONIOENCODING="ascii")
     assert done.returncode == 1 and "\\xe9.json cannot be read as JSON" in done.stdout
     assert done.stderr == ""

@@ -13,10 +13,10 @@ from torch.nn.functional import normalize
 
 from analysis.metrics import basis
 from companion.chapters import answer_tables
-from training import answers, origin
-from training.answers import AnswerSettings, Cloud, Side
-from training.objectives import contrastive_loss
-from training.origin import Locked, Projections
+from companion.pocket import answers, origin
+from companion.pocket.answers import AnswerSettings, Cloud, Side
+from companion.pocket.objectives import contrastive_loss
+from companion.pocket.origin import Locked, Projections
 
 WIDTH, CLASSES = 8, 30  # as many numbers as a text: SOAP's axes are all known from the start
 

@@ -16,7 +16,7 @@ from analysis.images.pictures import in_rgb
 
 torch = pytest.importorskip("torch")
 
-from companion.any_encoder.features import features_of  # noqa: E402
+from companion.checkpoints.any_encoder.features import features_of  # noqa: E402
 
 nn = torch.nn
 X = torch.randn(40, 3, 8, 8, generator=torch.Generator().manual_seed(0))

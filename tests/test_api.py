@@ -69,7 +69,7 @@ WITH_EXAMPLES = [
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples_in_docstrings_run(name):
-    if name.startswith(("analysis.features", "companion.any_encoder")):
+    if name.startswith(("analysis.features", "companion.checkpoints.any_encoder")):
         pytest.importorskip("open_clip", reason="extraction is not installed")
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted and not result.failed

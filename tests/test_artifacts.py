@@ -13,7 +13,7 @@ import pytest
 import yaml
 from conftest import cases, refused, sentence
 
-from base.roots import ArtifactError
+from analysis.base.roots import ArtifactError
 from companion.sources import public
 from companion.sources.public import Artifact, fetch, fetch_all
 

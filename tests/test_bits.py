@@ -10,8 +10,9 @@ import pytest
 
 from analysis.metrics.basis import random_rotation
 from companion import bits as the_bits
-from companion import cli, recipes
 from companion.bits import BitsError, bits
+from companion.cli import main as cli
+from companion.cli import recipes
 from companion.probe import rotation
 from companion.sources import vectors
 from companion.sources.rows import VectorsError

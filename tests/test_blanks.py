@@ -14,7 +14,7 @@ import pytest
 from conftest import cases
 from wrong_answers import RIGHT, WRONG
 
-from results import course
+from companion.engine import course
 
 #: Notebook → its source: all that are handed out with blanks.
 SOURCES = {name: (course.TEACH / f"{name}.py").read_text() for name in course.names()}

@@ -27,9 +27,9 @@ from companion.claims.counterparts import load_counterparts
 from companion.claims.evidence import gather
 from companion.claims.ledger import OUTCOMES, load_claims
 from companion.claims.rules import judge_all
+from companion.engine import policy, snapshot, style
+from companion.engine.svg import THEME, inline_svg
 from companion.runs.grid_jobs import NEEDED
-from results import policy, snapshot, style
-from results.svg import THEME, inline_svg
 
 TEXTS = cases("projects") | programs("projects")
 #: Before the caption of what another page has shown.
@@ -76,7 +76,7 @@ def test_no_entity_becomes_an_element(tmp_path):
     toc = "```{toctree}\n:glob:\n\npage*\n```\n"
     theme = {"html_theme": "sphinx_book_theme", "html_context": {"default_mode": "auto"}}
     every = {"index": f"# {element}\n\n{toc}", **pages}
-    sphinx_build(tmp_path, every, "results.sphinx.offline", **theme)
+    sphinx_build(tmp_path, every, "companion.engine.sphinx.offline", **theme)
     for name in ("index", *pages, "search", "genindex"):
         html = (tmp_path / f"html/{name}.html").read_text()
         assert not re.search(r"<img[^>]*onerror", html), name
@@ -333,7 +333,7 @@ def test_a_build_reads_what_has_changed_and_nothing_else(kept, small):
     """Nothing where nothing has; every page where the code that makes the pages has."""
     again = build_book(kept)
     assert "0 added, 0 changed, 0 removed" in again.stdout and "no targets are" in again.stdout
-    for name in ("results/sphinx/cite.py", "book/_extensions/companion_paper.py"):
+    for name in ("companion/engine/sphinx/cite.py", "book/_extensions/companion_paper.py"):
         with (small / name).open("a") as file:
             file.write("\nCHANGED = 1\n")
         built = build_book(small).stdout
@@ -363,7 +363,7 @@ def test_a_false_sentence_about_recorded_numbers_is_marked_and_ends_with_an_erro
     says = "told/paper: the book says “two is more”, which does not hold of these numbers"
     assert says in built.stderr
     assert "[“two is more” does not hold of these numbers]" in text_of(small, "chapter")
-    done = run_in(small, "companion.cli", "build", "--runs")
+    done = run_in(small, "companion.cli.main", "build", "--runs")
     assert done.returncode == 1 and says in done.stderr
 
 

@@ -11,7 +11,7 @@ from playwright import sync_api
 
 from companion.claims.ledger import load_claims
 
-STATIC = Path(__file__).resolve().parents[1] / "results" / "static"
+STATIC = Path(__file__).resolve().parents[1] / "companion" / "engine" / "static"
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
 RUN = "runs/effective_robustness/rn50.html"

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from tiny import keep, model
 
+from analysis.base.roots import ROOT
 from analysis.families import registry
 from analysis.families.registry import Family
 from analysis.features.store import Head
-from base.roots import ROOT
 from companion import book
 from companion.chapters import arrays, measured
+from companion.engine import execute
 from companion.measurements import from_store, pending, records
-from results import execute
 
 N, WIDTH, CLASSES = 60, 24, 40
 SOME = ("c31", "c07", "c18")  # the data set's classes, of the head's many

@@ -8,12 +8,13 @@ from conftest import ROOT
 
 CHECK = runpy.run_path(str(ROOT / ".ci/check.py"))
 FILES = {
-    "base/__init__.py": "",
-    "base/texts.py": "",
+    "analysis/__init__.py": "",
+    "analysis/base/__init__.py": "",
+    "analysis/base/texts.py": "",
     "rooms/__init__.py": "",
     "rooms/metric.py": "",
     "rooms/chapter.py": "from rooms import metric\n",
-    "rooms/loaded.py": "from base import texts\nPATH = 'data/numbers.yaml'\n",
+    "rooms/loaded.py": "from analysis.base import texts\nPATH = 'data/numbers.yaml'\n",
     "data/numbers.yaml": "",
     "book/page.md": "",
     "book/captions/chapter.yaml": "",
@@ -27,7 +28,8 @@ FILES = {
     "tests/test_loaded.py": "import rooms.loaded\n",
     "tests/test_house.py": "",
     "tests/test_prose.py": "",
-    "tests/test_page.py": "from results.captions import read_captions\nread_captions('chapter')\n",
+    "tests/test_page.py": "from companion.engine.captions import read_captions\n"
+    "read_captions('chapter')\n",
     "tests/test_shared.py": "import conftest\n",
 }
 
@@ -50,7 +52,7 @@ def checkout(tmp_path):
         ("data/numbers.yaml", "loaded", ""),
         ("book/page.md", "page prose", ""),
         ("book/captions/chapter.yaml", "page prose", ""),
-        ("base/texts.py", "house", "loaded"),
+        ("analysis/base/texts.py", "house", "loaded"),
         ("LICENSE", "", ""),
     ],
 )

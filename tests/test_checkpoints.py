@@ -16,11 +16,11 @@ from conftest import cases, refused, sentence
 from safetensors.torch import load_file, save_file
 from tiny import WIDTH, architectures, in_parts, model, save_clip  # noqa: F401 - a fixture
 
+from analysis.base.files import sha256_of
+from analysis.base.roots import ROOT
 from analysis.families import registry
 from analysis.families.registry import shown_weights
 from analysis.features import parts
-from base.files import sha256_of
-from base.roots import ROOT
 from companion.checkpoints import networks, weights
 from companion.checkpoints.loading import load
 from companion.checkpoints.lookup import find

@@ -15,11 +15,11 @@ from sklearn.metrics import average_precision_score
 from statsmodels.stats.contingency_tables import mcnemar
 from test_exercises import make, of_seed
 
-from companion import cli
+from companion.cli import main as cli
 from companion.course import exam, grade, handed_in, key, reading
 from companion.course.key import CourseError
-from results import check
-from results.course import ANSWERS
+from companion.engine import check
+from companion.engine.course import ANSWERS
 
 SEEDS = range(60)
 NUMBER = r"−?\d[\d,]*(?:\.\d+)?"

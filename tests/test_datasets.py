@@ -165,7 +165,7 @@ def test_two_images_of_one_name_are_refused():
 
 
 def test_the_pocket_labs_lists_are_rows_of_its_table():
-    from training import emoji
+    from companion.sources import emoji
 
     listed = emoji.pocket("noto")
     table = emoji.load().table

@@ -11,9 +11,9 @@ import pytest
 from conftest import cases, refused
 from PIL import Image
 
-from base.roots import ROOT
-from training.emoji import ARCHIVE, STYLES, TABLE, concepts, load, sizes
-from training.emoji import appearance as stored_appearance
+from analysis.base.roots import ROOT
+from companion.sources.emoji import ARCHIVE, STYLES, TABLE, concepts, load, sizes
+from companion.sources.emoji import appearance as stored_appearance
 
 FOLDER = ROOT / "data" / "emoji"
 

@@ -22,7 +22,7 @@ from conftest import (
     wait_until_nobody_works_in,
 )
 
-from results import experiments
+from companion.engine import experiments
 
 TEXTS, CASES = programs("projects"), cases("runs")
 PER_FAMILY, OVER_ALL = TEXTS["per_family"], TEXTS["over_all"]
@@ -37,7 +37,7 @@ def finished(tmp_path_factory):
         notebooks={"per_family": PER_FAMILY, "over_all": OVER_ALL},
         files={"data/number.txt": "1"},
     )
-    made = run_in(folder, "companion.cli", "build", "--runs")
+    made = run_in(folder, "companion.cli.main", "build", "--runs")
     assert made.returncode == 0, made.stderr
     assert "3 runs executed, 3 up to date." in made.stdout
     return folder
@@ -74,7 +74,7 @@ def name(path):
 
 def stale(project):
     """Why each run that is not up to date is not."""
-    return outdated(run_in(project, "companion.cli", "status", "--json").stdout)
+    return outdated(run_in(project, "companion.cli.main", "status", "--json").stdout)
 
 
 def outdated(answer):
@@ -112,7 +112,7 @@ def test_a_family_without_evidence_is_not_run_until_there_is_some(project):
     asked = "    reads: [data/number.txt]\n#     evidence: [data/shown.csv, pruning--folder]"
     notebook.write_text(notebook.read_text().replace("    reads: [data/number.txt]", asked))
     table.write_text("model,number\nrn50-openai,1\n")
-    made = run_in(project, "companion.cli", "build", "--runs", "--jobs", "1")
+    made = run_in(project, "companion.cli.main", "build", "--runs", "--jobs", "1")
     assert "1 runs executed, 2 up to date." in made.stdout
     assert [name(path) for path in outputs(project)] == ["over_all/paper", "per_family/rn50"]
     listed, run = companion_in(project, ["status", "--json"], ["run", "per_family", "vit_b_32"])
@@ -199,7 +199,7 @@ def test_a_long_path_of_temporary_files_stops_nothing(project, tmp_path):
     """It would not fit into the address of a socket."""
     place = tmp_path / ("long" * 20)
     place.mkdir()
-    command = ("-m", "companion.cli", "run", "per_family", "rn50", "-o", "run.ipynb")
+    command = ("-m", "companion.cli.main", "run", "per_family", "rn50", "-o", "run.ipynb")
     done = python_in(project, *command, TMPDIR=str(place))
     assert done.returncode == 0 and (project / "run.ipynb").is_file(), done.stderr
 
@@ -217,7 +217,7 @@ def test_failing_notebooks_are_named_and_the_others_finish(project):
     ):
         text = OVER_ALL.replace("print(", f"import os\n{code}\nprint(")
         (project / f"notebooks/{hidden}.py").write_text(text)
-    done = run_in(project, "companion.cli", "build", "--runs", "--jobs", "1")
+    done = run_in(project, "companion.cli.main", "build", "--runs", "--jobs", "1")
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert [message for message in CASES["failed"] if message not in done.stderr] == []
     assert "Traceback" in (project / ".companion/logs/per_family-rn50.log").read_text()
@@ -231,7 +231,7 @@ def test_failing_notebooks_are_named_and_the_others_finish(project):
 def test_a_notebook_that_is_wrong_is_refused_in_a_sentence(project, change, message):
     notebook = project / "notebooks/per_family.py"
     notebook.write_text(notebook.read_text().replace(*change))
-    done = run_in(project, "companion.cli", "build", "--runs")
+    done = run_in(project, "companion.cli.main", "build", "--runs")
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -274,7 +274,7 @@ def test_a_build_that_is_stopped_leaves_nothing_half_written_and_goes_on(project
     for path in outputs(project):
         json.loads(path.read_text())
     (project / "go on").mkdir()
-    done = run_in(project, "companion.cli", "build", "--runs", "--jobs", "1")
+    done = run_in(project, "companion.cli.main", "build", "--runs", "--jobs", "1")
     assert done.returncode == 0, done.stderr
     assert "1 runs executed" in done.stdout
     assert not list((project / "book/runs").rglob("*.part"))
@@ -344,8 +344,8 @@ def test_snakemake_itself_runs_the_same_graph(project):
 
 THREADS = """
 import os, json
-from results import processes, threads
-names = "threadpoolctl:threadpool_info", "results.threads:share"
+from companion.engine import processes, threads
+names = "threadpoolctl:threadpool_info", "companion.engine.threads:share"
 info, cores = (processes.result(*processes.start(n, *a, jobs=j)) for n, a, j in
                zip(names, [(), (1,)], [10**6, 1]))
 threads.limit()
@@ -353,7 +353,7 @@ print(json.dumps([[entry["num_threads"] for entry in info], cores, dict(os.envir
 """
 GIVEN = """
 import json, os
-from results import threads
+from companion.engine import threads
 threads.limit()
 print(json.dumps([threads.of_a_job(10**6), dict(os.environ)]))
 """

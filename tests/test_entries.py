@@ -3,11 +3,11 @@
 import pytest
 from conftest import ROOT
 
-from base.files import looks
+from analysis.base.files import looks
+from companion.engine import experiments, fingerprints
 from companion.measurements import quantities
 from companion.runs import entries, project
 from companion.sources import sets
-from results import experiments, fingerprints
 
 RUNS = experiments.all_runs()
 SET = """
@@ -72,7 +72,9 @@ def test_a_new_data_set_outdates_no_run_but_those_of_published_accuracies(outdat
         outdated(entries.FILES[0], lambda t: t.replace("sets:\n", f"sets:{described}", 1)) == set()
     )
     found = outdated(entries.FILES[0], lambda t: t.replace("sets:\n", f"sets:{SET}", 1))
-    every = {str(run) for run in RUNS if any("data/published" in name for name in run.reads)}
+    every = {
+        str(run) for run in RUNS if any("data/published" in name for name in experiments.reads(run))
+    }
     assert found == every and 0 < len(found) < len(RUNS) / 2
 
 

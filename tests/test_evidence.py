@@ -11,10 +11,10 @@ from analysis.families import registry
 from analysis.families.registry import Family
 from analysis.features import store
 from analysis.features.store import Head, StoreError
-from companion import cli
+from companion.cli import main as cli
 from companion.measurements import export, from_store, pending, records, tasks
 from companion.runs import grid_jobs
-from training import emoji
+from companion.sources import emoji
 
 N, D = 40, 12
 WEIGHTS = {"zero_shot": "some-tag", "supervised": "some-tag", "random": None}

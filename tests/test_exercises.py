@@ -33,10 +33,10 @@ from analysis.metrics import (
     pruning,
     quantisation,
 )
-from results import check as checks
-from results import course, lite
-from results.check import HASHED, ExerciseError, check, judged, say, student
-from results.course import ANSWERS
+from companion.engine import check as checks
+from companion.engine import course, lite
+from companion.engine.check import HASHED, ExerciseError, check, judged, say, student
+from companion.engine.course import ANSWERS
 
 spec = importlib.util.spec_from_file_location("make_teach", ROOT / "data/teach/make.py")
 make = importlib.util.module_from_spec(spec)

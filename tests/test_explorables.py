@@ -12,7 +12,7 @@ from analysis.metrics import quantisation
 from analysis.metrics.basis import quarter_turn, text_directions
 from analysis.metrics.outliers import kurtosis
 from companion.chapters import explorables, origin_figures
-from results.svg import explorable
+from companion.engine.svg import explorable
 
 TALL = 7  # a photograph of the first forty
 DESK, PHONE = {"width": 800, "height": 900}, {"width": 390, "height": 844}

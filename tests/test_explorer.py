@@ -18,10 +18,10 @@ from analysis.metrics.robustness import (
     matched_excess,
 )
 from companion.chapters import explore
+from companion.engine.svg import explorer
 from companion.measurements import atlas, records
 from companion.measurements.accuracies import FIVE_SHIFTS, FOUR_SHIFTS
 from companion.measurements.effective_robustness import fit_choices, view
-from results.svg import explorer
 
 DESK, PHONE = {"width": 1000, "height": 900}, {"width": 390, "height": 844}
 

@@ -14,6 +14,8 @@ from conftest import refused
 from safetensors.torch import load_file, save_file
 from tiny import PROMPTS, WIDTH, image_list, model, save_clip, save_folder, use_architectures
 
+from analysis.base.files import sealed, sha256_of
+from analysis.base.texts import CompanionError
 from analysis.families import registry
 from analysis.families.registry import Family
 from analysis.features import decode, heads, plan, store
@@ -22,8 +24,6 @@ from analysis.features.plan import ExtractionError, ExtractionSettings
 from analysis.features.store import StoreError
 from analysis.images import imagelist
 from analysis.images.imagelist import ImageList
-from base.files import sealed, sha256_of
-from base.texts import CompanionError
 from companion.checkpoints import loading
 
 torch.set_num_threads(1)

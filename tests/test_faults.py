@@ -16,13 +16,13 @@ import pytest
 import tiny
 from conftest import copy_checkout, refused
 
+from analysis.base.texts import CompanionError
 from analysis.families.registry import load_families
 from analysis.features import store
-from base.texts import CompanionError
 from companion.checkpoints import loading
 from companion.checks import plausible
 from companion.measurements import records
-from training import emoji
+from companion.sources import emoji
 
 FAULTS = Path(__file__).with_name("faults")
 sys.path.insert(0, str(FAULTS))
@@ -115,7 +115,7 @@ def test_a_folder_that_is_read_only_is_one_sentence(tmp_path):
     writes = ("export x.csv", "build --runs", *runs)
     for line in ("check", "status", "claims", *writes):
         code = int(line in writes)
-        done = subprocess.run([sys.executable, "-m", "companion.cli", *line.split()], **kept)
+        done = subprocess.run([sys.executable, "-m", "companion.cli.main", *line.split()], **kept)
         assert done.returncode == code, (line, done.stderr)
         assert not code or re.fullmatch(r"companion: .*Permission denied.*\n", done.stderr), line
     subprocess.run(["chmod", "-R", "u+w", str(project)], check=True)

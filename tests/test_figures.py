@@ -9,9 +9,9 @@ from conftest import cases, contrast
 
 from analysis.families.registry import LEVELS
 from companion.chapters import figures, picture_rows, pruning_figures, sketches
+from companion.engine import plots, style, words
+from companion.engine.style import without_markup
 from companion.measurements.records import FOLDER, read
-from results import plots, style, words
-from results.style import without_markup
 
 CASES = cases("drawings")
 IMAGES, DIRECTIONS, CONTROL = (

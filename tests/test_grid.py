@@ -15,12 +15,12 @@ from tiny import save_folder
 from analysis.families.registry import load_families
 from analysis.features.plan import ExtractionSettings
 from analysis.images import imagelist
-from companion.cli import main
+from companion.cli.main import main
+from companion.engine.experiments import RunError
 from companion.runs import cluster, dry_run, grid, grid_jobs, sizes
 from companion.runs.grid import Grid
 from companion.runs.options import Choice
 from companion.sources import find, sets
-from results.experiments import RunError
 
 pytestmark = pytest.mark.usefixtures("own_store")
 TEXTS, CASES = cases("projects") | programs("projects"), cases("grid")
@@ -241,7 +241,7 @@ def start(project, *more, data=("one", "two")):
 def done(project, monkeypatch, *more, data=("one",)):
     """Do a grid; its exit status, the jobs that were finished, and all that it said."""
     monkeypatch.setenv("COMPANION_STORE", str(project / "st"))
-    ran = run_in(project, "companion.cli", *words(*more, data=data))
+    ran = run_in(project, "companion.cli.main", *words(*more, data=data))
     return ran.returncode, finished_jobs(ran.stderr), ran.stdout + ran.stderr
 
 

@@ -18,12 +18,12 @@ import pandas as pd
 import pytest
 from conftest import cases
 
-from base.texts import as_words
-from companion import evidence_commands
+from analysis.base.texts import as_words
+from companion.cli import evidence_commands
 from companion.course import grade, key
+from companion.engine import captions, course, downloads, plots, single_page, slides, style
+from companion.engine.page import Page
 from companion.measurements import export as exporting
-from results import captions, course, downloads, plots, single_page, slides, style
-from results.page import Page
 
 MARKS = [f"window.ran={100 + n}" for n in range(len(cases("faults")["texts"]))]
 #: Texts as they are, and as a page has those that a stranger's file or folder is called.

@@ -10,9 +10,9 @@ import pytest
 from conftest import cases, refused
 from PIL import Image
 
+from analysis.base.roots import ROOT
 from analysis.images import imagenet
 from analysis.images.imagelist import DatasetError
-from base.roots import ROOT
 from companion.sources import copies, find, sets
 
 TRUE, READ_ANEW = sets.descriptions(), sets.descriptions.__wrapped__

@@ -16,10 +16,10 @@ from analysis.families.registry import load_families
 from analysis.metrics import indicators
 from companion.chapters import indicator_tables
 from companion.claims.evidence import gather
+from companion.engine import cells
+from companion.engine.captions import read_captions
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import view
-from results import cells
-from results.captions import read_captions
 
 
 def test_rank_correlation_and_separation_are_the_known_ones():
@@ -148,7 +148,7 @@ def test_the_papers_models_are_compared_once_enough_of_them_are_measured(tmp_pat
         content["data"]["name"] = "imagenet"
         content["values"]["kurtosis_mean"]["value"] = value
         (folder / f"{row.name}--imagenet.json").write_text(json.dumps(content))
-    done = run_in(project, "companion.cli", "run", "robustness_indicators", "paper")
+    done = run_in(project, "companion.cli.main", "run", "robustness_indicators", "paper")
     assert done.returncode == 0, done.stderr
     notebook = (project / "book/runs/robustness_indicators/paper.ipynb").read_text()
     rho = stats.spearmanr(kurtosis, er["er"]).statistic

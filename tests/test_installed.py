@@ -90,7 +90,7 @@ def test_what_needs_a_checkout_says_so_and_finds_it(python, tmp_path):
 
 
 def test_the_engine_brings_its_scripts_and_styles(python, tmp_path):
-    code = "from results.sphinx.offline import SCRIPTS, STATIC, STYLES as s; "
+    code = "from companion.engine.sphinx.offline import SCRIPTS, STATIC, STYLES as s; "
     code += "print(all((STATIC / name).is_file() for name in [*s, *SCRIPTS]), STATIC)"
     said = python_in(tmp_path, "-c", code, python=python, **UNSET).stdout
     assert said.startswith("True") and str(ROOT) not in said
@@ -98,7 +98,7 @@ def test_the_engine_brings_its_scripts_and_styles(python, tmp_path):
 
 def test_where_the_root_is(python, tmp_path):
     def root(folder, **more):
-        program = "import base.roots as c; print(c.ROOT, c.WORKSPACE, sep='\\n')"
+        program = "import analysis.base.roots as c; print(c.ROOT, c.WORKSPACE, sep='\\n')"
         done = python_in(folder, "-c", program, python=python, **UNSET, **more)
         return done.stdout.splitlines()
 
@@ -114,17 +114,20 @@ def test_where_the_root_is(python, tmp_path):
 
 
 def test_a_checkout_is_not_another_folder(tmp_path):
-    done = python_in(ROOT, "-m", "companion.cli", "status", COMPANION_ROOT=str(tmp_path))
+    done = python_in(ROOT, "-m", "companion.cli.main", "status", COMPANION_ROOT=str(tmp_path))
     assert done.returncode == 1 and "which is no checkout" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("text", "root"),
     [
-        ('[tool.results]\nproject = "yours.project:PROJECT"\n', "it"),  # as the guide prints it
+        ('[tool.companion]\nproject = "yours.project:PROJECT"\n', "it"),  # as the guide prints it
         ('[tool]\nresults = {project = "yours.project:PROJECT"}\n', "it"),
-        ('[project]\nname = "a"  # [tool.results]\n', "which is no checkout of a companion: set"),
-        ("[tool.results\n", "which is no checkout, since its pyproject.toml is no TOML (Expected"),
+        ('[project]\nname = "a"  # [tool.companion]\n', "which is no checkout of a companion: set"),
+        (
+            "[tool.companion\n",
+            "which is no checkout, since its pyproject.toml is no TOML (Expected",
+        ),
         (None, "which is no checkout of a companion: set it to"),
     ],
 )
@@ -135,7 +138,7 @@ def test_a_root_is_the_folder_that_is_named_or_an_error(tmp_path, text, root):
     if text is not None:
         (folder / "pyproject.toml").write_text(text)
     places = {"COMPANION_ROOT": str(folder), "PYTHONPATH": str(ROOT)}
-    done = python_in(folder, "-c", "import base.roots as c; print(c.ROOT)", **places)
+    done = python_in(folder, "-c", "import analysis.base.roots as c; print(c.ROOT)", **places)
     if root == "it":
         assert done.stdout == f"{folder}\n"
     else:

@@ -10,8 +10,8 @@ torch = pytest.importorskip("torch")
 timm = pytest.importorskip("timm")
 models = pytest.importorskip("torchvision.models")
 
-from companion.any_encoder import layers  # noqa: E402
-from companion.any_encoder.features import features_of  # noqa: E402
+from companion.checkpoints.any_encoder import layers  # noqa: E402
+from companion.checkpoints.any_encoder.features import features_of  # noqa: E402
 from companion.sources.sets import DatasetError  # noqa: E402
 
 #: Sizes of pictures that most architectures take, and of those that need others.

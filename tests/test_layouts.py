@@ -18,9 +18,9 @@ from tiny import WIDTH, architectures, in_parts, save_clip  # noqa: F401 - a fix
 from torch.nn import DataParallel
 from torch.optim.swa_utils import AveragedModel
 
+from analysis.base.files import sha256_of
 from analysis.features import store
 from analysis.features.encoders import ModelError
-from base.files import sha256_of
 from companion.checkpoints import layouts, weights
 from companion.checkpoints.loading import load
 from companion.checkpoints.lookup import find

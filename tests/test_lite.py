@@ -22,7 +22,7 @@ import pytest
 from conftest import ROOT, solutions_in
 from test_exercises import make
 
-from results import course, lite, serve
+from companion.engine import course, lite, serve
 
 DESK = {"width": 1000, "height": 900}
 LOCK = {
@@ -186,7 +186,7 @@ def site(tmp_path_factory):
     except lite.LiteError as error:
         pytest.skip(str(error))
     folder = tmp_path_factory.mktemp("site")
-    shutil.copytree(ROOT / "results/static", folder / "_static")
+    shutil.copytree(ROOT / "companion/engine/static", folder / "_static")
     (folder / "_downloads/teach").mkdir(parents=True)
     for name in course.names():
         for path, content in course.files(name).items():
@@ -331,7 +331,7 @@ def test_what_is_written_stays_and_goes_with_a_new_student(page, site):
 @pytest.mark.slow
 def test_exercises_run_and_are_checked_in_the_page(page, site):
     page.goto(f"{site}/page.html")
-    answers = json.loads((ROOT / "results/answers.json").read_text())
+    answers = json.loads((ROOT / "companion/engine/answers.json").read_text())
     for label in ("outlier-2", "concepts-5", "frame-3"):
         box = page.locator(f"#{label}")
         box.get_by_role("button", name="Write and run code here").click()

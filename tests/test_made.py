@@ -6,7 +6,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-from base.roots import ArtifactError
+from analysis.base.roots import ArtifactError
 
 MADE = ["imagenet", "moments", "published", "teach"]
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("teach/lab",)]

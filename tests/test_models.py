@@ -23,14 +23,14 @@ from tiny import (
 )
 from torch import nn
 
+from analysis.base.files import sha256_of
+from analysis.base.roots import ArtifactError
 from analysis.families.registry import load_family
 from analysis.features import heads, plan, store
 from analysis.features.encoders import ModelError
 from analysis.features.heads import zero_shot_head
 from analysis.images import imagenet
 from analysis.images.imagelist import Prompts
-from base.files import sha256_of
-from base.roots import ArtifactError
 from companion.checkpoints import networks
 from companion.checkpoints.loading import load
 from companion.checkpoints.tokenizer import WordTokenizer

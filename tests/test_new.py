@@ -7,7 +7,7 @@ import shutil
 import pytest
 from conftest import companion_in, copy_checkout, python_in, refused, run_in
 
-from companion.new import PAGE, as_comment, begun, blocks
+from companion.cli.new import PAGE, as_comment, begun, blocks
 
 NAMES = {"metric": "crest", "experiment": "spread", "claim": "K-spread", "data-set": "flowers102"}
 #: What a person writes into a blank; another blank keeps the words that it shows.
@@ -39,7 +39,7 @@ def fill(folder):
             path.write_text(re.sub("‹(.*?)›", lambda m: FILLED.get(m[1], m[1]), text))
 
 
-ROOMS = ("analysis", "base", "companion", "results", "data", "tests", "notebooks", "book")
+ROOMS = ("analysis", "companion", "data", "tests", "notebooks", "book")
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_what_the_page_names_runs(kind, folder):
             continue
         words = line.split()
         if words[0] == "companion":
-            done = run_in(folder, "companion.cli", *words[1:])
+            done = run_in(folder, "companion.cli.main", *words[1:])
         elif words[0] == "pytest":
             done = run_in(folder, "pytest", "-q", "-p", "no:cacheprovider", *words[1:])
         else:

@@ -13,8 +13,8 @@ from test_page import outputs  # noqa: F401 - a fixture
 
 from companion import book
 from companion.chapters import measured as titles
-from results import captions, execute, plots
-from results.page import Page
+from companion.engine import captions, execute, plots
+from companion.engine.page import Page
 
 CURVES = pd.DataFrame({"x": [1, 2, 1, 2], "y": [1.0, 2, 3, 4], "of": [*"aabb"]})
 

@@ -17,14 +17,14 @@ from scipy.stats import percentileofscore
 from test_train import recipe
 from tiny import unit
 
+from analysis.base.files import sha256_of
 from analysis.metrics import modalities
-from base.files import sha256_of
 from companion.chapters import origin_figures as figures
+from companion.engine.style import spread
+from companion.pocket import objectives, origin, pocket, pocket_lab
+from companion.pocket.optimizers import ProjectionAdamW
 from companion.probe import facts, measure
-from companion.sources import public
-from results.style import spread
-from training import emoji, objectives, origin, pocket, pocket_lab
-from training.optimizers import ProjectionAdamW
+from companion.sources import emoji, public
 
 torch.set_num_threads(1)
 BLIND = ("shared", "matrix", "none", "muon", "shampoo")

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from conftest import ROOT, cases, refused
 
-from results import captions, labels, plots, runpage, style
-from results.captions import CaptionError
-from results.page import Page
+from companion.engine import captions, labels, plots, runpage, style
+from companion.engine.captions import CaptionError
+from companion.engine.page import Page
 
 FRAME = pd.DataFrame({"x": [1 / 3], "of": ["`a`"]})
 

@@ -17,10 +17,10 @@ import yaml
 from conftest import ROOT, build_book, run_in, sphinx_build
 from sphinx.errors import SphinxParallelError
 
-from base.texts import CompanionError
-from results import course, pdf
-from results.labels import line_in_source
-from results.sphinx import cite, contents, pages, result, runs, weight
+from analysis.base.texts import CompanionError
+from companion.engine import course, pdf
+from companion.engine.labels import line_in_source
+from companion.engine.sphinx import cite, contents, pages, result, runs, weight
 
 BROWSER = pytest.mark.skipif(
     not any(map(pdf.shutil.which, pdf.BROWSERS)), reason="Chromium is not installed"
@@ -92,7 +92,7 @@ def test_a_runs_download_says_what_it_needs_and_runs_in_any_folder(clone, built_
     assert "COMPANION_ROOT" in cells[0]["source"]
     assert not any("{doc}" in "".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
     code = ["".join(c["source"]) for c in cells if c["cell_type"] == "code"]
-    where = "from base.roots import ROOT\nprint(ROOT)"
+    where = "from analysis.base.roots import ROOT\nprint(ROOT)"
     (tmp_path / "all.py").write_text("\n".join([*code, where]))
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"MPLBACKEND": "agg"}
     kept = {"text": True, "capture_output": True, "env": env | {"COMPANION_ROOT": str(clone)}}
@@ -264,7 +264,7 @@ def test_a_script_that_changed_is_copied_where_no_page_has(tmp_path):
     for text in ("let a = 1", "let a = 1", "let a = 2"):
         own.write_text(text)
         app, warned = sphinx_build(
-            tmp_path, {"index": "# A page\n"}, "results.sphinx.offline", **settings
+            tmp_path, {"index": "# A page\n"}, "companion.engine.sphinx.offline", **settings
         )
         assert warned == ""
         written = vars(app).get("companion_written", set())
@@ -288,7 +288,7 @@ def test_one_process_writes_the_pages_that_two_write(clone, tmp_path, monkeypatc
 @BROWSER
 @pytest.mark.slow
 def test_the_whole_book_is_one_pdf(clone):
-    made = run_in(clone, "results.pdf")
+    made = run_in(clone, "companion.engine.pdf")
     assert made.returncode == 0, made.stderr[-2000:]
     six = clone / "book/_build/pdf/six-pages.pdf"
     with pikepdf.open(six) as read:

@@ -8,7 +8,8 @@ import pytest
 from analysis.families.registry import load_families
 from analysis.metrics import concept_counts
 from companion.measurements import concept_probe
-from training import emoji, pocket, pocket_lab
+from companion.pocket import pocket, pocket_lab
+from companion.sources import emoji
 
 MAKE = runpy.run_path(str(pocket.POCKET / "make.py"))
 COUNTING, representation = MAKE["COUNTING"], MAKE["representation"]

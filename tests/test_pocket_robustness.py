@@ -8,7 +8,7 @@ from analysis.families.registry import load_family
 from analysis.metrics.robustness import fit_baseline
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import resampled_lab, view
-from training import emoji
+from companion.sources import emoji
 
 KEPT = pd.read_csv(accuracies.POCKET / "accuracies.csv").query("split == 'test'")
 

@@ -24,13 +24,14 @@ from scipy.special import erf, expit
 from statsmodels.stats.proportion import proportion_confint
 from tiny import save_clip, save_folder, unit, use_architectures
 
+from analysis.base.texts import CompanionError
 from analysis.families.registry import Family, load_family
 from analysis.features import store
 from analysis.images import imagelist
 from analysis.metrics import directions, outliers, quantisation
 from analysis.metrics.basis import random_rotation
-from base.texts import CompanionError
-from companion import cli, readers
+from companion.cli import main as cli
+from companion.cli import readers
 from companion.measurements import records
 from companion.measurements.measurement import Value
 from companion.probe import checkpoint, encoder, facts, judge, measure, probe, report, rotation
@@ -454,8 +455,8 @@ def test_a_probe_says_what_it_found_in_a_few_lines():
 
 def test_any_encoder_gets_the_same_numbers(tiny, images, tmp_path, answer):
     torch = pytest.importorskip("torch")
-    from companion.any_encoder.features import features_of
     from companion.checkpoints import loading, lookup
+    from companion.checkpoints.any_encoder.features import features_of
 
     answer("probe", tiny, *TINY, "--images", images, "--json", tmp_path / "n.json")
     typed = report.of_file(tmp_path / "n.json")
@@ -591,7 +592,7 @@ def test_who_makes_a_report_is_its_author(tmp_path):
 def test_a_missing_architecture_is_said_before_torch_is_imported(tmp_path):
     (tmp_path / "net.pt").write_bytes(b"PK")
     code = (
-        "import sys; from companion.cli import main; "
+        "import sys; from companion.cli.main import main; "
         f"words = ['probe', {str(tmp_path / 'net.pt')!r}, '--images', {str(tmp_path)!r}]; "
         "assert main(words) == 1; "
         "assert 'torch' not in sys.modules"

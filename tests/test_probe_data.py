@@ -15,7 +15,7 @@ from companion.chapters import concept_tables, measured, notes
 from companion.measurements import concept_probe, records
 from companion.measurements.kept_counts import counts_of
 from companion.measurements.pending import CONCEPTS
-from training import emoji
+from companion.sources import emoji
 
 KEYS = [f"{unit}/{hand}" for hand in (0, 1) for unit in range(7 - hand)]
 

@@ -11,7 +11,7 @@ import re
 import pytest
 from conftest import ROOT, cases
 
-from results.captions import CAPTIONS_FOLDER, read_captions
+from companion.engine.captions import CAPTIONS_FOLDER, read_captions
 
 CASES = cases("typed")
 PAGES = sorted((ROOT / "book").glob("*.md")) + sorted((ROOT / "book").glob("[ag]*/*.md"))

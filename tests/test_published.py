@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from conftest import cases
 
+from analysis.base.roots import ArtifactError
 from analysis.families.registry import LEVELS, Family, load_families, load_family
-from base.roots import ArtifactError
 from companion.chapters import robustness_figures
 from companion.measurements import accuracies
 from companion.measurements.accuracies import (

@@ -8,19 +8,15 @@ from html.parser import HTMLParser
 import pytest
 from conftest import ROOT, cases, sphinx_build
 
-from base.quoting import Html, as_markdown, in_a_row, in_html, tag
-from results import policy, slides
-from results.style import items
-from results.svg import explorer
+from analysis.base.quoting import Html, as_markdown, in_a_row, in_html, tag
+from companion.engine import policy, slides
+from companion.engine.style import items
+from companion.engine.svg import explorer
 
 TEXTS = cases("faults")["texts"]
 WRITERS = [
     *ROOT.glob("book/_extensions/*.py"),
-    *(
-        path
-        for room in ("analysis", "base", "companion", "results", "data")
-        for path in ROOT.rglob(f"{room}/**/*.py")
-    ),
+    *(path for room in ("analysis", "companion", "data") for path in ROOT.rglob(f"{room}/**/*.py")),
 ]
 
 
@@ -91,7 +87,7 @@ def test_a_policy_names_what_runs_and_some_pages_need_more():
 
 def test_slides_and_numbers_in_a_page_hold_their_own_script_alone():
     deck = slides.deck('# A "title" <b>\n\ntext\n\n> 1 min', {}.get)
-    script = (ROOT / "results/static/slides.js").read_text()
+    script = (ROOT / "companion/engine/static/slides.js").read_text()
     assert f"<script>{script}</script>" in deck
     assert rules(deck)["script-src"] == [policy.hash_of_script(script)]
     assert "<title>A &quot;title&quot; &lt;b&gt;</title>" in deck

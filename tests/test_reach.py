@@ -8,8 +8,8 @@ from typing import get_args
 import pytest
 from conftest import ROOT, refused
 
-from base import reach
-from base.reach import Code
+from analysis.base import reach
+from analysis.base.reach import Code
 from companion.measurements import records
 from companion.measurements.quantities import Measurable
 
@@ -111,7 +111,7 @@ def test_what_cannot_be_told_is_refused(tmp_path):
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ours")
-    for package in ("analysis", "base", "companion", "results"):
+    for package in ("analysis", "companion"):
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("*.pyc"))
     return folder
 

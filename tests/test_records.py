@@ -15,9 +15,10 @@ from markdown_it import MarkdownIt
 from tiny import accuracy
 
 from analysis.families.registry import load_families, load_family
-from companion import cli
 from companion.chapters import measured, notes
 from companion.checks import plausible
+from companion.cli import main as cli
+from companion.engine import cells, execute, experiments, style
 from companion.measurements import quantities, records
 from companion.measurements.measurement import Measurement
 from companion.measurements.records import (
@@ -29,7 +30,6 @@ from companion.measurements.records import (
     read,
 )
 from companion.sources import sets
-from results import cells, execute, experiments, style
 
 RECORDED = sorted(FOLDER.glob("*/*.json"))
 FAMILIES = load_families()
@@ -395,7 +395,7 @@ def test_a_slip_in_what_is_declared_is_one_sentence_and_no_verdict(slip, says, t
     file = checkout / "data/quantities.yaml"
     file.write_text(file.read_text() + slip)
     where = {"PYTHONPATH": str(checkout), "COMPANION_ROOT": str(checkout)}
-    done = python_in(checkout, "-m", "companion.cli", "claims", **where)
+    done = python_in(checkout, "-m", "companion.cli.main", "claims", **where)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert re.match(f"companion: {says}", line)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, cases, refused
 
+from analysis.base.files import sha256_of
 from analysis.families import registry
 from analysis.families.registry import (
     LEVELS,
@@ -14,7 +15,6 @@ from analysis.families.registry import (
     load_family,
 )
 from analysis.features import store
-from base.files import sha256_of
 
 PAPER = ["rn50", "rn101", "vit_b_32", "vit_b_16", "vit_l_14"]
 ZERO_SHOT = cases("models")["zero_shot"]

@@ -12,11 +12,11 @@ import torch
 import yaml
 from conftest import ROOT
 
+from analysis.base.files import sha256_of
 from analysis.metrics import basis, outliers
-from base.files import sha256_of
 from companion.chapters import origin_figures, relearn_tables
-from training import origin, relearn
-from training.relearn import Pairs, RelearnSettings
+from companion.pocket import origin, relearn
+from companion.pocket.relearn import Pairs, RelearnSettings
 
 WIDTH, CLASSES = 16, 40
 

@@ -12,12 +12,12 @@ from http.server import ThreadingHTTPServer
 
 from conftest import ROOT
 
-from results import serve
+from companion.engine import serve
 
 
 def test_pages_are_there_beside_as_many_idle_connections_as_a_room_opens(tmp_path):
     (tmp_path / "index.html").write_text("a page")
-    command = [sys.executable, "-m", "results.serve", str(tmp_path), "--port", "0"]
+    command = [sys.executable, "-m", "companion.engine.serve", str(tmp_path), "--port", "0"]
 
     def as_on_macos():
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, 8192))

@@ -22,7 +22,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from test_house import imports
 
-from results.sphinx.offline import foreign_resources
+from companion.engine.sphinx.offline import foreign_resources
 
 BOOK = ROOT / "book"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -130,7 +130,7 @@ def test_environments_install_this_project_from_where_they_lie(path):
 
 
 def test_vendored_scripts_are_as_published():
-    vendor = ROOT / "results/static/vendor"
+    vendor = ROOT / "companion/engine/static/vendor"
     table = (vendor / "README.md").read_text()
     rows = re.findall(r"^\| `\w+` .*?`(?:dist|es5)/", table, re.M)
     digests = set(re.findall(r"`([0-9a-f]{64})`", table))
@@ -163,7 +163,7 @@ def test_what_a_browser_would_fetch_is_seen():
 
 def small_build(folder, **pages):
     """Build a book of a few pages with the extension; return Sphinx's status."""
-    return int(sphinx_build(folder, pages, "results.sphinx.offline")[0].statuscode)
+    return int(sphinx_build(folder, pages, "companion.engine.sphinx.offline")[0].statuscode)
 
 
 TOC = "# Start\n\n```{toctree}\n:glob:\n\n*\n```\n"
@@ -173,7 +173,7 @@ def test_a_page_is_the_same_in_a_second_build(tmp_path):
     """MyST-NB's style is in place before a page is written: its address has a checksum, or not."""
     pages = []
     settings = {"nb_execution_mode": "off"}
-    settings["extensions"] = ["myst_nb", "results.sphinx.offline"]
+    settings["extensions"] = ["myst_nb", "companion.engine.sphinx.offline"]
     for _ in range(2):
         sphinx_build(tmp_path, {"index": "# Start\n"}, **settings)
         pages.append((tmp_path / "html" / "index.html").read_bytes())
@@ -203,7 +203,7 @@ def test_figures_are_numbered_again_where_a_page_is_another_or_gone(tmp_path, mo
     for pages in (both, both | {"a": "# None\n"}, {"b": both["b"]}):
         numbered.clear()
         app, _ = sphinx_build(
-            tmp_path, {"index": TOC, **pages}, "results.sphinx.offline", numfig=True
+            tmp_path, {"index": TOC, **pages}, "companion.engine.sphinx.offline", numfig=True
         )
         app.build()  # with nothing to read
         shown = re.search(r"std-numref.>(Table \d)<", (tmp_path / "html/b.html").read_text())

@@ -5,7 +5,7 @@ import re
 import pytest
 from conftest import ROOT
 
-from results import slides
+from companion.engine import slides
 
 FOLDER = ROOT / "book" / "guide" / "slides"
 DECKS = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.md"))}

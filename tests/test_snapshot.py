@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from results import snapshot
+from companion.engine import snapshot
 
 TABLE = """title,κ,accuracy,verdict
 ViT-B/16,2.87 (2.84 to 2.91),"1,692",differs

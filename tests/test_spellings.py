@@ -8,7 +8,7 @@ import pytest
 from conftest import refused
 from PIL import Image
 
-from base.roots import ROOT
+from analysis.base.roots import ROOT
 
 timm = pytest.importorskip("timm")
 torch = pytest.importorskip("torch")
@@ -16,8 +16,8 @@ transformers = pytest.importorskip("transformers")
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from companion.any_encoder.features import features_of  # noqa: E402
 from companion.checkpoints import lookup  # noqa: E402
+from companion.checkpoints.any_encoder.features import features_of  # noqa: E402
 
 X = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}

@@ -19,10 +19,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from tiny import model
 
+from analysis.base.files import sealed, sha256_of, temporary_folder, write_text
+from analysis.base.roots import ROOT
 from analysis.features import store
 from analysis.features.store import Head, StoreError
-from base.files import sealed, sha256_of, temporary_folder, write_text
-from base.roots import ROOT
 
 PROGRAMS = programs("programs")
 N, D = 12, 5

@@ -11,19 +11,19 @@ import pytest
 from conftest import cases, refused
 from scipy import sparse
 
+from analysis.base.roots import ROOT
 from analysis.families.registry import load_families
-from base.roots import ROOT
 from companion.chapters import encoder_tables, measured
 from companion.chapters.robustness_figures import ER
 from companion.claims.evidence import gather
+from companion.engine import style
+from companion.engine.captions import read_captions
+from companion.engine.cells import written
 from companion.measurements.intervals import Interval
 from companion.measurements.measurement import MeasurementError
 from companion.measurements.pruned import in_each_order
 from companion.measurements.records import available, read_all
 from companion.measurements.textures import textures
-from results import style
-from results.captions import read_captions
-from results.cells import written
 
 FAMILIES = load_families("paper") | load_families("contrast")
 IMAGES, CAPTIONS, RANDOM, _ = measured.example(measured.of_editions("outlier_features", "paper"))

@@ -9,8 +9,9 @@ from conftest import cases
 
 from companion.checkpoints.tokenizer import WordTokenizer
 from companion.checkpoints.weights import read_weights
-from training import emoji, objectives, pocket, pocket_lab
-from training.pocket import PocketRecipe
+from companion.pocket import objectives, pocket, pocket_lab
+from companion.pocket.pocket import PocketRecipe
+from companion.sources import emoji
 
 torch.set_num_threads(1)
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}

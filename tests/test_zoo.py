@@ -7,9 +7,9 @@ import pytest
 from conftest import refused
 
 from analysis.families import registry
-from companion import readers, zoo
 from companion.chapters import indicator_tables
 from companion.checks import plausible
+from companion.cli import readers, zoo
 from companion.measurements import atlas, records
 from companion.runs import grid
 
@@ -74,7 +74,7 @@ def test_weights_of_a_folder_are_named_by_architecture_and_tag(table, tmp_path):
 
 def test_without_files_the_grid_says_how_to_write_them(tmp_path, monkeypatch):
     monkeypatch.setattr(registry.load_families, "__defaults__", (None, tmp_path))
-    refused("no family: run `python -m companion.zoo` first", grid.plan, grid.Grid("zoo"))
+    refused("no family: run `python -m companion.cli.zoo` first", grid.plan, grid.Grid("zoo"))
     refused("nowhere is not a folder: create it", zoo.make, tmp_path / "nowhere")
 
 

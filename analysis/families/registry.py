@@ -16,9 +16,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
-from base.roots import ROOT, WORKSPACE
-from base.strict import Name, Plain, Sha256, Strict, Text, Words, checked, parse_yaml
-from base.texts import CompanionError, is_template, plain, suggestion, worded
+from analysis.base.roots import ROOT, WORKSPACE
+from analysis.base.strict import Name, Plain, Sha256, Strict, Text, Words, checked, parse_yaml
+from analysis.base.texts import CompanionError, is_template, plain, suggestion, worded
 
 FAMILIES = WORKSPACE / "families"
 #: The book's own, where they lie elsewhere than those that a reader adds.

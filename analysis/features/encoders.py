@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from analysis.base.texts import CompanionError
 from analysis.families.registry import Model
 from analysis.features import parts
 from analysis.features.preprocess import to_pixels
 from analysis.features.store import Head
 from analysis.images.imagelist import Pixels
-from base.texts import CompanionError
 
 TextEncoder = Callable[[Sequence[str]], Tensor]
 

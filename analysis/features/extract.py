@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from analysis.base.files import fingerprint
 from analysis.families.registry import Model
 from analysis.features import again, plan, store
 from analysis.features.decode import AHEAD, Batch, decoded
@@ -36,7 +37,6 @@ from analysis.features.plan import ExtractionError, ExtractionSettings
 from analysis.features.preprocess import geometry
 from analysis.features.store import StoreError
 from analysis.images.imagelist import ImageList
-from base.files import fingerprint
 
 AUTOCAST = {"fp16": torch.float16, "bf16": torch.bfloat16}
 LIBRARIES = ("torch", "open_clip_torch", "timm", "numpy", "pillow")

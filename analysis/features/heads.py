@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from analysis.base.quoting import quoted
 from analysis.families.registry import Model
 from analysis.features import store
 from analysis.features.devices import computing, free_memory, out_of_memory
@@ -25,7 +26,6 @@ from analysis.features.plan import ExtractionError, head_prompts
 from analysis.features.store import Head, StoreError
 from analysis.images import imagenet
 from analysis.images.imagelist import ImageList, Prompts
-from base.quoting import quoted
 
 #: Rows of a head that are compared at once.
 BLOCK = 1000

@@ -10,7 +10,7 @@ import json
 import re
 from pathlib import Path
 
-from base.files import fingerprint, sha256_of
+from analysis.base.files import fingerprint, sha256_of
 
 #: What the name of an index ends in.
 INDEX = ".safetensors.index.json"

@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from analysis.base import code
+from analysis.base.files import fingerprint
+from analysis.base.roots import PACKAGES
+from analysis.base.texts import CompanionError
 from analysis.families.registry import Model
 from analysis.features import store
 from analysis.features.store import Precision
 from analysis.images import imagenet
 from analysis.images.imagelist import ImageList, Prompts
 from analysis.images.imagenet import prompts_for
-from base import code
-from base.files import fingerprint
-from base.roots import PACKAGES
-from base.texts import CompanionError
 
 LIBRARIES = ("torch", "open_clip", "timm", "PIL")
 #: What decides numbers in the code. Images and models count by their content, not by how they are

@@ -28,11 +28,11 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from analysis.base.files import fingerprint, is_intact, replaced, sealed, sha256_of, write_text
+from analysis.base.roots import WORKSPACE
+from analysis.base.texts import CompanionError
 from analysis.families.registry import LOCAL_DIR, Model, is_file_name
 from analysis.features import parts
-from base.files import fingerprint, is_intact, replaced, sealed, sha256_of, write_text
-from base.roots import WORKSPACE
-from base.texts import CompanionError
 
 #: The arithmetic that features are computed in.
 Precision = Literal["fp32", "tf32", "fp16", "bf16"]

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from analysis.base.files import fingerprint, sha256_of
+from analysis.base.texts import CompanionError
 from analysis.images.pictures import in_rgb
-from base.files import fingerprint, sha256_of
-from base.texts import CompanionError
 
 Pixels = NDArray[np.uint8]
 #: The images below a folder: the name of each, with / between folders, and the path without links.

@@ -12,8 +12,8 @@ import csv
 from collections.abc import Sequence
 from functools import cache
 
+from analysis.base.roots import ROOT
 from analysis.images.imagelist import Prompts, class_prompts
-from base.roots import ROOT
 
 FOLDER = ROOT / "data" / "imagenet"
 

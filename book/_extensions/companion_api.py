@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from base.roots import PACKAGES
+from analysis.base.roots import PACKAGES
 
 MOCKED = ["torch", "torchvision", "open_clip", "timm", "huggingface_hub", "safetensors.torch"]
 #: Types that have a name of their own in the code: arrays, mostly.

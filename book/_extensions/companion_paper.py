@@ -19,8 +19,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 
+from analysis.base.quoting import as_markdown, tag
 from analysis.families.registry import FAMILIES, load_family
-from base.quoting import as_markdown, tag
 from companion.claims.counterparts import (
     COUNTERPARTS,
     Item,
@@ -29,12 +29,12 @@ from companion.claims.counterparts import (
     load_counterparts,
 )
 from companion.claims.ledger import CLAIMS, Claim, load_claims
-from results import project
-from results.downloads import ENDINGS
-from results.jobs import remembered
-from results.sphinx.cite import code_place
-from results.sphinx.offline import write_if_changed
-from results.sphinx.result import (
+from companion.engine import project
+from companion.engine.downloads import ENDINGS
+from companion.engine.jobs import remembered
+from companion.engine.sphinx.cite import code_place
+from companion.engine.sphinx.offline import write_if_changed
+from companion.engine.sphinx.result import (
     LACKING,
     NotMeasuredError,
     ResultDirective,

@@ -3,7 +3,7 @@
 The percent sources in `notebooks/teach` become archives in `_build/teach` before the book is read;
 pages offer them with the role `download`. Equal sources give equal bytes. `guide/slides/NAME.md`
 becomes `slides/NAME.html` next to the pages, to which the role `slides` leads. The role `answer`
-takes an exercise, and which of its values, and shows what `results/answers.json` has.
+takes an exercise, and which of its values, and shows what `companion/engine/answers.json` has.
 
 Whom a build is for says the setting `companion_for` or the environment variable COMPANION_FOR:
 *readers* find solutions hidden below exercises, *students* find none, *instructors* also the
@@ -27,21 +27,22 @@ from sphinx.config import Config
 from sphinx.errors import ConfigError
 from sphinx.util.docutils import SphinxRole
 
-from base.files import fingerprint, looks, sha256_of, write_text
-from base.roots import ROOT
-from results import course, lite
-from results.slides import PACE, deck, minutes, slides
-from results.sphinx.offline import when_written, write_if_changed
-from results.sphinx.pages import OFFERED, github
-from results.sphinx.result import NotMeasuredError, ResultError, find_result
+from analysis.base.files import fingerprint, looks, sha256_of, write_text
+from analysis.base.roots import ROOT
+from companion.engine import course, lite
+from companion.engine.slides import PACE, deck, minutes, slides
+from companion.engine.sphinx.offline import when_written, write_if_changed
+from companion.engine.sphinx.pages import OFFERED, github
+from companion.engine.sphinx.result import NotMeasuredError, ResultError, find_result
 
 #: Whom a build is for → the classes of boxes that it leaves out.
 LEFT_OUT = {"readers": ("instructor",), "students": ("solution", "instructor"), "instructors": ()}
 #: The page with the answer keys.
 KEY = "guide/teach"
 #: What notebooks and slides are made from.
-READ = "notebooks/teach/*.* notebooks/teach/lab/* data/pocket/accuracies.csv results/*.* book/*.md"
-READ += " results/s*/*.* book/_*/*.* book/guide/slides/* book/runs/*/*.ipynb"
+READ = "notebooks/teach/*.* notebooks/teach/lab/* data/pocket/accuracies.csv book/*.md"
+READ += " companion/engine/*.* companion/engine/s*/*.* book/_*/*.* book/guide/slides/*"
+READ += " book/runs/*/*.ipynb"
 
 
 def write_files(app: Sphinx, config: Config) -> None:
@@ -241,7 +242,9 @@ def _of_lite(app: Sphinx, solved: bool) -> str:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
-    app.setup_extension("results.sphinx.offline")  # which knows the pages that were written
+    app.setup_extension(
+        "companion.engine.sphinx.offline"
+    )  # which knows the pages that were written
     app.add_config_value("companion_for", os.environ.get("COMPANION_FOR", "readers"), "env", str)
     app.connect("config-inited", write_files)
     app.connect("source-read", add_criteria)

@@ -236,7 +236,7 @@
       more.textContent = `Show all ${every.length} rows`;
     };
     const toCsv = () => {
-      // No spreadsheet takes a text for a formula (`as_cell` of base/quoting.py).
+      // No spreadsheet takes a text for a formula (`as_cell` of analysis/base/quoting.py).
       const cell = (value) => (/^\s*[=+@＝＋－＠-]/.test(value) && Number.isNaN(Number(value)) ? `'${value}` : value);
       const quoted = (value) => (/[",\n]/.test(value) ? `"${value.replace(/"/g, '""')}"` : value);
       const line = lineOf(choice.view);

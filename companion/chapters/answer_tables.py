@@ -1,6 +1,6 @@
 """Rows of the trainings of `data/relearn/answers.py`: the curve by hand, the answer, the penalty.
 
-Cells are asked for by what is not as in the plain training (`training.answers.AnswerSettings`).
+Cells are asked for by what is not as in the plain training (`AnswerSettings`).
 A median has the exact interval of two order statistics: of ten seeds the second to the ninth
 (97.9 %), of three the least to the largest (75 %).
 """

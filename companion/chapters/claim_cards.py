@@ -31,10 +31,10 @@ from companion.claims.ledger import (
     claims_file,
     unit_of,
 )
+from companion.engine.style import digits, minus, to_markdown
 from companion.measurements.intervals import Result
 from companion.measurements.quantities import units
 from companion.sources import sets
-from results.style import digits, minus, to_markdown
 
 #: A result in words, of one case and of several.
 RESULTS: dict[Result, tuple[str, str]] = claims_file()["results"]

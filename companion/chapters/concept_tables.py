@@ -28,13 +28,13 @@ from analysis.metrics.concept_counts import (
 )
 from analysis.metrics.directions import decompose, importance
 from companion.chapters.measured import model_of
+from companion.engine.style import digits, minus
 from companion.measurements import concept_probe
 from companion.measurements.kept_counts import counts_of
 from companion.measurements.measurement import Measurement
 from companion.measurements.pending import CONCEPTS
 from companion.measurements.records import TRAINING, available
-from results.style import digits, minus
-from training import emoji
+from companion.sources import emoji
 
 #: By what a quantity is multiplied to be shown: counts stay, a precision is in percent.
 SCALE: dict[CountName, int] = {"unique": 1, "lower": 1, "best": 100}

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from companion.chapters import picture_rows
-from companion.sources import sets
-from results.style import Drawing
-from training import emoji
-from training.emoji import CLASSES, STYLES, Emoji
+from companion.engine.style import Drawing
+from companion.sources import emoji, sets
+from companion.sources.emoji import CLASSES, STYLES, Emoji
 
 
 def some_emoji(data: Emoji, styles: Sequence[str] = tuple(STYLES)) -> Drawing:

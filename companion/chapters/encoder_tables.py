@@ -13,12 +13,12 @@ from companion.chapters import figures
 from companion.chapters.measured import frame, model_title, set_title
 from companion.chapters.robustness_figures import ER
 from companion.claims.evidence import Cuts
+from companion.engine import cells, plots
+from companion.engine.style import Drawing, digits, points, stacked
 from companion.measurements.intervals import Interval
 from companion.measurements.kept_counts import counts_of
 from companion.measurements.measurement import Measurement
 from companion.measurements.pruned import directions, pruned
-from results import cells, plots
-from results.style import Drawing, digits, points, stacked
 
 
 def kappa(measurements: Sequence[Measurement]) -> Drawing:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from analysis.metrics import basis, quantisation
 from analysis.metrics.outliers import kurtosis
-from results import plots, style
-from results.plots import Stroke
-from results.style import Drawing, peaks
+from companion.engine import plots, style
+from companion.engine.plots import Stroke
+from companion.engine.style import Drawing, peaks
 
 Array = NDArray[np.float64]
 Packed = dict[str, Any]

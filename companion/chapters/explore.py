@@ -16,6 +16,7 @@ import pandas as pd
 
 from analysis.families.registry import LEVELS, Family
 from analysis.metrics.robustness import PAPER_BASELINE, fit_baseline, is_robust, matched_excess
+from companion.engine.style import LEVEL_STYLES
 from companion.measurements import accuracies, atlas
 from companion.measurements.accuracies import (
     CLIP_V2,
@@ -30,7 +31,6 @@ from companion.measurements.accuracies import (
 from companion.measurements.atlas import SHIFT_TITLES
 from companion.measurements.effective_robustness import POOL_TITLES
 from companion.measurements.measurement import Measurement
-from results.style import LEVEL_STYLES
 
 #: Which accuracies are averaged, by the name that the page's link keeps.
 VIEWS: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -13,10 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.metrics.outliers import far_above_mean
+from companion.engine import plots, style, words
+from companion.engine.plots import Stroke
+from companion.engine.style import LEVEL_STYLES, Drawing, digits
 from companion.measurements.measurement import Measurement
-from results import plots, style, words
-from results.plots import Stroke
-from results.style import LEVEL_STYLES, Drawing, digits
 
 Array = NDArray[np.float64]
 

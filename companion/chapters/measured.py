@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 import pandas as pd
 
+from analysis.base.roots import ROOT
+from analysis.base.strict import read_yaml
 from analysis.families.registry import (
     LEVEL_TITLES,
     Edition,
@@ -17,13 +19,11 @@ from analysis.families.registry import (
     load_families,
     load_family,
 )
-from base.roots import ROOT
-from base.strict import read_yaml
+from companion.engine.captions import Caption
+from companion.engine.cells import joined
 from companion.measurements.measurement import Measurement, MeasurementError
 from companion.measurements.quantities import Measurable, Measured, declared
 from companion.measurements.records import STYLES_BY_ROLE, available
-from results.captions import Caption
-from results.cells import joined
 
 #: The model and the data that the paper's pages discuss in detail.
 EXAMPLE, DATA = "vit_b_16", "coco_500_"

@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterable, Sequence
 
 from analysis.families.registry import Family, Model
 from companion.chapters.measured import model_and_data, of_captions
+from companion.engine import style
+from companion.engine.style import admonition, items, unusable
 from companion.measurements import records
 from companion.measurements.measurement import Measurement
 from companion.measurements.quantities import Measurable
 from companion.measurements.records import broken
-from results import style
-from results.style import admonition, items, unusable
 
 
 def head(measurement: Measurement) -> str:

@@ -14,11 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from base.roots import ROOT
+from analysis.base.roots import ROOT
+from companion.engine import plots
+from companion.engine.plots import Stroke
+from companion.engine.style import INK, STRONG, Drawing, spread
 from companion.measurements.intervals import Interval
-from results import plots
-from results.plots import Stroke
-from results.style import INK, STRONG, Drawing, spread
 
 #: How an optimiser steps: its title and its line. Red are those whose step size differs between
 #: output coordinates.

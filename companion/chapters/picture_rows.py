@@ -10,9 +10,9 @@ from matplotlib.colors import to_rgb
 from numpy.typing import ArrayLike, NDArray
 
 from analysis.metrics.concept_counts import REGIONS
-from results import style
-from results.style import LEVEL_STYLES, Drawing
-from results.words import put
+from companion.engine import style
+from companion.engine.style import LEVEL_STYLES, Drawing
+from companion.engine.words import put
 
 
 def venn(diagrams: Mapping[str, Mapping[str, int]]) -> Drawing:

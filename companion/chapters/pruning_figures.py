@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from companion.engine import plots, style
+from companion.engine.plots import Stroke
+from companion.engine.style import LEVEL_STYLES, Drawing
+from companion.engine.words import put
 from companion.measurements.measurement import Measurement
 from companion.measurements.pruned import against_whole
-from results import plots, style
-from results.plots import Stroke
-from results.style import LEVEL_STYLES, Drawing
-from results.words import put
 
 Array = NDArray[np.float64]
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.base.roots import ROOT
 from analysis.families.registry import LEVEL_TITLES
 from analysis.metrics.indicators import interval, rank_correlation
-from base.roots import ROOT
 from companion.chapters.measured import model_of, model_title, set_title
 from companion.claims.ours import Prediction, kappa_predicts
+from companion.engine import plots, style
+from companion.engine.style import Drawing
 from companion.measurements.measurement import Measurement
-from results import plots, style
-from results.style import Drawing
 
 #: The schemes by the names that measurements have, in words.
 SCHEME_TITLES = {

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from base.roots import ROOT
+from analysis.base.roots import ROOT
 from companion.chapters.origin_figures import DIFFERING, OPTIMISERS
+from companion.engine.style import digits
 from companion.measurements.intervals import student_95
-from results.style import digits
 
 FOLDER = ROOT / "data" / "relearn"
 #: The second moments of the main runs.

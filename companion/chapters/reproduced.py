@@ -10,9 +10,9 @@ import pandas as pd
 from analysis.families.registry import Family
 from companion.chapters.measured import how_trained
 from companion.chapters.robustness_figures import intervals
+from companion.engine import style
 from companion.measurements import accuracies
 from companion.sources import sets
-from results import style
 
 
 def evidence(compared: pd.DataFrame, measured: str) -> str:

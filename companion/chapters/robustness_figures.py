@@ -16,12 +16,12 @@ from analysis.metrics.robustness import (
     bootstrap_baselines,
     effective_robustness,
 )
+from companion.engine import plots, style
+from companion.engine.cells import joined
+from companion.engine.style import Drawing, minus, points
+from companion.engine.words import put, write_at_mark
 from companion.measurements.accuracies import MODEL_KEY
 from companion.measurements.effective_robustness import ORDER, WORDS, View, drawn, trained_on
-from results import plots, style
-from results.cells import joined
-from results.style import Drawing, minus, points
-from results.words import put, write_at_mark
 
 Array = NDArray[np.float64]
 ER, TOP_1 = "effective robustness (points)", "ImageNet top-1 (%)"

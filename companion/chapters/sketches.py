@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.base.texts import CompanionError, suggestion
 from analysis.families.registry import load_families
-from base.texts import CompanionError, suggestion
+from companion.engine import plots, style
+from companion.engine.style import INK, Drawing, points
+from companion.engine.words import put
 from companion.measurements.effective_robustness import WORDS, View
-from companion.sources import sets
-from results import plots, style
-from results.style import INK, Drawing, points
-from results.words import put
-from training import emoji
-from training.emoji import Emoji
+from companion.sources import emoji, sets
+from companion.sources.emoji import Emoji
 
 ARROW = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.8}
 

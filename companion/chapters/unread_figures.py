@@ -16,12 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from companion.chapters.measured import model_title
+from companion.engine import plots, style
+from companion.engine.style import LEVEL_STYLES, Drawing
+from companion.engine.words import put
 from companion.measurements.intervals import Interval
 from companion.measurements.measurement import Measurement
 from companion.measurements.unread import CONTROLS, SHARE
-from results import plots, style
-from results.style import LEVEL_STYLES, Drawing
-from results.words import put
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,6 +19,9 @@ from typing import Any
 import timm
 from pydantic import ValidationError
 
+from analysis.base.roots import WORKSPACE
+from analysis.base.strict import first_reason
+from analysis.base.texts import suggestion
 from analysis.families import registry
 from analysis.families.registry import (
     HUB,
@@ -33,9 +36,6 @@ from analysis.families.registry import (
 from analysis.features import parts
 from analysis.features.encoders import ModelError
 from analysis.features.parts import INDEX
-from base.roots import WORKSPACE
-from base.strict import first_reason
-from base.texts import suggestion
 from companion.checkpoints import layouts, names, networks, processors
 from companion.checkpoints.lazily import open_clip
 from companion.checkpoints.networks import CheckpointError

@@ -6,9 +6,9 @@ import json
 import re
 from pathlib import Path
 
+from analysis.base.texts import CompanionError
 from analysis.families.registry import HUB, LOCAL_DIR, WEIGHT_FILES
 from analysis.features import parts
-from base.texts import CompanionError
 
 
 def check_named(checkpoint: str, architecture: str | None) -> None:

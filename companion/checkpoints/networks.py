@@ -21,13 +21,13 @@ from timm.data.config import resolve_model_data_config
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from analysis.base.roots import ROOT
+from analysis.base.strict import first_reason
+from analysis.base.texts import suggestion
 from analysis.families.registry import HUB, LOCAL_DIR, NOT_STATED, Level, Model, Preprocessing
 from analysis.features.encoders import ModelError
 from analysis.features.preprocess import POCKET_INPUT
 from analysis.features.store import local_weights
-from base.roots import ROOT
-from base.strict import first_reason
-from base.texts import suggestion
 from companion.checkpoints import lazily
 from companion.checkpoints.lazily import open_clip
 from companion.checkpoints.weights import HUB_FILES, from_hub

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from analysis.base.quoting import quoted
 from analysis.families.registry import Preprocessing
-from base.quoting import quoted
 from companion.checkpoints.lazily import open_clip
 from companion.checkpoints.networks import CheckpointError, preprocessing
 

@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from base.files import write_text
-from base.roots import ROOT
+from analysis.base.files import write_text
+from analysis.base.roots import ROOT
 
 if TYPE_CHECKING:
     from torch import Tensor

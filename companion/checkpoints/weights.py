@@ -25,11 +25,11 @@ from huggingface_hub.errors import EntryNotFoundError
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from analysis.base.roots import in_package
 from analysis.families.registry import HUB, PACKAGE, Model
 from analysis.features import parts
 from analysis.features.encoders import ModelError
 from analysis.features.store import local_weights
-from base.roots import in_package
 from companion.checkpoints.layouts import State, Weights, arranged, shown, taken
 from companion.checkpoints.lazily import open_clip
 

@@ -14,11 +14,11 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from pathlib import Path
 
+from analysis.base.quoting import on_a_line
+from analysis.base.roots import ROOT
+from analysis.base.strict import read_yaml
+from analysis.base.texts import suggestion
 from analysis.families.registry import ZOO, Family
-from base.quoting import on_a_line
-from base.roots import ROOT
-from base.strict import read_yaml
-from base.texts import suggestion
 from companion.checks.agreement import contradictions
 from companion.checks.relations import coherence
 from companion.measurements import atlas, records

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from base.roots import ROOT
-from base.strict import Strict, read_yaml
+from analysis.base.roots import ROOT
+from analysis.base.strict import Strict, read_yaml
 from companion.claims.ledger import CLAIMS, ClaimError, Entry, entries, load_claims
 
 COUNTERPARTS = ROOT / "data" / "counterparts.yaml"

@@ -40,10 +40,10 @@ from typing import Any, Literal, TypeVar, get_args
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from analysis.base.roots import ROOT
+from analysis.base.strict import Strict, checked, read_yaml
+from analysis.base.texts import CompanionError
 from analysis.families.registry import Level
-from base.roots import ROOT
-from base.strict import Strict, checked, read_yaml
-from base.texts import CompanionError
 from companion.measurements.intervals import Result
 from companion.measurements.quantities import Measured
 

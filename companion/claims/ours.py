@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from analysis.base.roots import ROOT
+from analysis.base.strict import read_yaml
 from analysis.metrics.indicators import rank_correlation
-from base.roots import ROOT
-from base.strict import read_yaml
 from companion.claims.deciding import SIGNIFICANCE
 from companion.claims.ledger import ClaimError, Entry, entries
 from companion.measurements.intervals import Result

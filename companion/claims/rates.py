@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from base.roots import ROOT
+from analysis.base.roots import ROOT
 
 FOLDER = ROOT / "data" / "rates"
 

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from base.reach import Code
-from base.strict import Strict, read_yaml
+from analysis.base.reach import Code
+from analysis.base.strict import Strict, read_yaml
 from companion.claims import made_up
 from companion.claims import rates as drawn_before
 from companion.claims.ledger import OUTCOMES, Claim, Outcome
@@ -28,15 +28,15 @@ DRAWS, SEED = 400, 0
 #: Code that the rules reach and that decides no rate: what there is, and how it is read.
 BEYOND = (
     "analysis.families",
-    "base.files",
+    "analysis.base.files",
     "analysis.images",
-    "base.roots",
-    "base.strict",
-    "base.texts",
+    "analysis.base.roots",
+    "analysis.base.strict",
+    "analysis.base.texts",
     "companion.measurements.quantities",
     "companion.measurements.records",
     "companion.sources",
-    "training.emoji",
+    "companion.sources.emoji",
 )
 
 

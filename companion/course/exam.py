@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from analysis.base.files import replaced, write_text
+from analysis.base.roots import ROOT
 from analysis.metrics import basis, directions, outliers, pruning, robustness
-from base.files import replaced, write_text
-from base.roots import ROOT
 from companion.course import sheet
 from companion.course.key import CourseError
 

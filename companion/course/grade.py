@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from base.quoting import as_cell, on_a_line, printable, quoted
-from base.texts import aligned
+from analysis.base.quoting import as_cell, on_a_line, printable, quoted
+from analysis.base.texts import aligned
 from companion.course import key
 from companion.course.handed_in import Answers, Work, works
 from companion.course.key import Worth
-from results import check
+from companion.engine import check
 
 #: More attempts than anybody makes.
 MOST_ATTEMPTS = 100_000

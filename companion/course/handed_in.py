@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from base.quoting import on_a_line, quoted
-from base.texts import decoded
+from analysis.base.quoting import on_a_line, quoted
+from analysis.base.texts import decoded
 from companion.course.key import CourseError
-from results import check
+from companion.engine import check
 
 #: Of one student's file; a whole book's answers, with code and sentences, take 200,000.
 MOST_BYTES = 1_000_000

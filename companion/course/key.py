@@ -11,8 +11,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from base.roots import ROOT
-from base.texts import CompanionError, suggestion
+from analysis.base.roots import ROOT
+from analysis.base.texts import CompanionError, suggestion
 
 PAGE = ROOT / "book" / "guide" / "teach.md"
 ROW = re.compile(r"^\| \{ref\}`(\S+) <\1>` \| (\d+) \| (.*) \|$", re.MULTILINE)

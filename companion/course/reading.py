@@ -16,9 +16,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from base.files import write_text
-from base.quoting import as_cell
-from base.texts import aligned, decoded
+from analysis.base.files import write_text
+from analysis.base.quoting import as_cell
+from analysis.base.texts import aligned, decoded
 from companion.course import key
 from companion.course.grade import Mark, Student
 from companion.course.key import CourseError, Criterion, Worth

@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 from string import Template
 
-from base.quoting import Html, in_html, tag
-from results import policy
+from analysis.base.quoting import Html, in_html, tag
+from companion.engine import policy
 
 PAGE = Template(Path(__file__).with_name("sheet.html").read_text(encoding="utf-8"))
 #: Lines of empty paper for each point, and how high one is.

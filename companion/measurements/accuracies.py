@@ -29,12 +29,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.base.roots import ROOT
 from analysis.families.registry import Family, Model, PublishedKey
 from analysis.metrics.robustness import NORMAL_95
-from base.roots import ROOT
 from companion.measurements.measurement import Measurement
-from companion.sources import sets
-from training import emoji
+from companion.sources import emoji, sets
 
 PUBLISHED = ROOT / "data" / "published" / "accuracies.csv"
 #: Models that other papers trained, and another project's evaluation of 75 models.

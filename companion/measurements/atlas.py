@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.base.roots import ROOT
 from analysis.metrics.robustness import effective_robustness
-from base.roots import ROOT
 from companion.measurements import records
 from companion.measurements.accuracies import (
     CLIP_V2,

@@ -28,8 +28,8 @@ from analysis.families.registry import Model
 from analysis.features import store
 from analysis.metrics.concept_counts import ConceptImages
 from companion.measurements.pending import CONCEPTS, largest_head
+from companion.sources import emoji
 from companion.sources.broden import CATEGORIES, concepts, find_root
-from training import emoji
 
 Rows = NDArray[np.intp]
 #: Less than the share of any pixel.

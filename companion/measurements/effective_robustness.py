@@ -42,8 +42,8 @@ from companion.measurements.accuracies import (
     Pool,
 )
 from companion.measurements.measurement import Measurement
+from companion.sources import emoji
 from companion.sources.sets import is_whole
-from training import emoji
 
 Array = NDArray[np.float64]
 Name = Literal["five", "four", "unseen", "seen"]

@@ -13,10 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
+from analysis.base.files import replaced
+from analysis.base.quoting import as_cell
+from analysis.base.texts import CompanionError
 from analysis.families.registry import Family
-from base.files import replaced
-from base.quoting import as_cell
-from base.texts import CompanionError
 from companion.measurements import records
 from companion.measurements.measurement import Measurement, MeasurementError
 from companion.measurements.quantities import Measurable

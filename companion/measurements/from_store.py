@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.base.texts import CompanionError
 from analysis.families.registry import Family
 from analysis.features import store
 from analysis.features.store import StoreError
@@ -24,7 +25,6 @@ from analysis.images import imagenet
 from analysis.metrics import image_by_image
 from analysis.metrics.concept_counts import LEAST_CLUSTERS, LEAST_POSITIVES
 from analysis.metrics.pruning import Integers
-from base.texts import CompanionError
 from companion.measurements import (
     accuracies,
     bits,
@@ -49,7 +49,7 @@ from companion.measurements.pending import Job
 from companion.measurements.provenance import about_data, about_head, of_sidecars
 from companion.measurements.quantities import Measurable
 from companion.measurements.tasks import as_seen, recognised_by, rows_of, seen
-from training import emoji
+from companion.sources import emoji
 
 
 class Taken(NamedTuple):

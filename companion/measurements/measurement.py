@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 
+from analysis.base.strict import Name, Plain, Sha256, Strict, Words
+from analysis.base.texts import CompanionError
 from analysis.families.registry import Level
-from base.strict import Name, Plain, Sha256, Strict, Words
-from base.texts import CompanionError
 from companion.measurements.intervals import Interval
 from companion.measurements.quantities import (
     LARGEST,

@@ -14,14 +14,14 @@ from typing import NamedTuple, get_args
 
 import numpy as np
 
+from analysis.base.files import is_intact, sha256_of
+from analysis.base.roots import ROOT
 from analysis.families.registry import Family, Model
 from analysis.features import store
 from analysis.features.store import StoreError
 from analysis.images import imagenet
 from analysis.images.imagelist import DatasetError
 from analysis.metrics.quantisation import NEIGHBOURS
-from base.files import is_intact, sha256_of
-from base.roots import ROOT
 from companion.measurements import records
 from companion.measurements.quantities import Measurable, declared
 from companion.sources import sets

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from analysis.base.code import version_of
 from analysis.families.registry import shown_weights
-from base.code import version_of
 from companion.measurements.measurement import Origin, Provenance
 from companion.sources.sets import LEFT_OUT
 

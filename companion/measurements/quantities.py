@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from base.roots import ROOT
-from base.strict import Strict, read_yaml
+from analysis.base.roots import ROOT
+from analysis.base.strict import Strict, read_yaml
 
 Order = Literal["importance", "singular_value", "reversed", "random"]
 Measurable = Literal[

@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from analysis.base import reach
+from analysis.base.files import is_intact, sealed, write_text
+from analysis.base.roots import ROOT
+from analysis.base.strict import checked, first_reason
+from analysis.base.texts import CompanionError
 from analysis.families.registry import Family, Model
 from analysis.features import store
-from base import reach
-from base.files import is_intact, sealed, write_text
-from base.roots import ROOT
-from base.strict import checked, first_reason
-from base.texts import CompanionError
 from companion.measurements.measurement import Measurement, MeasurementError, Value, misfits
 from companion.measurements.quantities import FILE as QUANTITIES
 from companion.measurements.quantities import Measurable, Measured, declared, units
@@ -53,15 +53,15 @@ MEASURES = "companion.measurements.from_store.TAKE"
 #: Models and images count by their content, not by how they are read and described.
 COUNTED_OTHERWISE = (
     "analysis.families",
-    "base.files",
+    "analysis.base.files",
     "companion.checkpoints",
     "companion.sources.sets",
-    "base.quoting",
-    "base.roots",
-    "base.strict",
-    "base.texts",
+    "analysis.base.quoting",
+    "analysis.base.roots",
+    "analysis.base.strict",
+    "analysis.base.texts",
     "companion.measurements.provenance",
-    "training.emoji",
+    "companion.sources.emoji",
 )
 #: A list without others in it, as `json` writes it on lines of its own, behind its key if any.
 LIST = re.compile(r'^( *)("(?:[^"\\]|\\.)*": )?\[((?:[^][{}"]|"(?:[^"\\]|\\.)*")*)\]', re.MULTILINE)

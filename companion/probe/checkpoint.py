@@ -15,13 +15,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from analysis.base.files import temporary_folder, write_output, write_text
+from analysis.base.roots import ROOT
 from analysis.families.registry import Model
 from analysis.features import store
 from analysis.images import imagelist
 from analysis.images.imagelist import ImageList
-from base.files import temporary_folder, write_output, write_text
-from base.roots import ROOT
 from companion.checkpoints import names
+from companion.engine import downloads, execute
+from companion.engine.single_page import page
 from companion.measurements import records
 from companion.probe import measure
 from companion.probe.facts import title_of
@@ -29,8 +31,6 @@ from companion.probe.judge import Probe
 from companion.probe.report import COMMAND, FOLDER_TYPED, of_store
 from companion.runs.options import Probing
 from companion.sources import find
-from results import downloads, execute
-from results.single_page import page
 
 if TYPE_CHECKING:
     from analysis.features.plan import ExtractionSettings

@@ -13,8 +13,8 @@ from analysis.families.registry import Level
 from companion.probe import judge, measure
 
 if TYPE_CHECKING:
-    from companion.any_encoder.features import AnyEncoder, AnyImages, Preprocess
-    from companion.any_encoder.layers import Pooling
+    from companion.checkpoints.any_encoder.features import AnyEncoder, AnyImages, Preprocess
+    from companion.checkpoints.any_encoder.layers import Pooling
 
 
 def probe(
@@ -41,7 +41,7 @@ def probe(
     """
     if not isinstance(name, str):
         raise measure.ProbeError(f"the name is of type {type(name).__name__}: give a text.")
-    from companion.any_encoder.features import features_of
+    from companion.checkpoints.any_encoder.features import features_of
 
     features = features_of(
         encoder, images, preprocess, layer=layer, pool=pool, batch_size=batch_size

@@ -10,16 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.base.roots import ROOT
+from analysis.base.strict import read_yaml
 from analysis.metrics import paired
 from analysis.metrics.outliers import OUTLIER_THRESHOLD, far_above_mean
-from base.roots import ROOT
-from base.strict import read_yaml
+from companion.engine.cells import cell
+from companion.engine.style import listed
 from companion.measurements.intervals import Interval
 from companion.measurements.measurement import Measurement
 from companion.probe import measure
 from companion.probe.measure import FEWEST_IMAGES
-from results.cells import cell
-from results.style import listed
 
 #: An outlier feature is the same coordinate in nearly every image: in more than this share.
 PERSISTENCE_THRESHOLD = 0.75

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from analysis.base.quoting import Html, tag
 from analysis.families.registry import Level, load_families
-from base.quoting import Html, tag
+from companion.engine.cells import cell
 from companion.measurements import records
 from companion.measurements.measurement import Measurement
 from companion.probe import measure, rotation
@@ -33,7 +34,6 @@ from companion.probe.facts import (
     values_of,
 )
 from companion.probe.measure import ProbeError
-from results.cells import cell
 
 #: Share of the features' squared length that should vary between images. Random weights have
 #: had 0.0000 to 0.34, trained ones 0.08 and more: only extreme ones are reported.

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from analysis.base.texts import CompanionError, as_words
 from analysis.families.registry import Level
 from analysis.metrics import basis, directions, outliers
 from analysis.metrics import quantisation as metrics
-from base.texts import CompanionError, as_words
 from companion.measurements import measures, records
 from companion.measurements.measurement import Data, Measurement, Origin, Provenance
 from companion.measurements.measures import Quantities

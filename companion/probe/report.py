@@ -8,20 +8,20 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.base.roots import ROOT
+from analysis.base.texts import CompanionError, as_words, suggestion
 from analysis.families.registry import Family, Model, level_title, load_families, load_family
 from analysis.features import store
-from base.roots import ROOT
-from base.texts import CompanionError, as_words, suggestion
 from companion.checks.relations import coherence
+from companion.engine.cells import cell
+from companion.engine.downloads import tex
+from companion.engine.style import digits, items, listed, share
 from companion.measurements import provenance, records
 from companion.measurements.measurement import Data, Measurement, Provenance
 from companion.probe import judge, measure
 from companion.probe.facts import SENTENCES, title_of, values_of
 from companion.probe.judge import Probe, known_models
 from companion.probe.measure import ProbeError
-from results.cells import cell
-from results.downloads import tex
-from results.style import digits, items, listed, share
 
 #: Names in `Provenance.made_from` of what a report lists besides.
 LEFT_OUT, FOLDER_TYPED, COMMAND = "images left out", "folder", "command"

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.base.files import is_stream, replaced
+from analysis.base.texts import CompanionError
 from analysis.metrics import basis
 from analysis.metrics import quantisation as metrics
-from base.files import is_stream, replaced
-from base.texts import CompanionError
 from companion.measurements.measures import Quantities
 
 #: Bits per number; the seed of the rotation; at most so many images take part.

@@ -19,12 +19,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from analysis.base.code import installing
+from analysis.base.files import looks, temporary_folder, write_text
+from analysis.base.roots import ROOT
 from analysis.features.store import default_folder
-from base.code import installing
-from base.files import looks, temporary_folder, write_text
-from base.roots import ROOT
-from results.experiments import RunError
-from results.jobs import STATE, Call, Progress, attempt
+from companion.engine.experiments import RunError
+from companion.engine.jobs import STATE, Call, Progress, attempt
 
 PROFILES = ROOT / "profiles"
 LOG = STATE / "logs" / "snakemake.log"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Sequence
 
+from analysis.base.texts import aligned
 from analysis.families.registry import Family, Model
 from analysis.features.store import Precision, default_folder, local_weights
-from base.texts import aligned
 from companion.runs import sizes
 from companion.runs.grid import GridPlan, Lacks, Task, extractions
 

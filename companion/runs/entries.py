@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from base.files import fingerprint
-from base.strict import read_yaml
+from analysis.base.files import fingerprint
+from analysis.base.strict import read_yaml
+from companion.engine import experiments
+from companion.engine.run import Run
 from companion.measurements import quantities
 from companion.sources import sets
-from results.experiments import Run
 
 FILES = ("data/imagenet/sets.yaml", "data/quantities.yaml")
 #: What of a quantity no page shows: what `companion check` holds its numbers against.
@@ -36,7 +37,7 @@ def of_run(run: Run, data: Iterable[str]) -> dict[str, str]:
     kinds = {f"{quantities_file}: {kind}": _kind(kind) for kind in run.experiment.measurements}
     known, words = _sets(), {*re.findall(r"[\w.-]+", run.experiment.notebook.read_text("utf-8"))}
     named = {*sets.GRID, *data, *words}
-    if any(pattern.startswith(PUBLISHED) for pattern in run.reads):
+    if any(pattern.startswith(PUBLISHED) for pattern in experiments.reads(run)):
         named |= {*sets.published().values()}
     groups = {f"{sets_file}: {of}": known[of] for of in ("styles", "subgroups")}
     used = {f"{sets_file}: {name}": known[name] for name in sorted(named & known.keys())}

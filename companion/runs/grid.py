@@ -14,16 +14,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from analysis.base.texts import suggestion
 from analysis.families.registry import Edition, Family, Model, load_families
 from analysis.features.plan import ExtractionSettings, head_is_current, is_current
 from analysis.images.imagelist import ImageList
-from base.texts import suggestion
+from companion.engine.experiments import RunError
 from companion.measurements import pending
 from companion.measurements.quantities import Measurable
 from companion.runs import sizes
 from companion.runs.sizes import Needs
 from companion.sources import find, sets
-from results.experiments import RunError
 
 #: So many models are named in a sentence; of more, their number is given.
 NAMED = 5
@@ -224,7 +224,7 @@ def _families(grid: Grid) -> tuple[Family, ...]:
     of_edition = load_families(grid.edition)
     wanted = list(dict.fromkeys(grid.families or of_edition))
     if not wanted:
-        first = "run `python -m companion.zoo`" if grid.edition == "zoo" else "add one"
+        first = "run `python -m companion.cli.zoo`" if grid.edition == "zoo" else "add one"
         raise RunError(f"the edition {grid.edition} has no family: {first} first.")
     _check(wanted, of_edition, f"the edition {grid.edition} has no family")
     models = {model.name: model for name in wanted for model in of_edition[name].models}

@@ -1,4 +1,4 @@
-"""Doing what is left of a grid: here (`results.jobs`), or elsewhere by Snakemake (`cluster`).
+"""Doing what is left of a grid: here (`jobs`), or elsewhere by Snakemake (`cluster`).
 
 A model that fails, because its weights cannot be had, say, is left out and named with the reason,
 as is a data set with damaged images, and the others go on.
@@ -18,9 +18,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from analysis.base.texts import CompanionError
 from analysis.families.registry import Family, Model, load_family
 from analysis.features.plan import ExtractionSettings
-from base.texts import CompanionError
+from companion.engine.experiments import RunError
+from companion.engine.jobs import Call, do_all, read_failure
 from companion.measurements import from_store, pending, records
 from companion.runs import cluster
 from companion.runs.grid import (
@@ -34,8 +36,6 @@ from companion.runs.grid import (
     to_measure,
 )
 from companion.runs.sizes import Needs
-from results.experiments import RunError
-from results.jobs import Call, do_all, read_failure
 
 NEEDED = ("torch", "torchvision", "open_clip", "timm", "tqdm")
 #: Why some models were left out: the reason → their names.

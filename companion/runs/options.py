@@ -1,7 +1,7 @@
 """The options of commands, each declared once, as a field with type, default and help.
 
 Some belong to a single command; most are in models that several commands share and that check them.
-How a field is typed follows from its annotation, see `companion.cli`.
+How a field is typed follows from its annotation, see `companion.cli.main`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from analysis.base.strict import Strict, Text
 from analysis.families.registry import (
     Edition,
     HeadKind,
@@ -22,9 +23,8 @@ from analysis.families.registry import (
 )
 from analysis.features.plan import ExtractionSettings
 from analysis.features.store import Precision
-from base.strict import Strict, Text
+from companion.engine.experiments import RunError, load_experiments
 from companion.sources.rows import Comparison
-from results.experiments import RunError, load_experiments
 
 if TYPE_CHECKING:
     from analysis.images.imagelist import ImageList

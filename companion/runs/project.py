@@ -14,6 +14,12 @@ from functools import cache
 from pathlib import Path
 from typing import get_args
 
+from analysis.base.code import OURS, PLACES, installed
+from analysis.base.files import fingerprint, looks, sha256_of, write_text
+from analysis.base.quoting import as_markdown
+from analysis.base.reach import Code
+from analysis.base.roots import ROOT
+from analysis.base.texts import suggestion
 from analysis.families.registry import (
     BOOK,
     FAMILIES,
@@ -23,21 +29,16 @@ from analysis.families.registry import (
     load_family,
 )
 from analysis.features.store import default_folder, local_weights
-from base.code import OURS, PLACES, installed
-from base.files import fingerprint, looks, sha256_of, write_text
-from base.quoting import as_markdown
-from base.reach import Code
-from base.roots import ROOT
-from base.texts import suggestion
+from companion.engine import downloads
+from companion.engine.experiments import RunError, load_experiments
+from companion.engine.fingerprints import code_and_libraries
+from companion.engine.jobs import STATE, alone, remembered
+from companion.engine.project import Listed, Project
+from companion.engine.run import Experiment, Run
 from companion.measurements import records
 from companion.measurements.measurement import NothingMeasuredError
 from companion.measurements.quantities import Measurable
 from companion.runs import entries, status
-from results import downloads
-from results.experiments import Experiment, Run, RunError, load_experiments
-from results.fingerprints import code_and_libraries
-from results.jobs import STATE, alone, remembered
-from results.project import Listed, Project
 
 #: What ObjectNet's classes are in ImageNet's, which almost every page opens.
 CLASSES = "data/imagenet/objectnet.csv"

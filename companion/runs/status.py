@@ -15,16 +15,16 @@ from pathlib import Path
 from string import Template
 from typing import Any, cast, get_args
 
+from analysis.base.roots import ROOT
 from analysis.families.registry import Family, Model, load_families, load_family
 from analysis.features.store import default_folder
-from base.roots import ROOT
+from companion.engine import experiments, fingerprints
+from companion.engine.run import Experiment, Run
 from companion.measurements import pending, records
 from companion.measurements.measurement import Measurement
 from companion.measurements.pending import in_words
 from companion.measurements.quantities import Measurable, declared
 from companion.measurements.records import live_path, recorded_path
-from results import experiments, fingerprints
-from results.experiments import Experiment, Run
 
 
 def table(pages: Container[str]) -> str:

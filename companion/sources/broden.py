@@ -40,8 +40,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from analysis.base.files import fingerprint, replaced, sha256_of
 from analysis.images.imagelist import DatasetError, ImageList
-from base.files import fingerprint, replaced, sha256_of
 from companion.sources.sets import DIFFERS, descriptions, locate
 
 CATEGORIES = ("color", "object", "part", "material", "scene", "texture")

@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from analysis.base.files import fingerprint
 from analysis.images import imagenet
 from analysis.images.imagelist import DatasetError, ImageList, Prompts, class_prompts, is_image
-from base.files import fingerprint
 from companion.sources import flat, sets
 from companion.sources.sets import DIFFERS, Description, column, descriptions, locate
 

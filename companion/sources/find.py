@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.base.files import fingerprint
+from analysis.base.roots import in_package
+from analysis.base.texts import suggestion
 from analysis.images import imagelist, imagenet
 from analysis.images.imagelist import DatasetError, ImageList
-from base.files import fingerprint
-from base.roots import in_package
-from base.texts import suggestion
-from companion.sources import broden, copies, saved, sets
+from companion.sources import broden, copies, emoji, saved, sets
 from companion.sources.sets import Availability, Description
-from training import emoji
 
 
 def packaged(name: str) -> ImageList:

@@ -26,10 +26,10 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field, PositiveInt, ValidationError
 
-from base.files import about_disk, sha256_of
-from base.roots import ROOT, ArtifactError
-from base.strict import Sha256, Strict, read_yaml
-from base.texts import suggestion
+from analysis.base.files import about_disk, sha256_of
+from analysis.base.roots import ROOT, ArtifactError
+from analysis.base.strict import Sha256, Strict, read_yaml
+from analysis.base.texts import suggestion
 
 CATALOGUE = ROOT / "data" / "artifacts.yaml"
 HOST = "https://raw.githubusercontent.com"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from base.texts import CompanionError, suggestion
+from analysis.base.texts import CompanionError, suggestion
 
 Array = NDArray[Any]
 Comparison = Literal["cosine", "inner-product", "euclidean"]

@@ -26,10 +26,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
+from analysis.base.roots import ROOT
+from analysis.base.strict import Name, Strict, Text, checked, parse_yaml, read_yaml
+from analysis.base.texts import suggestion
 from analysis.images.imagelist import DatasetError
-from base.roots import ROOT
-from base.strict import Name, Strict, Text, checked, parse_yaml, read_yaml
-from base.texts import suggestion
 
 SETS = ROOT / "data" / "imagenet" / "sets.yaml"
 CONFIG = Path("~/.config/companion/data.yaml")

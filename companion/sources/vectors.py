@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.base.texts import suggestion
 from analysis.metrics.quantisation import evenly
-from base.texts import suggestion
 from companion.sources import indices
 from companion.sources.rows import Array, Vectors, VectorsError, as_stack, named_column, of_array
 

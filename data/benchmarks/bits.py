@@ -23,9 +23,9 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from analysis.base.files import write_or_compare, write_text
 from analysis.metrics.outliers import kurtosis
-from base.files import write_or_compare, write_text
-from companion import cli
+from companion.cli import main as cli
 from companion.measurements.bits import SCHEMES, quantisation
 from companion.sources.public import fetch
 

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.base.files import write_or_compare
 from analysis.metrics import basis, outliers
 from analysis.metrics.pruning import paired_difference
-from base.files import write_or_compare
 
 TABLE = Path(__file__).with_name("foreign.csv")
 PUBLISHED = runpy.run_path(str(Path(__file__).with_name("make.py")))

@@ -27,10 +27,10 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+from analysis.base.roots import ROOT
 from analysis.families.registry import Family, Model, load_families, load_family
 from analysis.features import store
 from analysis.images import imagenet
-from base.roots import ROOT
 from companion.sources.public import artifact, fetch
 
 TABLE = yaml.safe_load((ROOT / "data" / "embeddings.yaml").read_text(encoding="utf-8"))

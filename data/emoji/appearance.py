@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from training.emoji import COLOURS, TEXTURES
+from companion.sources.emoji import COLOURS, TEXTURES
 
 Images = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]

@@ -37,8 +37,7 @@ from PIL import Image
 from scipy import sparse
 
 from analysis.images.imagelist import Pixels
-from companion.sources.public import cache_folder
-from training.emoji import (
+from companion.sources.emoji import (
     APPEARANCE,
     ARCHIVE,
     SHEET_COLUMNS,
@@ -52,6 +51,7 @@ from training.emoji import (
     read_table,
     sizes,
 )
+from companion.sources.public import cache_folder
 
 HERE = Path(__file__).resolve().parent
 README = HERE / "README.md"

@@ -29,9 +29,9 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+from analysis.base.files import write_or_compare
 from analysis.images import imagenet
 from analysis.metrics import basis, modalities, outliers
-from base.files import write_or_compare
 from companion.sources import vectors
 from companion.sources.public import artifact, fetch
 

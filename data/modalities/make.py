@@ -24,10 +24,10 @@ import yaml
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from analysis.base.files import write_or_compare
 from analysis.families.registry import Model, load_families
 from analysis.features import store
 from analysis.metrics import basis, modalities
-from base.files import write_or_compare
 
 HERE = Path(__file__).resolve().parent
 TABLE = HERE / "quiet.csv"

@@ -19,11 +19,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from base.files import write_text
+from analysis.base.files import write_text
 from companion.measurements import bits
 from companion.measurements.invariance import Judge
-from training import emoji, origin, pocket_lab
-from training.origin import OriginSettings
+from companion.pocket import origin, pocket_lab
+from companion.pocket.origin import OriginSettings
+from companion.sources import emoji
 
 HERE = Path(__file__).resolve().parent
 PLAN = runpy.run_path(str(HERE / "origin.py"), run_name="plan")

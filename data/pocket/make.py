@@ -24,15 +24,16 @@ import pandas as pd
 import yaml
 from numpy.typing import ArrayLike
 
+from analysis.base.files import sha256_of, write_text
+from analysis.base.roots import ROOT
 from analysis.families.registry import FAMILIES
 from analysis.metrics import concept_counts, directions, outliers
-from base.files import sha256_of, write_text
-from base.roots import ROOT
 from companion.checkpoints.tokenizer import TOKENIZER, WordTokenizer
 from companion.measurements import concept_probe
 from companion.measurements.accuracies import hexadecimal
-from training import emoji, pocket, pocket_lab
-from training.pocket import PocketRecipe, Recipes
+from companion.pocket import pocket, pocket_lab
+from companion.pocket.pocket import PocketRecipe, Recipes
+from companion.sources import emoji
 
 HERE = Path(__file__).resolve().parent
 WORK = ROOT / ".companion" / "pocket"

@@ -45,15 +45,16 @@ from safetensors.numpy import save as arrays_as_bytes
 from safetensors.torch import load_file
 from scipy.stats import spearmanr
 
+from analysis.base.files import fingerprint, replaced, sha256_of, write_text
+from analysis.base.roots import ROOT
 from analysis.features.store import Head
 from analysis.metrics import basis, modalities, outliers, robustness
-from base.files import fingerprint, replaced, sha256_of, write_text
-from base.roots import ROOT
 from companion.checkpoints.weights import read_weights
 from companion.measurements import accuracies
-from training import emoji, objectives, origin, pocket, pocket_lab
-from training.origin import Locked, OriginSettings, Projections
-from training.pocket import PocketRecipe, Recipes
+from companion.pocket import objectives, origin, pocket, pocket_lab
+from companion.pocket.origin import Locked, OriginSettings, Projections
+from companion.pocket.pocket import PocketRecipe, Recipes
+from companion.sources import emoji
 
 HERE = Path(__file__).resolve().parent
 PLAN = yaml.safe_load((HERE / "origin.yaml").read_text(encoding="utf-8"))

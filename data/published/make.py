@@ -22,9 +22,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.base.files import write_text
 from analysis.families.registry import ZOO, load_families
 from analysis.metrics.robustness import effective_robustness
-from base.files import write_text
 from companion.measurements.accuracies import (
     CLASSES_PUBLISHED,
     FIVE_SHIFTS,

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import re
 
+from analysis.base.files import write_text
+from analysis.base.quoting import tag
+from analysis.base.roots import ROOT
 from analysis.families.registry import load_families
-from base.files import write_text
-from base.quoting import tag
-from base.roots import ROOT
 from companion.chapters import encoder_tables
+from companion.engine import style, words
+from companion.engine.style import Drawing
+from companion.engine.svg import inline_svg
 from companion.measurements import accuracies
 from companion.measurements.effective_robustness import view
 from companion.measurements.records import read_all
-from results import style, words
-from results.style import Drawing
-from results.svg import inline_svg
 
 FIGURE = ROOT / "book" / "_static" / "two_clips.svg"
 #: The page's variables, light and dark, as in `book/_static/companion.css`.

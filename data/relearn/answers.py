@@ -24,18 +24,18 @@ import pandas as pd
 import torch
 from torch.nn.functional import normalize
 
+from analysis.base.files import write_text
+from analysis.base.roots import ROOT
 from analysis.metrics import basis, modalities, outliers
-from base.files import write_text
-from base.roots import ROOT
-from training import answers, origin, relearn
-from training.answers import AnswerSettings, Side
-from training.origin import Locked, Projections
+from companion.pocket import answers, origin, relearn
+from companion.pocket.answers import AnswerSettings, Side
+from companion.pocket.origin import Locked, Projections
 
 HERE = Path(__file__).resolve().parent
 MAKE = runpy.run_path(str(HERE / "make.py"))
 PLAN = MAKE["PLAN"]["answers"]
 TABLES = {"answers": HERE / "answers.csv", "shadows": HERE / "answer_shadows.csv"}
-#: What of the settings no group varies, and what is of `training.origin` alone.
+#: What of the settings no group varies, and what is of `companion.pocket.origin` alone.
 LEFT_OUT = {
     "second_moment", "width", "memory", "warmup", "gain", "rotated", "layer_norm", "centred",
     "weight_decay", "shadows",

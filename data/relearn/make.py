@@ -33,14 +33,14 @@ import yaml
 from safetensors.numpy import load_file
 from safetensors.numpy import save as arrays_as_bytes
 
+from analysis.base.files import fingerprint, replaced, sha256_of, write_text
+from analysis.base.roots import ROOT
 from analysis.families.registry import load_families
 from analysis.metrics import basis
-from base.files import fingerprint, replaced, sha256_of, write_text
-from base.roots import ROOT
 from companion.checkpoints.weights import read_weights
-from training import origin, relearn
-from training.origin import Projections
-from training.relearn import Pairs, RelearnSettings
+from companion.pocket import origin, relearn
+from companion.pocket.origin import Projections
+from companion.pocket.relearn import Pairs, RelearnSettings
 
 HERE = Path(__file__).resolve().parent
 PLAN = yaml.safe_load((HERE / "plan.yaml").read_text(encoding="utf-8"))

@@ -4,7 +4,7 @@
 
 Both towers go on from a shipped model, by the recipe of data/pocket/origin.yaml in which its towers
 grow outliers. With the penalty each tower feels what the other's projection leaves out, as in
-`training.answers`: size · (1 − ratio) · step · |∂loss/∂column|², by Adam's steps and the row's.
+`answers`: size · (1 − ratio) · step · |∂loss/∂column|², by Adam's steps and the row's.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ import yaml
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from analysis.base.files import write_text
 from analysis.metrics import basis, modalities, outliers
-from base.files import write_text
 from companion.checkpoints import networks
 from companion.checkpoints.weights import read_weights
-from training import emoji, objectives, pocket, pocket_lab
-from training.answers import Side
-from training.objectives import Contrastive, Examples, contrastive_loss
-from training.pocket import PocketRecipe
+from companion.pocket import objectives, pocket, pocket_lab
+from companion.pocket.answers import Side
+from companion.pocket.objectives import Contrastive, Examples, contrastive_loss
+from companion.pocket.pocket import PocketRecipe
+from companion.sources import emoji
 
 HERE = Path(__file__).resolve().parent
 PLAN = yaml.safe_load((HERE / "plan.yaml").read_text(encoding="utf-8"))["answers"]["whole"]

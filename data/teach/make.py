@@ -24,15 +24,15 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from analysis.base.files import write_text
+from analysis.base.roots import ROOT
 from analysis.families.registry import load_family
 from analysis.features import store
-from base.files import write_text
-from base.roots import ROOT
+from companion.engine import check
+from companion.engine.check import SEEDS
+from companion.engine.style import without_markup
 from companion.measurements import accuracies
 from companion.sources.public import fetch
-from results import check
-from results.check import SEEDS
-from results.style import without_markup
 
 sys.path.insert(0, str(Path(__file__).parent))
 from mistakes import MISTAKES
@@ -40,7 +40,7 @@ from mistakes import MISTAKES
 TARGET = ROOT / "notebooks" / "teach"
 TYPES = ROOT / "data" / "published" / "imagenet_testbed_types.csv"
 CAPTIONS = Path(__file__).with_name("captions.csv")
-ANSWERS, HASHED = ROOT / "results/answers.json", ROOT / "results/check.json"
+ANSWERS, HASHED = ROOT / "companion/engine/answers.json", ROOT / "companion/engine/check.json"
 PAGES = [*sorted((ROOT / "book").glob("*.md")), *sorted((ROOT / "book/guide").glob("*.md"))]
 #: A value may be off by this share of itself, or by this much: one image of 5,000 is 0.02 points.
 #: What is nearly a round number that everybody knows needs three decimals.

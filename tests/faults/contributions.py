@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.base.roots import ROOT
 from analysis.families.registry import load_families
-from base.roots import ROOT
 from companion.checks import plausible
 from companion.measurements import records
 from companion.measurements.measurement import MeasurementError

@@ -14,9 +14,9 @@ import sys
 
 import numpy as np
 
+from analysis.base.roots import ROOT
 from analysis.families.registry import load_family
 from analysis.features import store
-from base.roots import ROOT
 
 TARGET = ROOT / "notebooks" / "teach" / "lab" / "lab.npz"
 DATA = "pocket-twemoji-test"

@@ -5,7 +5,7 @@ import io
 import json
 import sys
 
-from companion.cli import main
+from companion.cli.main import main
 
 for line in sys.stdin:
     said, errors = io.StringIO(), io.StringIO()

@@ -16,7 +16,7 @@ family: str = "rn50"
 import pandas as pd
 
 from analysis.families.registry import load_family
-from results.page import Page
+from companion.engine.page import Page
 
 known = pd.read_csv("data/shown.csv")
 own = known[known["model"].isin([model.name for model in load_family(family).models])]

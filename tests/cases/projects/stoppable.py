@@ -4,7 +4,7 @@ import os
 import sys
 
 sys.path.insert(0, "ROOT")
-extensions = ["results.sphinx.offline"]
+extensions = ["companion.engine.sphinx.offline"]
 
 
 def stop(app, *_):

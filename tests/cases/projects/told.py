@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.families.registry import load_families
-from results.page import Page
+from companion.engine.page import Page
 
 page = Page("told", "")
 page.holds(2 > 3, "two is more", "live")

@@ -19,7 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.families.registry import load_families
-from results.page import Page
+from companion.engine.page import Page
 
 page = Page("told", "")
 page.table("empty", pd.DataFrame({"backbone": []}))
