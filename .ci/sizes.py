@@ -26,8 +26,8 @@ OTHERS = {
     "tests/cases/": (".yaml", ".js", ".html"),
     "book/ (JavaScript)": (".js",),
     "book/ (CSS)": (".css",),
-    "results/ (JavaScript)": (".js",),
-    "results/ (CSS)": (".css",),
+    "companion/ (JavaScript)": (".js",),
+    "companion/ (CSS)": (".css",),
     "book/ (pages)": (".md",),
 }
 

@@ -6,7 +6,7 @@
 #     measurements: [outlier_features, privileged_directions]
 #     reads:
 #     - data/embeddings.yaml
-#     - notebooks/teach/embeddings.npz
+#     - course/lessons/embeddings.npz
 # ---
 
 # %% [markdown]
@@ -113,7 +113,7 @@ page.table("directions", directions, columns, also=book.declared(found), means=m
 # the captions make.
 
 # %%
-with np.load("notebooks/teach/embeddings.npz") as file:
+with np.load("course/lessons/embeddings.npz") as file:
     arrays = [file[name].astype(float) for name in ("images", "captions")]
 images, captions = (h / np.linalg.norm(h, axis=1, keepdims=True) for h in arrays)
 v = np.linalg.svd(captions, full_matrices=False)[2][:2]

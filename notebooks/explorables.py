@@ -4,9 +4,9 @@
 #     scope: edition
 #     editions: [paper]
 #     reads:
-#     - notebooks/teach/embeddings.npz
-#     - notebooks/teach/controls.npz
-#     - data/teach/captions.csv
+#     - course/lessons/embeddings.npz
+#     - course/lessons/controls.npz
+#     - course/data/captions.csv
 #     - data/relearn/frames.safetensors
 # ---
 
@@ -32,11 +32,11 @@ from companion.chapters import explorables, origin_figures
 from companion.engine.page import Page
 from companion.engine.style import percent
 
-with np.load("notebooks/teach/embeddings.npz") as file:
+with np.load("course/lessons/embeddings.npz") as file:
     images, captions = (file[name].astype(float) for name in ("images", "captions"))
-with np.load("notebooks/teach/controls.npz") as file:
+with np.load("course/lessons/controls.npz") as file:
     controls = {name: file[name].astype(float) for name in file}
-words = pd.read_csv("data/teach/captions.csv")["caption"].tolist()
+words = pd.read_csv("course/data/captions.csv")["caption"].tolist()
 page = Page("explorables")
 
 # %% [markdown]

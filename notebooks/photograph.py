@@ -4,9 +4,9 @@
 #     scope: edition
 #     editions: [paper]
 #     reads:
-#     - notebooks/teach/embeddings.npz
-#     - notebooks/teach/words.csv
-#     - data/teach/captions.csv
+#     - course/lessons/embeddings.npz
+#     - course/lessons/words.csv
+#     - course/data/captions.csv
 # ---
 
 # %% [markdown]
@@ -30,9 +30,9 @@ from companion.chapters.explorables import examples
 from companion.engine import plots, style
 from companion.engine.page import Page
 
-with np.load("notebooks/teach/embeddings.npz") as file:
+with np.load("course/lessons/embeddings.npz") as file:
     images, head = (at_length_one(file[name].astype(float)) for name in ("images", "captions"))
-words = pd.read_csv("data/teach/captions.csv")["caption"].str.rstrip(".")
+words = pd.read_csv("course/data/captions.csv")["caption"].str.rstrip(".")
 photograph = examples(images, head)[0]  # κ nearest to the mean, own caption first
 page = Page("photograph")
 page.number(words=words[photograph])
@@ -100,7 +100,7 @@ page.figure(
 # photographs lie along it.
 
 # %%
-labels = pd.read_csv("notebooks/teach/words.csv")["cat"].to_numpy(bool)
+labels = pd.read_csv("course/lessons/words.csv")["cat"].to_numpy(bool)
 rng = np.random.default_rng(0)
 others = rng.choice(np.flatnonzero(~labels), labels.sum(), replace=False)
 chosen = np.r_[np.flatnonzero(labels), others]

@@ -4,7 +4,7 @@
 #     scope: edition
 #     editions: [paper]
 #     reads:
-#     - notebooks/teach/embeddings.npz
+#     - course/lessons/embeddings.npz
 # ---
 
 # %% [markdown]
@@ -28,7 +28,7 @@ from companion.engine import style
 from companion.engine.page import Page
 from companion.engine.style import digits
 
-with np.load("notebooks/teach/embeddings.npz") as file:
+with np.load("course/lessons/embeddings.npz") as file:
     images, captions = (file[name].astype(float) for name in ("images", "captions"))
 page = Page("two_bases")
 

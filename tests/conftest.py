@@ -511,7 +511,7 @@ def artefacts():
 BUILT = "book/_build/html"
 #: What pages are made from, whether git has it or not.
 MADE_FROM = ("analysis", "companion", "notebooks", "families")
-MADE_FROM += ("data", "book", "store")
+MADE_FROM += ("data", "course", "book", "store")
 
 
 def is_built():

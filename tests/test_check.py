@@ -62,7 +62,7 @@ def test_a_change_selects_who_imports_or_names_it_and_leaves_what_is_further(
     chosen = CHECK["choose"](checkout, [changed])
     assert {*chosen.run} == {f"tests/test_{name}.py" for name in run.split()}
     assert {*chosen.left} == {f"tests/test_{name}.py" for name in left.split()}
-    assert chosen.everything == ([changed] if changed.startswith("base/") else [])
+    assert chosen.everything == ([changed] if changed.startswith("analysis/base/") else [])
     assert all(chosen.run.values()) and all(chosen.left.values())
 
 

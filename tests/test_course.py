@@ -628,4 +628,4 @@ def test_the_site_of_readers_has_neither_exams_by_seed_nor_their_key(built_book)
     ]:
         text = path.read_text(encoding="utf-8", errors="replace")
         assert "Key, seed" not in text and "orders_passing" not in text
-    assert not [*built_book.rglob("exam*.md")] and (ROOT / "data/teach/exam.md").is_file()
+    assert not [*built_book.rglob("exam*.md")] and (ROOT / "course/data/exam.md").is_file()

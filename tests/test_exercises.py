@@ -38,7 +38,7 @@ from companion.engine import course, lite
 from companion.engine.check import HASHED, ExerciseError, check, judged, say, student
 from companion.engine.course import ANSWERS
 
-spec = importlib.util.spec_from_file_location("make_teach", ROOT / "data/teach/make.py")
+spec = importlib.util.spec_from_file_location("make_teach", ROOT / "course/data/make.py")
 make = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(make)
 
@@ -88,7 +88,7 @@ def two_checkpoints(n):
     rng = np.random.default_rng(0)
     rng.standard_normal(n["h"].shape), rng.standard_normal((512, 512))  # those of before
     for file, name in (("embeddings.npz", "images"), ("controls.npz", "supervised")):
-        h = np.load(ROOT / "notebooks/teach" / file)[name].astype(float)
+        h = np.load(ROOT / "course/lessons" / file)[name].astype(float)
         turn = np.linalg.qr(rng.standard_normal((h.shape[1],) * 2))[0]
         yield error(h, 4) / error(h @ turn, 4)
 
@@ -465,7 +465,7 @@ SEEDED = [label for label in HASHED if "seeds" in HASHED[label]]
 def of_seed(page, seed):
     """The answers of a page that a seed gives, by the programs of its solutions."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        Path("embeddings.npz").symlink_to(ROOT / "notebooks/teach/embeddings.npz")
+        Path("embeddings.npz").symlink_to(ROOT / "course/lessons/embeddings.npz")
         return make.own_answers(make.tasks(text_of(page)), seed)
 
 

@@ -21,7 +21,7 @@ STILL = '<figure class="companion-figure explorable"><svg id="still"></svg>{}</f
 
 @pytest.fixture(scope="module")
 def clip():
-    with np.load(ROOT / "notebooks/teach/embeddings.npz") as file:
+    with np.load(ROOT / "course/lessons/embeddings.npz") as file:
         return file["images"].astype(float), file["captions"].astype(float)
 
 

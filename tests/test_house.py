@@ -130,6 +130,20 @@ def test_who_edits_a_reader_of_images_runs_no_chapter_again():
     assert not using
 
 
+def test_common_names_beside_a_script_do_not_hide_ours(tmp_path):
+    for name in ("base", "results", "training", "data", "course"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('a reader's own')")
+    (tmp_path / "base.py").write_text("raise SystemExit('a reader's own')")
+    (tmp_path / "script.py").write_text(
+        "import sys\nfrom analysis.metrics import kurtosis\n"
+        "print(kurtosis([[0, 0, 0, 4]]), {'scipy', 'torch'} & sys.modules.keys())\n"
+        "from companion.probe import probe\nprint(probe.__name__)"
+    )
+    done = python_in(tmp_path, "script.py", PYTHONPATH=str(ROOT))
+    assert done.stdout == "[2.33333333] set()\nprobe\n", done.stderr
+
+
 def test_an_editions_page_loads_readers_families_only_if_its_header_says_so():
     """So that one more family outdates no page that shows none."""
     loading = []

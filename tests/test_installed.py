@@ -122,7 +122,7 @@ def test_a_checkout_is_not_another_folder(tmp_path):
     ("text", "root"),
     [
         ('[tool.companion]\nproject = "yours.project:PROJECT"\n', "it"),  # as the guide prints it
-        ('[tool]\nresults = {project = "yours.project:PROJECT"}\n', "it"),
+        ('[tool]\ncompanion = {project = "yours.project:PROJECT"}\n', "it"),
         ('[project]\nname = "a"  # [tool.companion]\n', "which is no checkout of a companion: set"),
         (
             "[tool.companion\n",

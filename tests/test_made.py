@@ -1,4 +1,4 @@
-"""What scripts below `data/` make is what is committed: `python data/…/make.py --check`."""
+"""What the scripts `make.py` make is what is committed: `python data/…/make.py --check`."""
 
 import runpy
 import sys
@@ -8,11 +8,11 @@ from conftest import ROOT
 
 from analysis.base.roots import ArtifactError
 
-MADE = ["imagenet", "moments", "published", "teach"]
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("teach/lab",)]
+MADE = ["data/imagenet", "data/moments", "data/published", "course/data"]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("course/data/lab",)]
 EXTRACTED = {
-    "teach": ("efficientnet_lite0", "scikit_image_photographs"),  # one of its controls
-    "teach/lab": ("pocket_cnn", "pocket-twemoji-test"),
+    "course/data": ("efficientnet_lite0", "scikit_image_photographs"),  # one of its controls
+    "course/data/lab": ("pocket_cnn", "pocket-twemoji-test"),
 }
 
 
@@ -22,7 +22,7 @@ def test_what_is_committed_is_what_its_script_makes(folder, extracted, monkeypat
         extracted(*EXTRACTED[folder])
     monkeypatch.setattr(sys, "argv", ["make.py", "--check"])
     try:
-        runpy.run_path(str(ROOT / "data" / folder / "make.py"), run_name="__main__")
+        runpy.run_path(str(ROOT / folder / "make.py"), run_name="__main__")
     except ArtifactError as error:
         pytest.skip(f"what it is made from is not here: {error}")
     except SystemExit as done:

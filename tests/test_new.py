@@ -39,7 +39,7 @@ def fill(folder):
             path.write_text(re.sub("‹(.*?)›", lambda m: FILLED.get(m[1], m[1]), text))
 
 
-ROOMS = ("analysis", "companion", "data", "tests", "notebooks", "book")
+ROOMS = ("analysis", "companion", "course", "data", "tests", "notebooks", "book")
 
 
 @pytest.fixture(scope="module")

@@ -91,15 +91,7 @@ def undeclared(folders, lines):
 def test_everything_imported_is_declared():
     """A library that comes along with another may go with it."""
     extras = PROJECT["optional-dependencies"]
-    folders = (
-        "analysis",
-        "base",
-        "companion",
-        "results",
-        "training",
-        "notebooks",
-        "book/_extensions",
-    )
+    folders = ("analysis", "companion", "notebooks", "book/_extensions")
     declared = chain(PROJECT["dependencies"], PYPROJECT["build-system"]["requires"])
     missing = undeclared(folders, [*declared, *chain(*extras.values())])
     assert not missing, f"declare in pyproject.toml: {sorted(missing)}"

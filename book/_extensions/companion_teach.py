@@ -1,6 +1,6 @@
 """Sphinx extension: what to teach with. Notebooks and slides, and exercises with answers.
 
-The percent sources in `notebooks/teach` become archives in `_build/teach` before the book is read;
+The percent sources in `course/lessons` become archives in `_build/teach` before the book is read;
 pages offer them with the role `download`. Equal sources give equal bytes. `guide/slides/NAME.md`
 becomes `slides/NAME.html` next to the pages, to which the role `slides` leads. The role `answer`
 takes an exercise, and which of its values, and shows what `companion/engine/answers.json` has.
@@ -40,7 +40,7 @@ LEFT_OUT = {"readers": ("instructor",), "students": ("solution", "instructor"), 
 #: The page with the answer keys.
 KEY = "guide/teach"
 #: What notebooks and slides are made from.
-READ = "notebooks/teach/*.* notebooks/teach/lab/* data/pocket/accuracies.csv book/*.md"
+READ = "course/lessons/*.* course/lessons/lab/* data/pocket/accuracies.csv book/*.md"
 READ += " companion/engine/*.* companion/engine/s*/*.* book/_*/*.* book/guide/slides/*"
 READ += " book/runs/*/*.ipynb"
 
@@ -106,7 +106,7 @@ class AnswerRole(SphinxRole):
         except (ValueError, LookupError):
             message = self.inliner.reporter.error(
                 f"answer: answers.json has no {self.text!r}; after a change to an exercise, run "
-                "`python data/teach/make.py --answers`.",
+                "`python course/data/make.py --answers`.",
                 line=self.lineno,
             )
             return [self.inliner.problematic(self.rawtext, self.rawtext, message)], [message]

@@ -16,7 +16,7 @@ families/*.yaml data/*.yaml data/*.json data/*.csv data/imagenet/* data/measurem
 data/moments/*.csv data/pocket/*.csv data/pocket/*.json data/pocket/*.yaml
 data/pocket/architectures/*.json data/published/*.csv
 notebooks/checkpoint_report.py book/captions/checkpoint_report.yaml book/captions/columns.yaml
-notebooks/teach/*.csv LICENSES/* REUSE.toml
+course/lessons/*.csv LICENSES/* REUSE.toml
 """
 
 

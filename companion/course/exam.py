@@ -1,6 +1,6 @@
 """Exams by a seed: questions with numbers drawn, and answers that the metrics compute from them.
 
-The wording is in `data/teach/exam.md`, a section for each variant of a question. Here numbers are
+The wording is in `course/data/exam.md`, a section for each variant of a question. Here numbers are
 drawn, one function for each variant, and what follows from them is computed.
 """
 
@@ -24,7 +24,7 @@ from analysis.metrics import basis, directions, outliers, pruning, robustness
 from companion.course import sheet
 from companion.course.key import CourseError
 
-PAGE = ROOT / "data" / "teach" / "exam.md"
+PAGE = ROOT / "course" / "data" / "exam.md"
 SECTION = re.compile(
     r"^## (\d) · ([^\n]+) · (\d+) points\n\n(.*?)\n\n### Answer\n\n(.*?)(?=\n## |\Z)", re.M | re.S
 )

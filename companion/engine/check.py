@@ -2,7 +2,7 @@
 
 Needs NumPy and `check.json` in the same folder: for each exercise hashes of the values that its
 seed gives, how far off a value may be (2 % unless the exercise says more), a hint, and hashes of
-what typical errors give. `data/teach/make.py` computes them with the code of the solutions. Hashes
+what typical errors give. `course/data/make.py` computes them with the code of the solutions. Hashes
 hide values from a glance, and not from somebody who tries all numbers.
 
 What was checked is kept in `answers.json`, in the folder where Python runs: label, values, the code

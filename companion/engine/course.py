@@ -1,6 +1,6 @@
 """The course: the teaching notebooks as files to hand out.
 
-A teaching notebook is a percent source in `notebooks/teach`. Marks in it make two notebooks of one
+A teaching notebook is a percent source in `course/lessons`. Marks in it make two notebooks of one
 source. The student's has blanks: where a line ends in `#: what to compute`, and instead of the
 lines between `#:[ what to do` and `#:]`, the body of a function. It also has the code of lines that
 are nothing but `#: code`, which check the blanks; the teacher's has neither. Where a line ends in
@@ -27,7 +27,7 @@ from analysis.base.strict import Strict, checked, read_yaml
 from analysis.base.texts import CompanionError
 from companion.engine import check
 
-TEACH = ROOT / "notebooks" / "teach"
+TEACH = ROOT / "course" / "lessons"
 CHECK = CODE / "companion/engine/check.py"
 #: What checks the blanks, of which notebooks have the calls.
 BLANKS = TEACH / "checks" / "check_blanks.py"
@@ -46,7 +46,7 @@ CHECK_LINE = re.compile(r"^([ ]*)#: ", re.MULTILINE)
 
 
 class Course(Strict):
-    """What is particular to a book; `notebooks/teach/course.yaml` explains the fields."""
+    """What is particular to a book; `course/lessons/course.yaml` explains the fields."""
 
     chapters: Mapping[str, str] = {}
     lab: Mapping[str, str] = {}

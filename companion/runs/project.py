@@ -45,7 +45,7 @@ CLASSES = "data/imagenet/objectnet.csv"
 #: What decides which features and live measurements there should be, apart from the store.
 STORE_CODE = "from companion.runs import grid_jobs\ngrid_jobs"
 #: The folders that decide what the companion knows, apart from the store and its code.
-KNOWLEDGE = ("data", "notebooks", "book/captions", "pyproject.toml")
+KNOWLEDGE = ("data", "course", "notebooks", "book/captions", "pyproject.toml")
 STORE_DATA = ("emoji", "imagenet", "pocket", "measurements")
 
 

@@ -1,4 +1,4 @@
-"""Compare captions.csv with COCO's own file: python data/teach/check.py FILE
+"""Compare captions.csv with COCO's own file: python course/data/check.py FILE
 
 FILE is captions_val2017.json of COCO's annotations_trainval2017.zip. The exit status is 1 if they
 differ.

@@ -1,7 +1,7 @@
-"""Build `notebooks/teach/lab/lab.npz`, from which the lab is done without a clone.
+"""Build `course/lessons/lab/lab.npz`, from which the lab is done without a clone.
 
-    python data/teach/lab/make.py           # write it
-    python data/teach/lab/make.py --check   # compare it with the committed one
+    python course/data/lab/make.py           # write it
+    python course/data/lab/make.py --check   # compare it with the committed one
 
 Features are read from the store, where `companion extract pocket_cnn --data pocket-twemoji-test`
 puts them.
@@ -18,7 +18,7 @@ from analysis.base.roots import ROOT
 from analysis.families.registry import load_family
 from analysis.features import store
 
-TARGET = ROOT / "notebooks" / "teach" / "lab" / "lab.npz"
+TARGET = ROOT / "course" / "lessons" / "lab" / "lab.npz"
 DATA = "pocket-twemoji-test"
 
 

@@ -1,11 +1,11 @@
 """Build the small data files of the teaching notebooks, and the answers that `check` compares with.
 
-    python data/teach/make.py           # write them
-    python data/teach/make.py --check   # compare them with the committed ones
-    python data/teach/make.py --answers # write the answers alone: after a change to an exercise
+    python course/data/make.py           # write them
+    python course/data/make.py --check   # compare them with the committed ones
+    python course/data/make.py --answers # write the answers alone: after a change to an exercise
 
 Nothing is measured here: each file is a slice of what the book has, with its origin and licence in
-``notebooks/teach/README.md``. An answer is what the code of the exercise's solution prints.
+``course/lessons/README.md``. An answer is what the code of the exercise's solution prints.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from companion.sources.public import fetch
 sys.path.insert(0, str(Path(__file__).parent))
 from mistakes import MISTAKES
 
-TARGET = ROOT / "notebooks" / "teach"
+TARGET = ROOT / "course" / "lessons"
 TYPES = ROOT / "data" / "published" / "imagenet_testbed_types.csv"
 CAPTIONS = Path(__file__).with_name("captions.csv")
 ANSWERS, HASHED = ROOT / "companion/engine/answers.json", ROOT / "companion/engine/check.json"
