@@ -114,13 +114,12 @@ def coverage(found: pd.DataFrame, *editions: Edition) -> str:
     return titles.coverage([*found["record"]], *editions)
 
 
-def features(found: pd.DataFrame, family: str) -> arrays.Arrays:
+def features(found: pd.DataFrame) -> arrays.Arrays | None:
     """Features `h` (images, components) of the first row whose very features are on this disk.
 
-    With a head, labels and what was `measured` of them. Where there are none: Gaussian numbers as
-    wide as the family's features.
+    With a head, labels and what was `measured` of them; None where no row's features are here.
     """
-    return arrays.of(found["record"], load_family(family))
+    return arrays.on_disk(found["record"])
 
 
 def closing_notes(found: pd.DataFrame, experiment: Measurable, family: str, **options: bool) -> Any:

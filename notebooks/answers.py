@@ -240,7 +240,7 @@ page.number(
     usual=digits(middle[1]),
     other=spread(other["kurtosis"]),
     late=digits(cell(**HAND, late=20)["kurtosis"].median()),
-    answer=digits(cell(**HAND, keeps="answer")["kurtosis"].median()),
+    answer_alone=digits(cell(**HAND, keeps="answer")["kurtosis"].median()),
     adam=spread(adam["kurtosis"]),
     adam_ratio=f"{adam['ratio_texts'].median():.2f}",
     adam_penalty=spread(felt["kurtosis"]),

@@ -26,8 +26,8 @@ data: str = ""  # the data set whose features are looked at; empty: the first on
 numbers: str = ""  # what `companion probe --json` wrote of one checkpoint, to report that alone
 
 # %%
-from pathlib import Path
 
+from analysis.base.roots import ROOT
 from analysis.families.registry import load_family
 from analysis.metrics.directions import PRIVILEGED_THRESHOLD
 from analysis.metrics.outliers import OUTLIER_THRESHOLD
@@ -40,7 +40,7 @@ from companion.probe.facts import HOW_JUDGED, title_of, values_of
 from companion.probe.judge import said_next
 
 if numbers:
-    judged = report.of_file(Path(numbers))
+    judged = report.of_file(ROOT / numbers)
     probes, missing, failed = {title_of(judged.measurement): judged}, [], []
 else:
     probes, missing, failed = report.of_family(load_family(family), data)

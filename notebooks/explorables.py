@@ -25,6 +25,7 @@ edition: str = "paper"  # which families
 import numpy as np
 import pandas as pd
 
+from analysis.base.roots import ROOT
 from analysis.metrics import quantisation
 from analysis.metrics.basis import quarter_turn
 from analysis.metrics.outliers import kurtosis
@@ -32,11 +33,11 @@ from companion.chapters import explorables, origin_figures
 from companion.engine.page import Page
 from companion.engine.style import percent
 
-with np.load("course/lessons/embeddings.npz") as file:
+with np.load(ROOT / "course/lessons/embeddings.npz") as file:
     images, captions = (file[name].astype(float) for name in ("images", "captions"))
-with np.load("course/lessons/controls.npz") as file:
+with np.load(ROOT / "course/lessons/controls.npz") as file:
     controls = {name: file[name].astype(float) for name in file}
-words = pd.read_csv("course/data/captions.csv")["caption"].tolist()
+words = pd.read_csv(ROOT / "course/data/captions.csv")["caption"].tolist()
 page = Page("explorables")
 
 # %% [markdown]

@@ -23,6 +23,7 @@ edition: str = "paper"  # which families
 import numpy as np
 import pandas as pd
 
+from analysis.base.roots import ROOT
 from analysis.metrics import average_precision, directions, pruning
 from analysis.metrics.basis import at_length_one
 from companion.chapters import pruning_figures
@@ -30,9 +31,9 @@ from companion.chapters.explorables import examples
 from companion.engine import plots, style
 from companion.engine.page import Page
 
-with np.load("course/lessons/embeddings.npz") as file:
+with np.load(ROOT / "course/lessons/embeddings.npz") as file:
     images, head = (at_length_one(file[name].astype(float)) for name in ("images", "captions"))
-words = pd.read_csv("course/data/captions.csv")["caption"].str.rstrip(".")
+words = pd.read_csv(ROOT / "course/data/captions.csv")["caption"].str.rstrip(".")
 photograph = examples(images, head)[0]  # κ nearest to the mean, own caption first
 page = Page("photograph")
 page.number(words=words[photograph])
@@ -100,7 +101,7 @@ page.figure(
 # photographs lie along it.
 
 # %%
-labels = pd.read_csv("course/lessons/words.csv")["cat"].to_numpy(bool)
+labels = pd.read_csv(ROOT / "course/lessons/words.csv")["cat"].to_numpy(bool)
 rng = np.random.default_rng(0)
 others = rng.choice(np.flatnonzero(~labels), labels.sum(), replace=False)
 chosen = np.r_[np.flatnonzero(labels), others]

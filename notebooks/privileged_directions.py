@@ -78,7 +78,7 @@ if parts:
 # it and the images. Where no features are on disk, Gaussian numbers take their place.
 
 # %%
-what, h, _, W, *_, one = arrays.of(taken, backbone)
+what, h, _, W, *_, one = arrays.on_disk(taken) or arrays.gaussian(backbone.models[0].width)
 of_package = importance(h, W)
 _, sigma, V = np.linalg.svd(W.astype(float), full_matrices=False)
 sigma, V = sigma[: len(of_package)], V[: len(of_package)]  # what follows is rounding of W

@@ -80,7 +80,9 @@ page.table("leave-one-out", rows)
 # Gaussian numbers take their place, with the classes that the head gives.
 
 # %%
-what, h, labels, W, b, rows, taken = arrays.of(measurements, backbone)
+what, h, labels, W, b, rows, taken = arrays.on_disk(measurements) or arrays.gaussian(
+    backbone.models[0].width
+)
 h, labels = h[labels >= 0], labels[labels >= 0]  # images that have a class
 U, sigma, V = np.linalg.svd(W.astype(float), full_matrices=False)
 order = np.argsort(-directions.importance(h, W))

@@ -26,6 +26,7 @@ edition: str = "paper"  # which families
 import numpy as np
 import pandas as pd
 
+from analysis.base.roots import ROOT
 from analysis.metrics import quantisation as metrics
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
@@ -137,7 +138,7 @@ if len(errors):
 
 # %%
 if edition == "paper":
-    page.table("engines", pd.read_csv("data/engines.csv"), "recorded")
+    page.table("engines", pd.read_csv(ROOT / "data/engines.csv"), "recorded")
 
 # %% [markdown]
 # ## Stores of texts
@@ -146,7 +147,7 @@ if edition == "paper":
 
 # %%
 if edition == "paper":
-    stores = pd.read_csv("data/benchmarks/stores.csv")
+    stores = pd.read_csv(ROOT / "data/benchmarks/stores.csv")
     frames = {"written": "written", "turned": "turned", "mean off": "mean_off"}
     shares = {name: f"{{{column}:whole}}" for name, column in frames.items()}
     about = {"encoder": "{encoder}", "vectors": "{vectors}", "κ": "{kurtosis:digits}"}

@@ -76,7 +76,9 @@ page.figure("path", drawing, holds=flat.max() < 4 and far.min() > 5)
 page.slide("path", drawing, 3.7)
 page.holds(rising.median() > 0.8, "Within a run, κ rises with the path")
 page.number(flat=digits(flat.max()), farthest=digits(blind["path"].max()), far=digits(far.min()))
-page.number(rising=f"{rising.median():.2f}", runs=len(ends), runs_alike=len(blind))
+page.number(
+    rising=f"{rising.median():.2f}", trainings=len(runs), runs=len(ends), runs_alike=len(blind)
+)
 
 # %% [markdown]
 # ## Doses

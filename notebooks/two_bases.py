@@ -20,6 +20,7 @@ edition: str = "paper"  # which families
 # %%
 import numpy as np
 
+from analysis.base.roots import ROOT
 from analysis.metrics.basis import random_rotation
 from analysis.metrics.outliers import kurtosis
 from companion.chapters import figures
@@ -28,7 +29,7 @@ from companion.engine import style
 from companion.engine.page import Page
 from companion.engine.style import digits
 
-with np.load("course/lessons/embeddings.npz") as file:
+with np.load(ROOT / "course/lessons/embeddings.npz") as file:
     images, captions = (file[name].astype(float) for name in ("images", "captions"))
 page = Page("two_bases")
 

@@ -25,6 +25,7 @@ edition: str = "paper"  # which families
 import numpy as np
 import pandas as pd
 
+from analysis.base.roots import ROOT
 from analysis.metrics import basis
 from analysis.metrics.indicators import rank_correlation
 from analysis.metrics.outliers import kurtosis
@@ -103,7 +104,7 @@ for control in [m for m in one_each if m.level == "random"][:1]:
 if edition == "paper":
     sparse = next(m for m in one_each if m.model.startswith("efficientnet_lite0"))
     page.holds(sparse.value("kurtosis") > 2 * sparse.value("kurtosis_gaussian"), "something else")
-    moments = pd.read_csv("data/moments/kurtosis.csv")
+    moments = pd.read_csv(ROOT / "data/moments/kurtosis.csv")
     kappas = (m.value("kurtosis") for m in bases if m.model in set(moments["model"]))
     page.number(
         sparse_kurtosis=digits(sparse.value("kurtosis")),

@@ -212,10 +212,12 @@ def test_failing_notebooks_are_named_and_the_others_finish(project):
     append(project / "notebooks/over_all.py", "x = 1\n")
     (project / "data/other.txt").write_text("2")
     for hidden, code in (
-        ("a_file", 'open("data/other.txt").read()'),
-        ("a_list", 'os.listdir("data")'),
+        ("a_file", 'open(ROOT / "data/other.txt").read()'),
+        ("a_list", 'os.listdir(ROOT / "data")'),
     ):
-        text = OVER_ALL.replace("print(", f"import os\n{code}\nprint(")
+        text = OVER_ALL.replace(
+            "print(", f"import os\nfrom analysis.base.roots import ROOT\n{code}\nprint("
+        )
         (project / f"notebooks/{hidden}.py").write_text(text)
     done = run_in(project, "companion.cli.main", "build", "--runs", "--jobs", "1")
     assert done.returncode == 1 and "Traceback" not in done.stderr
@@ -284,8 +286,8 @@ def test_what_changes_while_a_run_reads_it_is_read_again(project):
     """As when features are extracted beside a build. To look a module up lists folders, and is no
     reading.
     """
-    looks = "import sys, importlib.util as u\nsys.path.append(str(Path('data').resolve()))\n"
-    changes = f'{looks}u.find_spec("nowhere")\nPath("data/number.txt").write_text("2")\nprint('
+    looks = "import sys, importlib.util as u\nsys.path.append(str(ROOT / 'data'))\n"
+    changes = f'{looks}u.find_spec("nowhere")\n(ROOT / "data/number.txt").write_text("2")\nprint('
     notebook = project / "notebooks/per_family.py"
     notebook.write_text(notebook.read_text().replace("print(", changes))
     assert update(project) == PER_FAMILY_RUNS
@@ -304,7 +306,7 @@ def test_unknown_parameters_experiments_and_families_are_answered_with_the_known
 def test_a_run_by_hand_with_parameters_leaves_the_book_alone(project):
     """It may read a file that a parameter names."""
     asked = PER_FAMILY.replace("# a switch", '# a switch\nfile: str = ""  # a file')
-    asked = asked.replace('Path("data/number.txt")', "Path(file)")
+    asked = asked.replace('"data/number.txt"', "file")
     (project / "notebooks/per_family.py").write_text(asked)
     (project / "mine.txt").write_text("from mine")
     before = [path.read_bytes() for path in outputs(project)]

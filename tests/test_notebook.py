@@ -94,6 +94,19 @@ def test_a_notebook_needs_no_measurement(name, family, outputs, monkeypatch):  #
     exec(re.sub(r'^family: str = "\w+"', f'family = "{family}"', source, flags=re.M), {})
     kinds = [about["kind"] for _, about in outputs]
     assert "figure" not in kinds and "text" in kinds
+    if name == "outlier_features":
+        assert book.features(book.measured(name, family)) is None, "no numbers stand in unsaid"
+
+
+def test_another_data_set_leaves_out_the_sentences_on_ours_and_says_so(outputs, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(captions, "CAPTIONS_FOLDER", ROOT / "book/captions")
+    every = book.measured
+    monkeypatch.setattr(
+        book, "measured", lambda *of: every(*of).query("not data_set.str.startswith('coco_500_')")
+    )
+    exec((ROOT / "notebooks/directions_overview.py").read_text(), {})
+    told = {about["label"]: data["text/plain"] for data, about in outputs}
+    assert "are missing" in told["left-out"] and "importance-largest" not in told
 
 
 CHANGES = {

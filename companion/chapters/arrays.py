@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.families.registry import Family
 from analysis.features import store
 from companion.chapters.measured import model_and_data
 from companion.measurements import tasks
@@ -20,7 +19,8 @@ class Arrays(NamedTuple):
 
     ``title``: model and images. ``labels``: (N,) the row of `W` that is right, −1 for none.
     ``rows``: (C,) those that compete, which are fewer where the images have fewer classes. `W` has
-    the type in which it is stored, which shows how far it is rounded. ``measured``: what was
+    the type in which it is stored, which shows how far it is rounded; without a head it has no
+    rows. ``measured``: what was
     measured of these very arrays; None of Gaussian numbers.
     """
 
@@ -33,15 +33,12 @@ class Arrays(NamedTuple):
     measured: Measurement | None = None
 
 
-def of(measurements: Iterable[Measurement], family: Family) -> Arrays:
-    """The arrays of the first measurement whose very features are in the store.
-
-    Where there are none: Gaussian numbers as wide as the family's features, labelled by a head.
-    """
+def on_disk(measurements: Iterable[Measurement]) -> Arrays | None:
+    """The arrays of the first measurement whose very features are in the store, if any are."""
     for m in measurements:
         if images := _own(m):
             return _measured(m, images)
-    return _gaussian(family.models[0].width)
+    return None
 
 
 def _own(m: Measurement) -> store.Features | None:
@@ -55,9 +52,9 @@ def _own(m: Measurement) -> store.Features | None:
 def _measured(m: Measurement, images: store.Features) -> Arrays:
     place = store.head_path(m.model, m.data.name)
     if not place.is_file():
-        h = images.features.astype(np.float64)
-        none = np.full(len(h), -1)
-        return _gaussian(h.shape[1])._replace(title=model_and_data(m), h=h, labels=none, measured=m)
+        h, none = images.features.astype(np.float64), np.empty(0, np.intp)
+        labels, weight = np.full(len(h), -1), np.empty((0, h.shape[1]))
+        return Arrays(model_and_data(m), h, labels, weight, np.empty(0), none, m)
     head = store.read_head(place)
     h = tasks.as_seen(images.features, head).astype(np.float64)
     b = np.zeros(len(head.weight)) if head.bias is None else head.bias.astype(np.float64)
@@ -71,7 +68,8 @@ def _measured(m: Measurement, images: store.Features) -> Arrays:
     return Arrays(model_and_data(m), h, labels, head.weight, b, rows, m)
 
 
-def _gaussian(width: int) -> Arrays:
+def gaussian(width: int) -> Arrays:
+    """Gaussian numbers, labelled by a head of such numbers: what a page may show in their place."""
     rng = np.random.default_rng(0)
     h, weight = rng.normal(size=(500, width)), rng.normal(size=(100, width))
     labels = (h @ weight.T).argmax(axis=1)

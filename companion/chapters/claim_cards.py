@@ -124,7 +124,7 @@ OPEN = ("undecided", "not measured")
 
 
 def strip(claims: Mapping[str, Claim], verdicts: Mapping[str, Explained]) -> str:
-    """The decided claims by outcome, each a link to its card and its reason, as a list (MyST)."""
+    """The decided claims by outcome, each a link to its card, as a list (MyST)."""
     rows = []
     for outcome in [outcome for outcome in OUTCOMES if outcome not in OPEN]:
         names = [name for name, verdict in verdicts.items() if verdict.outcome == outcome]
@@ -157,10 +157,11 @@ def _linked(
     verdicts: Mapping[str, Explained],
     names: Iterable[str],
 ) -> Iterator[str]:
-    """Links to cards in the words of lists; what is reproduced has its reason."""
+    """Links to cards: what the paper claims or, where that differs, what was found."""
     for name in names:
-        why = verdicts[name].reason if verdicts[name].outcome == "reproduced" else ""
-        yield f"{{ref}}`{claims[name].short} <claim-{name}>`{f' ({why})' if why else ''}"
+        found = verdicts[name].reason if verdicts[name].outcome == "differs" else ""
+        words = found[:1].upper() + found[1:] or claims[name].short
+        yield f"{{ref}}`{words} <claim-{name}>`"
 
 
 def rule(claim: Claim, evidence: Evidence) -> str:

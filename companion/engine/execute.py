@@ -114,6 +114,11 @@ def execute(
     run = experiments.find_run(experiment, subject)
     reads = Reads()
     notebook, unsound = executed(run, parameters, reads)
+    labels = [note["label"] for note in _notes(notebook) if "label" in note]
+    if twice := sorted({label for label in labels if labels.count(label) > 1}):
+        raise RunError(
+            f"notebook {experiment} gives two results the name {twice[0]!r}: rename one of them."
+        )
     given = {ROOT / str(value) for value in parameters.values()}
     unseen = project.current().unseen(run)  # opened, and seen by none
     _check_reads(run, reads, made_from, given | unseen)
@@ -125,13 +130,18 @@ def execute(
     return unsound
 
 
+def _notes(notebook: dict[str, Any]) -> list[dict[str, Any]]:
+    """What each output of an executed notebook says of itself."""
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    return [output.get("metadata", {}).get("companion", {}) for output in outputs]
+
+
 def _evidence(notebook: dict[str, Any]) -> dict[str, list[str]]:
     """The kinds of evidence that an executed notebook's figures and tables rest on.
 
     Also what the book says of recorded or published numbers and does not hold of them, if anything.
     """
-    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
-    notes = [output.get("metadata", {}).get("companion", {}) for output in outputs]
+    notes = _notes(notebook)
     named = {kind.strip() for note in notes for kind in note.get("evidence", "").split(",")}
     not_so = [note for note in notes if note.get("kind") == "not-so"]
     false = [note["says"] for note in not_so if "live" not in note["evidence"]]
@@ -178,13 +188,14 @@ def in_this_process(notebook: Path, parameters: Mapping[str, Parameter], reads: 
 
     papermill_engines.register(ENGINE, InThisProcess)
     with temporary_folder() as folder:
-        os.environ["IPYTHONDIR"] = str(folder)  # nobody's settings reach the notebook
+        os.environ["IPYTHONDIR"] = str(folder / "settings")  # nobody's reach the notebook
+        (empty := folder / "empty").mkdir()  # a reader may open it in any folder
         return papermill.execute_notebook(
             _as_ipynb(notebook),
             None,
             dict(parameters),
             engine_name=ENGINE,
-            cwd=str(ROOT),
+            cwd=str(empty),
             progress_bar=False,
             reads=reads,
         )

@@ -16,8 +16,7 @@ count: int = 1  # a count
 long: bool = False  # a switch
 
 # %%
-from pathlib import Path
-
+from analysis.base.roots import ROOT
 from analysis.families.registry import load_family
 from analysis.features import store
 from analysis.metrics.robustness import logit
@@ -29,4 +28,4 @@ found = [
     if not p.stem.endswith("head")
 ]
 print(found)
-print(load_family(family).title, logit(share), Path("data/number.txt").read_text())
+print(load_family(family).title, logit(share), (ROOT / "data/number.txt").read_text())

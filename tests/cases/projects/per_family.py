@@ -15,9 +15,8 @@ count: int = 1  # a count
 long: bool = False  # a switch
 
 # %%
-from pathlib import Path
-
+from analysis.base.roots import ROOT
 from analysis.families.registry import load_family
 from analysis.metrics.robustness import logit
 
-print(load_family(family).title, logit(share), Path("data/number.txt").read_text())
+print(load_family(family).title, logit(share), (ROOT / "data/number.txt").read_text())

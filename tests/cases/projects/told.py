@@ -13,15 +13,14 @@
 edition: str = "paper"
 
 # %%
-from pathlib import Path
-
 import pandas as pd
 
+from analysis.base.roots import ROOT
 from analysis.families.registry import load_families
 from companion.engine.page import Page
 
 page = Page("told", "")
 page.holds(2 > 3, "two is more", "live")
 titles = [family.title for family in load_families().values()]
-page.texts(claim=Path("data/claim.txt").read_text())
+page.texts(claim=(ROOT / "data/claim.txt").read_text())
 page.table("models", pd.DataFrame({"backbone": titles}))

@@ -14,10 +14,9 @@
 edition: str = "paper"
 
 # %%
-from pathlib import Path
-
 import pandas as pd
 
+from analysis.base.roots import ROOT
 from analysis.families.registry import load_families
 from companion.engine.page import Page
 
@@ -30,7 +29,7 @@ from companion.measurements.records import FOLDER
 
 found = next((FOLDER / "pruning").glob("*.json")).read_text().index("}")
 titles = [family.title for family in load_families().values()]
-page.texts(claim=Path("data/claim.txt").read_text())
+page.texts(claim=(ROOT / "data/claim.txt").read_text())
 page.table("models", pd.DataFrame({"backbone": titles}))
 
 page.texts(after=f"It ends at {found}.")
