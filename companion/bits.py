@@ -53,6 +53,10 @@ LINE = 79
 LEAST_DISTINCT = 0.5
 #: Fewer vectors are few for ten neighbours.
 FEW_ROWS = 200
+#: So many rows of a kind are named in a message.
+FEW_NAMED = 5
+#: Where no scheme keeps more of the neighbours than this, the vectors are to be looked at.
+LEAST_KEPT = 0.1
 #: The share of values that a clipped range leaves out at each end.
 OUTERMOST = 0.005
 WORDS: dict[str, Any] = read_yaml(ROOT / "data" / "bits.yaml")
@@ -446,6 +450,9 @@ def _row(key: str, shares: Mapping[str, Array], width: int) -> Row:
 
 def advice(rows: Sequence[Row]) -> str:
     """One sentence: what to do with which schemes, and what that wins."""
+    most = max(share for row in rows for share in row.kept.values())
+    if most < LEAST_KEPT:
+        return str(cell(WORDS["none"], {"kept": 100 * most}))
     by = {kind: [row for row in rows if row.advice == kind] for kind in WORDS["advice"]}
     answers = " ".join(_answer(rows, size) for size in (4, 8))
     if len(by["nothing"]) == len(rows):
@@ -569,8 +576,18 @@ def _checked(array: NDArray[Any], rows_are_vectors: bool) -> tuple[NDArray[Any],
             f"{metrics.NEIGHBOURS}, preferably hundreds."
         )
     constant = np.flatnonzero(array.min(axis=1) == array.max(axis=1))
-    if len(constant) and array[constant[0], 0]:
-        raise ValueError(f"all numbers of row {constant[0]} are equal: leave that row out.")
+    if len(constant):
+        raise ValueError(
+            f"all numbers are equal, or zero, in {len(constant):,} of {len(array):,} rows "
+            f"({', '.join(map(str, constant[:FEW_NAMED]))}{', …' * (len(constant) > FEW_NAMED)}): "
+            "leave these rows out."
+        )
+    for column in np.flatnonzero(~np.any(some % 1, axis=0)):
+        if len(np.unique(array[:, column])) == len(array) and not np.any(array[:, column] % 1):
+            raise ValueError(
+                f"column {column} holds a whole number of its own in each row, as an id does: leave "
+                f"it out, np.delete(vectors, {column}, axis=1)."
+            )
     first = {row.tobytes(): place for place, row in reversed([*enumerate(array)])}
     if len(first) < max(LEAST_DISTINCT * len(array), metrics.NEIGHBOURS + 1):
         raise ValueError(

@@ -175,6 +175,11 @@ def test_the_advice_answers_and_gives_the_size_of_what_a_remedy_wins(plain, foun
     assert "No rotation is needed" in calm and "Rotate" not in calm
 
 
+def test_a_column_that_drowns_all_others_is_no_case_for_advice(plain):
+    said = bits(np.insert(plain, 0, 1e6 * (2 + np.sin(np.arange(len(plain)))), axis=1)).advice
+    assert "No scheme keeps more than" in said and "look at the vectors" in said
+
+
 def test_it_is_shown_everywhere(found, tmp_path):
     assert " ".join(str(found).split()).startswith(found.advice) and "pgvector" in str(found)
     assert max(map(len, str(found).partition("# faiss")[0].splitlines())) <= the_bits.LINE
@@ -242,9 +247,10 @@ REFUSED = {
     "the shape (48,), where a vector per row": lambda h: h[0],
     "seem to be transposed": lambda h: (h + 15 * np.eye(WIDTH)[7]).T,
     "columns that are no numbers, such as 'e'": lambda h: pd.DataFrame({"e": list(h)}),
-    "is zero": lambda h: np.where(np.arange(len(h))[:, None] == 4, 0, h),
+    "or zero, in 2 of 300 rows (4, 7): ": lambda h: h * ~np.isin(np.arange(len(h)), [4, 7])[:, None],
     "only 50 of 300 vectors differ": lambda h: np.repeat(h[:50], 6, axis=0),
-    "all numbers of row 4 are equal": lambda h: np.where(np.arange(len(h))[:, None] == 4, 1, h),
+    "in 1 of 300 rows (4): ": lambda h: np.where(np.arange(len(h))[:, None] == 4, 1, h),
+    "column 2 holds a whole number": lambda h: np.insert(h, 2, 1000.0 * np.arange(len(h)), axis=1),
     "'id' holds whole numbers": lambda h: pd.DataFrame(h).assign(id=range(len(h))),
     "real numbers": lambda h: h.astype(str),
 }
