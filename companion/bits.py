@@ -585,8 +585,8 @@ def _checked(array: NDArray[Any], rows_are_vectors: bool) -> tuple[NDArray[Any],
     for column in np.flatnonzero(~np.any(some % 1, axis=0)):
         if len(np.unique(array[:, column])) == len(array) and not np.any(array[:, column] % 1):
             raise ValueError(
-                f"column {column} holds a whole number of its own in each row, as an id does: leave "
-                f"it out, np.delete(vectors, {column}, axis=1)."
+                f"column {column} holds a whole number of its own in each row, as an id does: "
+                f"leave it out, np.delete(vectors, {column}, axis=1)."
             )
     first = {row.tobytes(): place for place, row in reversed([*enumerate(array)])}
     if len(first) < max(LEAST_DISTINCT * len(array), metrics.NEIGHBOURS + 1):

@@ -3,7 +3,7 @@
     python tests/golden.py          write what is measured now to tests/golden/
 
 What an experiment measures may change only with its `version` in data/quantities.yaml: else nothing
-is written. The features pass the sampling limits of the code: 1,100 images of 24 components in
+is written. The features pass the sampling limits of the code: 1,100 images of 160 components in
 float16, a head with a bias, one of ImageNet's classes, texts, the pocket lab's emoji as a probe
 with several kinds of concept, copies at graded distances, and one set of features of at least 0.
 NumPy's frozen generator draws them, so that no file of features has to be kept.
@@ -28,7 +28,7 @@ from companion.measurements.pending import CONCEPTS, SHIFTED, TOGETHER, Job
 from companion.measurements.quantities import declared
 
 KEPT = Path(__file__).with_name("golden")
-IMAGES, COMPONENTS, CLASSES = 1100, 24, 10
+IMAGES, COMPONENTS, CLASSES = 1100, 160, 10
 #: Of an image that is nearly a copy, the share of its length that is noise: cosines 1 to 0.8.
 GRADES = (0, 1e-3, 0.03, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75)
 MODEL = Model(
@@ -60,12 +60,12 @@ def images(seed, count=IMAGES, classes=CLASSES):
     drawn = np.random.RandomState(seed)
     labels = np.arange(count) % classes
     centres = drawn.normal(size=(classes, COMPONENTS))
-    h = centres[labels] + 1.3 * drawn.normal(size=(count, COMPONENTS))
+    h = 0.4 * centres[labels] + 1.3 * drawn.normal(size=(count, COMPONENTS))
     h[:, 3] += 9
     for grade, share in enumerate(GRADES):
         first = slice(grade * 10, grade * 10 + 10)
         noise = drawn.normal(size=(10, COMPONENTS))
-        noise *= share * np.linalg.norm(h[first], axis=1, keepdims=True) / 4.9
+        noise *= share * np.linalg.norm(h[first], axis=1, keepdims=True) / COMPONENTS**0.5
         if count >= 2 * 10 * len(GRADES):
             place = slice(count - 10 - grade * 10, count - grade * 10)
             h[place], labels[place] = h[first] + noise, labels[first]
@@ -79,7 +79,8 @@ def fill():
     put_head("golden", names, seed=1, bias=True)
     put_head("texts_golden", tuple(f"text {number}" for number in range(300)), seed=2)
     h, labels = images(3, 400)
-    put("golden-positive", np.maximum(h, 0), labels, names)
+    labels[-1] = CLASSES
+    put("golden-positive", np.maximum(h, 0), labels, (*names, "a class of one image"))
     thousand = imagenet.classes()
     for seed, data in enumerate(SHIFTED["imagenet-and-shifts"], 10):
         put(data, *images(seed, 1100, 100), thousand[:100])
@@ -104,7 +105,7 @@ def fill_emoji():
         rows = np.flatnonzero(probe.places == style)
         labels = (h[rows] @ meaning[:CLASSES].T).argmax(axis=1)
         put(data, h[rows].astype(np.float16), labels, kinds, probe.numbers[rows])
-        put_head(data, kinds, seed=7, bias=True)
+        put_head(data, kinds, seed=7, bias=True, normalize=False)
 
 
 def about(**more):
@@ -125,7 +126,7 @@ def put(data, h, labels, classes, rows=None):
     store.write_features(path, h, labels, rows, sidecar=about(data=described))
 
 
-def put_head(data, classes, seed, bias=False, centres=None):
+def put_head(data, classes, seed, bias=False, centres=None, normalize=True):
     """Write a head; one of ImageNet's classes begins with rows that the images are near to."""
     drawn = np.random.RandomState(seed)
     weight = drawn.normal(size=(len(classes), COMPONENTS))
@@ -138,7 +139,7 @@ def put_head(data, classes, seed, bias=False, centres=None):
     if data == "texts_golden":  # directions of less and less variance, for each limit on its share
         weight *= 10 ** (-np.arange(COMPONENTS) / 8)
     scales = drawn.normal(size=len(classes)).astype(np.float32) if bias else None
-    head = store.Head(weight.astype(np.float32), tuple(classes), scales, normalize=True)
+    head = store.Head(weight.astype(np.float32), tuple(classes), scales, normalize)
     store.write_head(store.head_path(MODEL.name, data), head, about(prompts="b" * 64))
 
 

@@ -247,7 +247,7 @@ REFUSED = {
     "the shape (48,), where a vector per row": lambda h: h[0],
     "seem to be transposed": lambda h: (h + 15 * np.eye(WIDTH)[7]).T,
     "columns that are no numbers, such as 'e'": lambda h: pd.DataFrame({"e": list(h)}),
-    "or zero, in 2 of 300 rows (4, 7): ": lambda h: h * ~np.isin(np.arange(len(h)), [4, 7])[:, None],
+    "or zero, in 2 of 300 rows (4, 154): ": lambda h: h * (np.arange(len(h)) % 150 != 4)[:, None],
     "only 50 of 300 vectors differ": lambda h: np.repeat(h[:50], 6, axis=0),
     "in 1 of 300 rows (4): ": lambda h: np.where(np.arange(len(h))[:, None] == 4, 1, h),
     "column 2 holds a whole number": lambda h: np.insert(h, 2, 1000.0 * np.arange(len(h)), axis=1),

@@ -66,3 +66,5 @@ def test_of_an_elongated_picture_only_the_middle_is_resized(shape, monkeypatch):
             assert np.abs(preprocess.to_pixels(picture, geometry) - middle).max() <= 4
     wide = np.zeros((2, 3_000_000, 3), np.uint8)  # all of it would be 224 × 336,000,000 pixels
     assert preprocess.to_pixels(wide, (224, 224, "bicubic", False)).shape == (3, 224, 224)
+    monkeypatch.setattr(preprocess, "_middle", None)  # up to 16 times the libraries' own pixels
+    assert preprocess.to_pixels(wide[:, :32], (224, 224, "bicubic", False)).shape == (3, 224, 224)

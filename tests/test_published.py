@@ -157,6 +157,14 @@ def test_a_family_without_published_models_gives_an_empty_table(table):
         assert wide(published([load_family("vit_l_14")], table), v2).empty
 
 
+def test_imagenet_v2_is_the_mean_of_its_three_variants(table):
+    parts = [wide(table, v2) for v2 in ("matched_frequency", "threshold", "top_images")]
+    every = [part.set_index(["source", "model", "weights"])["imagenet_v2"] for part in parts]
+    mean = wide(table, "mean").set_index(["source", "model", "weights"])["imagenet_v2"]
+    assert len(mean) > 100
+    assert np.allclose(mean, sum(part.loc[mean.index] for part in every) / 3, rtol=0, atol=1e-12)
+
+
 # The file.
 
 

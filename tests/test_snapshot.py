@@ -13,7 +13,7 @@ RN50,3,−4 %,agrees
 FIGURE = "of,x\na,1\na,2.5\nb,4\n"
 
 
-def notebook(folder, subject="paper", evidence="recorded", number="0.25", **csv):
+def notebook(folder, subject="paper", evidence="recorded", number="0.25", said="12 B/16", **csv):
     """An executed notebook `told` with a number, a table and a figure."""
     tables = {"numbers": TABLE, "curve": FIGURE} | csv
     notes = [{"kind": "text", "label": "share", "evidence": ""}]
@@ -21,7 +21,8 @@ def notebook(folder, subject="paper", evidence="recorded", number="0.25", **csv)
     for name, text in tables.items():
         kind = "figure" if text.startswith("of") else "table"
         notes.append({"kind": kind, "label": name, "evidence": evidence})
-        data.append({"text/csv": text, "text/markdown": "a caption of 12 words"})
+        notes[-1] |= {"caption": said, "columns": {"x": "√(2/πd)"}}
+        data.append({"text/csv": text, "text/markdown": "a table"})
     pairs = zip(notes, data, strict=True)
     outputs = [{"metadata": {"companion": note}, "data": each} for note, each in pairs]
     path = folder / f"runs/told/{subject}.ipynb"
@@ -49,10 +50,12 @@ def test_the_same_run_has_no_difference_and_what_is_kept_is_a_number_a_line(tmp_
             "κ": ["2.87 2.84 2.91", "3"],
             "accuracy": ["1692", "-4"],
             "verdict": "2 rows, 2 unlike",
+            "in words": "12 16 2",
         },
         "curve": {
             "of": "3 rows, 2 unlike",
-            "x": "3 rows, 3 numbers: mean 2.50000, 1.00000 to 4.00000",
+            "x": "3 rows, 3 numbers: mean 2.50000, 1.00000 to 4.00000, in order 3.50000",
+            "in words": "12 16 2",
         },
     }
 
@@ -61,6 +64,7 @@ def test_the_same_run_has_no_difference_and_what_is_kept_is_a_number_a_line(tmp_
     ("change", "says"),
     [
         ({"number": "0.26"}, "paper share: was 0.25, is 0.26"),
+        ({"said": "12 B/32"}, "in words: row 1 was 12 16 2, is 12 32 2"),
         ({"number": "*undecided*"}, "was 0.25, is *undecided*"),
         ({"numbers": TABLE.replace("2.91", "2.92")}, "κ: row 1 was 2.87 2.84 2.91, is 2.87 2.84"),
         ({"numbers": TABLE.replace("−4", "4")}, "accuracy: row 2 was -4, is 4"),
@@ -68,12 +72,13 @@ def test_the_same_run_has_no_difference_and_what_is_kept_is_a_number_a_line(tmp_
         ({"numbers": TABLE[: TABLE.index("RN50")]}, "κ: had 2 rows, has 1"),
         ({"numbers": TABLE.replace("differs", "agrees")}, "verdict: row 1 was 2 rows, 2 unlike"),
         ({"numbers": TABLE.replace("κ", "kurtosis").replace("2.87", "9")}, "κ: is no longer"),
-        ({"curve": FIGURE.replace("a,2.5\n", "")}, "1.00000 to 4.00000, is 2 rows, 2"),
+        ({"curve": FIGURE.replace("a,2.5\n", "")}, "in order 3.50000, is 2 rows, 2"),
         (
             {"curve": FIGURE.replace("2.5", "2.5001")},
-            "mean 2.50000, 1.00000 to 4.00000, is 3 rows, 3 numbers: mean 2.50003",
+            "to 4.00000, in order 3.50000, is 3 rows, 3 numbers: mean 2.50003",
         ),
-        ({"curve": FIGURE.replace("2.5", "nan")}, "1.00000 to 4.00000, is 3 rows, 2"),
+        ({"curve": "of,x\na,1\na,4\nb,2.5\n"}, "in order 3.50000, is 3 rows, 3 numbers: mean 2.5"),
+        ({"curve": FIGURE.replace("2.5", "nan")}, "in order 3.50000, is 3 rows, 2"),
         ({"curve": FIGURE.replace("a,2.5", "b,2.5").replace("a,1", "b,1")}, "of: row 1 was 3 rows"),
     ],
 )

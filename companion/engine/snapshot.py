@@ -4,8 +4,8 @@
     python -m companion.engine.snapshot --write pruning  keep what its runs publish now
 
 Without a name: all notebooks. A file for each keeps numbers and tables, and of a figure's data for
-each column how many rows it has, their mean, the least and the largest; no caption. Words count
-only where a text has no number: a verdict, say.
+each column how many rows it has, their mean, least, largest and order; of captions and definitions
+the numbers. Words count only where a text has no number: a verdict, say.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from companion.engine.run import OUTPUTS
 KEPT = ROOT / "tests/snapshot"
 #: A number that is no part of a name, such as the 16 of ViT-B/16.
 NUMBER = re.compile(r"(?<![\w/.\-−])[+−-]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?(?![\w/-]|\.\d)")
+#: Any number, those of a formula and of a name, too.
+DIGITS = re.compile(r"\d+(?:\.\d+)?")
 #: A day on which something was taken: a word, since it is another whenever live features are new.
 DAY = re.compile(r"\b\d{4}-\d\d-\d\d\b")
 #: Rank correlations, by column or label: of live rows none is compared, since two rows that are
@@ -36,6 +38,8 @@ DAY = re.compile(r"\b\d{4}-\d\d-\d\d\b")
 RANKED = re.compile(r"\bρ|\brho\b|\brank correlation")
 #: Live numbers may differ by this, relative to themselves, and by a unit of their last decimal.
 CLOSE = 1e-4
+#: What comes before the number that tells the order of a column, which of live rows is free.
+ORDER = ", in order "
 #: Letters of a text without a number that is compared as it is.
 WORDS = 80
 #: Of a row of differences so many are said.
@@ -70,8 +74,17 @@ def published(notebook: Path) -> dict[str, tuple[str, Any]]:
         texts = {kind: "".join(text) for kind, text in output.get("data", {}).items()}
         data = {kind: DAY.sub("day", text) for kind, text in texts.items()}
         if "label" in note and note["kind"] in VALUES:
-            found[note["label"]] = (note.get("evidence", whole), VALUES[note["kind"]](data))
+            value: Any = VALUES[note["kind"]](data)
+            if said := _said(note):
+                value |= {"in words": said}
+            found[note["label"]] = (note.get("evidence", whole), value)
     return found
+
+
+def _said(note: dict[str, Any]) -> str:
+    """The numbers of a caption, of the line on the method and of columns' definitions."""
+    texts = [note.get("caption", ""), note.get("method", ""), *note.get("columns", {}).values()]
+    return " ".join(DIGITS.findall(DAY.sub("", " ".join(texts))))
 
 
 def _text(data: dict[str, str]) -> str:
@@ -119,14 +132,18 @@ def _leaves(value: Any) -> Iterator[str]:
 
 
 def _summary(cells: Sequence[str]) -> str:
-    """Rows; mean, least and largest of the numbers among them, else how many words are unlike."""
+    """Rows; mean, least, largest and Σ i·v / n of the numbers, which a change of their order moves.
+
+    Else how many words are unlike.
+    """
     values = [float(cell) for cell in cells if _is_number(cell)]
     if not values:
         return f"{len(cells)} rows, {len({*cells})} unlike"
     mean = math.fsum(values) / len(values)
     least, most = min(values), max(values)
     count = f"{len(cells)} rows, {len(values)} numbers"
-    return f"{count}: mean {mean:#.6g}, {least:#.6g} to {most:#.6g}"
+    ordered = math.fsum(place * value for place, value in enumerate(values)) / len(values)
+    return f"{count}: mean {mean:#.6g}, {least:#.6g} to {most:#.6g}{ORDER}{ordered:#.6g}"
 
 
 def _is_number(cell: str) -> bool:
@@ -151,6 +168,8 @@ def alike(before: str, now: str, live: bool) -> bool:
 
     Live ones may differ a little, see `CLOSE`. Without numbers the words decide.
     """
+    if live:
+        before, now = before.partition(ORDER)[0], now.partition(ORDER)[0]
     pairs = numbers(before), numbers(now)
     if not any(pairs):
         return before == now
