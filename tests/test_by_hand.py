@@ -45,7 +45,7 @@ def mine(own_store, tmp_path, monkeypatch):
 def test_arrays_ask_a_head_what_was_measured(mine):
     features, labels, own, _ = mine
     (m,) = records.available("pruning", MINE)
-    given = arrays.of([m], MINE)
+    given = arrays.on_disk([m])
     assert given.measured == m and given.title == measured.model_and_data(m)
     np.testing.assert_array_equal(given.h, features)
     np.testing.assert_array_equal(given.labels, np.where(labels < 0, -1, own))
@@ -60,7 +60,8 @@ def test_arrays_ask_a_head_what_was_measured(mine):
 def test_other_features_than_the_measured_are_not_shown(mine):
     (m,) = records.available("outlier_features", MINE)
     keep(MODEL, "few", mine[0] + 1)
-    given = arrays.of([m], MINE)
+    assert arrays.on_disk([m]) is None
+    given = arrays.gaussian(WIDTH)
     assert given.measured is None and given.title == "Gaussian numbers"
     right = (given.h @ given.W.T)[:, given.rows].argmax(axis=1) == given.labels
     assert right.all()
