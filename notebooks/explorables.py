@@ -98,6 +98,8 @@ of = {
     "turned": stored["unchanged"][-1],
     "bits": explorables.FEW,
     "photographs": len(images),
+    "largest": f"{kurtosis(images).max():.0f}",
+    "median": f"{np.median(kurtosis(images)):.0f}",
 }
 holds = of["written"] < 0.1 * len(images) < 0.7 * len(images) < of["turned"]
 for name, source in {"front": few, "bits-and-axes": each}.items():

@@ -117,9 +117,12 @@ def test_what_is_stored_in_few_bits_finds_what_the_package_finds(
     rounded = quantisation.uniform(images @ frame, bits)
     now, before = (rounded @ (captions @ frame).T).argmax(1), (images @ captions.T).argmax(1)
     assert page.locator("q").all_inner_texts() == [f"<b>{of[TALL]}" for of in (before, now)]
-    says = page.locator("small").nth(1).inner_text()
-    assert f"{(now == before).sum()} of 40 photographs" in says
-    assert f"; {(rounded[TALL] != 0).sum()} of 512 numbers are not 0" in says
+    same = (now == before).sum()
+    says = "All 40" if same == 40 else f"{same} of 40"
+    assert page.locator("small").nth(1).inner_text() == f"{says} keep their caption"
+    left = (rounded[TALL] != 0).sum()
+    axis = f"the 512 numbers of one photograph; {left} {'is' if left == 1 else 'are'} not 0"
+    assert page.locator(".explorable-axis").inner_text() == axis
     stems = page.locator(".stems").get_attribute("d")  # what is drawn is what is stored
     assert len(set(re.findall(r"V([\d.]+)", stems))) <= 2**bits - 1
 
@@ -131,14 +134,18 @@ def test_the_address_has_what_a_reader_chose_and_opens_there(open_page, addresse
     page.wait_for_url("**#bits=2&turn=90")
     page.reload()
     assert shown(page)["degrees"] == "90"
-    assert "With 2 bits" in page.locator(".explorable-found").inner_text()
+    assert "Stored in 2 bits" in page.locator(".explorable-found").inner_text()
+    page.evaluate("location.hash = '#bits=4&turn=30'")
+    page.get_by_text("Stored in 4 bits").wait_for()
+    page.evaluate("location.hash = '#some-heading'")
+    assert shown(page)["degrees"] == "30"
 
 
 @pytest.mark.parametrize("address", ["#turn=x&bits=y", "#turn=-7", "#bits=5", "#some-heading"])
 def test_an_address_that_says_nothing_begins_at_the_start(open_page, addresses, address):
     page = open_page(addresses["bits"] + address, DESK)
     assert shown(page)["degrees"] == "0"
-    assert "With 3 bits" in page.locator(".explorable-found").inner_text()
+    assert "Stored in 3 bits" in page.locator(".explorable-found").inner_text()
     assert page.url.endswith(address)
 
 

@@ -71,7 +71,7 @@
       node.append(make("path", { d: path, class: "stems" }));
       const above = values[largest] > 0 ? -4 : 13;
       const turn = x(largest) > width - 90 ? "end" : "start";
-      node.append(make("text", { x: x(largest), y: y(values[largest]) + above, "text-anchor": turn },
+      node.append(make("text", { x: x(largest), y: y(values[largest]) + above, "text-anchor": turn, class: "name" },
         `coordinate ${largest}`));
       const what = `${values.length} numbers of ${of}; the largest is ${values[largest].toPrecision(3)}`;
       node.setAttribute("aria-label", `${what}, at coordinate ${largest}.`);

@@ -1,5 +1,6 @@
 // Turn the axes: one image's numbers on the way to random axes, and what it finds. Where the data say
-// so, each number is stored in few bits. The address has the angle and the bits: `#bits=3&turn=90`.
+// so, each number is drawn as it is stored in few bits. The address has the angle, and the bits where a
+// reader chooses them: `#bits=3&turn=90`.
 (() => {
   "use strict";
 
@@ -7,12 +8,13 @@
     window.companionExplorable;
 
   start("turn_axes", (stage, { sources }) => {
-    const address = new URLSearchParams(location.hash.slice(1));
+    const address = () => new URLSearchParams(location.hash.slice(1));
     const stored = sources[0].stored ?? []; // for each number of bits
-    let few = stored.find(({ bits }) => String(bits) === address.get("bits")) ?? stored.find(({ bits }) => bits === 3);
+    let few = stored.find(({ bits }) => bits === 3);
     let [source, example, degrees, vectors, later] = [0, 0, 0, [], 0];
-    const chosen = stored.length > 1; // a reader chooses the bits, and sees the numbers as they are stored
-    const numbers = stems("one image", few && !chosen ? 130 : 170);
+    const chosen = stored.length > 1; // a reader chooses the bits
+    const numbers = stems("one image", few ? 144 : 170);
+    const axis = make("p", { class: "explorable-axis" });
     const needle = gauge();
     const heading = make("p", { class: "explorable-name" });
     const found = make(few ? "div" : "ol", { class: "explorable-found", "aria-live": few ? "polite" : null });
@@ -31,14 +33,14 @@
     };
 
     /** The caption that is found unrounded, the one that is found when rounded, and how many keep theirs. */
-    const compare = ({ images, unchanged, words, examples }, kept) => {
+    const compare = ({ images, unchanged, words, examples }) => {
       const [exact, now] = [examples[0].captions[0], words[few.finds[degrees]]];
+      const keep = (count) => `${count === images ? "All " : ""}${count}${count === images ? "" : ` of ${images}`} keep their caption`;
       const line = (label, text, count, wrong) => make("p", {}, make("span", {}, label),
         make("q", { class: wrong ? "is-wrong" : null }, text), make("small", {}, count));
       found.replaceChildren(
-        line("CLIP finds the caption of", exact, `${unchanged[degrees]} of ${images} photographs find the same caption`),
-        line(`With ${few.bits} bits a number, the caption of`, now,
-          `${few.unchanged[degrees]} of ${images} photographs find the same caption${kept}`, now !== exact));
+        line("The photograph:", exact, keep(unchanged[degrees])),
+        line(`Stored in ${few.bits} bits, CLIP matches it with:`, now, keep(few.unchanged[degrees]), now !== exact));
     };
 
     /** The five captions that are nearest, and κ. */
@@ -56,10 +58,11 @@
     const draw = () => {
       const from = sources[source];
       const exact = at(0);
-      const image = chosen ? rounded(exact, few.bits) : exact;
-      const kept = chosen ? `; ${image.filter((x) => x !== 0).length} of ${image.length} numbers are not 0` : "";
+      const image = few ? rounded(exact, few.bits) : exact;
+      const left = image.filter((x) => x !== 0).length;
+      axis.textContent = `the ${image.length} numbers of one photograph; ${left} ${left === 1 ? "is" : "are"} not 0`;
       numbers.show(image, 1.1 * Math.max(...vectors[0].map(Math.abs), ...vectors[1].map(Math.abs)));
-      if (few) compare(from, kept);
+      if (few) compare(from);
       else list(from, from.examples[example].captions, exact);
       Object.assign(stage.dataset, { kurtosis: kurtosis(exact).toFixed(4), mean: from.kurtosis[degrees].toFixed(4), degrees });
     };
@@ -72,7 +75,7 @@
     /** The state in the address, as soon as a reader rests: browsers refuse many changes at once. */
     const keep = () => {
       clearTimeout(later);
-      if (stage.dataset.moved) later = setTimeout(() => history.replaceState(null, "", `#${few ? `bits=${few.bits}&` : ""}turn=${degrees}`), 300);
+      if (stage.dataset.moved) later = setTimeout(() => history.replaceState(null, "", `#${chosen ? `bits=${few.bits}&` : ""}turn=${degrees}`), 300);
     };
     const pick = () => {
       const one = sources[source].examples[example];
@@ -94,11 +97,19 @@
       draw();
       keep();
     }, stored.indexOf(few));
-    const more = few ? [dial.node, found] : [needle.node, dial.node, found, says];
+    /** What the address asks for, when the page opens and when a reader changes it. */
+    const go = () => {
+      [...bits.children][stored.findIndex((one) => String(one.bits) === address().get("bits"))]?.click();
+      dial.set(Math.min(90, Math.max(0, Number.parseInt(address().get("turn"), 10) || 0)));
+    };
+    const more = few ? [axis, dial.node, found] : [needle.node, dial.node, found, says];
     stage.append(...(few ? [bits] : [make("div", { class: "explorable-row" }, models, next), heading]), numbers.node, ...more);
     bits.hidden = !chosen;
     pick();
-    dial.set(Math.min(90, Math.max(0, Number.parseInt(address.get("turn"), 10) || 0)));
+    go();
+    window.addEventListener("hashchange", () => {
+      if (address().has("turn") || address().has("bits")) go(); // and no link to a heading
+    });
     for (const kind of ["input", "click"]) stage.addEventListener(kind, () => { stage.dataset.moved = "yes"; }, true);
   });
 })();

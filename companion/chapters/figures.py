@@ -107,7 +107,7 @@ def heat_maps(measurements: Mapping[str, Measurement]) -> Drawing:
         data.append(cells | {"coordinate": coordinates[column]})
         axes.set_xticks([0], [coordinates[0]])  # all names would be too small to read
         axes.grid(False)
-        axes.axvline(len(coordinates) / 2 - 0.5, color=style.INK, linewidth=1)
+        axes.axvline(len(coordinates) / 2 - 0.5, color=style.ON_HEAT, linewidth=1)
         axes.set(xlabel="coordinate")
     panels[0, 0].set(ylabel="image")
     figure.colorbar(drawn, ax=panels, shrink=0.8, label="z (standard deviations)")

@@ -224,7 +224,7 @@ def heat_map(axes: Axes, values: Any, coordinates: Sequence[int], limit: float) 
     Left of the line is the first half of the coordinates, and the first of all is named.
     """
     drawn = axes.imshow(values, aspect="auto", cmap="PuOr_r", vmin=-limit, vmax=limit)
-    axes.axvline(len(coordinates) / 2 - 0.5, color=style.INK, linewidth=1)
+    axes.axvline(len(coordinates) / 2 - 0.5, color=style.ON_HEAT, linewidth=1)
     axes.grid(False)
     axes.set_xticks([0], [str(coordinates[0])])  # all names would be too small to read
     axes.set(xlabel="coordinate", ylabel="image")

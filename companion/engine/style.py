@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # what draws is imported with the first figure: a page of tab
 
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
+#: Lines on a heat map, whose middle is white on a dark page, too.
+ON_HEAT = "#333333"
 #: For what is no level, such as optimisers or orders, next to `INK` and `MUTED`: no level has it.
 STRONG = "#cc3355"
 LONGEST_TITLE = 44

@@ -38,6 +38,7 @@ def share_contents(app: Sphinx, name: str, _: str, context: dict[str, Any], __: 
     generate = context.get("generate_toctree_html")
     if generate is None or app.builder.name != "html":
         return
+    context["root_title"] = "Start"  # the front page's title is a sentence
     if (before := context.pop("companion_before_contents", None)) is not None:
         place = sum(each in before for each in context["sidebars"])
         context["sidebars"].insert(place, MENU)
