@@ -116,6 +116,15 @@ def test_options_of_a_vote_have_letters():
     assert ".vote ol { list-style: upper-alpha; }" in page
 
 
+def test_a_drawing_on_two_slides_has_ids_of_its_own_on_each():
+    svg = '<svg viewBox="0 0 9 9"><defs><path id="m"/></defs><use xlink:href="#m"/></svg>'
+    drawn = {"kind": "slide", "alt": "A mark."}, {"image/svg+xml": svg}
+    slide = "# Mark\n\n```{result} a/b#slide-c\n```\n\n> 1 min\n"
+    page = slides.deck(f"{slide}\n---\n\n{slide}", lambda _: drawn)
+    ids = re.findall('<path id="([^"]+)"', page)
+    assert len({*ids}) == len(ids) == 2
+
+
 @pytest.mark.parametrize("name", DECKS)
 def test_drawings_on_slides_are_laid_out_for_them(name):
     shown = re.findall(r"^```\{result\} (\S+)$", DECKS[name], re.M)

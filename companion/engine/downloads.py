@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from analysis.base.quoting import tag
@@ -90,17 +90,14 @@ def content_of(text: str, end: str, note: Mapping[str, str]) -> bytes:
     return text.encode()
 
 
-def renumber(numbers: Numbers, shelves: Iterable[str], folded: Collection[str] = ()) -> Numbers:
+def renumber(numbers: Numbers, shelves: Iterable[str]) -> Numbers:
     """Figures and tables by chapter; on the pages of the third subject's runs R3.1, R3.2 and so on.
 
     What is shown again, an anchor that ends with ``-in-PAGE``, has the number of its first place.
-    Those that are folded come last, so that a reader who unfolds nothing sees no gap.
 
     >>> first, again = {"table": {"a-b-c": (4, 2)}}, {"table": {"a-b-c-in-start": (1, 1)}}
     >>> renumber({"start": again, "runs/a/b": first}, ["b"])["start"]
     {'table': {'a-b-c-in-start': ('R1', 1)}}
-    >>> renumber({"page": {"figure": {"a": (4, 1), "b": (4, 2)}}}, [], folded=["a"])
-    {'page': {'figure': {'b': (4, 1), 'a': (4, 2)}}}
     """
     prefixes = {subject: (f"R{place}",) for place, subject in enumerate(shelves, start=1)}
     counts, first = Counter[tuple[Any, ...]](), dict[tuple[str, str], tuple[Any, ...]]()
@@ -112,11 +109,11 @@ def renumber(numbers: Numbers, shelves: Iterable[str], folded: Collection[str] =
         for anchor, number in of_kind.items()
     ]
 
-    def last(place: tuple[str, str, str, Any]) -> tuple[bool, bool]:
+    def again(place: tuple[str, str, str, Any]) -> bool:
         page, _, anchor, _ = place
-        return anchor.endswith(shown_in(page)), anchor in folded
+        return anchor.endswith(shown_in(page))
 
-    for page, kind, anchor, number in sorted(places, key=last):
+    for page, kind, anchor, number in sorted(places, key=again):
         home = anchor.removesuffix(shown_in(page))
         if anchor == home:  # first all of these
             of_subject = page.startswith("runs/") and prefixes.get(page.rpartition("/")[2])

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from string import Template
 from typing import Any, NamedTuple
@@ -117,9 +118,10 @@ def deck(source: str, find: Find) -> str:
         note, data = find(reference)
         if note["kind"] not in ("figure", "slide"):
             return str(markdown.render(data["text/markdown"]))
-        return f"<figure>{inline_svg(data['image/svg+xml'], note['alt'])}</figure>"
+        return f"<figure>{inline_svg(data['image/svg+xml'], note['alt'], next(drawn))}</figure>"
 
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    drawn = count()
     markdown.add_render_rule("fence", block)
     role = re.compile(r"\{result\}`([^`]+)`")
     every, sections, before = slides(source), [], 0

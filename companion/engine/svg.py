@@ -35,14 +35,15 @@ NAMED_MARKS = re.compile(
 THEME = {"#1f2328": "ink", "#57606a": "muted", "#d8dee4": "grid", "#ffffff": "paper"}
 
 
-def inline_svg(svg: str, alt: str) -> str:
+def inline_svg(svg: str, alt: str, place: object = "") -> str:
     """SVG ready for a page: named for screen readers, themed, with ids of its own.
 
-    `svg` is what `figures.to_svg` returns. The page's style sheet gives `--companion-ink`,
+    `svg` is what `figures.to_svg` returns; `place` tells a drawing from the same one elsewhere on
+    the page. The page's style sheet gives `--companion-ink`,
     `-muted`, `-grid` and `-paper` their colours.
     """
     body = svg[svg.index("<svg") :]
-    prefix = "f" + hashlib.sha256(body.encode()).hexdigest()[:8]
+    prefix = "f" + hashlib.sha256(f"{body}{place}".encode()).hexdigest()[:8]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     for part in ("axes", "axis", "xtick", "ytick"):
         body = re.sub(rf' id="(?:matplotlib\.)?{part}_\d+"{WITHIN}', f' class="{part}"', body)

@@ -4,8 +4,8 @@ Below each figure and table that a run published is a menu: its data, the drawin
 it, its code, the command that makes it again; and what in the paper it bears on, as an extension
 that knows the paper answers to the event `companion-bears-on`. The files are written into the built
 book, under `results/`. Figures and tables of chapters are numbered within their chapter, those of a
-run's page within its subject (R4.2 is the second of the fourth), those that are folded after the
-others, and what is shown again keeps its number.
+run's page within its subject (R4.2 is the second of the fourth), and what is shown again keeps its
+number.
 """
 
 from __future__ import annotations
@@ -160,28 +160,10 @@ def take_numbers_back(app: Sphinx, env: BuildEnvironment) -> list[str]:
     return []
 
 
-def note_folded(app: Sphinx, doctree: nodes.document) -> None:
-    """Keep the anchors of a page's figures and tables that a reader has to unfold."""
-    folds = doctree.findall(lambda n: isinstance(n, nodes.Element) and _is_fold(n))
-    of_result = {
-        anchor
-        for fold in folds
-        for kind in (nodes.figure, nodes.table)
-        for node in fold.findall(kind)
-        for anchor in node["ids"]
-    }
-    app.env.metadata[app.env.docname]["folded"] = sorted(of_result)
-
-
-def _is_fold(node: nodes.Element) -> bool:
-    return node.get("type") == "dropdown" or "dropdown" in node["classes"]
-
-
 def give_numbers(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
     """Number by chapter and subject, after Sphinx has numbered everything."""
     before = getattr(env, "companion_renumbered", None)
-    folded = {anchor for of_page in env.metadata.values() for anchor in of_page.get("folded", ())}
-    numbers = downloads.renumber(env.toc_fignumbers, project.current().shelves(), folded)
+    numbers = downloads.renumber(env.toc_fignumbers, project.current().shelves())
     env.companion_numbers = env.toc_fignumbers  # type: ignore[attr-defined]
     env.companion_renumbered = numbers  # type: ignore[attr-defined]
     env.toc_fignumbers = {**numbers}  # of which Sphinx takes out a page that it reads again
@@ -192,7 +174,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     name_renumbered_pages_only()
     app.add_event("companion-bears-on")  # given a reference; answers list (page, anchor, words)
-    app.connect("doctree-read", note_folded, priority=900)  # when Sphinx has the page's metadata
     app.connect("env-get-updated", take_numbers_back, priority=100)
     app.connect("env-get-updated", give_numbers, priority=900)  # Sphinx numbers at 500
     app.connect("html-collect-pages", pages_of_code)
