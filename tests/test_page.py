@@ -118,6 +118,21 @@ def test_what_was_not_measured_is_said_at_most_once(outputs):
     assert [data["text/markdown"] for data, _ in outputs] == [message, ""]
 
 
+@pytest.mark.parametrize("drawn", [[1.0, 3.0], [1.0], [20.0, 10.0]])
+def test_what_is_drawn_is_what_is_told_beside_it(drawn, outputs):
+    """A reader who draws something else does not keep the old words."""
+    told = pd.DataFrame({"of": ["a", "b"], "x": [1.0, 2.0], "not an axis": [5.0, 6.0]})
+    figure, axes = plots.panels(["one"])
+    axes[0].plot(drawn, drawn)
+    axes[0].set(xlabel="x")
+    publish = Page("chapter", seed=0).figure
+    with pytest.raises(ValueError, match=r"'line': what it draws is not .*\['x'\]: give"):
+        publish("line", figure, told, says="x from 1 to 2", models=1, slope=1)
+    axes[0].scatter([2.0], [0.0])
+    axes[0].bar([1], [1])
+    publish("line", figure, told, says="x from 1 to 2", models=1, slope=1)
+
+
 @pytest.mark.parametrize(
     ("publish", "says"),
     [

@@ -92,6 +92,11 @@ class Page:
             raise ValueError(f"figure {name!r} needs an alternative text.")
         data = {"image/svg+xml": _laid_out(figure), "text/plain": alt}
         if frame is not None:
+            if other := words.undrawn(figure, frame):
+                raise ValueError(
+                    f"figure {name!r}: what it draws is not what is told beside it in {other}: give "
+                    "`figure` the frame that is drawn."
+                )
             data["text/csv"] = style.to_csv(frame)
         for numbers in touch.values():
             data["application/json"] = _as_json(numbers)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.collections import PathCollection
 from matplotlib.ticker import LogLocator
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from companion.engine import style
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -96,6 +97,35 @@ def described(figure: Figure) -> str:
     pairs = [[axes.get_ylabel(), axes.get_xlabel()] for axes in figure.axes if axes.get_visible()]
     named = [" against ".join(filter(None, pair)) for pair in pairs]
     return "; ".join(dict.fromkeys(filter(None, (" ".join(name.split()) for name in named))))
+
+
+def undrawn(figure: Figure, frame: pd.DataFrame) -> list[str]:
+    """Columns that label an axis, not of an image's rows, with a number that is drawn nowhere."""
+    labels = [(a.get_xlabel(), a.get_ylabel()) for a in figure.axes if not a.images]
+    named = {" ".join(label.split()) for pair in labels for label in pair}
+    drawn = np.unique(np.concatenate([_drawn(axes) for axes in figure.axes] or [np.empty(0)]))
+    return [
+        name
+        for name, column in frame.select_dtypes("number").items()
+        if " ".join(str(name).split()) in named and not _within(column.dropna(), drawn)
+    ]
+
+
+def _drawn(axes: Axes) -> NDArray[np.float64]:
+    """Every coordinate of the axes' lines, marks and bars, and every number of their images."""
+    parts = [line.get_xydata() for line in axes.lines]
+    for marks in axes.collections:
+        parts += [marks.get_offsets(), *(path.vertices for path in marks.get_paths())]
+    parts += [bar.get_extents().transformed(axes.transData.inverted()) for bar in axes.patches]
+    parts += [image.get_array() for image in axes.images]
+    return np.concatenate([np.asarray(part, dtype=float).ravel() for part in parts] or [[]])
+
+
+def _within(numbers: ArrayLike, drawn: NDArray[np.float64]) -> bool:
+    """Whether each number is drawn, but for rounding."""
+    wanted = np.asarray(numbers, dtype=float)
+    near = np.searchsorted(drawn, wanted - 1e-6 * np.abs(wanted) - 1e-12)
+    return bool((near < len(drawn)).all() and np.allclose(drawn[near], wanted, rtol=1e-5))
 
 
 def _labels_are_broken(axes: Axes) -> bool:
