@@ -35,7 +35,7 @@
       mean_share: chart("mean_share", "energy in the mean image", { low: 0, high: 1, ticks: [0, 0.5, 1], write: percent, tick: share }),
     };
     const kappa = plots.kurtosis;
-    const bars = SIDES.map(() => stems("the mean image"));
+    const bars = SIDES.map(() => stems("the mean image", 130));
 
     const draw = () => {
       const means = SIDES.map((_, side) => mean(side, frame));
@@ -126,8 +126,9 @@
     const names = KINDS.map((kind) => make("span", { class: kind }));
     const key = make("p", { class: "explorable-key" }, ...names, make("span", { class: "drawn" }, "your guess"));
     stage.append(make("div", { class: "explorable-row" }, next, predict), hint,
-      make("div", { class: "explorable-both" }, ...columns), dial.node, key,
-      make("div", { class: "explorable-both" }, ...Object.values(plots).map(({ node }) => make("div", {}, node))), says);
+      make("div", { class: "explorable-both" }, ...columns), key,
+      make("div", { class: "explorable-both" }, ...[kappa, plots.accuracy].map(({ node }) => make("div", {}, node))), dial.node,
+      make("div", { class: "explorable-wide" }, plots.mean_share.node), says); // a phone has no room for it
     dial.set(0);
   }, { guess: true });
 })();
