@@ -8,6 +8,7 @@
 #     - course/lessons/controls.npz
 #     - course/data/captions.csv
 #     - data/relearn/frames.safetensors
+#     - data/relearn/runs.csv
 # ---
 
 # %% [markdown]
@@ -29,9 +30,9 @@ from analysis.base.roots import ROOT
 from analysis.metrics import quantisation
 from analysis.metrics.basis import quarter_turn
 from analysis.metrics.outliers import kurtosis
-from companion.chapters import explorables, origin_figures
+from companion.chapters import explorables, origin_figures, relearn_tables
 from companion.engine.page import Page
-from companion.engine.style import percent
+from companion.engine.style import percent, spread
 
 with np.load(ROOT / "course/lessons/embeddings.npz") as file:
     images, captions = (file[name].astype(float) for name in ("images", "captions"))
@@ -134,11 +135,14 @@ trainings = explorables.growing(
     {kind: origin_figures.OPTIMISERS[kind][0] for kind in optimisers},
 )
 last = [[seed["kurtosis"][-1] for seed in of["seeds"]] for of in trainings["optimisers"]]
+adam = relearn_tables.usual(relearn_tables.read()).set_index("of").loc["Adam"]
 accuracies = [seed["accuracy"][-1] for of in trainings["optimisers"] for seed in of["seeds"]]
 page.figure(
     "grow-an-outlier",
     explorables.grown(trainings),
     touch={"grow_outlier": trainings},
     holds=min(map(min, last[:3])) > 2 * max(map(max, last[3:])),
+    seeds=len(adam),
+    every=spread(adam["kurtosis"], middle=np.median),
 )
 page.holds(max(accuracies) - min(accuracies) < 0.1, "Held-out accuracy is about the same")

@@ -43,14 +43,8 @@ def growing(
     """Recorded trainings to play: of each optimiser in `names`, each seed's numbers at each frame.
 
     `runs` and `arrays` are those of `data/relearn/frames.safetensors`; trainings in rotated axes
-    are left out. Seeds are in order of how far they end from the first optimiser's median κ.
+    are left out.
     """
-    ends = {
-        r["seed"]: float(arrays["kurtosis"][n][-1])
-        for n, r in enumerate(runs)
-        if (r["second_moment"], r["rotated"]) == (next(iter(names)), "none")
-    }
-    middle = np.median([*ends.values()])
     data: dict[str, Any] = {"steps": arrays["step"].tolist(), "optimisers": []}
     for kind, title in names.items():
         of = [n for n, r in enumerate(runs) if (r["second_moment"], r["rotated"]) == (kind, "none")]
@@ -63,7 +57,6 @@ def growing(
             }
             for n in of
         ]
-        seeds.sort(key=lambda one: abs(ends.get(one["seed"], np.inf) - middle))
         data["optimisers"].append({"title": title, "seeds": seeds})
     data["width"] = arrays["mean"].shape[-1]
     return data
