@@ -94,8 +94,8 @@ class Page:
         if frame is not None:
             if other := words.undrawn(figure, frame):
                 raise ValueError(
-                    f"figure {name!r}: what it draws is not what is told beside it in {other}: give "
-                    "`figure` the frame that is drawn."
+                    f"figure {name!r}: what it draws is not what is told beside it in {other}: "
+                    "give `figure` the frame that is drawn."
                 )
             data["text/csv"] = style.to_csv(frame)
         for numbers in touch.values():
