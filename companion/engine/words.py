@@ -105,7 +105,7 @@ def undrawn(figure: Figure, frame: pd.DataFrame) -> list[str]:
     named = {" ".join(label.split()) for pair in labels for label in pair}
     drawn = np.unique(np.concatenate([_drawn(axes) for axes in figure.axes] or [np.empty(0)]))
     return [
-        name
+        str(name)
         for name, column in frame.select_dtypes("number").items()
         if " ".join(str(name).split()) in named and not _within(column.dropna(), drawn)
     ]
@@ -113,12 +113,12 @@ def undrawn(figure: Figure, frame: pd.DataFrame) -> list[str]:
 
 def _drawn(axes: Axes) -> NDArray[np.float64]:
     """Every coordinate of the axes' lines, marks and bars, and every number of their images."""
-    parts = [line.get_xydata() for line in axes.lines]
+    parts: list[Any] = [line.get_xydata() for line in axes.lines]
     for marks in axes.collections:
         parts += [marks.get_offsets(), *(path.vertices for path in marks.get_paths())]
     parts += [bar.get_extents().transformed(axes.transData.inverted()) for bar in axes.patches]
     parts += [image.get_array() for image in axes.images]
-    return np.concatenate([np.asarray(part, dtype=float).ravel() for part in parts] or [[]])
+    return np.concatenate([np.asarray(part, dtype=float).ravel() for part in parts] or [np.empty(0)])
 
 
 def _within(numbers: ArrayLike, drawn: NDArray[np.float64]) -> bool:
