@@ -113,12 +113,12 @@ def undrawn(figure: Figure, frame: pd.DataFrame) -> list[str]:
 
 def _drawn(axes: Axes) -> NDArray[np.float64]:
     """Every coordinate of the axes' lines, marks and bars, and every number of their images."""
-    parts: list[Any] = [line.get_xydata() for line in axes.lines]
+    parts: list[Any] = [np.empty(0), *(line.get_xydata() for line in axes.lines)]
     for marks in axes.collections:
         parts += [marks.get_offsets(), *(path.vertices for path in marks.get_paths())]
     parts += [bar.get_extents().transformed(axes.transData.inverted()) for bar in axes.patches]
     parts += [image.get_array() for image in axes.images]
-    return np.concatenate([np.asarray(part, dtype=float).ravel() for part in parts] or [np.empty(0)])
+    return np.concatenate([np.asarray(part, dtype=float).ravel() for part in parts])
 
 
 def _within(numbers: ArrayLike, drawn: NDArray[np.float64]) -> bool:
