@@ -1,7 +1,6 @@
 """What students write into blanks: right bodies pass all checks, wrong ones are stopped."""
 
 import ast
-import contextlib
 import importlib.util
 import re
 import textwrap
@@ -12,7 +11,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from conftest import cases
-from wrong_answers import RIGHT, WRONG
+from right_answers import RIGHT
 
 from companion.engine import course
 
@@ -80,7 +79,7 @@ WRITTEN = [
     for function, codes in functions.items()
     for code in codes
 ]
-ALL_WRONG = [*dict.fromkeys([*WRONG, *CHANGED, *WRITTEN])]
+ALL_WRONG = [*dict.fromkeys([*CHANGED, *WRITTEN])]
 
 
 def functions(cell):
@@ -93,8 +92,7 @@ def functions(cell):
 
 def test_every_blank_function_has_wrong_answers():
     counts = Counter((name, function) for name, function, _ in ALL_WRONG)
-    assert {*counts} == {*BODIES} and min(counts.values()) >= 5
-    assert sum(counts.values()) >= 700
+    assert {*counts} == {*BODIES} and min(counts.values()) >= 10
     assert not [one for one in CHANGED if one[2] == textwrap.dedent(printed(BODIES[one[:2]][1]))]
 
 
@@ -119,19 +117,6 @@ def test_a_wrong_body_is_stopped_where_it_is_written(name, function, code):
     with pytest.raises((AssertionError, ValueError, TypeError, IndexError)) as stopped:
         checked(name, *BODIES[name, function], code)
     assert not isinstance(stopped.value, AssertionError) or re.search(r"\.$", str(stopped.value))
-
-
-@pytest.mark.parametrize(("name", "function"), BODIES)
-def test_few_mistakes_share_a_sentence(name, function):
-    """Of what students wrote: more share one where an array cannot tell them apart."""
-    said = Counter()
-    for code in {one[2] for one in ALL_WRONG if one[:2] == (name, function)}:
-        with contextlib.suppress(ValueError, TypeError, IndexError):
-            try:
-                checked(name, *BODIES[name, function], code)
-            except AssertionError as stopped:
-                said[str(stopped)] += 1
-    assert max(said.values()) <= 5 and len(said) >= 9, said.most_common(3)
 
 
 @pytest.mark.parametrize("name", SOURCES)

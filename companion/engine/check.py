@@ -150,10 +150,9 @@ def _reason(label: str, place: int, value: float, number: int | None) -> str:
     of = HASHED[label]
     if number is not None and "seeds" in of and _is(label, place, value, 0):
         return f"This is the value of seed 0. Draw with default_rng({number % SEEDS}), your seed."
-    for mistake in of.get("mistakes", ()):
-        name = f"{label} {place} mistake"
-        if mistake["place"] == place and matches(mistake["hash"], name, value, mistake["share"]):
-            return str(mistake["reason"])
+    frequent, name = of.get("mistake", {"place": None}), f"{label} {place} mistake"
+    if frequent["place"] == place and matches(frequent["hash"], name, value, frequent["share"]):
+        return str(frequent["reason"])
     if label.startswith(("outlier-", "frame-", "origin-")) and _is(
         label, place, value + 3, number, "loose"
     ):

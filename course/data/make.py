@@ -185,10 +185,9 @@ def to_check(
         of["least"] = [*LEAST[label]]
     of["answer"] = check.hashes(label, of, values)
     if label in MISTAKES:
-        of["mistakes"] = [
-            mistake(label, place - 1, float(np.ravel(eval(code, names))[0]), values, reason)
-            for place, code, reason in MISTAKES[label]
-        ]
+        place, code, reason = MISTAKES[label]
+        wrong = float(np.ravel(eval(code, names))[0])
+        of["mistake"] = mistake(label, place - 1, wrong, values, reason)
     return of
 
 
